@@ -1,0 +1,28 @@
+"""Neural style transfer: a picture takes on another's style by moving its pixels until VGG sees it so."""
+
+from .errors import NSTError
+from .grams import StyleGrams, compute_style_grams
+from .objective import LayerWeights, objective
+from .recipes import RECIPES, Recipe
+from .stylize import STOP, Progress, Result, Step, stylize
+from .vgg import VGGFeatures
+from .weights import load_vgg
+
+__all__ = [
+    "RECIPES",
+    "STOP",
+    "LayerWeights",
+    "NSTError",
+    "Progress",
+    "Recipe",
+    "Result",
+    "Step",
+    "StyleGrams",
+    "VGGFeatures",
+    "compute_style_grams",
+    "load_vgg",
+    "objective",
+    "stylize",
+]
+
+__version__ = "0.1.0"

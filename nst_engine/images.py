@@ -1,0 +1,73 @@
+"""Pictures as tensors: the host's BHWC and the engine's NCHW, channels, sizes, and what cannot be a picture."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from .errors import NSTError
+
+
+def check_picture(picture: torch.Tensor, name: str) -> torch.Tensor:
+    """An Nx3xHxW float32 CPU copy of a picture with 1, 3 or 4 channels; alpha is dropped here."""
+    if not isinstance(picture, torch.Tensor) or picture.ndim != 4:
+        shape = tuple(picture.shape) if isinstance(picture, torch.Tensor) else type(picture).__name__
+        raise NSTError(f"{name}: expected a batch of pictures (N×C×H×W), got {shape}.")
+    n, c, h, w = picture.shape
+    if n == 0:
+        raise NSTError(f"{name}: the batch is empty; give at least one picture.")
+    if c not in (1, 3, 4):
+        raise NSTError(f"{name}: a picture with {c} channels; 1 (grey), 3 (RGB) or 4 (RGB and alpha) will do.")
+    if h == 0 or w == 0:
+        raise NSTError(f"{name}: a picture of {w}×{h} pixels holds nothing.")
+    # clone: under the host's inference mode `.to` alone would hand the host's own tensor on.
+    pixels = picture.detach().clone().to("cpu", torch.float32)
+    pixels = pixels.expand(-1, 3, -1, -1) if c == 1 else pixels[:, :3]
+    if not torch.isfinite(pixels).all():
+        bad = int((~torch.isfinite(pixels)).any(1).sum())
+        raise NSTError(f"{name}: {bad:,} of {n * h * w:,} pixels are NaN or infinite; repair the picture first.")
+    return pixels.contiguous()
+
+
+def alpha_of(picture: torch.Tensor) -> torch.Tensor | None:
+    return picture.detach().clone()[:, 3:4].to("cpu", torch.float32) if picture.shape[1] == 4 else None
+
+
+def from_host(image: torch.Tensor) -> torch.Tensor:
+    """BHWC (or HWC, or a grey BHW as masks are) to BCHW."""
+    if image.ndim == 3:
+        image = image.unsqueeze(0) if image.shape[-1] in (1, 3, 4) else image.unsqueeze(-1)
+    return image.movedim(-1, 1) if image.ndim == 4 else image
+
+
+def to_host(image: torch.Tensor) -> torch.Tensor:
+    return image.movedim(1, -1).contiguous()
+
+
+def resize(pixels: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    """To height × width, anti-aliased; the same picture comes back when nothing is to be done."""
+    if tuple(pixels.shape[-2:]) == tuple(shape):
+        return pixels
+    return F.interpolate(pixels, size=shape, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+
+
+def fit_long(shape: tuple[int, int], long_side: float) -> tuple[int, int]:
+    """Height and width with this long side and the proportions kept."""
+    h, w = shape
+    factor = long_side / max(h, w)
+    return max(1, round(h * factor)), max(1, round(w * factor))
+
+
+def fit_short(shape: tuple[int, int], short_side: float) -> tuple[int, int]:
+    h, w = shape
+    factor = short_side / min(h, w)
+    return max(1, round(h * factor)), max(1, round(w * factor))
+
+
+def check_size(shape: tuple[int, int], needed: int, tap: str, name: str) -> None:
+    if min(shape) < needed:
+        h, w = shape
+        raise NSTError(
+            f"{name}: {w}×{h} pixels are too few for {tap}, which needs at least {needed} on each side. "
+            f"Give a larger picture or size, or choose layers that lie less deep."
+        )

@@ -1,0 +1,213 @@
+"""The whole loss of one picture and its gradient: the one place where either is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from .errors import NSTError
+from .grams import Statistics, StyleGrams, network_for
+from .images import check_picture, check_size
+from .losses import content_factor, style_factor, total_variation
+from .recipes import Recipe, get_recipe
+from .vgg import Network, VGGFeatures, channels, smallest_side
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Weighted terms as 0-d tensors, so that nothing waits for the device until somebody reads one."""
+
+    total: torch.Tensor
+    content: torch.Tensor
+    style: torch.Tensor
+    tv: torch.Tensor
+
+
+@dataclass(frozen=True)
+class LayerWeights:
+    """Which taps count and how much; None leaves that to the recipe."""
+
+    style: Mapping[str, float] | None = None
+    content: Mapping[str, float] | None = None
+
+    def __repr__(self) -> str:
+        def listed(taps: Mapping[str, float] | None) -> str:
+            return "as the recipe" if taps is None else ", ".join(f"{t}={w:g}" for t, w in taps.items())
+
+        return f"<LAYER_WEIGHTS style: {listed(self.style)}; content: {listed(self.content)}>"
+
+
+def check_layers(layers: Mapping[str, float], where: str) -> dict[str, float]:
+    for tap, weight in layers.items():
+        if not 0 <= weight < float("inf"):
+            raise NSTError(f"{where}: the weight {weight:g} of {tap} is not one; weights are 0 or more.")
+    counted = {tap: float(weight) for tap, weight in layers.items() if weight > 0}
+    if not counted:
+        raise NSTError(f"{where}: every weight is 0 ({', '.join(layers) or 'no layer'}); raise at least one.")
+    return counted
+
+
+@dataclass(frozen=True)
+class Multipliers:
+    """The user's sliders: of content and style, 1 is what the recipe says; of total variation, None is."""
+
+    content: float = 1.0
+    style: float = 1.0
+    tv: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("content_weight", self.content), ("style_weight", self.style), ("tv_weight", self.tv)):
+            if value is not None and not 0 <= value < float("inf"):
+                raise NSTError(f"{name}: {value} is not a multiplier; give 0 or more (1 is what the recipe says).")
+
+
+class Objective:
+    """L(x) = α·content + β·style + γ·TV for one content picture and its style targets."""
+
+    def __init__(
+        self,
+        network: Network,
+        recipe: Recipe,
+        content: torch.Tensor | None,
+        targets: Mapping[str, Statistics],
+        style_layers: Mapping[str, float],
+        content_layers: Mapping[str, float],
+        multipliers: Multipliers,
+    ) -> None:
+        self.network = network
+        self.recipe = recipe
+        self.style_layers = style_layers
+        self.content_layers = content_layers
+        self.alpha = recipe.content_weight * multipliers.content
+        self.beta = recipe.style_weight * multipliers.style
+        self.gamma = recipe.tv_weight if multipliers.tv is None else recipe.tv_unit * multipliers.tv
+        if self.alpha == 0 or content is None:
+            self.content_layers = {}
+        if self.beta == 0:
+            self.style_layers = {}
+        self.taps = tuple(dict.fromkeys((*self.style_layers, *self.content_layers)))
+        self.moments = {tap: targets[tap].moment.to(network.device) for tap in self.style_layers}
+        self.content: dict[str, torch.Tensor] = {}
+        if self.content_layers:
+            with torch.no_grad():
+                features = network.features(content.to(network.device), self.content_layers)
+            self.content = {tap: value.detach() for tap, value in features.items()}
+        # A relative recipe is a mean over its taps: adding one does not raise the whole.
+        self.style_sum = sum(self.style_layers.values()) if recipe.style_term == "relative" else 1.0
+        self.content_sum = sum(self.content_layers.values()) if recipe.content_term == "relative" else 1.0
+        self.content_factors = {tap: content_factor(recipe.content_term, p) for tap, p in self.content.items()}
+
+    def value_and_grad(self, pixels: torch.Tensor) -> tuple[Terms, torch.Tensor]:
+        """The terms at `pixels` (1x3xHxW, 0..1) and the gradient of their total."""
+        with torch.inference_mode(False), torch.enable_grad():
+            x = pixels.detach().clone().to(self.network.device).requires_grad_()
+            features = self.network.features(x, self.taps) if self.taps else {}
+            style, content = x.new_zeros(()), x.new_zeros(())
+            slopes = dict.fromkeys(features)  # ∂L/∂F of every tap, in fp32
+            with torch.no_grad():
+                for tap, w in self.style_layers.items():
+                    value, slope = self._style(tap, features[tap])
+                    style += self.beta * w / self.style_sum * value
+                    slopes[tap] = self.beta * w / self.style_sum * slope
+                for tap, w in self.content_layers.items():
+                    value, slope = self._content(tap, features[tap])
+                    content += self.alpha * w / self.content_sum * value
+                    slope = self.alpha * w / self.content_sum * slope
+                    slopes[tap] = slope if slopes[tap] is None else slopes[tap] + slope
+            gradient = self._through_network(features, slopes, x)
+            tv = x.new_zeros(())
+            if self.gamma:
+                tv = self.gamma * total_variation(x)
+                gradient = gradient + torch.autograd.grad(tv, x)[0]
+            tv = tv.detach()
+            return Terms(content + style + tv, content, style, tv), gradient
+
+    def _style(self, tap: str, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """k‖S − A‖² with S = F Fᵀ/N, and its derivative 4k/N (S − A) F (Gatys et al. 2016, equation 6)."""
+        f = features.movedim(1, -1).flatten(1, 2)[0].float()  # N×C
+        n = f.shape[0]
+        difference = f.T @ f / n - self.moments[tap]
+        k = style_factor(self.recipe.gram, self.recipe.style_term, self.moments[tap], n)
+        slope = f @ (difference * (4 * k / n))
+        return k * difference.square().sum(), slope.view(1, *features.shape[2:], -1).movedim(-1, 1)
+
+    def _content(self, tap: str, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """k‖F − P‖² and 2k(F − P)."""
+        difference = features.float() - self.content[tap]
+        k = self.content_factors[tap]
+        return k * difference.square().sum(), 2 * k * difference
+
+    def _through_network(
+        self, features: dict[str, torch.Tensor], slopes: dict[str, torch.Tensor | None], x: torch.Tensor
+    ) -> torch.Tensor:
+        """Carry the taps' slopes back to the pixels."""
+        if not features:
+            return torch.zeros_like(x)
+        scale: torch.Tensor | float = 1.0
+        if self.network.dtype == torch.float16:
+            # fp16 has no small numbers: bring the largest slope to about 1 on the way down, and undo it in fp32.
+            largest = torch.stack([s.abs().amax() for s in slopes.values() if s is not None]).amax()
+            scale = torch.exp2(-torch.log2(largest.clamp_min(1e-30)).round())
+        outputs = [(features[tap], (s * scale).to(self.network.dtype)) for tap, s in slopes.items() if s is not None]
+        taps, given = zip(*outputs, strict=True)
+        return torch.autograd.grad(taps, x, given)[0] / scale
+
+
+def objective(
+    vgg: VGGFeatures,
+    content: torch.Tensor | None,
+    grams: StyleGrams,
+    *,
+    recipe: str | Recipe = "balanced",
+    layers: LayerWeights | None = None,
+    content_weight: float = 1.0,
+    style_weight: float = 1.0,
+    tv_weight: float | None = None,
+    shape: tuple[int, int] | None = None,
+) -> Objective:
+    """The objective of a recipe for one content picture (1x3xHxW), or for none: then `shape` is the picture's."""
+    recipe = get_recipe(recipe)
+    with torch.inference_mode(False):
+        if content is not None:
+            content = check_picture(content, "content image")
+            shape = tuple(content.shape[-2:])
+        if shape is None:
+            raise NSTError("objective: without a content picture, give the shape (height, width) of the result.")
+        return build(
+            network_for(vgg, recipe),
+            recipe,
+            content,
+            grams,
+            layers or LayerWeights(),
+            Multipliers(content_weight, style_weight, tv_weight),
+            shape,
+            1.0,
+        )
+
+
+def build(
+    network: Network,
+    recipe: Recipe,
+    content: torch.Tensor | None,
+    grams: StyleGrams,
+    layers: LayerWeights,
+    multipliers: Multipliers,
+    shape: tuple[int, int],
+    fraction: float,
+) -> Objective:
+    """The objective of one level: content already at `shape`, `fraction` of the final size."""
+    vgg = network.vgg
+    grams.check_network(vgg)
+    style_layers = check_layers(recipe.style_layers if layers.style is None else layers.style, "style layers")
+    content_layers = check_layers(recipe.content_layers if layers.content is None else layers.content, "content layers")
+    vgg.check_taps(style_layers, "style layers")
+    vgg.check_taps(content_layers, "content layers")
+    for tap in (*style_layers, *content_layers):
+        check_size(shape, smallest_side((tap,), network.padding), tap, "transfer")
+    targets = grams.blend(network, style_layers, shape, fraction, recipe.squash_style)
+    for tap, target in targets.items():
+        if len(target.mean) != channels(tap):
+            raise NSTError(f"style grams: {tap} has {len(target.mean)} channels, not {channels(tap)}; the file is damaged.")
+    return Objective(network, recipe, content, targets, style_layers, content_layers, multipliers)

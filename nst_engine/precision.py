@@ -1,0 +1,39 @@
+"""Which number format the network runs in, decided by what the device really has."""
+
+from __future__ import annotations
+
+import torch
+
+from .errors import NSTError
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def check_precision(precision: str) -> str:
+    if precision not in PRECISIONS:
+        raise NSTError(f"precision: {precision!r} is not one of {', '.join(PRECISIONS)}.")
+    return precision
+
+
+def resolve(precision: str, device: torch.device) -> torch.dtype:
+    """`auto` takes bf16 where the device has matrix units for it and fp32 elsewhere; the rest is taken at its word."""
+    if check_precision(precision) != "auto":
+        return _DTYPES[precision]
+    return torch.bfloat16 if has_bf16_units(device) else torch.float32
+
+
+def has_bf16_units(device: torch.device) -> bool:
+    if device.type == "cuda":
+        # Before Ampere bf16 is emulated, and slower than fp32. ROCm builds answer through the same call.
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        # torch has no public question for this; an older torch without these answers "no", which is only slower.
+        questions = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+        return any(getattr(torch.cpu, question, bool)() for question in questions)
+    return False
+
+
+def name_of(dtype: torch.dtype) -> str:
+    return next(name for name, value in _DTYPES.items() if value == dtype)

@@ -1,0 +1,257 @@
+"""Every recipe as data: what the published programs and papers do, and ours.
+
+A recipe never changes once a version with it has been released; better settings get a new name.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from .errors import NSTError
+
+
+@dataclass(frozen=True)
+class Adam:
+    lr: float
+    betas: tuple[float, float] = (0.9, 0.999)
+    final_lr: float = 1.0  # the cosine schedule ends at lr × final_lr; 1 keeps the rate constant
+
+
+@dataclass(frozen=True)
+class LBFGS:
+    lr: float = 1.0
+    inner: int = 20  # evaluations per call; the program's own calls end there
+    history: int = 100
+    # 0: never stop because little moves. The documents' programs keep torch's own defaults.
+    tolerance_grad: float = 0.0
+    tolerance_change: float = 0.0
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large the picture is made when the user leaves that to the recipe."""
+
+    rule: str  # long | short: that side, proportions kept, never enlarged | squash: exactly height × width
+    pixels: tuple[int, ...]
+    pixels_without_gpu: tuple[int, ...] | None = None
+
+    def pixels_on(self, device: torch.device) -> tuple[int, ...]:
+        return self.pixels_without_gpu if self.pixels_without_gpu and device.type == "cpu" else self.pixels
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A run of the optimiser at a fraction of the final size."""
+
+    scale: float
+    share: float  # of all steps
+
+
+FIVE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+SINGLE_PASS = (Pass(1.0, 1.0),)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    name: str
+    title: str
+    source: str
+    # What is compared, and how. losses.py holds the formulas that these names stand for.
+    style_layers: Mapping[str, float]
+    content_layers: Mapping[str, float]
+    gram: str
+    style_term: str
+    content_term: str
+    style_weight: float
+    content_weight: float
+    # What "1" on the total-variation control means here, and what the recipe itself uses.
+    tv_unit: float
+    tv_weight: float = 0.0
+    # The network: what it is fed (imagenet: normalised pixels; raw: pixels as they are) and what it is made of.
+    space: str = "imagenet"
+    units: str = "unit"
+    pooling: str = "max"
+    padding: str = "zeros"
+    rescale_pooling: bool = True
+    # The optimiser, and the space of the numbers that it moves (pixels: 0..1; imagenet: normalised; bytes: 0..255).
+    optimizer: Adam | LBFGS = Adam(0.03)
+    variable: str = "pixels"
+    steps: int = 200
+    start: str = "content"
+    noise: float = 0.225  # standard deviation of the noise start around the mean colour, in 0..1
+    clamp: bool = False  # to 0..1 before every evaluation; the result is always clamped
+    size: Size = Size("long", (512,))
+    passes: tuple[Pass, ...] = SINGLE_PASS
+    squash_style: bool = False  # a style "as large as the transfer" takes its exact shape, proportions lost
+
+
+def equal(taps: tuple[str, ...], weight: float = 1.0) -> dict[str, float]:
+    return dict.fromkeys(taps, weight)
+
+
+TUTORIAL_DEFAULTS = LBFGS(tolerance_grad=1e-7, tolerance_change=1e-9)
+
+_RECIPES = (
+    Recipe(
+        name="balanced",
+        title="Balanced (the default)",
+        source="this project: every term relative to its own target, so that one setting works at any size",
+        style_layers=equal(FIVE),
+        content_layers={"relu4_2": 1.0},
+        gram="mean",
+        style_term="relative",
+        content_term="relative",
+        style_weight=1.0,
+        content_weight=0.02,
+        tv_unit=0.0,
+        optimizer=Adam(0.03, (0.9, 0.99), final_lr=0.1),
+        clamp=True,
+    ),
+    Recipe(
+        name="persson",
+        title="Persson",
+        source="A. Persson's PyTorch program, as described in seed document 000",
+        style_layers=equal(("relu1_1", "relu2_1", "relu3_1", "relu4_1", "conv5_1")),
+        content_layers=equal(("relu1_1", "relu2_1", "relu3_1", "relu4_1", "conv5_1")),
+        gram="sum",
+        style_term="mean",
+        content_term="mean",
+        style_weight=0.01,
+        content_weight=1.0,
+        tv_unit=0.0,
+        space="raw",
+        optimizer=Adam(1e-3),
+        steps=6000,
+        size=Size("squash", (356, 356)),
+        squash_style=True,
+    ),
+    Recipe(
+        name="udacity",
+        title="Udacity course",
+        source="the style-transfer notebook of Udacity's deep-learning course, seed document 001",
+        style_layers={"relu1_1": 1.0, "relu2_1": 0.75, "relu3_1": 0.2, "relu4_1": 0.2, "relu5_1": 0.2},
+        content_layers={"relu4_2": 1.0},
+        gram="sum",
+        style_term="mean/CHW",
+        content_term="mean",
+        style_weight=1e6,
+        content_weight=1.0,
+        tv_unit=0.0,
+        optimizer=Adam(3e-3),
+        variable="imagenet",
+        steps=2000,
+        size=Size("short", (400,)),
+        squash_style=True,
+    ),
+    Recipe(
+        name="pytorch-tutorial",
+        title="PyTorch tutorial",
+        source="A. Jacq's tutorial for PyTorch, seed documents 002 and 003",
+        style_layers=equal(("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1")),
+        content_layers={"conv2_2": 1.0},
+        gram="mean/C",
+        style_term="mean",
+        content_term="mean",
+        style_weight=1e6,
+        content_weight=1.0,
+        tv_unit=0.0,
+        optimizer=TUTORIAL_DEFAULTS,
+        steps=320,  # "more than 300", and the last call of 20 is finished
+        clamp=True,
+        size=Size("short", (768,), pixels_without_gpu=(128,)),
+        squash_style=True,
+    ),
+    Recipe(
+        name="convnet",
+        title="Convnet notes",
+        source="the PyTorch notes of seed document 004",
+        style_layers=equal(FIVE),
+        content_layers={"relu3_1": 1.0},
+        gram="sum",
+        style_term="mean/CHW",
+        content_term="mean",
+        style_weight=200.0,
+        content_weight=1.0,
+        tv_unit=0.0,
+        space="raw",
+        optimizer=Adam(3e-3, (0.5, 0.999)),
+        steps=2000,
+        size=Size("long", (400,)),
+        squash_style=True,
+    ),
+    Recipe(
+        name="gatys2016",
+        title="Gatys et al. 2016",
+        source="Gatys, Ecker & Bethge: Image Style Transfer Using Convolutional Neural Networks, CVPR 2016",
+        style_layers=equal(FIVE, 0.2),
+        content_layers={"relu4_2": 1.0},
+        gram="sum",
+        style_term="gatys",
+        content_term="half-sum",
+        style_weight=1.0,
+        content_weight=1e-3,
+        tv_unit=0.0,
+        pooling="average",
+        rescale_pooling=False,
+        optimizer=LBFGS(),
+        variable="bytes",
+        steps=500,
+        start="noise",
+    ),
+    Recipe(
+        name="gatys2017",
+        title="Gatys et al. 2017",
+        source="Gatys et al.: Controlling Perceptual Factors in Neural Style Transfer, CVPR 2017, and its program",
+        style_layers={tap: 1e3 / c**2 for tap, c in zip(FIVE, (64, 128, 256, 512, 512), strict=True)},
+        content_layers={"relu4_2": 1.0},
+        gram="mean",
+        style_term="mean",
+        content_term="mean",
+        style_weight=1.0,
+        content_weight=1.0,
+        tv_unit=0.0,
+        units="caffe",
+        optimizer=LBFGS(),
+        variable="bytes",
+        steps=700,
+        size=Size("long", (800,)),
+        passes=(Pass(512 / 800, 500 / 700), Pass(1.0, 200 / 700)),
+    ),
+    Recipe(
+        name="johnson",
+        title="Johnson's neural-style",
+        source="J. Johnson's neural-style for Torch, 2015",
+        style_layers=equal(FIVE),
+        content_layers={"relu4_2": 1.0},
+        gram="mean/C",
+        style_term="mean",
+        content_term="mean",
+        style_weight=100.0,
+        content_weight=5.0,
+        # 1e-3 on 0..255 pixels; the program adds the plain differences to the gradient: half the sum of squares.
+        tv_unit=0.5 * 1e-3 * 255**2,
+        tv_weight=0.5 * 1e-3 * 255**2,
+        units="caffe",
+        optimizer=LBFGS(),
+        variable="bytes",
+        steps=1000,
+        start="noise",
+        noise=0.001 / 255,
+    ),
+)
+
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _RECIPES}
+
+
+def get_recipe(recipe: str | Recipe) -> Recipe:
+    if isinstance(recipe, Recipe):
+        return recipe
+    if recipe not in RECIPES:
+        near = difflib.get_close_matches(recipe, RECIPES, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise NSTError(f"recipe: there is no {recipe!r}; known are {', '.join(RECIPES)}.{hint}")
+    return RECIPES[recipe]

@@ -1,0 +1,252 @@
+"""VGG-16 and VGG-19 as a table of layers, and the features of a picture at named taps."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import torch
+import torch.nn.functional as F
+
+from . import precision as precisions
+from .errors import NSTError
+
+# Convolutions per block; a block ends in a pooling layer (Simonyan & Zisserman 2015, configurations D and E).
+CONVOLUTIONS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
+CHANNELS = (64, 128, 256, 512, 512)
+
+POOLINGS = ("recipe", "max", "average", "l2")
+PADDINGS = ("recipe", "zeros", "replicate", "reflect")
+
+# Keeps activations at the size that the weights were trained with when another pooling takes max-pooling's place.
+POOLING_GAIN = {"max": 1.0, "average": 2.0, "l2": 0.78}
+
+# What ImageNet pictures (RGB, 0..1) have in common: removed before the first convolution.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def convolution_names(architecture: str) -> tuple[str, ...]:
+    blocks = CONVOLUTIONS[architecture]
+    return tuple(f"conv{b}_{i}" for b, count in enumerate(blocks, 1) for i in range(1, count + 1))
+
+
+def layer_names(architecture: str) -> tuple[str, ...]:
+    """conv1_1 relu1_1 conv1_2 relu1_2 pool1 conv2_1 … pool5, in the order in which they run."""
+    names: list[str] = []
+    for block, count in enumerate(CONVOLUTIONS[architecture], 1):
+        for i in range(1, count + 1):
+            names += [f"conv{block}_{i}", f"relu{block}_{i}"]
+        names.append(f"pool{block}")
+    return tuple(names)
+
+
+def check_taps(taps: Iterable[str], architecture: str, where: str) -> None:
+    known = layer_names(architecture)
+    for tap in taps:
+        if tap not in known:
+            near = difflib.get_close_matches(tap, known, n=3, cutoff=0.5) or known[:3]
+            raise NSTError(
+                f"{where}: {architecture} has no layer {tap!r}; nearest: {', '.join(near)}. "
+                "Layers are conv1_1 relu1_1 … pool5."
+            )
+
+
+def stride(tap: str) -> int:
+    """How many pixels one position of the tap stands for: each pooling layer before it halves the picture."""
+    block = int(tap[len("pool") :]) if tap.startswith("pool") else int(tap[4:].split("_")[0]) - 1
+    return 2**block
+
+
+def channels(tap: str) -> int:
+    return CHANNELS[int(tap[4])-1]
+
+
+def normalise(pixels: torch.Tensor) -> torch.Tensor:
+    return (pixels - _column(IMAGENET_MEAN, pixels)) / _column(IMAGENET_STD, pixels)
+
+
+def denormalise(normalised: torch.Tensor) -> torch.Tensor:
+    return normalised * _column(IMAGENET_STD, normalised) + _column(IMAGENET_MEAN, normalised)
+
+
+def _column(values: tuple[float, ...], like: torch.Tensor) -> torch.Tensor:
+    return torch.tensor(values, dtype=like.dtype, device=like.device).view(1, -1, 1, 1)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class VGGFeatures:
+    """A network as the user chose it: fp32 weights on the CPU, never changed, and the choices that go with them.
+
+    `convolutions` take ImageNet-normalised RGB. `mean_activations` holds, for weights in Caffe's units, each
+    convolution's mean activation after its ReLU; it is empty where the weights are taken as they are.
+    """
+
+    architecture: str
+    source: str
+    convolutions: Mapping[str, tuple[torch.Tensor, torch.Tensor]]
+    mean_activations: Mapping[str, float] = field(default_factory=dict)
+    pooling: str = "recipe"
+    padding: str = "recipe"
+    precision: str = "auto"
+    device: torch.device = torch.device("cpu")
+    weights_key: str = ""
+
+    def __post_init__(self) -> None:
+        for name, value, known in (("pooling", self.pooling, POOLINGS), ("padding", self.padding, PADDINGS)):
+            if value not in known:
+                raise NSTError(f"{name}: {value!r} is not one of {', '.join(known)}.")
+        precisions.check_precision(self.precision)
+        if not self.weights_key:
+            object.__setattr__(self, "weights_key", _fingerprint(self.convolutions))
+
+    @property
+    def key(self) -> str:
+        """Names the network whose statistics can be compared: weights, pooling and padding."""
+        return f"{self.weights_key}/{self.pooling}/{self.padding}"
+
+    @property
+    def description(self) -> str:
+        return f"{self.source} (pooling {self.pooling}, padding {self.padding}, weights {self.weights_key})"
+
+    def __repr__(self) -> str:
+        return f"<VGG_FEATURES {self.description}, precision {self.precision}>"
+
+    def with_device(self, device: torch.device | str) -> VGGFeatures:
+        return replace(self, device=torch.device(device))
+
+    def check_taps(self, taps: Iterable[str], where: str) -> None:
+        check_taps(taps, self.architecture, where)
+        deepest = deepest_tap(taps, self.architecture)
+        for layer in layer_names(self.architecture):
+            if layer.startswith("conv") and layer not in self.convolutions:
+                last = list(self.convolutions)[-1]
+                raise NSTError(f"{where}: {deepest} lies deeper than the weights of {self.source} go (up to {last}).")
+            if layer == deepest:
+                return
+
+
+def _fingerprint(convolutions: Mapping[str, tuple[torch.Tensor, torch.Tensor]]) -> str:
+    digest = hashlib.blake2b(digest_size=5)
+    for name, (weight, bias) in convolutions.items():
+        digest.update(name.encode())
+        digest.update(weight.contiguous().numpy().data)
+        digest.update(bias.contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def deepest_tap(taps: Iterable[str], architecture: str) -> str:
+    return max(taps, key=layer_names(architecture).index)
+
+
+def smallest_side(taps: Iterable[str], padding: str) -> int:
+    """The shortest side a picture may have for every tap to see at least one position."""
+    # Reflection needs a second row to mirror.
+    return max(stride(tap) for tap in taps) * (2 if padding == "reflect" else 1)
+
+
+class Network:
+    """The network as one run uses it: on its device, in its precision, with the recipe's choices filled in.
+
+    `space` is what the first convolution is fed: `imagenet`, normalised pixels, or `raw`, pixels as they are.
+    """
+
+    def __init__(
+        self,
+        vgg: VGGFeatures,
+        *,
+        units: str = "unit",
+        space: str = "imagenet",
+        pooling: str = "max",
+        padding: str = "zeros",
+        rescale_pooling: bool = True,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self.vgg = vgg
+        self.device = vgg.device
+        self.dtype = dtype or precisions.resolve(vgg.precision, vgg.device)
+        self.space = space
+        self.pooling = pooling if vgg.pooling == "recipe" else vgg.pooling
+        self.padding = padding if vgg.padding == "recipe" else vgg.padding
+        self.gain = POOLING_GAIN[self.pooling] if rescale_pooling else 1.0
+        # Files in torchvision's layout are taken as they are, whatever units the recipe was written for.
+        self.scaled = bool(vgg.mean_activations) and units == "unit"
+        # Statistics are comparable between two networks exactly when this is equal.
+        units_used = "unit" if self.scaled else "own"
+        self.key = f"{vgg.weights_key}/{self.pooling}*{self.gain:g}/{self.padding}/{space}/{units_used}"
+
+    @cached_property
+    def _convolutions(self) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+        # Made when first needed: a run whose statistics are all remembered never asks for the fp32 copy.
+        source = scale_to_unit(self.vgg) if self.scaled else self.vgg.convolutions
+        return {
+            name: (
+                weight.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last),
+                bias.to(self.device, self.dtype),
+            )
+            for name, (weight, bias) in source.items()
+        }
+
+    def in_fp32(self) -> Network:
+        if self.dtype == torch.float32:
+            return self
+        exact = copy.copy(self)
+        exact.__dict__.pop("_convolutions", None)
+        exact.dtype = torch.float32
+        return exact
+
+    def features(self, pixels: torch.Tensor, taps: Iterable[str]) -> dict[str, torch.Tensor]:
+        """The activations at `taps` for pixels (Nx3xHxW, RGB 0..1), no layer run that they do not need."""
+        wanted = set(taps)
+        deepest = deepest_tap(wanted, self.vgg.architecture)
+        found: dict[str, torch.Tensor] = {}
+        x = normalise(pixels) if self.space == "imagenet" else pixels
+        x = x.to(self.dtype).contiguous(memory_format=torch.channels_last)
+        for layer in layer_names(self.vgg.architecture):
+            if layer.startswith("conv"):
+                x = self._convolve(x, layer)
+            elif layer.startswith("relu"):
+                # In place unless somebody asked for the values before the ReLU.
+                x = F.relu(x) if layer.replace("relu", "conv") in found else F.relu_(x)
+            else:
+                x = self._pool(x)
+            if layer in wanted:
+                found[layer] = x
+            if layer == deepest:
+                break
+        return found
+
+    def _convolve(self, x: torch.Tensor, layer: str) -> torch.Tensor:
+        weight, bias = self._convolutions[layer]
+        if self.padding == "zeros":
+            return F.conv2d(x, weight, bias, padding=1)
+        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode=self.padding), weight, bias)
+
+    def _pool(self, x: torch.Tensor) -> torch.Tensor:
+        if self.pooling == "max":
+            x = F.max_pool2d(x, 2)
+        elif self.pooling == "average":
+            x = F.avg_pool2d(x, 2)
+        else:
+            # lp_pool's root has an infinite slope at zero; a dead neighbourhood must give a zero gradient instead.
+            x = (F.avg_pool2d(x.square(), 2) * 4).clamp_min(1e-12).sqrt()
+        return x if self.gain == 1.0 else x * self.gain
+
+
+def scale_to_unit(vgg: VGGFeatures) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """Weights whose mean activation after every ReLU is about 1 (Gatys et al. 2016, section 2).
+
+    ReLU and pooling let a positive factor through, so dividing a layer by its mean activation and multiplying the
+    next one by it changes the units and nothing else.
+    """
+    scaled = {}
+    incoming = 1.0
+    for name, (weight, bias) in vgg.convolutions.items():
+        mean = vgg.mean_activations[name]
+        scaled[name] = (weight * (incoming / mean), bias / mean)
+        incoming = mean
+    return scaled

@@ -1,17 +1,16 @@
 """Picture files for the command line: read with nothing lost, written whole or not at all."""
 
 import contextlib
+import io
 import json
 import os
-import re
-import secrets
 import struct
 import sys
 import threading
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BytesIO
+from itertools import accumulate
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,8 +22,9 @@ from PIL import Image, ImageCms, ImageFile, ImageOps, PngImagePlugin, TiffImageP
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"}
 MOST_PIXELS = 2**30  # 12 GiB as float RGB: beyond any picture a person means, below what a bomb asks for
 _DESCRIPTION = 0x010E  # the one text tag that EXIF and TIFF share and every viewer shows
-_OTHER_HALF = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
+_OTHER_HALF = {"16L": "16B", "16B": "16L", "16N": "16B" if sys.byteorder == "little" else "16L"}
 _opening = threading.Lock()
+_Bands = Iterator[NDArray[Any]]
 
 
 class PictureError(ValueError):
@@ -47,7 +47,7 @@ def read_picture(path: str | os.PathLike[str]) -> Picture:
         mode, icc = image.mode, image.info.get("icc_profile") or b""
         codes, top = _codes(image, icc, path)
     planes = torch.from_numpy(np.divide(codes, top, dtype=np.float32)).permute(2, 0, 1)[None].clamp_(0, 1)
-    colours = planes.shape[1] // 3 * 2 + 1  # of 1 to 4 planes, an even count ends in alpha
+    colours = planes.shape[1] // 3 * 2 + 1  # 1 to 4 planes: grey, grey + alpha, RGB, RGB + alpha
     pixels = planes[:, :colours].expand(-1, 3, -1, -1).contiguous()
     if colours == 1 and icc[16:20] == b"GRAY":
         # A grey profile is only a tone curve: a ramp sent through it serves every depth, where littleCMS gives 8 bits.
@@ -72,9 +72,9 @@ def read_settings(path: str | os.PathLike[str]) -> dict[str, Any] | None:
 def check_target(path: str | os.PathLike[str], bits: int = 8) -> str:
     """Raise now what `write_picture` would raise after hours of work; returns Pillow's name of the format."""
     path = Path(path)
-    kind, known = FORMATS.get(path.suffix.lower()), " ".join(FORMATS)
-    if kind is None:
-        raise PictureError(f"{path}: cannot write a picture with the ending {path.suffix!r}; use one of {known}")
+    kind = FORMATS.get(path.suffix.lower(), "")
+    if not kind:
+        raise PictureError(f"{path}: cannot write a picture ending in {path.suffix!r}; use one of {' '.join(FORMATS)}")
     if bits != 8 and (bits != 16 or kind not in ("PNG", "TIFF")):
         raise PictureError(f"{path}: {kind} cannot hold {bits} bits; use 8, or 16 with an ending of .png .tif .tiff")
     if path.is_dir() or not path.parent.is_dir():
@@ -86,18 +86,21 @@ def check_target(path: str | os.PathLike[str], bits: int = 8) -> str:
 def write_picture(path: str | os.PathLike[str], pixels: torch.Tensor, *, alpha: torch.Tensor | None = None,
                   icc_profile: bytes | None = None, bits: int = 8, settings: dict[str, Any] | None = None,
                   quality: int = 95) -> None:  # fmt: skip
-    """Write 1x3xHxW in 0..1 (and 1x1xHxW alpha, laid on white for JPEG); the file appears complete or not at all."""
+    """Write 1x3xHxW in 0..1 (with 1x1xHxW alpha, laid on white for JPEG); the file appears complete or not at all."""
     path, kind = Path(path), check_target(path, bits)
-    size = tuple(pixels.shape[2:])
-    if pixels.shape[:2] != (1, 3) or 0 in size or (alpha is not None and alpha.shape != (1, 1, *size)):
-        shapes = f"pixels {tuple(pixels.shape)}, alpha {None if alpha is None else tuple(alpha.shape)}"
-        raise PictureError(f"{path}: cannot write {shapes}; needs 1x3xHxW, and 1x1xHxW alpha of the same size")
-    part = path.with_name(f".nst-{secrets.token_hex(8)}.part")
+    shapes = tuple(pixels.shape), None if alpha is None else tuple(alpha.shape)
+    if shapes[0][:2] != (1, 3) or 0 in shapes[0] or shapes[1] not in (None, (1, 1, *shapes[0][2:])) or pixels.ndim != 4:
+        raise PictureError(f"{path}: pixels and alpha measure {shapes}; needs 1x3xHxW and 1x1xHxW (or no alpha)")
+    part = path.with_name(f".nst-{os.urandom(8).hex()}.part")
     try:
         text = "" if settings is None else json.dumps(settings)  # pure ASCII, which every text field below can hold
+        bands = _bands(pixels, alpha, bits, kind == "JPEG")
         with part.open("x+b") as handle:
-            save = _save8 if bits == 8 else _save16_png if kind == "PNG" else _save16_tiff
-            save(handle, pixels, alpha, icc_profile, text, kind, quality)
+            if bits == 8:
+                _save8(handle, bands, icc_profile, text, kind, quality)
+            else:
+                size = [3 if alpha is None else 4, *pixels.shape[2:]]
+                (_save16_png if kind == "PNG" else _save16_tiff)(handle, bands, icc_profile, text, size)
             handle.flush()
             os.fsync(handle.fileno())
         os.replace(part, path)
@@ -105,3 +108,142 @@ def write_picture(path: str | os.PathLike[str], pixels: torch.Tensor, *, alpha: 
         raise PictureError(f"{path}: could not be written as {bits}-bit {kind} ({err}); nothing was changed") from err
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
+    try:
+        with _opening:  # Pillow's limit is a global of its module: ours holds for the header only, then theirs again
+            usual, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MOST_PIXELS
+            try:
+                image = Image.open(path)
+            finally:
+                Image.MAX_IMAGE_PIXELS = usual
+        with image:
+            if image.width * image.height > MOST_PIXELS:
+                raise Image.DecompressionBombError
+            yield image
+    except (PictureError, MemoryError):
+        raise
+    except Exception as err:  # damaged files leave Pillow's decoders as a dozen unrelated exception classes
+        found = f"the picture is cut short or damaged ({err or type(err).__name__}); fetch or export it again"
+        if not path.is_file():
+            found = "this is a folder; name a picture in it" if path.is_dir() else "no such file; check its name"
+        elif isinstance(err, PermissionError):
+            found = "this file may not be read; change its permissions or copy it elsewhere"
+        elif isinstance(err, Image.DecompressionBombError | Image.DecompressionBombWarning):
+            found = f"the picture claims more than {MOST_PIXELS} pixels; scale it down with another program first"
+        elif isinstance(err, UnidentifiedImageError):
+            found = f"no picture of a known kind, or one without size ({path.stat().st_size} bytes long); use PNG or JPEG"
+        raise PictureError(f"{path}: {found}") from err
+
+
+def _codes(image: ImageFile.ImageFile, icc: bytes, path: Path) -> tuple[NDArray[Any], float]:
+    """Height x width x (grey, grey + alpha, RGB or RGBA) as stored, and the value that stands for 1."""
+    args = image.tile[0][3] if image.tile else ""
+    raw = str(args[0] if isinstance(args, tuple) and args else args)
+    tags, key, top = getattr(image, "tag_v2", {}), image.info.get("transparency"), 65535.0
+    if tags.get(284) == 2 and 16 in tags[258] and len(tags[258]) > 1:  # Pillow takes such planes for 8-bit ones
+        raise PictureError(f"{path}: 16-bit TIFF with separate colour planes; save it with interleaved (chunky) pixels")
+    name, _, half = raw.partition(";")
+    if name in ("RGB", "RGBX", "RGBA") and half in _OTHER_HALF and image.format in ("PNG", "TIFF"):
+        # Pillow keeps the high byte of each sample. Told the opposite byte order, it keeps the low one instead.
+        with _opened(path) as twin:
+            codes = _upright(twin, f"{name};{_OTHER_HALF[half]}") | _upright(image).astype(np.uint16) << 8
+    elif raw == "LA;16B" and image.mode == "RGBA":  # two 16-bit samples, taken as four bytes so that none is dropped
+        codes = _upright(image, "RGBA").view(">u2")
+    elif image.mode.startswith("I") or image.mode == "F":
+        codes = _upright(image)
+        low, high = float(codes.min()), float(codes.max())
+        slack, tops = (0.01, (1.0, 255.0, top)) if image.mode == "F" else (0.0, (top,))  # resampled reals overshoot
+        top = next((top for top in tops if -slack * top <= low and high <= (1 + slack) * top), 0.0)
+        if not top:
+            raise PictureError(f"{path}: pixel values from {low:g} to {high:g} fit no 16-bit range; save it as 16-bit")
+        top = 4095.0 if raw == "I;12" else top
+        codes = top - codes if tags.get(262) == 0 else codes  # Pillow leaves deep white-is-zero TIFFs negative
+    else:
+        _upright(image)
+        alpha = "A" if image.has_transparency_data else ""
+        flat = image.convert("L" + alpha) if image.mode in ("1", "L", "LA", "La") else None
+        if image.mode == "LAB" or (image.mode == "CMYK" and icc[16:20] == b"CMYK"):
+            flat = _to_srgb(image, icc)
+        return np.asarray(flat or image.convert("RGB" + alpha)).reshape(image.height, image.width, -1), 255.0
+    if key is not None and codes.shape[2] in (1, 3):
+        opaque = (codes != np.asarray(key)).any(-1, keepdims=True)
+        codes = np.concatenate((codes, opaque * codes.dtype.type(top)), -1)
+    return codes, top
+
+
+def _upright(image: ImageFile.ImageFile, raw: str = "") -> NDArray[Any]:
+    if raw:
+        image.tile = [type(t)(*t[:3], (raw, *t[3][1:]) if isinstance(t[3], tuple) else raw) for t in image.tile]
+    image.load()
+    with contextlib.suppress(SyntaxError, ValueError, TypeError, struct.error):  # broken EXIF beside sound pixels
+        ImageOps.exif_transpose(image, in_place=True)
+    return np.asarray(image).reshape(image.height, image.width, -1)
+
+
+def _to_srgb(image: Image.Image, icc: bytes) -> Image.Image | None:
+    with contextlib.suppress(ImageCms.PyCMSError, ImportError, OSError, ValueError, TypeError):
+        source = ImageCms.createProfile("LAB") if image.mode == "LAB" else ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    return None
+
+
+def _bands(pixels: torch.Tensor, alpha: torch.Tensor | None, bits: int, flat: bool) -> _Bands:
+    """Codes, a few rows at a time so that no second picture stands in memory; in float64, which is exact at halves."""
+    rows = max(1, 2**18 // pixels.shape[3])
+    for y in range(0, pixels.shape[2], rows):
+        band = pixels[0, :, y : y + rows].detach().cpu().double().clamp(0, 1)
+        if alpha is not None:
+            cover = alpha[0, :, y : y + rows].detach().cpu().double().clamp(0, 1)
+            band = band * cover + (1 - cover) if flat else torch.cat((band, cover))
+        if band.isnan().any():
+            raise ValueError("the result holds NaN, so the run that made it went wrong")
+        codes = (band * (2**bits - 1) + 0.5).floor().permute(1, 2, 0).numpy()
+        yield codes.astype(np.uint8 if bits == 8 else np.uint16, order="C")
+
+
+def _save8(handle: IO[bytes], bands: _Bands, icc: bytes | None, text: str, kind: str, quality: int) -> None:
+    image, exif, info = Image.fromarray(np.concatenate(list(bands))), Image.Exif(), PngImagePlugin.PngInfo()
+    if text:
+        exif[_DESCRIPTION] = f"nst {text}"
+        info.add_text("nst", text)
+    options: dict[str, Any] = {"pnginfo": info} if kind == "PNG" else {"exif": exif if text else b""}
+    if kind in ("JPEG", "WEBP"):
+        options |= {"quality": quality, "subsampling": 0 if quality >= 90 else -1}  # 0 keeps fine colour edges
+    elif kind == "TIFF":
+        options["compression"] = "tiff_adobe_deflate"
+    image.save(handle, kind, icc_profile=icc, **options)
+
+
+def _save16_png(handle: IO[bytes], bands: _Bands, icc: bytes | None, text: str, size: list[int]) -> None:
+    (planes, height, width), chunk, squeeze = size, PngImagePlugin.putchunk, zlib.compressobj()
+    handle.write(b"\x89PNG\r\n\x1a\n")
+    chunk(handle, b"IHDR", struct.pack(">2I5B", width, height, 16, {3: 2, 4: 6}[planes], 0, 0, 0))
+    if icc:
+        chunk(handle, b"iCCP", b"icc\0\0" + zlib.compress(icc))
+    if text:
+        chunk(handle, b"tEXt", b"nst\0" + text.encode())
+    for band in bands:
+        lines = band.astype(">u2").reshape(len(band), -1).view(np.uint8)
+        lines[:, 2 * planes :] -= lines[:, : -2 * planes].copy()  # filter 1, the difference to the pixel on the left
+        chunk(handle, b"IDAT", squeeze.compress(np.insert(lines, 0, 1, axis=1).tobytes()))
+    chunk(handle, b"IDAT", squeeze.flush())
+    chunk(handle, b"IEND", b"")
+
+
+def _save16_tiff(handle: IO[bytes], bands: _Bands, icc: bytes | None, text: str, size: list[int]) -> None:
+    (planes, height, width), strips, rows = size, [], 0
+    for band in bands:
+        rows = max(rows, len(band))
+        band[:, 1:] -= band[:, :-1].copy()  # predictor 2: smooth colour squeezes better as differences
+        strips.append(zlib.compress(band.astype("<u2").tobytes()))
+    sizes = [len(strip) for strip in strips]
+    starts = tuple(accumulate(sizes[:-1], initial=0))  # Pillow adds the length of the directory that stands before them
+    directory = TiffImagePlugin.ImageFileDirectory_v2()
+    directory.update({256: width, 257: height, 258: (16,) * planes, 259: 8, 262: 2, 277: planes, 278: rows, 317: 2})
+    directory.update({273: starts, 279: tuple(sizes)} | ({338: 2} if planes == 4 else {}))
+    directory.update(({34675: icc} if icc else {}) | ({_DESCRIPTION: f"nst {text}"} if text else {}))
+    directory.save(handle)
+    handle.writelines(strips)

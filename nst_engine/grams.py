@@ -37,7 +37,7 @@ def statistics(features: torch.Tensor) -> Statistics:
     return Statistics(positions.mean(0), positions.T @ positions / n, n)
 
 
-MemoKey = tuple[str, str, int, int]  # network key, tap, height, width
+MemoKey = tuple[str, str, tuple[int, int]]  # network key, tap, (height, width)
 
 
 @dataclass(repr=False, eq=False)
@@ -62,15 +62,15 @@ class Style:
         """From the memo, or measured now and kept."""
         taps = tuple(taps)
         with self.lock:
-            missing = [tap for tap in taps if (network.key, tap, *shape) not in self.memo]
+            missing = [tap for tap in taps if (network.key, tap, shape) not in self.memo]
             if missing:
                 self._measure(network, missing, shape)
-            return {tap: self.memo[network.key, tap, *shape] for tap in taps}
+            return {tap: self.memo[network.key, tap, shape] for tap in taps}
 
     def _measure(self, network: Network, taps: list[str], shape: tuple[int, int]) -> None:
         if self.picture is None:
-            had = sorted({tap for key, tap, *_ in self.memo if key == network.key})
-            sizes = sorted({f"{w}×{h}" for key, _, h, w in self.memo if key == network.key})
+            had = sorted({tap for key, tap, _ in self.memo if key == network.key})
+            sizes = sorted({f"{w}×{h}" for key, _, (h, w) in self.memo if key == network.key})
             raise NSTError(
                 f"style grams: {self.name} was loaded from a file and lacks {', '.join(taps)} at "
                 f"{shape[1]}×{shape[0]}; it has {', '.join(had) or 'nothing for this network and recipe'}"
@@ -87,7 +87,7 @@ class Style:
                     raise NSTError(
                         f"{self.name}: the statistics at {tap} are not finite in {network.dtype}; precision fp32 helps."
                     )
-                self.memo[network.key, tap, *shape] = Statistics(found.mean.cpu(), found.moment.cpu(), found.n)
+                self.memo[network.key, tap, shape] = Statistics(found.mean.cpu(), found.moment.cpu(), found.n)
 
 
 class StyleGrams:
@@ -178,12 +178,10 @@ class StyleGrams:
         styles = []
         for i, entry in enumerate(header["styles"]):
             memo = {
-                (key, tap, h, w): Statistics(tensors[f"{i}.{j}.mean"], tensors[f"{i}.{j}.moment"], n)
-                for j, (key, tap, h, w, n) in enumerate(entry["memo"])
+                (key, tap, (h, w)): Statistics(tensors[f"{i}.{j}.mean"], tensors[f"{i}.{j}.moment"], n)
+                for j, (key, tap, (h, w), n) in enumerate(entry["memo"])
             }
-            styles.append(
-                Style(None, entry["weight"], entry["size"], entry["name"], tuple(entry["aspect"]), memo)
-            )
+            styles.append(Style(None, entry["weight"], entry["size"], entry["name"], tuple(entry["aspect"]), memo))
         return StyleGrams(styles, header["vgg_key"], header["vgg"])
 
 

@@ -44,9 +44,14 @@ def to_host(image: torch.Tensor) -> torch.Tensor:
     return image.movedim(1, -1).contiguous()
 
 
+def shape_of(pixels: torch.Tensor) -> tuple[int, int]:
+    """Height and width."""
+    return pixels.shape[-2], pixels.shape[-1]
+
+
 def resize(pixels: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
     """To height × width, anti-aliased; the same picture comes back when nothing is to be done."""
-    if tuple(pixels.shape[-2:]) == tuple(shape):
+    if shape_of(pixels) == shape:
         return pixels
     return F.interpolate(pixels, size=shape, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
 

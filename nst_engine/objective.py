@@ -9,7 +9,7 @@ import torch
 
 from .errors import NSTError
 from .grams import Statistics, StyleGrams, network_for
-from .images import check_picture, check_size
+from .images import check_picture, check_size, shape_of
 from .losses import content_factor, style_factor, total_variation
 from .recipes import Recipe, get_recipe
 from .vgg import Network, VGGFeatures, channels, smallest_side
@@ -90,7 +90,7 @@ class Objective:
         self.taps = tuple(dict.fromkeys((*self.style_layers, *self.content_layers)))
         self.moments = {tap: targets[tap].moment.to(network.device) for tap in self.style_layers}
         self.content: dict[str, torch.Tensor] = {}
-        if self.content_layers:
+        if self.content_layers and content is not None:
             with torch.no_grad():
                 features = network.features(content.to(network.device), self.content_layers)
             self.content = {tap: value.detach() for tap, value in features.items()}
@@ -105,7 +105,7 @@ class Objective:
             x = pixels.detach().clone().to(self.network.device).requires_grad_()
             features = self.network.features(x, self.taps) if self.taps else {}
             style, content = x.new_zeros(()), x.new_zeros(())
-            slopes = dict.fromkeys(features)  # ∂L/∂F of every tap, in fp32
+            slopes: dict[str, torch.Tensor] = {}  # ∂L/∂F of every tap, in fp32
             with torch.no_grad():
                 for tap, w in self.style_layers.items():
                     value, slope = self._style(tap, features[tap])
@@ -115,7 +115,7 @@ class Objective:
                     value, slope = self._content(tap, features[tap])
                     content += self.alpha * w / self.content_sum * value
                     slope = self.alpha * w / self.content_sum * slope
-                    slopes[tap] = slope if slopes[tap] is None else slopes[tap] + slope
+                    slopes[tap] = slopes[tap] + slope if tap in slopes else slope
             gradient = self._through_network(features, slopes, x)
             tv = x.new_zeros(())
             if self.gamma:
@@ -140,7 +140,7 @@ class Objective:
         return k * difference.square().sum(), 2 * k * difference
 
     def _through_network(
-        self, features: dict[str, torch.Tensor], slopes: dict[str, torch.Tensor | None], x: torch.Tensor
+        self, features: dict[str, torch.Tensor], slopes: dict[str, torch.Tensor], x: torch.Tensor
     ) -> torch.Tensor:
         """Carry the taps' slopes back to the pixels."""
         if not features:
@@ -148,10 +148,10 @@ class Objective:
         scale: torch.Tensor | float = 1.0
         if self.network.dtype == torch.float16:
             # fp16 has no small numbers: bring the largest slope to about 1 on the way down, and undo it in fp32.
-            largest = torch.stack([s.abs().amax() for s in slopes.values() if s is not None]).amax()
+            largest = torch.stack([s.abs().amax() for s in slopes.values()]).amax()
             scale = torch.exp2(-torch.log2(largest.clamp_min(1e-30)).round())
-        outputs = [(features[tap], (s * scale).to(self.network.dtype)) for tap, s in slopes.items() if s is not None]
-        taps, given = zip(*outputs, strict=True)
+        taps = [features[tap] for tap in slopes]
+        given = [(slope * scale).to(self.network.dtype) for slope in slopes.values()]
         return torch.autograd.grad(taps, x, given)[0] / scale
 
 
@@ -172,7 +172,7 @@ def objective(
     with torch.inference_mode(False):
         if content is not None:
             content = check_picture(content, "content image")
-            shape = tuple(content.shape[-2:])
+            shape = shape_of(content)
         if shape is None:
             raise NSTError("objective: without a content picture, give the shape (height, width) of the result.")
         return build(
@@ -209,5 +209,7 @@ def build(
     targets = grams.blend(network, style_layers, shape, fraction, recipe.squash_style)
     for tap, target in targets.items():
         if len(target.mean) != channels(tap):
-            raise NSTError(f"style grams: {tap} has {len(target.mean)} channels, not {channels(tap)}; the file is damaged.")
+            raise NSTError(
+                f"style grams: {tap} has {len(target.mean)} channels, not {channels(tap)}; the file is damaged."
+            )
     return Objective(network, recipe, content, targets, style_layers, content_layers, multipliers)

@@ -12,7 +12,7 @@ import torch
 
 from .errors import NSTError
 from .grams import StyleGrams, network_for
-from .images import alpha_of, check_picture, fit_long, fit_short, resize
+from .images import alpha_of, check_picture, fit_long, fit_short, resize, shape_of
 from .objective import LayerWeights, Multipliers, Objective, Terms, build
 from .optim import Finished, minimise
 from .precision import name_of
@@ -114,7 +114,7 @@ def stylize(
         pictures = check_picture(content, "content image")
         alpha = alpha_of(content)
         network = network_for(vgg, recipe)
-        shape = target_shape(tuple(pictures.shape[-2:]), size, recipe, network.device)
+        shape = target_shape(shape_of(pictures), size, recipe, network.device)
         levels = plan(shape, recipe, scales)
         starts, notes = _start_images(start_image, len(pictures), shape)
         run = _Run(
@@ -338,7 +338,7 @@ class _Run:
             return content.to(device)
         if self.recipe.start == "image":
             assert start is not None
-            return resize(start, tuple(content.shape[-2:])).to(device)
+            return resize(start, shape_of(content)).to(device)
         # Drawn on the CPU: the same seed starts from the same noise on every device.
         noise = torch.randn(content.shape, generator=generator) * self.recipe.noise
         return (noise + torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1)).to(device)
@@ -397,9 +397,7 @@ class _Run:
 
 
 def _record(step: int, level: int, terms: Terms, seconds: float) -> Step:
-    return Step(
-        step, level, float(terms.total), float(terms.content), float(terms.style), float(terms.tv), seconds
-    )
+    return Step(step, level, float(terms.total), float(terms.content), float(terms.style), float(terms.tv), seconds)
 
 
 def _diverged(step: int, run: _Run) -> str:

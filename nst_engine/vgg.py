@@ -63,7 +63,7 @@ def stride(tap: str) -> int:
 
 
 def channels(tap: str) -> int:
-    return CHANNELS[int(tap[4])-1]
+    return CHANNELS[int(tap[4]) - 1]
 
 
 def normalise(pixels: torch.Tensor) -> torch.Tensor:
@@ -93,7 +93,7 @@ class VGGFeatures:
     pooling: str = "recipe"
     padding: str = "recipe"
     precision: str = "auto"
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     weights_key: str = ""
 
     def __post_init__(self) -> None:

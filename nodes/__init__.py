@@ -1,0 +1,23 @@
+"""The nodes, one per file, and the two tables that the host reads."""
+
+from . import host
+from .compute_style_grams import ComputeStyleGrams
+from .example_image import NSTExampleImage
+from .layer_weights import LayerWeights
+from .load_vgg_features import LoadVGGFeatures
+from .neural_style_transfer import NeuralStyleTransfer
+from .plot_loss_history import NSTPlotLossHistory
+
+_NODES = (
+    LoadVGGFeatures,
+    LayerWeights,
+    ComputeStyleGrams,
+    NeuralStyleTransfer,
+    NSTPlotLossHistory,
+    NSTExampleImage,
+)
+
+NODE_CLASS_MAPPINGS = {node.__name__: node for node in _NODES}
+NODE_DISPLAY_NAME_MAPPINGS = {node.__name__: node.TITLE for node in _NODES}
+
+host.warn_of_taken_ids(NODE_CLASS_MAPPINGS)

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import torch
+
+from .. import nst_engine as nst
+from ..nst_engine.images import from_host
+from . import host
+
+
+class ComputeStyleGrams:
+    TITLE = "Compute Style Grams"
+    CATEGORY = host.CATEGORY
+    DESCRIPTION = (
+        "Measures the style of a picture: the Gram matrices of its features. Done once and reused by every transfer "
+        "that follows. A batch is several styles; chain these nodes to blend styles by weight."
+    )
+    RETURN_TYPES = ("STYLE_GRAMS",)
+    RETURN_NAMES = ("style_grams",)
+    OUTPUT_TOOLTIPS = ("The style, for Neural Style Transfer, or for another Compute Style Grams to blend with.",)
+    FUNCTION = "compute"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {
+            "required": {
+                "vgg": ("VGG_FEATURES", {"tooltip": "The network, from Load VGG Features."}),
+                "style_image": ("IMAGE", {"tooltip": "The picture whose style is wanted. A batch is several styles."}),
+                "weight": (
+                    "FLOAT",
+                    {
+                        "default": 1.0,
+                        "min": 0.0,
+                        "max": 100.0,
+                        "step": 0.05,
+                        "tooltip": "How much this style counts against the others it is blended with. Only the "
+                        "proportions matter; alone, any weight above 0 is the same.",
+                    },
+                ),
+                "size": (
+                    "INT",
+                    {
+                        "default": 512,
+                        "min": 0,
+                        "max": 16384,
+                        "step": 8,
+                        "tooltip": "The long side at which the style is measured, in pixels: larger means larger "
+                        "strokes. 0: as large as the transfer's picture.",
+                    },
+                ),
+            },
+            "optional": {
+                "layer_weights": (
+                    "LAYER_WEIGHTS",
+                    {"tooltip": "Which layers to measure now. Others are measured when a transfer asks for them."},
+                ),
+                "style_grams": ("STYLE_GRAMS", {"tooltip": "Styles to blend this one with, by their weights."}),
+            },
+        }
+
+    def compute(
+        self,
+        vgg: nst.VGGFeatures,
+        style_image: torch.Tensor,
+        weight: float,
+        size: int,
+        layer_weights: nst.LayerWeights | None = None,
+        style_grams: nst.StyleGrams | None = None,
+    ) -> tuple[nst.StyleGrams]:
+        with host.room_for(nst.memory_needed(from_host(style_image).shape[-2:], size), vgg.device):
+            grams = nst.compute_style_grams(
+                vgg,
+                from_host(style_image),
+                weight=weight,
+                size=size,
+                layers=layer_weights.style if layer_weights else None,
+                blend_with=style_grams,
+            )
+        return (grams,)

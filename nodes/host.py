@@ -1,0 +1,140 @@
+"""The only file that meets ComfyUI. Every function also works where there is no ComfyUI."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..nst_engine.weights import best_device
+
+log = logging.getLogger("neural-style-transfer")
+
+CATEGORY = "style transfer"
+
+# Only ComfyUI's own process has these; they are looked up rather than imported, because a bare `import nodes` or
+# `import comfy` elsewhere could find somebody else's.
+_in_comfyui = "folder_paths" in sys.modules and "comfy" in sys.modules
+if _in_comfyui:
+    import comfy.model_management as model_management
+    import comfy.utils
+    import folder_paths
+
+# Stand-alone: who is told of progress (value, total, picture or None). `nst run` sets it.
+listener: ContextVar[Callable[[int, int, torch.Tensor | None], None] | None] = ContextVar("listener", default=None)
+# Stand-alone: where weights files are looked for.
+stand_alone_folders: ContextVar[tuple[Path, ...]] = ContextVar("stand_alone_folders", default=())
+
+PREVIEW_SIDE = 512
+
+
+def device() -> torch.device:
+    return model_management.get_torch_device() if _in_comfyui else best_device()
+
+
+def resting_device() -> torch.device:
+    """Where pictures wait between nodes."""
+    return model_management.intermediate_device() if _in_comfyui else torch.device("cpu")
+
+
+# --- model folder -------------------------------------------------------------------------------------------------
+
+_WEIGHTS_EXTENSIONS = {".pth", ".pt", ".safetensors"}
+
+
+def register_model_folder() -> None:
+    """models/vgg, beside whatever folders the user's extra_model_paths.yaml gives that name."""
+    if _in_comfyui:
+        paths, extensions = folder_paths.folder_names_and_paths.get("vgg", ([], set()))
+        own = str(Path(folder_paths.models_dir) / "vgg")
+        folders = [*paths, *([] if own in paths else [own])]
+        folder_paths.folder_names_and_paths["vgg"] = (folders, set(extensions) | _WEIGHTS_EXTENSIONS)
+
+
+def weights_files() -> list[str]:
+    if _in_comfyui:
+        return folder_paths.get_filename_list("vgg")
+    return sorted(
+        str(file.relative_to(folder))
+        for folder in weights_folders()
+        for file in folder.rglob("*")
+        if file.suffix in _WEIGHTS_EXTENSIONS
+    )
+
+
+def weights_folders() -> list[Path]:
+    if _in_comfyui:
+        return [Path(folder) for folder in folder_paths.get_folder_paths("vgg")]
+    return list(stand_alone_folders.get())
+
+
+# --- progress, preview, cancel ------------------------------------------------------------------------------------
+
+
+class ProgressBar:
+    """One bar for one node's run. `update` raises when the user has cancelled."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.bar = comfy.utils.ProgressBar(total) if _in_comfyui else None
+
+    def update(self, value: int, picture: torch.Tensor | None = None) -> None:
+        if self.bar is not None:
+            model_management.throw_exception_if_processing_interrupted()
+            preview = None if picture is None else ("JPEG", as_pil(picture), PREVIEW_SIDE)
+            self.bar.update_absolute(value, self.total, preview)
+        elif (told := listener.get()) is not None:
+            told(value, self.total, picture)
+
+
+def as_pil(picture: torch.Tensor) -> Any:
+    """A 1x3xHxW picture in 0..1, made small enough for a preview before it leaves."""
+    from PIL import Image
+
+    factor = PREVIEW_SIDE / max(picture.shape[-2:])
+    if factor < 1:
+        picture = torch.nn.functional.interpolate(picture, scale_factor=factor, mode="area")
+    codes = (picture[0].clamp(0, 1) * 255).round().to(torch.uint8)
+    return Image.fromarray(codes.movedim(0, -1).cpu().numpy())
+
+
+# --- memory -------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def room_for(needed: int, on: torch.device) -> Iterator[None]:
+    """Ask the host to make room for a run's memory, and give back what the run leaves behind."""
+    if _in_comfyui:
+        model_management.free_memory(needed, on)
+    try:
+        yield
+    finally:
+        if _in_comfyui:
+            model_management.soft_empty_cache()
+
+
+# --- the host's table of nodes ------------------------------------------------------------------------------------
+
+
+def warn_of_taken_ids(ids: Iterable[str]) -> None:
+    """One warning when another pack has registered one of our node ids: the host keeps whichever loads last."""
+    if not _in_comfyui:
+        return
+    known = getattr(sys.modules.get("nodes"), "NODE_CLASS_MAPPINGS", {})
+    for taken in (i for i in ids if i in known):
+        other = getattr(known[taken], "RELATIVE_PYTHON_MODULE", known[taken].__module__)
+        log.warning(
+            "The node id %s is used by two packs: %s and neural-style-transfer. Workflows get whichever loaded last "
+            "(now: neural-style-transfer); disable one of the two if that is not what you want.",
+            taken,
+            other,
+        )
+
+
+register_model_folder()

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import re
+
+from .. import nst_engine as nst
+from ..nst_engine.objective import check_layers
+from ..nst_engine.recipes import FIVE
+from ..nst_engine.vgg import check_taps
+from . import host
+
+CUSTOM = "custom"
+
+
+def parse(text: str, where: str) -> dict[str, float]:
+    """`relu3_2=0.5, conv4_2=1` as a table; a name alone counts 1."""
+    layers = {}
+    for part in filter(None, re.split(r"[,;\s]+", re.sub(r"\s*=\s*", "=", text.strip()))):
+        tap, _, weight = part.partition("=")
+        try:
+            layers[tap] = float(weight) if weight else 1.0
+        except ValueError:
+            raise nst.NSTError(
+                f"{where}: {part!r} is not a layer and its weight; write relu3_2=0.5, conv4_2=1."
+            ) from None
+    # VGG-19 has every layer that VGG-16 has; which of the two is in use is known, and checked, later.
+    check_taps(layers, "vgg19", where)
+    return layers
+
+
+class LayerWeights:
+    TITLE = "Layer Weights"
+    CATEGORY = host.CATEGORY
+    DESCRIPTION = (
+        "Chooses which layers of the network count, and how much, for style and for content. Shallow layers hold colour "
+        "and fine grain, deep ones larger brush strokes and shapes."
+    )
+    RETURN_TYPES = ("LAYER_WEIGHTS",)
+    RETURN_NAMES = ("layer_weights",)
+    OUTPUT_TOOLTIPS = (
+        "Layer weights, for Neural Style Transfer (and Compute Style Grams, when other layers are used).",
+    )
+    FUNCTION = "choose"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        def slider(tap: str, holds: str):
+            options = {"default": 1.0, "min": 0.0, "max": 10.0, "step": 0.05, "display": "slider"}
+            return ("FLOAT", {**options, "tooltip": f"Weight of {tap} in the style: {holds}. Used by preset custom."})
+
+        holds = ("colour and grain", "fine marks", "strokes", "large strokes and motifs", "shapes and composition")
+        return {
+            "required": {
+                "preset": (
+                    [CUSTOM, *nst.RECIPES],
+                    {
+                        "tooltip": "custom: the sliders below. A recipe's name: the layers of that recipe, sliders ignored."
+                    },
+                ),
+                **{tap: slider(tap, what) for tap, what in zip(FIVE, holds, strict=True)},
+                "style_layers": (
+                    "STRING",
+                    {
+                        "default": "",
+                        "tooltip": "Any other style layers, e.g. relu3_2=0.5, conv4_2=1. They are added to the preset "
+                        "or the sliders, or replace their weight there; 0 takes a layer out.",
+                    },
+                ),
+                "content_layers": (
+                    "STRING",
+                    {
+                        "default": "",
+                        "tooltip": "Content layers, e.g. relu4_2=1. Empty: the preset's; with custom, the recipe's. "
+                        "Shallower layers keep the content more exactly.",
+                    },
+                ),
+            }
+        }
+
+    def choose(self, preset: str, style_layers: str, content_layers: str, **sliders: float) -> tuple[nst.LayerWeights]:
+        own = None if preset == CUSTOM else nst.RECIPES[preset]
+        style = {**(own.style_layers if own else sliders), **parse(style_layers, "style_layers")}
+        content = {**(own.content_layers if own else {}), **parse(content_layers, "content_layers")}
+        return (
+            nst.LayerWeights(
+                style=check_layers(style, "style_layers"),
+                content=check_layers(content, "content_layers") if content else None,
+            ),
+        )

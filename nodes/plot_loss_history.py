@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import torch
+
+from ..nst_engine.plot import plot
+from . import host
+from .neural_style_transfer import LossHistory
+
+
+class NSTPlotLossHistory:
+    TITLE = "NST Plot Loss History"
+    CATEGORY = f"{host.CATEGORY}/utilities"
+    DESCRIPTION = "Draws the loss at every step, and the parts it is made of, on a logarithmic scale."
+    RETURN_TYPES = ("IMAGE",)
+    RETURN_NAMES = ("image",)
+    OUTPUT_TOOLTIPS = ("The plot, one for every picture of the batch.",)
+    FUNCTION = "draw"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        side = {"min": 200, "max": 4096, "step": 8}
+        return {
+            "required": {
+                "loss_history": ("LOSS_HISTORY", {"tooltip": "From Neural Style Transfer."}),
+                "width": ("INT", {"default": 768, **side, "tooltip": "Width of the plot in pixels."}),
+                "height": ("INT", {"default": 480, **side, "tooltip": "Height of the plot in pixels."}),
+            }
+        }
+
+    def draw(self, loss_history: LossHistory, width: int, height: int) -> tuple[torch.Tensor]:
+        title = f"{loss_history.settings['recipe']}, {loss_history.settings['precision']}"
+        return (torch.cat([plot(history, width, height, title) for history in loss_history.histories]),)

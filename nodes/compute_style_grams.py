@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 
 from .. import nst_engine as nst
-from ..nst_engine.images import from_host
+from ..nst_engine.images import fit_long, from_host, shape_of
 from . import host
 
 
@@ -66,10 +66,12 @@ class ComputeStyleGrams:
         layer_weights: nst.LayerWeights | None = None,
         style_grams: nst.StyleGrams | None = None,
     ) -> tuple[nst.StyleGrams]:
-        with host.room_for(nst.memory_needed(from_host(style_image).shape[-2:], size), vgg.device):
+        pictures = from_host(style_image)
+        shape = fit_long(shape_of(pictures), size) if size else (0, 0)
+        with host.room_for(nst.memory_needed(shape), vgg.device):
             grams = nst.compute_style_grams(
                 vgg,
-                from_host(style_image),
+                pictures,
                 weight=weight,
                 size=size,
                 layers=layer_weights.style if layer_weights else None,

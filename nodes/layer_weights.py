@@ -19,9 +19,7 @@ def parse(text: str, where: str) -> dict[str, float]:
         try:
             layers[tap] = float(weight) if weight else 1.0
         except ValueError:
-            raise nst.NSTError(
-                f"{where}: {part!r} is not a layer and its weight; write relu3_2=0.5, conv4_2=1."
-            ) from None
+            raise nst.NSTError(f"{where}: {part!r} is not layer=weight; write relu3_2=0.5, conv4_2=1.") from None
     # VGG-19 has every layer that VGG-16 has; which of the two is in use is known, and checked, later.
     check_taps(layers, "vgg19", where)
     return layers
@@ -52,9 +50,7 @@ class LayerWeights:
             "required": {
                 "preset": (
                     [CUSTOM, *nst.RECIPES],
-                    {
-                        "tooltip": "custom: the sliders below. A recipe's name: the layers of that recipe, sliders ignored."
-                    },
+                    {"tooltip": "custom: the sliders below. A recipe's name: its layers, sliders ignored."},
                 ),
                 **{tap: slider(tap, what) for tap, what in zip(FIVE, holds, strict=True)},
                 "style_layers": (

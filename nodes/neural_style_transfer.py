@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from .. import nst_engine as nst
-from ..nst_engine.images import from_host, to_host
+from ..nst_engine.images import from_host, shape_of, to_host
 from ..nst_engine.stylize import OPTIMIZERS, RECIPE_SIZE, STARTS
 from . import host
 
@@ -170,7 +170,8 @@ class NeuralStyleTransfer:
             done = progress.picture * progress.steps + progress.step
             bar.update(done, progress.image if preview.is_due(progress.step) else None)
 
-        with host.room_for(nst.memory_needed(content.shape[-2:], max(size, 0)), vgg.device):
+        shape = nst.target_shape(shape_of(content), size, nst.RECIPES[recipe], vgg.device)
+        with host.room_for(nst.memory_needed(shape), vgg.device):
             result = nst.stylize(
                 vgg,
                 content,

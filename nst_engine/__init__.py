@@ -4,7 +4,7 @@ from .errors import NSTError
 from .grams import StyleGrams, compute_style_grams
 from .objective import LayerWeights, objective
 from .recipes import RECIPES, Recipe
-from .stylize import STOP, Progress, Result, Step, memory_needed, stylize
+from .stylize import STOP, Progress, Result, Step, memory_needed, stylize, target_shape
 from .vgg import VGGFeatures
 from .weights import load_vgg
 
@@ -24,6 +24,7 @@ __all__ = [
     "memory_needed",
     "objective",
     "stylize",
+    "target_shape",
 ]
 
 __version__ = "0.1.0"

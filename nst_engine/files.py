@@ -134,7 +134,9 @@ def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
         elif isinstance(err, Image.DecompressionBombError | Image.DecompressionBombWarning):
             found = f"the picture claims more than {MOST_PIXELS} pixels; scale it down with another program first"
         elif isinstance(err, UnidentifiedImageError):
-            found = f"no picture of a known kind, or one without size ({path.stat().st_size} bytes long); use PNG or JPEG"
+            found = (
+                f"no picture of a known kind, or one without size ({path.stat().st_size} bytes long); use PNG or JPEG"
+            )
         raise PictureError(f"{path}: {found}") from err
 
 

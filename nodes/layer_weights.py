@@ -29,8 +29,8 @@ class LayerWeights:
     TITLE = "Layer Weights"
     CATEGORY = host.CATEGORY
     DESCRIPTION = (
-        "Chooses which layers of the network count, and how much, for style and for content. Shallow layers hold colour "
-        "and fine grain, deep ones larger brush strokes and shapes."
+        "Chooses which layers of the network count, and how much, for style and for content. Shallow layers hold "
+        "colour and fine grain, deep ones larger brush strokes and shapes."
     )
     RETURN_TYPES = ("LAYER_WEIGHTS",)
     RETURN_NAMES = ("layer_weights",)

@@ -1,0 +1,283 @@
+"""Write workflows/*.json (the canvas) and workflows/api/*.json (headless) from one description of each graph.
+
+python tools/make_workflows.py            writes the graphs
+python tools/make_workflows.py --pictures also runs them, for the thumbnails beside the canvas files
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+WORKFLOWS = ROOT / "workflows"
+
+# What the canvas needs to know of the host's own nodes: input (name, type), output (name, type).
+CORE: dict[str, tuple[list[tuple[str, str]], list[tuple[str, str]]]] = {
+    "SaveImage": ([("images", "IMAGE"), ("filename_prefix", "STRING")], []),
+    "PreviewImage": ([("images", "IMAGE")], []),
+}
+
+Link = tuple[str, int]  # a node's name and the number of its output
+
+
+@dataclass
+class Node:
+    type: str
+    inputs: dict[str, Any]
+    pos: tuple[int, int]
+    size: tuple[int, int]
+
+
+@dataclass
+class Workflow:
+    name: str
+    note: str
+    nodes: dict[str, Node] = field(default_factory=dict)
+
+
+def transfer(
+    name: str, note: str, content: str, styles: list[tuple[str, float]], style_size: int = 0, **settings: Any
+) -> Workflow:
+    """The graph that every template is made of: a network, a content, styles in a chain, a transfer, what it made."""
+    nodes = {
+        "vgg": Node(
+            "LoadVGGFeatures",
+            {"weights": "vgg19-caffe", "pooling": "recipe", "padding": "recipe", "precision": "auto", "input": "auto"},
+            (40, 120),
+            (290, 180),
+        ),
+        "content": Node("NSTExampleImage", {"name": content}, (40, 370), (290, 80)),
+    }
+    chained: Link | None = None
+    for i, (style, weight) in enumerate(styles):
+        picture, grams = (f"style{i + 1}", f"grams{i + 1}")
+        nodes[picture] = Node("NSTExampleImage", {"name": style}, (40, 520 + 150 * i), (290, 80))
+        inputs: dict[str, Any] = {"vgg": ("vgg", 0), "style_image": (picture, 0), "weight": weight, "size": style_size}
+        if chained:
+            inputs["style_grams"] = chained
+        nodes[grams] = Node("ComputeStyleGrams", inputs, (380, 420 + 200 * i), (270, 150))
+        chained = (grams, 0)
+    nodes["transfer"] = Node(
+        "NeuralStyleTransfer",
+        {"vgg": ("vgg", 0), "content_image": ("content", 0), "style_grams": chained, "seed": 0, **settings},
+        (700, 120),
+        (330, 620),
+    )
+    nodes["save"] = Node(
+        "SaveImage", {"images": ("transfer", 0), "filename_prefix": f"nst/{name}"}, (1080, 120), (420, 400)
+    )
+    nodes["plot"] = Node(
+        "NSTPlotLossHistory", {"loss_history": ("transfer", 1), "width": 768, "height": 480}, (1080, 570), (270, 110)
+    )
+    nodes["show plot"] = Node("PreviewImage", {"images": ("plot", 0)}, (1080, 730), (420, 300))
+    return Workflow(name, note, nodes)
+
+
+LANDSCAPE, STILL_LIFE = "content-landscape", "content-still-life"
+
+TEMPLATES = (
+    transfer(
+        "quickstart",
+        "Press Run: a landscape takes on flowing brush strokes, in a minute or so on two CPU cores.\n\n"
+        "Then try another style in *NST Example Image*, your own picture in *Load Image*, a larger **size**, or a "
+        "**style_weight** of 3.",
+        LANDSCAPE,
+        [("style-strokes", 1.0)],
+        style_size=512,
+        recipe="balanced",
+        steps=100,
+        size=384,
+    ),
+    transfer(
+        "balanced",
+        "The default recipe with all its steps. Every term is measured against its own target, so the same setting "
+        "works at any size and with any network.",
+        STILL_LIFE,
+        [("style-mosaic", 1.0)],
+        style_size=512,
+        recipe="balanced",
+    ),
+    transfer(
+        "two-styles",
+        "Two styles in one picture: *Compute Style Grams* nodes in a chain, blended by their **weights**.",
+        LANDSCAPE,
+        [("style-watercolour", 2.0), ("style-hatching", 1.0)],
+        style_size=512,
+        recipe="balanced",
+    ),
+    transfer(
+        "persson",
+        "A. Persson's program: 6000 gentle Adam steps at 356×356, every layer for content as well, pixels not "
+        "normalised. The picture is squashed to that square, as the program does it; set **size** to keep its "
+        "proportions.",
+        STILL_LIFE,
+        [("style-fields", 1.0)],
+        recipe="persson",
+    ),
+    transfer(
+        "udacity",
+        "The Udacity notebook: 2000 Adam steps in normalised space, short side 400, style weight 10⁶.",
+        LANDSCAPE,
+        [("style-strokes", 1.0)],
+        recipe="udacity",
+    ),
+    transfer(
+        "pytorch-tutorial",
+        "The PyTorch tutorial: L-BFGS on the first five convolutions, before their ReLU. Short side 768 on a GPU and "
+        "128 on a CPU, as the document has it.",
+        LANDSCAPE,
+        [("style-watercolour", 1.0)],
+        recipe="pytorch-tutorial",
+    ),
+    transfer(
+        "convnet",
+        "The convnet notes: 2000 Adam steps, content at relu3_1, pixels not normalised, long side 400.",
+        LANDSCAPE,
+        [("style-mosaic", 1.0)],
+        recipe="convnet",
+    ),
+)
+
+
+def load_pack() -> Any:
+    spec = importlib.util.spec_from_file_location(
+        "nst_pack", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
+    )
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["nst_pack"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def api_form(workflow: Workflow) -> dict[str, Any]:
+    ids = {name: str(i) for i, name in enumerate(workflow.nodes, 1)}
+
+    def value(v: Any) -> Any:
+        return [ids[v[0]], v[1]] if isinstance(v, tuple) else v
+
+    return {
+        ids[name]: {
+            "class_type": node.type,
+            "inputs": {key: value(v) for key, v in node.inputs.items()},
+            "_meta": {"title": name},
+        }
+        for name, node in workflow.nodes.items()
+    }
+
+
+def canvas_form(workflow: Workflow, classes: dict[str, Any]) -> dict[str, Any]:
+    """The graph as the canvas saves it. widgets_values are positional: required, optional, one more after a seed."""
+    ids = {name: i for i, name in enumerate(workflow.nodes, 1)}
+    links: list[list[Any]] = []
+    made: dict[str, dict[str, Any]] = {}
+    for order, (name, node) in enumerate(workflow.nodes.items()):
+        inputs, outputs, widgets = slots(node, classes)
+        made[name] = {
+            "id": ids[name],
+            "type": node.type,
+            "pos": list(node.pos),
+            "size": list(node.size),
+            "flags": {},
+            "order": order,
+            "mode": 0,
+            "inputs": [{"name": n, "type": t, "link": None} for n, t in inputs],
+            "outputs": [{"name": n, "type": t, "links": [], "slot_index": i} for i, (n, t) in enumerate(outputs)],
+            "properties": {"Node name for S&R": node.type},
+            "widgets_values": widgets,
+        }
+    for name, node in workflow.nodes.items():
+        for slot, entry in enumerate(made[name]["inputs"]):
+            link = node.inputs.get(entry["name"])
+            if not isinstance(link, tuple):
+                continue
+            source = made[link[0]]["outputs"][link[1]]
+            links.append([len(links) + 1, ids[link[0]], link[1], ids[name], slot, source["type"]])
+            entry["link"] = links[-1][0]
+            source["links"].append(links[-1][0])
+    note = {
+        "id": len(ids) + 1,
+        "type": "MarkdownNote",
+        "pos": [380, 120],
+        "size": [270, 230],
+        "flags": {},
+        "order": len(ids),
+        "mode": 0,
+        "inputs": [],
+        "outputs": [],
+        "title": "About this workflow",
+        "properties": {},
+        "widgets_values": [workflow.note],
+        "color": "#432",
+        "bgcolor": "#653",
+    }
+    return {
+        "last_node_id": len(ids) + 1,
+        "last_link_id": len(links),
+        "nodes": [*made.values(), note],
+        "links": links,
+        "groups": [],
+        "config": {},
+        "extra": {},
+        "version": 0.4,
+    }
+
+
+def slots(node: Node, classes: dict[str, Any]) -> tuple[list[tuple[str, str]], list[tuple[str, str]], list[Any]]:
+    """A node's sockets in, sockets out, and the values of its widgets in the canvas's order."""
+    if node.type in CORE:
+        declared, outputs = CORE[node.type]
+        sockets = [(n, t) for n, t in declared if t == "IMAGE"]
+        return sockets, outputs, [node.inputs[n] for n, t in declared if t != "IMAGE"]
+    cls = classes[node.type]
+    types = cls.INPUT_TYPES()
+    sockets, widgets = [], []
+    for name, (kind, *options) in {**types["required"], **types.get("optional", {})}.items():
+        option = options[0] if options else {}
+        if isinstance(kind, list) or kind in ("INT", "FLOAT", "STRING", "BOOLEAN"):
+            default = kind[0] if isinstance(kind, list) else option["default"]
+            widgets.append(node.inputs.get(name, default))
+            if option.get("control_after_generate"):
+                widgets.append("fixed")
+        else:
+            sockets.append((name, kind))
+    return sockets, list(zip(cls.RETURN_NAMES, cls.RETURN_TYPES, strict=True)), widgets
+
+
+def write_graphs() -> None:
+    classes = load_pack().NODE_CLASS_MAPPINGS
+    (WORKFLOWS / "api").mkdir(parents=True, exist_ok=True)
+    for workflow in TEMPLATES:
+        for path, graph in (
+            (WORKFLOWS / f"{workflow.name}.json", canvas_form(workflow, classes)),
+            (WORKFLOWS / "api" / f"{workflow.name}.json", api_form(workflow)),
+        ):
+            path.write_text(json.dumps(graph, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_thumbnails(names: list[str]) -> None:
+    """Content and styles small, the result large: what the template browser shows."""
+    from PIL import Image
+
+    headless = importlib.import_module("nst_pack.nodes.headless")
+    for workflow in TEMPLATES:
+        if names and workflow.name not in names:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            graph = api_form(workflow)
+            files = headless.run_embedded(graph, output_folder=Path(folder))
+            result = Image.open(next(f for f in files if workflow.name in str(f))).convert("RGB")
+            result.thumbnail((480, 480), Image.Resampling.LANCZOS)
+            result.save(WORKFLOWS / f"{workflow.name}.jpg", quality=88)
+
+
+if __name__ == "__main__":
+    write_graphs()
+    if "--pictures" in sys.argv:
+        write_thumbnails([a for a in sys.argv[1:] if not a.startswith("--")])

@@ -1,0 +1,126 @@
+"""The network against torchvision's modules, and the choices of pooling, padding and units."""
+
+from __future__ import annotations
+
+import nst_engine as nst
+import pytest
+import torch
+import torch.nn.functional as F
+import torchvision
+from nst_engine.vgg import Network, check_taps, layer_names, smallest_side, stride
+from pictures import clouds
+
+
+@pytest.fixture(scope="module")
+def features(vgg) -> torch.nn.Sequential:
+    """torchvision's own VGG-19 with our weights in it."""
+    sequential = torchvision.models.vgg19(weights=None).features.eval()
+    convolutions = [m for m in sequential if isinstance(m, torch.nn.Conv2d)]
+    for module, (weight, bias) in zip(convolutions, vgg.convolutions.values(), strict=True):
+        module.weight.data, module.bias.data = weight, bias
+    return sequential
+
+
+def test_every_layer_is_torchvisions(vgg, features):
+    picture = clouds(3, 70, 101)
+    found = Network(vgg, units="caffe", space="raw").features(picture, layer_names("vgg19"))
+    x = picture
+    with torch.no_grad():
+        for name, module in zip(layer_names("vgg19"), features, strict=True):
+            x = F.relu(x) if name.startswith("relu") else module(x)  # not in place: `found` holds conv and relu both
+            assert (found[name] - x).norm() <= 1e-5 * x.norm(), name
+
+
+def test_no_layer_is_run_beyond_the_deepest_tap(vgg, monkeypatch):
+    run = []
+    original = Network._convolve
+    monkeypatch.setattr(Network, "_convolve", lambda self, x, layer: run.append(layer) or original(self, x, layer))
+    Network(vgg).features(clouds(3, 32, 32), ["relu2_1", "conv1_2"])
+    assert run == ["conv1_1", "conv1_2", "conv2_1"]
+
+
+@pytest.mark.parametrize("padding", ["zeros", "replicate", "reflect"])
+@pytest.mark.parametrize(("pooling", "gain"), [("max", 1.0), ("average", 2.0), ("l2", 0.78)])
+@pytest.mark.parametrize("rescale", [True, False])
+def test_pooling_and_padding(vgg, pooling, gain, padding, rescale):
+    picture = clouds(4, 21, 34)
+    network = Network(vgg, pooling=pooling, padding=padding, rescale_pooling=rescale, space="raw", units="caffe")
+    x = picture
+    mode = {"zeros": "constant"}.get(padding, padding)
+    for conv in ("conv1_1", "conv1_2"):
+        x = F.relu(F.conv2d(F.pad(x, (1, 1, 1, 1), mode=mode), *vgg.convolutions[conv]))
+    pool = {"max": F.max_pool2d, "average": F.avg_pool2d, "l2": lambda t, k: F.lp_pool2d(t, 2, k)}[pooling]
+    expected = pool(x, 2) * (gain if rescale else 1)
+    found = network.features(picture, ["pool1"])["pool1"]
+    assert (found - expected).norm() < 1e-5 * expected.norm()
+
+
+def test_the_user_choice_stands_over_the_recipes(vgg):
+    chosen = nst.load_vgg("vgg19-caffe", pooling="l2", padding="reflect", device="cpu")
+    network = Network(chosen, pooling="average", padding="zeros")
+    assert (network.pooling, network.padding) == ("l2", "reflect")
+    assert Network(vgg, pooling="average", padding="zeros").pooling == "average"
+
+
+def test_a_dead_neighbourhood_gives_l2_pooling_no_infinite_slope(vgg):
+    network = Network(vgg, pooling="l2")
+    x = torch.zeros(1, 1, 4, 4, requires_grad=True)
+    network._pool(x).sum().backward()
+    assert torch.equal(x.grad, torch.zeros_like(x))
+
+
+def test_units_scale_every_layer_and_change_nothing_else(vgg):
+    picture = clouds(5, 48, 48)
+    taps = ["relu1_1", "conv2_1", "relu3_1", "relu4_2"]
+    unit = Network(vgg).features(picture, taps)
+    raw = Network(vgg, units="caffe").features(picture, taps)
+    for tap in taps:
+        mean = vgg.mean_activations["conv" + tap[4:]]
+        assert (unit[tap] * mean - raw[tap]).norm() < 1e-4 * raw[tap].norm()
+
+
+def test_networks_whose_statistics_differ_have_different_keys(vgg):
+    keys = {
+        Network(vgg, **options).key
+        for options in (
+            {},
+            {"units": "caffe"},
+            {"space": "raw"},
+            {"pooling": "average"},
+            {"pooling": "average", "rescale_pooling": False},
+            {"padding": "reflect"},
+        )
+    }
+    assert len(keys) == 6
+    assert Network(vgg).key == Network(vgg, dtype=torch.bfloat16).key
+
+
+def test_precisions_agree(vgg):
+    picture = clouds(6, 64, 64)
+    exact = Network(vgg).features(picture, ["relu3_1", "relu5_1"])
+    for dtype, bound in ((torch.bfloat16, 0.03), (torch.float16, 0.01)):
+        rough = Network(vgg, dtype=dtype).features(picture, ["relu3_1", "relu5_1"])
+        for tap, value in rough.items():
+            assert value.dtype == dtype
+            assert (value.float() - exact[tap]).norm() < bound * exact[tap].norm()
+
+
+def test_unknown_taps_name_the_nearest():
+    with pytest.raises(nst.NSTError, match="relu4_1"):
+        check_taps(["relu41"], "vgg19", "style layers")
+    with pytest.raises(nst.NSTError, match="vgg16 has no layer 'conv3_4'"):
+        check_taps(["conv3_4"], "vgg16", "style layers")
+
+
+def test_strides_and_smallest_sides(vgg):
+    assert [stride(t) for t in ("conv1_1", "pool1", "relu2_1", "relu5_1", "pool5")] == [1, 2, 2, 16, 32]
+    for padding in ("zeros", "replicate", "reflect"):
+        side = smallest_side(["relu1_1", "relu4_1"], padding)
+        network = Network(vgg, padding=padding)
+        assert network.features(clouds(1, side, side), ["relu4_1"])["relu4_1"].numel() > 0
+
+
+@pytest.mark.parametrize(("name", "value"), [("pooling", "median"), ("padding", "wrap"), ("precision", "fp8")])
+def test_unknown_choices_are_refused(name, value):
+    with pytest.raises(nst.NSTError, match=f"{name}: '{value}' is not one of"):
+        nst.load_vgg("vgg19-caffe", **{name: value})

@@ -1,28 +1,12 @@
 from __future__ import annotations
 
-import re
-
 from .. import nst_engine as nst
+from ..nst_engine.layers import parse_layers
 from ..nst_engine.objective import check_layers
 from ..nst_engine.recipes import FIVE
-from ..nst_engine.vgg import check_taps
 from . import host
 
 CUSTOM = "custom"
-
-
-def parse(text: str, where: str) -> dict[str, float]:
-    """`relu3_2=0.5, conv4_2=1` as a table; a name alone counts 1."""
-    layers = {}
-    for part in filter(None, re.split(r"[,;\s]+", re.sub(r"\s*=\s*", "=", text.strip()))):
-        tap, _, weight = part.partition("=")
-        try:
-            layers[tap] = float(weight) if weight else 1.0
-        except ValueError:
-            raise nst.NSTError(f"{where}: {part!r} is not layer=weight; write relu3_2=0.5, conv4_2=1.") from None
-    # VGG-19 has every layer that VGG-16 has; which of the two is in use is known, and checked, later.
-    check_taps(layers, "vgg19", where)
-    return layers
 
 
 class LayerWeights:
@@ -74,8 +58,8 @@ class LayerWeights:
 
     def choose(self, preset: str, style_layers: str, content_layers: str, **sliders: float) -> tuple[nst.LayerWeights]:
         own = None if preset == CUSTOM else nst.RECIPES[preset]
-        style = {**(own.style_layers if own else sliders), **parse(style_layers, "style_layers")}
-        content = {**(own.content_layers if own else {}), **parse(content_layers, "content_layers")}
+        style = {**(own.style_layers if own else sliders), **parse_layers(style_layers, "style_layers")}
+        content = {**(own.content_layers if own else {}), **parse_layers(content_layers, "content_layers")}
         return (
             nst.LayerWeights(
                 style=check_layers(style, "style_layers"),

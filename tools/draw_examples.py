@@ -140,7 +140,8 @@ def landscape(rng):
     detail = noise(rng, plan, 75, 7, 0.52)
     peaks = 2.9 * np.exp(-(((wx + 3.6) / 2.6) ** 2) - ((wz - 15) / 3) ** 2)
     peaks += 4.0 * np.exp(-(((wx - 3.4) / 2.8) ** 2) - ((wz - 17.5) / 3.2) ** 2) + 1.1 * smooth(10, 20, wz)
-    hills = 0.75 * smooth(6.2, 9.5, wz + 0.22 * np.abs(wx) + 0.6 * np.sin(wx * 1.3)) * (0.55 + 0.45 * np.sin(wx * 0.9 + 2))
+    hills = 0.75 * smooth(6.2, 9.5, wz + 0.22 * np.abs(wx) + 0.6 * np.sin(wx * 1.3))
+    hills *= 0.55 + 0.45 * np.sin(wx * 0.9 + 2)
     plan = peaks * (0.62 + 0.38 * ridges) + detail * (0.03 + 0.11 * peaks) + hills - 0.06
     plan += 0.1 * smooth(5.5, 7, wz + 0.35 * np.abs(wx))
     gz, gx = np.gradient(plan, 0.01)
@@ -194,7 +195,8 @@ def landscape(rng):
     pen = ImageDraw.Draw(layer)
     house(pen, 588, 435)
     view = np.asarray(layer, np.float32) / 255
-    for cx, size in ((655, 120), (700, 165), (748, 215), (540, 62), (676, 92), (727, 128), (24, 150), (62, 98), (92, 60)):
+    firs = ((655, 120), (700, 165), (748, 215), (540, 62), (676, 92), (727, 128), (24, 150), (62, 98), (92, 60))
+    for cx, size in firs:
         foot = float(bank[0, int(np.clip(cx * S, 0, w * S - 1))]) + 6 + size / 14
         fir(view, rng, cx, foot, size, (0.26, 0.4, 0.2), 0.02)
     layer = Image.fromarray((np.clip(view, 0, 1) * 255).astype(np.uint8))
@@ -281,7 +283,8 @@ def still_life(rng):
         d = p - np.float32((-0.95, 0, 0.75))
         ring, up = np.hypot(d[..., 0], d[..., 2]), d[..., 1]
         outline = np.interp(up, profile_up, profile).astype(np.float32)
-        body = np.maximum(np.maximum((ring - outline) * 0.8, np.abs(up - 1.1) - 1.1), -np.maximum(ring - outline + 0.05, 1.5 - up))
+        hole = np.maximum(ring - outline + 0.05, 1.5 - up)
+        body = np.maximum.reduce([(ring - outline) * 0.8, np.abs(up - 1.1) - 1.1, -hole])
         hx, hy = d[..., 0] + 0.5, up - 1.42
         bend = np.hypot(np.hypot(hx, hy * 0.9) - 0.47, d[..., 2]) - 0.075
         return meld(body, np.maximum(bend, hx - 0.12), 0.08)
@@ -386,7 +389,8 @@ def still_life(rng):
         n, _ = skin(k, centre, 160, 300)
         colour[what == k] = ramp(0.5 + 0.22 * n, [(0, (0.88, 0.4, 0.03)), (1, (1.0, 0.62, 0.1))])
     n, d = skin(5, (0.8, 0.98, 0.62), 160, 160)
-    colour[what == 5] = ramp(0.35 + 0.13 * n - 0.6 * d[:, 0], [(0, (0.8, 0.5, 0.14)), (0.5, (0.74, 0.72, 0.2)), (1, (0.5, 0.6, 0.16))])
+    blush = [(0, (0.8, 0.5, 0.14)), (0.5, (0.74, 0.72, 0.2)), (1, (0.5, 0.6, 0.16))]
+    colour[what == 5] = ramp(0.35 + 0.13 * n - 0.6 * d[:, 0], blush)
     n, d = skin(8, (0.45, 0.27, -1.15), 160, 60)
     colour[what == 8] = ramp(0.5 + 0.2 * n, [(0, (0.2, 0.08, 0.26)), (1, (0.42, 0.16, 0.36))])
     colour[what == 9] = (0.3, 0.2, 0.1)
@@ -413,7 +417,8 @@ def strokes(rng):
     """Thick, curved brush strokes that follow a field of vortices: night blues around yellow and orange lights."""
     w, h = 640, 512
     x, y = grid(w, h)
-    whirls = ((190, 150, 95, 1), (455, 112, 62, -1), (385, 262, 80, 1), (585, 235, 52, 1), (60, 290, 55, -1), (250, 30, 38, -1))
+    whirls = ((190, 150, 95, 1), (455, 112, 62, -1), (385, 262, 80, 1), (585, 235, 52, 1),
+              (60, 290, 55, -1), (250, 30, 38, -1))
     wobble = noise(rng, x, 160, 2)
     vx, vy = 1 + 0 * x, 0.35 * np.sin(x / 70 + y / 90) + 0.25 * wobble
     glow, phase = np.zeros_like(x), (y + 22 * np.sin(x / 75 + y / 160)) / 26 + 0.6 * wobble
@@ -441,7 +446,8 @@ def strokes(rng):
 
     paint, height = base * 0.5, np.zeros_like(x)
     hairs = noise(rng, np.zeros((1, 4096)), 1.5, 2)[0]
-    accents = np.float32(((0.95, 0.55, 0.12), (0.98, 0.86, 0.45), (0.55, 0.82, 0.78), (0.04, 0.06, 0.2), (0.16, 0.4, 0.36)))
+    accents = np.float32(((0.95, 0.55, 0.12), (0.98, 0.86, 0.45), (0.55, 0.82, 0.78), (0.04, 0.06, 0.2),
+                          (0.16, 0.4, 0.36)))
     for count, size, length in ((2400, 12, 66), (3600, 8, 48), (2000, 5, 32)):
         knots = 9
         path = np.zeros((count, knots, 2), np.float32)
@@ -451,10 +457,11 @@ def strokes(rng):
             here = path[:, k - 1]
             path[:, k] = here + sample(flow, here[:, 0] * S, here[:, 1] * S) * (lengths / (knots - 1))[:, None]
         middle = path[:, knots // 2]
-        tint = sample(base, middle[:, 0] * S, middle[:, 1] * S) * rng.normal(1, 0.13, (count, 1)) + rng.normal(0, 0.035, (count, 3))
+        tint = sample(base, middle[:, 0] * S, middle[:, 1] * S)
+        tint = tint * rng.normal(1, 0.13, (count, 1)) + rng.normal(0, 0.035, (count, 3))
         odd = rng.uniform(size=count) < 0.05
         tint[odd] = mix(tint[odd], accents[rng.integers(0, len(accents), odd.sum())], np.full(odd.sum(), 0.75))
-        for line, colour, long in zip(path, tint, lengths):
+        for line, colour in zip(path, tint):
             wide = size * rng.uniform(0.75, 1.2)
             low, high = (line.min(0) - wide) * S, (line.max(0) + wide) * S
             x0, y0 = np.maximum(low, 0).astype(int)
@@ -516,7 +523,8 @@ def mosaic(rng):
     moon = np.hypot(x - 512, y - 150)
     petal = sun - 92 - 34 * np.abs(np.cos(6 * turn)) ** 0.7
     leaves = np.full_like(x, 999)
-    for cx, cy, a, size in ((420, 300, -0.9, 78), (520, 310, -2.0, 82), (345, 70, 0.5, 62), (600, 300, -1.2, 70), (35, 330, -1.1, 75), (40, 50, 0.8, 60)):
+    for cx, cy, a, size in ((420, 300, -0.9, 78), (520, 310, -2.0, 82), (345, 70, 0.5, 62), (600, 300, -1.2, 70),
+                            (35, 330, -1.1, 75), (40, 50, 0.8, 60)):
         u = (x - cx) * np.cos(a) + (y - cy) * np.sin(a)
         v = np.abs((y - cy) * np.cos(a) - (x - cx) * np.sin(a))
         leaves = np.minimum(leaves, np.hypot(u, v + 0.75 * size) - 1.25 * size)
@@ -571,9 +579,11 @@ def mosaic(rng):
     lay(sn < 14, cream, gold)
     lay(lf < 0, green, (0.32, 0.56, 0.2))
     lay((lf < 0) & (lf > -11), (0.66, 0.74, 0.24), (0.8, 0.8, 0.4))
-    for k, (first, second) in enumerate(((cream, (0.8, 0.86, 0.84)), (teal, (0.2, 0.66, 0.66)), (ink, cobalt), (gold, orange), (teal, green),
-                                         (cream, (0.8, 0.86, 0.84)), (brick, orange), (teal, cobalt), (gold, cream), (cobalt, ink), (teal, cream))):
-        lay((wv > 0) & (wv > 13 * k), first, second)
+    foam = (cream, (0.8, 0.86, 0.84))
+    water = (foam, (teal, (0.2, 0.66, 0.66)), (ink, cobalt), (gold, orange), (teal, green), foam, (brick, orange),
+             (teal, cobalt), (gold, cream), (cobalt, ink), (teal, cream))
+    for k, (first, second) in enumerate(water):  # each band covers the rest of the water, the next one goes on top
+        lay(wv > 13 * k, first, second)
     colour *= rng.normal(1, 0.12, (count, 1)) * rng.normal(1, 0.03, (count, 3))
     tile = colour[owner] * (1 + 0.05 * noise(rng, x, 5, 3))[..., None]
     tilt = rng.normal(0, 0.5, (count, 2)).astype(np.float32)
@@ -610,7 +620,8 @@ def hatching(rng):
             puffs = np.maximum(puffs, r * size - far)
         puffs = np.minimum(puffs + 1.2 * noise(rng, x, 14, 3), (26 * size + cy - y) + 2 * np.sin(x / 11))
         low = (y - cy) / (30 * size)
-        add(puffs, 0.82 - 0.42 * smooth(-0.5, 1, low) + 0.2 * smooth(12 * size, 2, puffs) * (low < 0.4), y + 0.45 * puffs + 3 * np.sin(x / 13))
+        shade = 0.82 - 0.42 * smooth(-0.5, 1, low) + 0.2 * smooth(12 * size, 2, puffs) * (low < 0.4)
+        add(puffs, shade, y + 0.45 * puffs + 3 * np.sin(x / 13))
     for base, tall, cell, dark in ((285, 62, 130, 0.64), (330, 80, 105, 0.5)):
         ridge = base - tall * (0.5 + 0.5 * np.sin(x / (70 + 0.3 * tall) + base)) - 14 * noise(rng, x, cell, 6)[:1]
         rock = noise(rng, x, cell, 5, 0.55)
@@ -626,20 +637,22 @@ def hatching(rng):
     girth = 19 + 22 * smooth(430, 512, y) + 10 * smooth(300, 230, y)
     side = (x - trunk) / girth
     bark = noise(rng, x, 22, 4, 0.5, 0.3)
-    add(np.where(y > 225, girth - np.abs(x - trunk), -9), 0.62 - 0.45 * side + 0.14 * bark, girth * side * 0.6 + 0.55 * y + 4 * bark)
+    stem = np.where(y > 225, girth - np.abs(x - trunk), -9)
+    add(stem, 0.62 - 0.45 * side + 0.14 * bark, girth * side * 0.6 + 0.55 * y + 4 * bark)
     for _ in range(46):
         bx, by = 128 + rng.normal(0, 62), 205 + rng.normal(0, 44)
         r = rng.uniform(19, 36)
         turn = np.arctan2(y - by, x - bx)
         d = np.hypot(x - bx, y - by) + 2.6 * np.sin(turn * 9 + bx) + 1.5 * np.sin(turn * 17 + by)
         up = np.clip(((x - bx) * 0.75 - (y - by) * 0.7) / r, -1, 1)
-        add(r - d, np.clip(0.42 + 0.42 * up + 0.0012 * (bx - 128) * 2, 0.03, 1), d * 0.8 + 2.5 * np.sin(turn * 9 + bx) + 0.4 * x)
+        shade = np.clip(0.42 + 0.42 * up + 0.0024 * (bx - 128), 0.03, 1)
+        add(r - d, shade, d * 0.8 + 2.5 * np.sin(turn * 9 + bx) + 0.4 * x)
     tone = np.clip(0.5 + 1.3 * (tone - 0.56) + 0.04 * noise(rng, x, 12, 3), 0, 1)
 
     coverage = outline
     lean = 7 * noise(rng, x, 140, 2)
-    passes = ((form, 4.4, 0.95, 0.2), (0.85 * x - 0.53 * y + lean, 4.6, 0.66, 0.2), (0.45 * x + 0.89 * y - lean, 4.2, 0.44, 0.12),
-              (0.97 * x + 0.25 * y + lean, 3.6, 0.28, 0.05))
+    passes = ((form, 4.4, 0.95, 0.2), (0.85 * x - 0.53 * y + lean, 4.6, 0.66, 0.2),
+              (0.45 * x + 0.89 * y - lean, 4.2, 0.44, 0.12), (0.97 * x + 0.25 * y + lean, 3.6, 0.28, 0.05))
     for u, gap, start, end in passes:
         u = (u + 0.5 * noise(rng, x, 26, 3)) / gap
         gy, gx = np.gradient(u * gap, 1 / S)
@@ -649,7 +662,8 @@ def hatching(rng):
         need = np.clip((start - tone) / (start - end + 0.25), 0, 1)
         thick = (0.5 + 1.5 * need) * (1 + 0.18 * noise(rng, x, 14, 3)) * smooth(0.0, 0.06, need)
         apart = np.abs(u - which - 0.5) * gap / steep
-        coverage = np.maximum(coverage, smooth(0.35, -0.35, apart - thick / 2 * np.minimum(1.6, 1 / steep)) * (need > 0))
+        ink = smooth(0.35, -0.35, apart - thick / 2 * np.minimum(1.6, 1 / steep))
+        coverage = np.maximum(coverage, ink * (need > 0))
     paper = 1 + 0.022 * noise(rng, x, 3, 3) + 0.03 * noise(rng, x, 160, 3)
     paper = paper[..., None] * np.float32((0.95, 0.82, 0.58))
     return mix(paper, (0.11, 0.075, 0.09), 0.96 * coverage * (0.95 + 0.05 * noise(rng, x, 5, 2)))
@@ -726,7 +740,8 @@ def fields(rng):
         for j in range(4):
             put(disc(96 + 17 * i + 4 * j, 368 + 15 * j - 2 * i, 4.5), (white, yellow)[(i + j) % 2], 0.95, 1.2)
     for k in range(6):
-        put(polygon((346 + 34 * k, 40), (380 + 34 * k, 40), (363 + 34 * k, 8 + 2 * k)), (teal, violet, yellow)[k % 3], 0.85, 2)
+        tooth = polygon((346 + 34 * k, 40), (380 + 34 * k, 40), (363 + 34 * k, 8 + 2 * k))
+        put(tooth, (teal, violet, yellow)[k % 3], 0.85, 2)
         put(ring(40 + 50 * k, 506, 22, 7, np.pi, np.pi), (blue, black, teal)[k % 3], 0.85, 1.4)
     for k in range(9):
         a, b = -2.9 + 0.19 * k, -2.9 + 0.19 * k + 0.1
@@ -736,8 +751,9 @@ def fields(rng):
         put(bar(22 + 15 * k, 300 + 5 * k, 74 + 17 * k, 492 - 4 * k, 2.2), black, 1)
     for k in range(7):
         put(bar(300 + 9 * k, 8, 270 + 4 * k, 120 - 6 * k, 2.6), (black, blue)[k % 2], 1)
-    for ax, ay, bx, by, wide in ((8, 478, 560, 52, 5), (85, 20, 410, 500, 3.5), (240, 360, 636, 236, 4), (600, 20, 560, 300, 3), (330, 505, 20, 210, 2.5)):
-        put(bar(ax, ay, bx, by, wide), black, 1)
+    for ends in ((8, 478, 560, 52, 5), (85, 20, 410, 500, 3.5), (240, 360, 636, 236, 4), (600, 20, 560, 300, 3),
+                 (330, 505, 20, 210, 2.5)):
+        put(bar(*ends), black, 1)
     for _ in range(46):  # small scale: dots, rings and ticks, thrown over everything
         cx, cy, r = rng.uniform(10, w - 10), rng.uniform(10, h - 10), rng.uniform(3, 10)
         colour = (red, blue, yellow, black, white, teal, orange)[rng.integers(7)]
@@ -790,7 +806,8 @@ def watercolour(rng):
         r = rng.uniform(30, 95)
         if np.hypot(cx - 470, cy - 125) < 125 + r:  # blue over the yellow would turn to mud
             continue
-        wash(disc(cx, cy, r, 0.6), (violet, rose, sky, (0.2, 0.4, 0.75))[rng.integers(4)], 0.62, 14, 50, rng.choice((0.8, 7)))
+        cloud = (violet, rose, sky, (0.2, 0.4, 0.75))[rng.integers(4)]
+        wash(disc(cx, cy, r, 0.6), cloud, 0.62, 14, 50, rng.choice((0.8, 7)))
     wash(265 - y, (0.62, 0.75, 0.3), 0.75, 16, 90, 8)
     for _ in range(34):
         cx, cy = rng.uniform(0, w), rng.uniform(270, h)
@@ -798,7 +815,8 @@ def watercolour(rng):
     for _ in range(70):
         bx, by, size, bend = rng.uniform(-10, w + 10), rng.uniform(380, h + 40), rng.uniform(60, 190), rng.normal(0, 40)
         t = np.clip((by - y) / size, 0, 1)
-        blade = np.maximum(np.abs(x - bx - bend * t * t) - 4.2 * (1 - t) ** 0.7 - 0.4, np.abs(by - y - size / 2) - size / 2)
+        half = 4.2 * (1 - t) ** 0.7 + 0.4
+        blade = np.maximum(np.abs(x - bx - bend * t * t) - half, np.abs(by - y - size / 2) - size / 2)
         wash(blade, greens[rng.integers(4)], 0.9, 0.8, 14)
     flowers = []
     for _ in range(400):
@@ -813,7 +831,8 @@ def watercolour(rng):
         canvas = mix(canvas, (0.99, 0.95, 0.88), 0.88 * lift)
         for k in range(5):
             a = k * 2 * np.pi / 5 + rng.normal(0, 0.25)
-            wash(disc(cx + 0.55 * size * np.cos(a), cy + 0.42 * size * np.sin(a), 0.66 * size, 0.8, a), reds[rng.integers(4)], 0.85, 0.09 * size, 12)
+            petal = disc(cx + 0.55 * size * np.cos(a), cy + 0.42 * size * np.sin(a), 0.66 * size, 0.8, a)
+            wash(petal, reds[rng.integers(4)], 0.85, 0.09 * size, 12)
         wash(disc(cx, cy, 0.26 * size, 0.8), (0.1, 0.06, 0.16), 1.1, 2, 6)
         for _ in range(9):
             a, r = rng.uniform(0, 6.3), rng.uniform(0.3, 0.46) * size

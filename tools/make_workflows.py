@@ -45,37 +45,41 @@ def transfer(
     name: str, note: str, content: str, styles: list[tuple[str, float]], style_size: int = 0, **settings: Any
 ) -> Workflow:
     """The graph that every template is made of: a network, a content, styles in a chain, a transfer, what it made."""
+    # Columns from left to right, so that no wire runs behind a node: what goes in under the note, the styles'
+    # statistics (one column each, for they are chained), the transfer, what it made.
     nodes = {
         "vgg": Node(
             "LoadVGGFeatures",
             {"weights": "vgg19-caffe", "pooling": "recipe", "padding": "recipe", "precision": "auto", "input": "auto"},
-            (40, 120),
-            (290, 180),
+            (40, 510),
+            (270, 160),
         ),
-        "content": Node("NSTExampleImage", {"name": content}, (40, 370), (290, 80)),
+        "content": Node("NSTExampleImage", {"name": content}, (40, 380), (270, 60)),
     }
     chained: Link | None = None
     for i, (style, weight) in enumerate(styles):
         picture, grams = (f"style{i + 1}", f"grams{i + 1}")
-        nodes[picture] = Node("NSTExampleImage", {"name": style}, (40, 520 + 150 * i), (290, 80))
+        nodes[picture] = Node("NSTExampleImage", {"name": style}, (40 + 310 * i, 740 + 110 * i), (270 - 40 * i, 60))
         inputs: dict[str, Any] = {"vgg": ("vgg", 0), "style_image": (picture, 0), "weight": weight, "size": style_size}
         if chained:
             inputs["style_grams"] = chained
-        nodes[grams] = Node("ComputeStyleGrams", inputs, (380, 420 + 200 * i), (270, 150))
+        nodes[grams] = Node("ComputeStyleGrams", inputs, (350 + 270 * i, 640 - 60 * i), (230, 150))
         chained = (grams, 0)
+    x = 350 + 270 * len(styles)
+    # Room for the live preview below the widgets.
     nodes["transfer"] = Node(
         "NeuralStyleTransfer",
         {"vgg": ("vgg", 0), "content_image": ("content", 0), "style_grams": chained, "seed": 0, **settings},
-        (700, 120),
-        (330, 620),
+        (x, 120),
+        (300, 730),
     )
-    nodes["save"] = Node(
-        "SaveImage", {"images": ("transfer", 0), "filename_prefix": f"nst/{name}"}, (1080, 120), (420, 400)
-    )
+    x += 340
+    saved = {"images": ("transfer", 0), "filename_prefix": f"nst/{name}"}
+    nodes["save"] = Node("SaveImage", saved, (x, 120), (500, 430))
     nodes["plot"] = Node(
-        "NSTPlotLossHistory", {"loss_history": ("transfer", 1), "width": 768, "height": 480}, (1080, 570), (270, 110)
+        "NSTPlotLossHistory", {"loss_history": ("transfer", 1), "width": 768, "height": 480}, (x, 620), (200, 100)
     )
-    nodes["show plot"] = Node("PreviewImage", {"images": ("plot", 0)}, (1080, 730), (420, 300))
+    nodes["show plot"] = Node("PreviewImage", {"images": ("plot", 0)}, (x + 240, 620), (260, 230))
     return Workflow(name, note, nodes)
 
 
@@ -204,8 +208,8 @@ def canvas_form(workflow: Workflow, classes: dict[str, Any]) -> dict[str, Any]:
     note = {
         "id": len(ids) + 1,
         "type": "MarkdownNote",
-        "pos": [380, 120],
-        "size": [270, 230],
+        "pos": [40, 120],
+        "size": [270, 190],
         "flags": {},
         "order": len(ids),
         "mode": 0,

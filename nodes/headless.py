@@ -1,0 +1,242 @@
+"""A graph run in this process, without ComfyUI: the pack's nodes, and stand-ins for the few of the host's they need."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..nst_engine import NSTError
+from ..nst_engine.files import PictureError, read_picture
+from ..nst_engine.images import to_host
+from . import host
+from .graph import Graph, Link, plan, title_of
+
+# (title of the node, value, total, picture so far or None); total is 0 when a node begins and has not said more yet.
+OnProgress = Callable[[str, int, int, torch.Tensor | None], object]
+
+
+def run_embedded(
+    graph: Graph,
+    *,
+    node_classes: Mapping[str, Any],
+    input_folder: str | Path,
+    output_folder: str | Path,
+    on_progress: OnProgress | None = None,
+    weights_folders: tuple[Path, ...] = (),
+) -> list[Path]:
+    """Run what the output nodes need, every node once, and return the pictures written."""
+    place = Place(Path(input_folder), Path(output_folder))
+    known = {**node_classes, **stand_ins(place)}
+    folders = host.stand_alone_folders.set(tuple(weights_folders))
+    try:
+        planned = plan(graph, known)
+        place.prepare()
+        results: dict[str, tuple] = {}
+        # As in the host, so that a graph that runs here runs there.
+        with torch.inference_mode():
+            for node_id in planned.order:
+                inputs = {
+                    name: results[value.node][value.output] if isinstance(value, Link) else value
+                    for name, value in planned.inputs[node_id].items()
+                }
+                results[node_id] = _run_node(graph, node_id, known, inputs, on_progress)
+    finally:
+        host.stand_alone_folders.reset(folders)
+    return place.written
+
+
+def _run_node(
+    graph: Graph, node_id: str, known: Mapping[str, Any], inputs: dict[str, Any], on_progress: OnProgress | None
+) -> tuple:
+    kind = known[graph[node_id]["class_type"]]
+    title = title_of(graph, node_id, known)
+    hidden = {"PROMPT": graph, "UNIQUE_ID": node_id}
+    inputs |= {name: hidden.get(what) for name, what in kind.INPUT_TYPES().get("hidden", {}).items()}
+    node = kind() if isinstance(kind, type) else kind
+    listener = None
+    if on_progress is not None:
+        on_progress(title, 0, 0, None)
+
+        def listener(value: int, total: int, picture: torch.Tensor | None) -> None:
+            on_progress(title, value, total, picture)
+
+    told = host.listener.set(listener)
+    try:
+        outcome = getattr(node, kind.FUNCTION)(**inputs)
+    except (NSTError, PictureError) as error:
+        raise NSTError(f"node {node_id} ({title}): {error}") from error
+    finally:
+        host.listener.reset(told)
+    return outcome.get("result", ()) if isinstance(outcome, dict) else outcome
+
+
+# --- stand-ins for the host's own nodes ---------------------------------------------------------------------------
+
+
+@dataclass
+class Place:
+    """Where pictures come from and go to, and which have been written."""
+
+    input: Path
+    output: Path
+    written: list[Path] = field(default_factory=list)
+
+    @property
+    def temp(self) -> Path:
+        return self.output / "temp"
+
+    def prepare(self) -> None:
+        """Raise now what writing would raise after the work."""
+        try:
+            self.output.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=self.output).close()
+        except OSError as error:
+            raise NSTError(f"output folder: {self.output} cannot be written to ({error.strerror}).") from error
+
+    def find(self, name: str) -> Path:
+        """`name` in the input folder, `name [output]` or `name [temp]` as the host writes it, or any other path."""
+        plain, where = re.fullmatch(r"(.*?)(?: \[(input|output|temp)\])?", name, re.DOTALL).groups()
+        return getattr(self, where or "input") / Path(plain).expanduser()
+
+    def write(self, images: torch.Tensor, prefix: str, graph: Graph | None, into: Path) -> None:
+        """A PNG for every picture of the batch, numbered on from what is there; nothing is ever overwritten."""
+        height, width = images.shape[1:3]
+        stem = target(into, _fill_in(prefix, width, height))
+        try:
+            stem.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise NSTError(f"{stem.parent}: this folder could not be made ({error.strerror}).") from error
+        for number, image in enumerate(images):
+            name = stem.name.replace("%batch_num%", str(number))
+            # The host cuts off where others round; the same graph shall give the same file here and there.
+            codes = (image.cpu().float().numpy() * 255.0).clip(0, 255).astype(np.uint8)
+            self.written.append(_save_png(codes, stem.parent, name, graph))
+
+
+def target(folder: Path, prefix: str) -> Path:
+    """`folder/prefix`, which may lead into folders below but never out."""
+    root = os.path.abspath(folder)
+    path = os.path.abspath(os.path.join(root, os.path.dirname(os.path.normpath(prefix))))
+    if "\0" in prefix or (path != root and not path.startswith(root.rstrip(os.sep) + os.sep)):
+        raise NSTError(f"{prefix!r} leads out of the folder {folder}; give a name, or a name in folders below it.")
+    return Path(path) / os.path.basename(os.path.normpath(prefix))
+
+
+def _fill_in(prefix: str, width: int, height: int) -> str:
+    """The names between percent signs that the host knows."""
+    prefix = prefix.replace("%width%", str(width)).replace("%height%", str(height))
+    times = {"year": "%Y", "month": "%m", "day": "%d", "hour": "%H", "minute": "%M", "second": "%S"}
+    for name, code in times.items():
+        prefix = prefix.replace(f"%{name}%", time.strftime(code))
+    return prefix
+
+
+def _save_png(codes: np.ndarray, folder: Path, name: str, graph: Graph | None) -> Path:
+    from PIL import Image, PngImagePlugin
+
+    notes = PngImagePlugin.PngInfo()
+    if graph is not None:
+        notes.add_text("prompt", json.dumps(graph))  # where ComfyUI looks when the picture is dropped onto its canvas
+    numbered = re.compile(re.escape(name) + r"_(\d+)")
+    taken = [int(match[1]) for file in os.listdir(folder) if (match := numbered.match(file))]
+    counter = max(taken, default=0) + 1
+    while True:
+        path = folder / f"{name}_{counter:05}_.png"
+        try:
+            with path.open("xb") as file:
+                Image.fromarray(codes).save(file, "PNG", pnginfo=notes, compress_level=4)
+            return path
+        except FileExistsError:  # somebody else was quicker
+            counter += 1
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise NSTError(f"{path}: could not be written ({error.strerror or error}).") from error
+
+
+def stand_ins(place: Place) -> dict[str, Any]:
+    nodes = (LoadImage(place), LoadImageMask(place), SaveImage(place), PreviewImage(place))
+    return {type(node).__name__: node for node in nodes}
+
+
+@dataclass
+class _StandIn:
+    place: Place
+
+
+class LoadImage(_StandIn):
+    """Like the host's, but for two things: 16-bit files keep their depth, and an animation gives its first frame."""
+
+    RETURN_TYPES = ("IMAGE", "MASK")
+    FUNCTION = "load"
+
+    def INPUT_TYPES(self) -> dict[str, Any]:
+        return {"required": {"image": ("STRING", {})}}
+
+    def VALIDATE_INPUTS(self, image: str) -> bool | str:
+        path = self.place.find(image)
+        return path.is_file() or f"there is no picture {path}; put it there, or give another input folder."
+
+    def load(self, image: str) -> tuple[torch.Tensor, torch.Tensor]:
+        picture = read_picture(self.place.find(image))
+        # The host's mask of an opaque picture is this small and empty one.
+        mask = torch.zeros(1, 64, 64) if picture.alpha is None else 1 - picture.alpha[:, 0]
+        return to_host(picture.pixels), mask
+
+
+class LoadImageMask(LoadImage):
+    RETURN_TYPES = ("MASK",)
+    CHANNELS = ("red", "green", "blue")
+
+    def INPUT_TYPES(self) -> dict[str, Any]:
+        return {"required": {"image": ("STRING", {}), "channel": (["alpha", *self.CHANNELS], {})}}
+
+    def load(self, image: str, channel: str) -> tuple[torch.Tensor]:
+        picture = read_picture(self.place.find(image))
+        if channel != "alpha":
+            return (picture.pixels[:, self.CHANNELS.index(channel)].contiguous(),)
+        return (torch.zeros_like(picture.pixels[:, 0]) if picture.alpha is None else 1 - picture.alpha[:, 0],)
+
+
+class SaveImage(_StandIn):
+    RETURN_TYPES = ()
+    FUNCTION = "save"
+    OUTPUT_NODE = True
+
+    def INPUT_TYPES(self) -> dict[str, Any]:
+        return {
+            "required": {"images": ("IMAGE", {}), "filename_prefix": ("STRING", {"default": "ComfyUI"})},
+            "hidden": {"prompt": "PROMPT"},
+        }
+
+    def VALIDATE_INPUTS(self, filename_prefix: str) -> bool | str:
+        try:
+            return bool(target(self.place.output, filename_prefix))
+        except NSTError as error:
+            return str(error)
+
+    def save(self, images: torch.Tensor, filename_prefix: str, prompt: Graph) -> dict[str, Any]:
+        self.place.write(images, filename_prefix, prompt, self.place.output)
+        return {"ui": {}}
+
+
+class PreviewImage(_StandIn):
+    RETURN_TYPES = ()
+    FUNCTION = "save"
+    OUTPUT_NODE = True
+
+    def INPUT_TYPES(self) -> dict[str, Any]:
+        return {"required": {"images": ("IMAGE", {})}, "hidden": {"prompt": "PROMPT"}}
+
+    def save(self, images: torch.Tensor, prompt: Graph) -> dict[str, Any]:
+        self.place.write(images, "preview", prompt, self.place.temp)
+        return {"ui": {}}

@@ -1,0 +1,282 @@
+"""A graph run by a ComfyUI that is up somewhere: sent, followed, its pictures fetched."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+import json
+import time
+import urllib.parse
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..nst_engine import NSTError
+from .graph import Graph, check_form, explain, title_of
+from .headless import OnProgress, Place, target
+
+if TYPE_CHECKING:
+    import aiohttp
+
+SECONDS_OF_SILENCE = 5.0  # then the server is asked whether the run is still known to it
+LOADERS = ("LoadImage", "LoadImageMask")
+_NOT_JSON = object()
+
+
+def run_on_server(
+    graph: Graph,
+    url: str,
+    *,
+    output_folder: str | Path,
+    input_folder: str | Path = ".",
+    on_progress: OnProgress | None = None,
+    timeout: float = 30.0,
+) -> list[Path]:
+    """Run a graph there and bring its pictures to `output_folder`; returns their paths.
+
+    Pictures that LoadImage names and `input_folder` holds are uploaded first. `timeout` is how many seconds one answer
+    of the server may take; the run itself may take as long as it likes. Ctrl-C ends the run there, too.
+    """
+    base = check_url(url)
+    check_form(graph)
+    Place(Path(input_folder), Path(output_folder)).prepare()
+    try:
+        import aiohttp
+    except ImportError:
+        raise NSTError(
+            "server: talking to ComfyUI needs the package aiohttp; install it with pip install aiohttp."
+        ) from None
+
+    async def run() -> list[Path]:
+        # A run's silence is no failure, so only connecting and each single read are limited.
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=timeout, sock_read=timeout)
+        async with aiohttp.ClientSession(timeout=limits) as session:
+            return await _Client(session, base, timeout, on_progress).run(
+                graph, Path(input_folder), Path(output_folder)
+            )
+
+    try:
+        return asyncio.run(run())
+    except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+        raise NSTError(
+            f"server: {base} cannot be reached or broke off ({error or type(error).__name__}). "
+            "Is ComfyUI running there, and is this the address it shows when it starts?"
+        ) from error
+
+
+def check_url(url: str) -> str:
+    """The address without a closing slash."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        sound = False
+    if not sound:
+        raise NSTError(f"server: {url!r} is not a web address; write for instance http://127.0.0.1:8188.")
+    return url.split("?")[0].split("#")[0].rstrip("/")
+
+
+def explain_refusal(answer: Any) -> str:
+    """The server's 400 in words: what is wrong, node by node."""
+    answer = answer if isinstance(answer, dict) else {}
+    error = answer.get("error")
+    error = error if isinstance(error, dict) else {"message": str(error or "it gave no reason")}
+    by_node = {
+        f"node {node_id} ({found.get('class_type', '?')})": [_reason(e) for e in found.get("errors", [])]
+        for node_id, found in (answer.get("node_errors") or {}).items()
+    }
+    # The general error's details only repeat those of the nodes.
+    text = explain(by_node) if by_node else f" {error.get('details') or ''}".rstrip()
+    if error.get("type") == "missing_node_type" or "does not exist" in error.get("message", ""):
+        text += "\nInstall the pack that has this node in that ComfyUI, and restart it."
+    return f"server: the graph was refused: {error.get('message', '')}{text}"
+
+
+def _reason(error: dict[str, Any]) -> str:
+    return ": ".join(filter(None, (str(error.get("message") or ""), str(error.get("details") or ""))))
+
+
+class _Client:
+    """One run on one server."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, base: str, timeout: float, on_progress: OnProgress | None
+    ) -> None:
+        self.session = session
+        self.base = base
+        self.timeout = timeout
+        self.on_progress = on_progress
+        self.id = uuid.uuid4().hex
+
+    async def run(self, graph: Graph, input_folder: Path, output_folder: Path) -> list[Path]:
+        graph = await self.upload_pictures(graph, input_folder)
+        # Listening begins before the graph is sent, so that nothing is missed.
+        async with self.session.ws_connect(f"{self.base}/ws?clientId={self.id}", max_msg_size=0) as socket:
+            run_id = await self.queue(graph)
+            try:
+                await self.follow(socket, run_id, graph)
+                entry = await self.history(run_id)
+            except asyncio.CancelledError:
+                await self.cancel(run_id)
+                raise
+        check_outcome(entry, graph)
+        return await self.fetch(entry, output_folder)
+
+    async def ask(self, method: str, path: str, **options: Any) -> Any:
+        async with self.session.request(method, self.base + path, **options) as response:
+            text = await response.text()
+            try:
+                answer = json.loads(text) if text else None
+            except ValueError:
+                answer = _NOT_JSON
+            if response.status == 400 and path == "/prompt" and answer is not _NOT_JSON:
+                raise NSTError(explain_refusal(answer))
+            if not response.ok or answer is _NOT_JSON:
+                raise NSTError(
+                    f"server: {self.base}{path} answered {response.status} {response.reason or ''} where an answer of "
+                    f"ComfyUI was expected: {text.strip()[:200] or 'nothing'}"
+                )
+            return answer
+
+    # --- sending --------------------------------------------------------------------------------------------------
+
+    async def upload_pictures(self, graph: Graph, folder: Path) -> Graph:
+        """A copy of the graph that names the pictures as the server has them after the upload."""
+        graph = copy.deepcopy(graph)
+        for node in graph.values():
+            name = node.get("inputs", {}).get("image")
+            # Only from below the folder: a graph by somebody else is not to pick files from anywhere.
+            if node["class_type"] in LOADERS and isinstance(name, str):
+                subfolder, file = Path(name).parent, folder / name
+                if file.is_file() and not subfolder.is_absolute() and ".." not in subfolder.parts:
+                    node["inputs"]["image"] = await self.upload(file, "" if name == file.name else subfolder.as_posix())
+        return graph
+
+    async def upload(self, file: Path, subfolder: str) -> str:
+        """The server keeps one copy of equal files, and finds another name for a different one of the same name."""
+        import aiohttp
+
+        form = aiohttp.FormData()
+        form.add_field("type", "input")
+        form.add_field("subfolder", subfolder)
+        form.add_field("image", file.read_bytes(), filename=file.name, content_type="application/octet-stream")
+        answer = await self.ask("POST", "/upload/image", data=form)
+        return "/".join(filter(None, (answer.get("subfolder"), answer["name"])))
+
+    async def queue(self, graph: Graph) -> str:
+        answer = await self.ask("POST", "/prompt", json={"prompt": graph, "client_id": self.id})
+        if answer.get("node_errors"):
+            # The host would run the other output nodes and say nothing.
+            await self.cancel(answer["prompt_id"])
+            raise NSTError(explain_refusal({"error": "some output nodes cannot be run.", **answer}))
+        return answer["prompt_id"]
+
+    # --- following ------------------------------------------------------------------------------------------------
+
+    async def follow(self, socket: aiohttp.ClientWebSocketResponse, run_id: str, graph: Graph) -> None:
+        """Pass progress on until the run is over, whatever its outcome."""
+        import aiohttp
+
+        title = ""
+        while True:
+            try:
+                message = await socket.receive(timeout=SECONDS_OF_SILENCE)
+            except asyncio.TimeoutError:
+                if await self.is_over(run_id):
+                    return
+                continue
+            if message.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR):
+                break
+            if message.type is not aiohttp.WSMsgType.TEXT:  # previews come as binary messages
+                continue
+            event = json.loads(message.data)
+            data = event.get("data") or {}
+            if data.get("prompt_id") != run_id:
+                continue
+            what, node = event.get("type"), data.get("node")
+            if what in ("execution_success", "execution_error", "execution_interrupted"):
+                return
+            if what == "executing" and node is None:
+                return
+            if what in ("executing", "progress") and self.on_progress:
+                title = title_of(graph, node) if node in graph else title
+                self.on_progress(title, int(data.get("value", 0)), int(data.get("max", 0)), None)
+        while not await self.is_over(run_id):  # the connection is gone, but the run may go on
+            await asyncio.sleep(1)
+
+    async def is_over(self, run_id: str) -> bool:
+        waiting = await self.ask("GET", "/queue")
+        if any(run_id == item[1] for item in (*waiting["queue_running"], *waiting["queue_pending"])):
+            return False
+        if await self.ask("GET", f"/history/{run_id}"):
+            return True
+        raise NSTError("server: ComfyUI no longer knows this run; it was restarted, or somebody cleared its queue.")
+
+    async def history(self, run_id: str) -> dict[str, Any]:
+        """What is left of a run; the server writes it a moment after it has said that the run is over."""
+        patience = time.monotonic() + self.timeout
+        while time.monotonic() < patience:
+            if entry := (await self.ask("GET", f"/history/{run_id}")).get(run_id):
+                return entry
+            await asyncio.sleep(0.1)
+        raise NSTError(f"server: the run {run_id} is over, but ComfyUI has kept no record of it.")
+
+    async def cancel(self, run_id: str) -> None:
+        """Only this run: interrupting while it waits would hit somebody else's."""
+        with contextlib.suppress(Exception):  # the caller is leaving anyway, and has a better reason to give
+            waiting = await self.ask("GET", "/queue")
+            if any(run_id == item[1] for item in waiting["queue_running"]):
+                await self.ask("POST", "/interrupt", json={"prompt_id": run_id})
+            else:
+                await self.ask("POST", "/queue", json={"delete": [run_id]})
+
+    # --- fetching -------------------------------------------------------------------------------------------------
+
+    async def fetch(self, entry: dict[str, Any], folder: Path) -> list[Path]:
+        pictures = [p for output in entry.get("outputs", {}).values() for p in output.get("images", ())]
+        return [await self.fetch_one(p, folder) for p in pictures if p.get("type") in ("output", "temp")]
+
+    async def fetch_one(self, picture: dict[str, str], folder: Path) -> Path:
+        # The names come from the server, which is not to choose where on this machine it writes.
+        name = picture["filename"].replace("\\", "/").rsplit("/", 1)[-1]
+        below = "temp/" * (picture["type"] == "temp") + picture.get("subfolder", "").replace("\\", "/")
+        path = target(folder, f"{below}/{name}" if below else name)
+        query = {key: picture.get(key, "") for key in ("filename", "subfolder", "type")}
+        async with self.session.get(f"{self.base}/view", params=query) as response:
+            if not response.ok:
+                raise NSTError(f"server: {name} could not be fetched ({response.status} {response.reason or ''}).")
+            content = await response.read()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return _write_new(path, content)
+        except OSError as error:
+            raise NSTError(f"{path}: could not be written ({error.strerror}).") from error
+
+
+def _write_new(path: Path, content: bytes) -> Path:
+    """Nothing is overwritten: a name that is taken gets a number."""
+    candidate, number = path, 1
+    while True:
+        try:
+            with candidate.open("xb") as file:
+                file.write(content)
+            return candidate
+        except FileExistsError:
+            candidate = path.with_stem(f"{path.stem} ({number})")
+            number += 1
+
+
+def check_outcome(entry: dict[str, Any], graph: Graph) -> None:
+    """Raise what went wrong, as the run's record tells it."""
+    status = entry.get("status") or {}
+    if status.get("status_str", "success") == "success":
+        return
+    events = {event[0]: event[1] for event in status.get("messages", ())}
+    if "execution_interrupted" in events:
+        raise NSTError("server: the run was interrupted there.")
+    error = events.get("execution_error", {})
+    node_id = str(error.get("node_id", "?"))
+    title = title_of(graph, node_id) if node_id in graph else error.get("node_type", "?")
+    message = str(error.get("exception_message") or "it gave no reason").strip()
+    raise NSTError(f"server: node {node_id} ({title}) failed: {message}")

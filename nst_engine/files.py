@@ -19,6 +19,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageFile, ImageOps, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
+from .errors import NSTError
+
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"}
 MOST_PIXELS = 2**30  # 12 GiB as float RGB: beyond any picture a person means, below what a bomb asks for
 _DESCRIPTION = 0x010E  # the one text tag that EXIF and TIFF share and every viewer shows
@@ -27,7 +29,7 @@ _opening = threading.Lock()
 _Bands = Iterator[NDArray[Any]]
 
 
-class PictureError(ValueError):
+class PictureError(NSTError):
     """Says which file, what was found, and what would do."""
 
 
@@ -56,13 +58,14 @@ def read_picture(path: str | os.PathLike[str]) -> Picture:
             plane[:] = np.interp(plane, np.linspace(0, 1, 256), curve / 255)
     alpha = planes[:, colours:].contiguous() if planes.shape[1] > colours else None
     fits = icc[16:20] == b"RGB " and mode not in ("CMYK", "LAB")
-    return Picture(pixels, alpha, icc if fits else None, 8 if top == 255 else 16, path)
+    return Picture(pixels, alpha, icc if fits else None, 8 if codes.dtype == np.uint8 else 16, path)
 
 
 def read_settings(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     """What `write_picture` was given as `settings`, or None where a picture carries none."""
     with _opened(Path(path)) as image:
-        text = image.info.get("nst") or str(image.getexif().get(_DESCRIPTION, "")).removeprefix("nst ")
+        note = str(image.getexif().get(_DESCRIPTION, ""))
+        text = image.info.get("nst", note[4:] if note.startswith("nst ") else "")
     with contextlib.suppress(ValueError, TypeError):
         settings = json.loads(text)
         return settings if isinstance(settings, dict) else None
@@ -83,9 +86,16 @@ def check_target(path: str | os.PathLike[str], bits: int = 8) -> str:
     return kind
 
 
-def write_picture(path: str | os.PathLike[str], pixels: torch.Tensor, *, alpha: torch.Tensor | None = None,
-                  icc_profile: bytes | None = None, bits: int = 8, settings: dict[str, Any] | None = None,
-                  quality: int = 95) -> None:  # fmt: skip
+def write_picture(
+    path: str | os.PathLike[str],
+    pixels: torch.Tensor,
+    *,
+    alpha: torch.Tensor | None = None,
+    icc_profile: bytes | None = None,
+    bits: int = 8,
+    settings: dict[str, Any] | None = None,
+    quality: int = 95,
+) -> None:
     """Write 1x3xHxW in 0..1 (with 1x1xHxW alpha, laid on white for JPEG); the file appears complete or not at all."""
     path, kind = Path(path), check_target(path, bits)
     shapes = tuple(pixels.shape), None if alpha is None else tuple(alpha.shape)
@@ -96,15 +106,15 @@ def write_picture(path: str | os.PathLike[str], pixels: torch.Tensor, *, alpha: 
         text = "" if settings is None else json.dumps(settings)  # pure ASCII, which every text field below can hold
         bands = _bands(pixels, alpha, bits, kind == "JPEG")
         with part.open("x+b") as handle:
+            size = [3 if alpha is None or kind == "JPEG" else 4, *pixels.shape[2:]]
             if bits == 8:
-                _save8(handle, bands, icc_profile, text, kind, quality)
+                _save8(handle, bands, icc_profile, text, size, kind, quality)
             else:
-                size = [3 if alpha is None else 4, *pixels.shape[2:]]
                 (_save16_png if kind == "PNG" else _save16_tiff)(handle, bands, icc_profile, text, size)
             handle.flush()
             os.fsync(handle.fileno())
         os.replace(part, path)
-    except (OSError, ValueError, TypeError, KeyError, struct.error) as err:
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError, struct.error) as err:
         raise PictureError(f"{path}: could not be written as {bits}-bit {kind} ({err}); nothing was changed") from err
     finally:
         part.unlink(missing_ok=True)
@@ -134,9 +144,7 @@ def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
         elif isinstance(err, Image.DecompressionBombError | Image.DecompressionBombWarning):
             found = f"the picture claims more than {MOST_PIXELS} pixels; scale it down with another program first"
         elif isinstance(err, UnidentifiedImageError):
-            found = (
-                f"no picture of a known kind, or one without size ({path.stat().st_size} bytes long); use PNG or JPEG"
-            )
+            found = f"no picture of a known kind, or one without size ({path.stat().st_size} bytes); use PNG or JPEG"
         raise PictureError(f"{path}: {found}") from err
 
 
@@ -178,7 +186,9 @@ def _codes(image: ImageFile.ImageFile, icc: bytes, path: Path) -> tuple[NDArray[
 
 def _upright(image: ImageFile.ImageFile, raw: str = "") -> NDArray[Any]:
     if raw:
-        image.tile = [type(t)(*t[:3], (raw, *t[3][1:]) if isinstance(t[3], tuple) else raw) for t in image.tile]
+        args = [(raw, *t[3][1:]) if isinstance(t[3], tuple) else raw for t in image.tile]
+        make: Any = getattr(type(image.tile[0]), "_make", tuple)  # Pillow before 11 has plain tuples
+        image.tile = [make((*t[:3], new)) for t, new in zip(image.tile, args, strict=True)]
     image.load()
     with contextlib.suppress(SyntaxError, ValueError, TypeError, struct.error):  # broken EXIF beside sound pixels
         ImageOps.exif_transpose(image, in_place=True)
@@ -206,8 +216,14 @@ def _bands(pixels: torch.Tensor, alpha: torch.Tensor | None, bits: int, flat: bo
         yield codes.astype(np.uint8 if bits == 8 else np.uint16, order="C")
 
 
-def _save8(handle: IO[bytes], bands: _Bands, icc: bytes | None, text: str, kind: str, quality: int) -> None:
-    image, exif, info = Image.fromarray(np.concatenate(list(bands))), Image.Exif(), PngImagePlugin.PngInfo()
+def _save8(
+    handle: IO[bytes], bands: _Bands, icc: bytes | None, text: str, size: list[int], kind: str, quality: int
+) -> None:
+    (planes, height, width), y = size, 0
+    image, exif, info = Image.new("RGBA"[:planes], (width, height)), Image.Exif(), PngImagePlugin.PngInfo()
+    for band in bands:
+        image.paste(Image.fromarray(band), (0, y))
+        y += len(band)
     if text:
         exif[_DESCRIPTION] = f"nst {text}"
         info.add_text("nst", text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from .errors import NSTError
 from .images import check_picture, check_size, fit_long, resize
 from .recipes import Recipe, get_recipe
 from .vgg import Network, VGGFeatures, smallest_side
+
+log = logging.getLogger("nst_engine.grams")
 
 FILE_VERSION = 1
 # Styles are measured in advance on these rungs below their size: those that coarse-to-fine levels ask for.
@@ -76,8 +79,8 @@ class Style:
                 f"{shape[1]}×{shape[0]}; it has {', '.join(had) or 'nothing for this network and recipe'}"
                 f"{' at ' + ', '.join(sizes) if sizes else ''}. Choose layers and a size it has, or the style picture."
             )
-        needed = smallest_side(taps, network.padding)
-        check_size(shape, needed, ", ".join(taps), self.name)
+        check_size(shape, taps, network.padding, self.name)
+        log.debug("measured %s at %d×%d: %s", self.name, shape[1], shape[0], " ".join(taps))
         with torch.inference_mode(False), torch.no_grad():
             # In fp32 always: measured once, so exactness costs little, and the memo serves every precision.
             features = network.in_fp32().features(resize(self.picture, shape).to(network.device), taps)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 
 from .errors import NSTError
+from .vgg import smallest_side, stride
 
 
 def check_picture(picture: torch.Tensor, name: str) -> torch.Tensor:
@@ -69,7 +72,10 @@ def fit_short(shape: tuple[int, int], short_side: float) -> tuple[int, int]:
     return max(1, round(h * factor)), max(1, round(w * factor))
 
 
-def check_size(shape: tuple[int, int], needed: int, tap: str, name: str) -> None:
+def check_size(shape: tuple[int, int], taps: Iterable[str], padding: str, name: str) -> None:
+    """Every tap must see at least one position."""
+    tap = max(taps, key=stride)
+    needed = smallest_side((tap,), padding)
     if min(shape) < needed:
         h, w = shape
         raise NSTError(

@@ -43,8 +43,9 @@ def content_factor(term: str, target: Tensor) -> Tensor | float:
     return {"mean": 1.0 / target.numel(), "half-sum": 0.5}[term]  # half-sum: Gatys et al. 2016, equation 1
 
 
-def total_variation(pixels: Tensor) -> Tensor:
-    """Sum of squared differences between neighbours (Mahendran & Vedaldi 2015, β = 2)."""
+def total_variation(pixels: Tensor, term: str) -> Tensor:
+    """Squared differences between neighbours (Mahendran & Vedaldi 2015, β = 2): their sum, or their mean per pixel."""
     across = pixels[..., :, 1:] - pixels[..., :, :-1]
     down = pixels[..., 1:, :] - pixels[..., :-1, :]
-    return across.square().sum() + down.square().sum()
+    total = across.square().sum() + down.square().sum()
+    return total / (pixels.shape[-2] * pixels.shape[-1]) if term == "mean" else total

@@ -12,7 +12,7 @@ from .grams import Statistics, StyleGrams, network_for
 from .images import check_picture, check_size, shape_of
 from .losses import content_factor, style_factor, total_variation
 from .recipes import Recipe, get_recipe
-from .vgg import Network, VGGFeatures, channels, smallest_side
+from .vgg import Network, VGGFeatures, channels
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Objective:
             gradient = self._through_network(features, slopes, x)
             tv = x.new_zeros(())
             if self.gamma:
-                tv = self.gamma * total_variation(x)
+                tv = self.gamma * total_variation(x, self.recipe.tv_term)
                 gradient = gradient + torch.autograd.grad(tv, x)[0]
             tv = tv.detach()
             return Terms(content + style + tv, content, style, tv), gradient
@@ -204,8 +204,7 @@ def build(
     content_layers = check_layers(recipe.content_layers if layers.content is None else layers.content, "content layers")
     vgg.check_taps(style_layers, "style layers")
     vgg.check_taps(content_layers, "content layers")
-    for tap in (*style_layers, *content_layers):
-        check_size(shape, smallest_side((tap,), network.padding), tap, "transfer")
+    check_size(shape, (*style_layers, *content_layers), network.padding, "transfer")
     targets = grams.blend(network, style_layers, shape, fraction, recipe.squash_style)
     for tap, target in targets.items():
         if len(target.mean) != channels(tap):

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-import nst_engine as nst
 import pytest
 import torch
 from pictures import clouds
+
+import nst_engine as nst
 
 
 @pytest.fixture(scope="session")

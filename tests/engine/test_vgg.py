@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import nst_engine as nst
 import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
-from nst_engine.vgg import Network, check_taps, layer_names, smallest_side, stride
 from pictures import clouds
+
+import nst_engine as nst
+from nst_engine.vgg import Network, check_taps, layer_names, smallest_side, stride
 
 
 @pytest.fixture(scope="module")

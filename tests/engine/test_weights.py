@@ -9,15 +9,16 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import nst_engine as nst
 import pytest
 import torch
 import torch.nn.functional as F
+from pictures import clouds
+from safetensors.torch import save_file
+
+import nst_engine as nst
 from nst_engine import weights
 from nst_engine.download import download
 from nst_engine.vgg import IMAGENET_MEAN, IMAGENET_STD, Network
-from pictures import clouds
-from safetensors.torch import save_file
 
 # The first three convolutions: a file may stop early, and these are small.
 SHAPES = {"conv1_1": (64, 3), "conv1_2": (64, 64), "conv2_1": (128, 64)}
@@ -92,7 +93,8 @@ def test_torchvision_layout(tmp_path, convolutions, picture, suffix, prefix):
 
 
 def test_whole_networks_are_as_good_as_their_convolutions(tmp_path, convolutions, picture):
-    state = {**torchvision_state(convolutions), "classifier.0.weight": torch.zeros(4, 4), "classifier.0.bias": torch.zeros(4)}
+    classifier = {"classifier.0.weight": torch.zeros(4, 4), "classifier.0.bias": torch.zeros(4)}
+    state = {**torchvision_state(convolutions), **classifier}
     torch.save({"state_dict": state, "epoch": 3}, tmp_path / "checkpoint.pth")
     assert_same(features_of(tmp_path / "checkpoint.pth", picture), plain_features(imagenet(picture), convolutions))
 

@@ -1,0 +1,429 @@
+"""`nst`: style transfer from the command line. The only file of the engine that prints."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import importlib.util
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
+
+import torch
+
+from . import (
+    RECIPES,
+    STOP,
+    LayerWeights,
+    NSTError,
+    Progress,
+    VGGFeatures,
+    __version__,
+    compute_style_grams,
+    load_vgg,
+    stylize,
+)
+from .files import FORMATS, PictureError, check_target, read_picture, read_settings, write_picture
+from .layers import parse_layers
+from .objective import check_layers
+from .precision import PRECISIONS
+from .stylize import OPTIMIZERS, OWN_SIZE, RECIPE_SIZE
+from .vgg import PADDINGS, POOLINGS
+from .weights import BUILT_IN, INPUTS
+
+DONE, USER_ERROR, INTERRUPTED = 0, 1, 130
+SECONDS_BETWEEN_LINES = 5.0  # where there is no terminal to draw a bar on
+SECONDS_BETWEEN_DRAWINGS = 0.25
+PACK = "_nst_pack"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        args = _parser().parse_args(argv)
+        return args.command(args, argv)
+    except (NSTError, PictureError) as error:
+        return _fail(str(error))
+    except (MemoryError, torch.cuda.OutOfMemoryError):
+        return _fail("out of memory; a smaller --size or --style-size, or --precision bf16, needs less")
+    except KeyboardInterrupt:
+        _say("nst: interrupted")
+        return INTERRUPTED
+
+
+def _fail(message: str) -> int:
+    _say(f"nst: {message}")
+    return USER_ERROR
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+# --- nst stylize --------------------------------------------------------------------------------------------------
+
+
+def _stylize(args: argparse.Namespace, argv: list[str], beside: Path | None = None) -> int:
+    """`argv` goes into the picture. File names are looked for in the folder `beside`, too."""
+    out = Path(args.out)
+    inputs = [Path(args.content), *map(Path, args.styles)]
+    own_start = args.start not in (None, "content", "noise")
+    if own_start:
+        inputs.append(Path(args.start))
+    inputs = [_find(path, beside) for path in inputs]
+    _check_output(out, args.bits or 8, inputs)
+    weights = args.style_weights or [1.0] * len(args.styles)
+    if len(weights) != len(args.styles):
+        raise NSTError(f"--style-weights: {len(weights)} for {len(args.styles)} styles; give one for each.")
+    layers = LayerWeights(
+        _layers(args.style_layers, "--style-layers"), _layers(args.content_layers, "--content-layers")
+    )
+    content, *others = map(read_picture, inputs)
+    bits = args.bits or (content.bits if FORMATS[out.suffix.lower()] in ("PNG", "TIFF") else 8)
+
+    with _ProgressDisplay(args.quiet) as display:
+        vgg = _load_vgg(args, display)
+        grams = None
+        for style, weight in zip(others, weights, strict=False):
+            grams = compute_style_grams(
+                vgg,
+                style.pixels,
+                recipe=args.recipe,
+                weight=weight,
+                size=args.style_size,
+                layers=layers.style,
+                blend_with=grams,
+                name=style.path.name,
+            )
+        assert grams is not None
+        with _ctrl_c() as asked_to_stop:
+
+            def on_step(progress: Progress) -> object:
+                done = progress.picture * progress.steps + progress.step
+                display("stylise", done, progress.steps * progress.pictures, lambda: f"loss {progress.total:.4g}")
+                return STOP if asked_to_stop() else None
+
+            result = stylize(
+                vgg,
+                content.pixels if content.alpha is None else torch.cat([content.pixels, content.alpha], 1),
+                grams,
+                recipe=args.recipe,
+                steps=args.steps,
+                optimizer=args.optimizer,
+                learning_rate=args.lr,
+                content_weight=args.content_weight,
+                style_weight=args.style_weight,
+                tv_weight=args.tv_weight,
+                start=None if own_start else args.start,
+                start_image=others[-1].pixels if own_start else None,
+                size=args.size,
+                scales=args.scales,
+                seed=args.seed,
+                layers=layers,
+                on_step=on_step,
+            )
+            settings = {**result.settings, "content": content.path.name, "program": f"nst {__version__}", "argv": argv}
+            write_picture(
+                out,
+                result.image[:, :3],
+                alpha=None if content.alpha is None else result.image[:, 3:],
+                icc_profile=content.icc_profile,
+                bits=bits,
+                settings=settings,
+                quality=args.quality,
+            )
+    if not args.quiet:
+        for note in result.notes:
+            _say(note)
+    print(out)
+    return INTERRUPTED if result.settings["stopped_early"] else DONE
+
+
+def _find(path: Path, beside: Path | None) -> Path:
+    """As given; else in the folder `beside`, by the same path or by name alone."""
+    candidates = [path, *([beside / path, beside / path.name] if beside else [])]
+    return next((candidate for candidate in candidates if candidate.is_file()), path)
+
+
+def _check_output(out: Path, bits: int, inputs: list[Path]) -> None:
+    """Raise now what would otherwise be raised when hours of work are to be written."""
+    check_target(out, bits)
+    try:
+        tempfile.TemporaryFile(dir=out.parent).close()
+    except OSError as error:
+        raise NSTError(f"{out}: the folder {out.parent} cannot be written to ({error.strerror}).") from error
+    for path in inputs:
+        if out.exists() and path.exists() and out.samefile(path):
+            raise NSTError(f"{out}: this is one of the pictures to be read, and would be lost; give another --out.")
+
+
+def _layers(text: str | None, where: str) -> dict[str, float] | None:
+    return None if text is None else check_layers(parse_layers(text, where), where)
+
+
+def _load_vgg(args: argparse.Namespace, display: _ProgressDisplay) -> VGGFeatures:
+    if args.device != "auto":
+        try:
+            torch.zeros(1, device=args.device)
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            reason = str(error).splitlines()[0]
+            raise NSTError(f"--device: {args.device!r} cannot be used ({reason}); try auto, or cpu.") from error
+    return load_vgg(
+        args.weights,
+        pooling=args.pooling,
+        padding=args.padding,
+        precision=args.precision,
+        device=args.device,
+        input=args.input,
+        folders=args.models,
+        on_download=lambda done, total: display(f"download {args.weights}", done, total),
+    )
+
+
+@contextlib.contextmanager
+def _ctrl_c() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C once: the yielded question is answered with yes. Twice: KeyboardInterrupt, as ever."""
+    asked = False
+
+    def on_signal(*_: object) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        _say("\nnst: stopping; the picture so far will be kept (Ctrl-C again quits without it)")
+
+    usual = signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
+# --- nst again, nst recipes ---------------------------------------------------------------------------------------
+
+
+def _again(args: argparse.Namespace, _: list[str]) -> int:
+    old = Path(args.result)
+    settings = read_settings(old) or {}
+    stored = settings.get("argv")
+    if not isinstance(stored, list) or stored[:1] != ["stylize"] or not all(isinstance(a, str) for a in stored):
+        raise NSTError(f"{old}: this picture does not say how it was made; only those that nst stylize wrote do.")
+    if settings.get("stopped_early"):
+        _say(f"{old} was stopped early; this run goes on to the end")
+    argv = [*stored, "--out", str(old.with_stem(f"{old.stem}-again")), *args.changes]
+    return _stylize(_parser().parse_args(argv), argv, old.parent)
+
+
+def _recipes(*_: object) -> int:
+    for recipe in RECIPES.values():
+        print(f"{recipe.name:18}{recipe.title}: {recipe.source}")
+    return DONE
+
+
+# --- nst run ------------------------------------------------------------------------------------------------------
+
+
+def _run(args: argparse.Namespace, _: list[str]) -> int:
+    pack = _load_pack()
+    graphs, headless = (importlib.import_module(f"{PACK}.nodes.{name}") for name in ("graph", "headless"))
+    # The pack has an engine of its own, and so an error class of its own.
+    try:
+        graph = graphs.read_graph(args.workflow)
+        known = {**pack.NODE_CLASS_MAPPINGS, **headless.stand_ins(headless.Place(Path(args.input), Path(args.output)))}
+        graphs.set_inputs(graph, args.set, known)
+        with _ProgressDisplay(args.quiet) as display:
+
+            def on_progress(title: str, value: int, total: int, _: object) -> None:
+                if total:
+                    display(title, value, total)
+
+            if args.server:
+                client = importlib.import_module(f"{PACK}.nodes.server_client")
+                written = client.run_on_server(
+                    graph, args.server, input_folder=args.input, output_folder=args.output, on_progress=on_progress
+                )
+            else:
+                written = headless.run_embedded(
+                    graph,
+                    node_classes=pack.NODE_CLASS_MAPPINGS,
+                    input_folder=args.input,
+                    output_folder=args.output,
+                    on_progress=on_progress,
+                    weights_folders=tuple(map(Path, args.models)),
+                )
+    except graphs.NSTError as error:
+        raise NSTError(str(error)) from error
+    for path in written:
+        print(path)
+    return DONE
+
+
+def _load_pack() -> ModuleType:
+    """The ComfyUI pack around this engine, imported as ComfyUI does: from its file, under a name of our own."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / "nodes" / "headless.py").is_file() or not (root / "__init__.py").is_file():
+        raise NSTError(
+            "run: graphs need the whole pack, of which only the engine is installed here. "
+            "Clone its repository and use nst from there (pip install -e, or python -m nst_engine in its folder)."
+        )
+    if PACK not in sys.modules:
+        spec = importlib.util.spec_from_file_location(PACK, root / "__init__.py")
+        assert spec and spec.loader
+        sys.modules[PACK] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[PACK])
+    return sys.modules[PACK]
+
+
+# --- what the user sees while waiting -----------------------------------------------------------------------------
+
+
+class _ProgressDisplay:
+    """A bar where stderr is a terminal and tqdm is there, a line now and then elsewhere, nothing when quiet."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet
+        self.bar: Any = None
+        self.title = ""
+        self.last = float("-inf")
+        self.tqdm: Any = None
+        if not quiet and sys.stderr.isatty():
+            with contextlib.suppress(ImportError):
+                self.tqdm = importlib.import_module("tqdm").tqdm
+
+    def __enter__(self) -> _ProgressDisplay:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def __call__(self, title: str, value: int, total: int, note: Callable[[], str] = str) -> None:
+        """`note` is asked only when something is shown: reading a loss waits for the device."""
+        now = time.monotonic()
+        fresh, self.title = title != self.title, title
+        interval = SECONDS_BETWEEN_DRAWINGS if self.tqdm else SECONDS_BETWEEN_LINES
+        if self.quiet or not (fresh or now - self.last >= interval or (self.tqdm and 0 < total <= value)):
+            return
+        self.last = now
+        if self.tqdm is None:
+            _say(f"{title}: {value} of {total} {note()}".rstrip())
+            return
+        if fresh:
+            self.__exit__()
+            self.bar = self.tqdm(total=total or None, desc=title, unit_scale=total > 1_000_000)
+        self.bar.n = value
+        self.bar.set_postfix_str(note(), refresh=False)
+        self.bar.refresh()
+
+
+# --- arguments ----------------------------------------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise NSTError(f"{message}; see {self.prog} --help")
+
+
+def _whole(low: int, high: int = 2**63) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        value = int(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{value} is not between {low} and {high}")
+        return value
+
+    return number
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="nst", description="Neural style transfer.")
+    parser.add_argument("--version", action="version", version=f"nst {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _stylize_arguments(commands.add_parser("stylize", help="give a picture the style of others"))
+
+    again = commands.add_parser(
+        "again",
+        help="make a result once more, from the settings in it",
+        usage="nst again RESULT [OPTION of nst stylize …]",
+        description="Makes a result of nst stylize once more from the settings it carries; options given change them. "
+        "Pictures are looked for where they were, then beside RESULT. Without -o the new one lies there, too.",
+    )
+    again.add_argument("result", metavar="RESULT")
+    again.add_argument("changes", nargs=argparse.REMAINDER, help="options of nst stylize")
+    again.set_defaults(command=_again)
+
+    run = commands.add_parser("run", help="run a ComfyUI workflow (API format), here or on a server")
+    run.add_argument("workflow", metavar="WORKFLOW.json")
+    run.add_argument("--server", metavar="URL", help="a running ComfyUI, such as http://127.0.0.1:8188; default: here")
+    run.add_argument("--input", metavar="DIR", default=".", help="where LoadImage finds pictures; default: %(default)s")
+    run.add_argument("--output", metavar="DIR", default="output", help="where pictures go; default: %(default)s")
+    run.add_argument(
+        "--set",
+        metavar="NODE.INPUT=VALUE",
+        action="append",
+        default=[],
+        help="change an input; NODE: id, title or class",
+    )
+    _common_arguments(run)
+    run.set_defaults(command=_run)
+
+    commands.add_parser("recipes", help="list the recipes").set_defaults(command=_recipes)
+    return parser
+
+
+def _common_arguments(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    parser.add_argument(
+        "--models", metavar="FOLDER", action="append", default=[], help="where weights files lie; may be repeated"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress, no notes; only where the picture is")
+
+
+def _stylize_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    parser.description = (
+        "Writes CONTENT in the style of STYLE to OUT and prints its path. Settings, names and this command line are "
+        "stored in the picture, for nst again. Ctrl-C ends early and keeps the picture so far."
+    )
+    parser.set_defaults(command=_stylize)
+    add("content", metavar="CONTENT")
+    add("styles", metavar="STYLE", nargs="+", help="several are blended")
+    add("-o", "--out", metavar="OUT", required=True, help=f"a file ending in {' '.join(FORMATS)}")
+    add("--recipe", choices=RECIPES, default="balanced", metavar="RECIPE", help="see nst recipes; default: %(default)s")
+    rate = "multiplies the recipe's own; default: 1"
+    group = parser.add_argument_group("instead of what the recipe says")
+    add = group.add_argument
+    add("--steps", type=_whole(0), metavar="N", help="evaluations of the loss in all; 0 gives back the start")
+    add("--optimizer", choices=OPTIMIZERS)
+    add("--lr", type=float, metavar="RATE", help="learning rate")
+    add("--content-weight", type=float, default=1.0, metavar="X", help=rate)
+    add("--style-weight", type=float, default=1.0, metavar="X", help=rate)
+    add("--tv-weight", type=float, metavar="X", help="smoothing; 1 is a light one, 0 none")
+    add("--start", metavar="content|noise|PATH", help="what the first step begins from")
+    add("--size", type=_whole(RECIPE_SIZE), default=RECIPE_SIZE, metavar="PIXELS", help="long side; 0: CONTENT's own")
+    add("--scales", type=_whole(1), metavar="N", help="coarse-to-fine levels; more give larger strokes")
+    add("--style-layers", metavar="LAYERS", help='such as "relu3_2=0.5, conv4_2=1"; these alone')
+    add("--content-layers", metavar="LAYERS")
+    add("--pooling", choices=POOLINGS, default="recipe")
+    add("--padding", choices=PADDINGS, default="recipe")
+    group = parser.add_argument_group("styles")
+    add = group.add_argument
+    add("--style-size", type=_whole(0), default=OWN_SIZE, metavar="PIXELS", help="long side; 0: as large as the result")
+    add("--style-weights", type=float, nargs="+", metavar="W", help="one for each STYLE; only proportions matter")
+    group = parser.add_argument_group("network and machine")
+    add = group.add_argument
+    add("--weights", default=BUILT_IN[0], metavar="NAME|PATH", help=f"{', '.join(BUILT_IN)}, or a file")
+    add("--input", choices=INPUTS, default="auto", help="what a weights file of your own was trained on")
+    add("--precision", choices=PRECISIONS, default="auto")
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps …")
+    add("--seed", type=_whole(0, 2**64 - 1), default=0, metavar="N", help="of the noise start")
+    group = parser.add_argument_group("output")
+    group.add_argument(
+        "--bits", type=int, choices=(8, 16), help="per channel; default: CONTENT's, if OUT can hold them"
+    )
+    group.add_argument("--quality", type=_whole(1, 100), default=95, metavar="N", help="of JPEG and WebP; default: 95")
+    _common_arguments(group)

@@ -1,0 +1,22 @@
+"""Layers and their weights as people write them: `relu3_2=0.5, conv4_2=1`."""
+
+from __future__ import annotations
+
+import re
+
+from .errors import NSTError
+from .vgg import check_taps
+
+
+def parse_layers(text: str, where: str) -> dict[str, float]:
+    """A table of layer and weight; a name alone counts 1. `where` names the input in errors."""
+    layers: dict[str, float] = {}
+    for part in filter(None, re.split(r"[,;\s]+", re.sub(r"\s*=\s*", "=", text.strip()))):
+        tap, _, weight = part.partition("=")
+        try:
+            layers[tap] = float(weight) if weight else 1.0
+        except ValueError:
+            raise NSTError(f"{where}: {part!r} is not layer=weight; write relu3_2=0.5, conv4_2=1.") from None
+    # VGG-19 has every layer that VGG-16 has; which of the two is in use is known, and checked, later.
+    check_taps(layers, "vgg19", where)
+    return layers

@@ -1,0 +1,155 @@
+"""Losses and gradients against formulas written out, and the statistics they are made of."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from pictures import clouds
+
+import nst_engine as nst
+from nst_engine.grams import network_for, statistics
+from nst_engine.losses import total_variation
+
+
+@pytest.fixture(scope="module")
+def image() -> torch.Tensor:
+    return clouds(9, 70, 90)
+
+
+@pytest.mark.parametrize("recipe", nst.RECIPES)
+def test_the_gradient_is_the_slope_of_the_total(vgg, content, style, image, recipe):
+    grams = nst.compute_style_grams(vgg, style, recipe=recipe)
+    objective = nst.objective(vgg, content, grams, recipe=recipe, tv_weight=1.0)
+    terms, gradient = objective.value_and_grad(image)
+    direction = gradient / gradient.norm()
+    ahead, behind = (objective.value_and_grad(image + s * 0.01 * direction)[0].total for s in (1, -1))
+    assert float(ahead - behind) / 0.02 == pytest.approx(float(gradient.norm()), rel=5e-3)
+    assert float(terms.total) == pytest.approx(float(terms.content + terms.style + terms.tv), rel=1e-6)
+
+
+def written_out(recipe: nst.Recipe, vgg, content, style, image) -> tuple[torch.Tensor, torch.Tensor]:
+    """Content and style of a paper's recipe, by its formula, from features alone."""
+    network = network_for(vgg, recipe)
+    taps = {**recipe.style_layers, **recipe.content_layers}
+    x, p, a = (network.features(picture, taps) for picture in (image, content, style))
+    content_term = style_term = torch.zeros(())
+    for tap, w in recipe.content_layers.items():
+        if recipe.name == "gatys2016":
+            content_term = content_term + w * 0.5 * (x[tap] - p[tap]).square().sum()
+        elif recipe.name == "balanced":
+            content_term = content_term + w * (x[tap] - p[tap]).square().sum() / p[tap].square().sum()
+        else:
+            content_term = content_term + w * (x[tap] - p[tap]).square().mean()
+    for tap, w in recipe.style_layers.items():
+        c, n, m = x[tap].shape[1], x[tap][0, 0].numel(), a[tap][0, 0].numel()
+        f, s = x[tap].view(c, n).double(), a[tap].view(c, m).double()
+        if recipe.name == "gatys2016":  # raw Grams; a style of another size is brought to the transfer's N
+            term = (f @ f.T - s @ s.T * n / m).square().sum() / (4 * n**2 * c**2)
+        elif recipe.name == "gatys2017":
+            term = (f @ f.T / n - s @ s.T / m).square().mean()
+        elif recipe.name == "johnson":
+            term = (f @ f.T / (c * n) - s @ s.T / (c * m)).square().mean()
+        else:
+            term = (f @ f.T / n - s @ s.T / m).square().sum() / (s @ s.T / m).square().sum() / 5
+        style_term = style_term + w * term
+    return recipe.content_weight * content_term, recipe.style_weight * style_term
+
+
+@pytest.mark.parametrize("name", ["gatys2016", "gatys2017", "johnson", "balanced"])
+def test_the_papers_formulas(vgg, content, style, image, name):
+    recipe = nst.RECIPES[name]
+    # A style of the transfer's long side but other proportions: its N differs.
+    style = torch.nn.functional.interpolate(style, size=(60, 90), mode="bilinear")
+    grams = nst.compute_style_grams(vgg, style, recipe=name)
+    terms, _ = nst.objective(vgg, content, grams, recipe=name, tv_weight=0.0).value_and_grad(image)
+    expected_content, expected_style = written_out(recipe, vgg, content, style, image)
+    assert float(terms.content) == pytest.approx(float(expected_content), rel=1e-4)
+    assert float(terms.style) == pytest.approx(float(expected_style), rel=1e-4)
+
+
+def test_johnsons_total_variation_is_half_the_squares_on_bytes(vgg, content, style, image):
+    grams = nst.compute_style_grams(vgg, style, recipe="johnson")
+    terms, _ = nst.objective(vgg, content, grams, recipe="johnson").value_and_grad(image)
+    pixels = image * 255
+    across, down = pixels.diff(dim=-1).square().sum(), pixels.diff(dim=-2).square().sum()
+    assert float(terms.tv) == pytest.approx(float(0.5e-3 * (across + down)), rel=1e-5)
+
+
+def test_terms_follow_their_multipliers(vgg, content, style, image, grams):
+    one = nst.objective(vgg, content, grams).value_and_grad(image)[0]
+    two = nst.objective(vgg, content, grams, content_weight=2, style_weight=3).value_and_grad(image)[0]
+    assert float(two.content) == pytest.approx(2 * float(one.content), rel=1e-6)
+    assert float(two.style) == pytest.approx(3 * float(one.style), rel=1e-6)
+    assert float(one.tv) == 0
+    smooth = nst.objective(vgg, content, grams, tv_weight=2.0).value_and_grad(image)[0]
+    expected = 2 * nst.RECIPES["balanced"].tv_unit * float(total_variation(image, "mean"))
+    assert float(smooth.tv) == pytest.approx(expected, rel=1e-5)
+    assert float(smooth.tv) > 0
+
+
+def test_at_the_content_the_content_term_is_nothing(vgg, content, grams):
+    terms, _ = nst.objective(vgg, content, grams).value_and_grad(content)
+    assert float(terms.content) == 0
+    assert float(terms.style) > 0
+
+
+def test_at_the_style_the_style_term_is_nothing(vgg, style, grams):
+    terms, _ = nst.objective(vgg, style, grams).value_and_grad(style)
+    assert float(terms.style) < 1e-9
+
+
+def test_a_texture_needs_no_content(vgg, grams, image):
+    terms, gradient = nst.objective(vgg, None, grams, shape=(70, 90)).value_and_grad(image)
+    assert float(terms.content) == 0
+    assert gradient.shape == image.shape
+    assert gradient.abs().sum() > 0
+
+
+def test_layers_of_the_users_own(vgg, content, style, image):
+    layers = nst.LayerWeights(style={"relu3_2": 2.0, "conv1_1": 1.0, "pool2": 0.0}, content={"conv3_1": 1.0})
+    grams = nst.compute_style_grams(vgg, style, layers=layers.style)
+    objective = nst.objective(vgg, content, grams, layers=layers)
+    assert set(objective.taps) == {"relu3_2", "conv1_1", "conv3_1"}
+    # A relative recipe is a mean: the same proportions are the same loss.
+    doubled = nst.LayerWeights(style={"relu3_2": 4.0, "conv1_1": 2.0}, content={"conv3_1": 7.0})
+    a = objective.value_and_grad(image)[0]
+    b = nst.objective(vgg, content, grams, layers=doubled).value_and_grad(image)[0]
+    assert float(a.total) == pytest.approx(float(b.total), rel=1e-6)
+
+
+@pytest.mark.parametrize(("precision", "bound"), [("bf16", 0.15), ("fp16", 0.05)])
+def test_half_precisions_give_the_same_direction(vgg, content, style, image, precision, bound):
+    rough = nst.load_vgg("vgg19-caffe", precision=precision, device="cpu")
+    for recipe in ("balanced", "udacity"):
+        exact_terms, exact = nst.objective(
+            vgg, content, nst.compute_style_grams(vgg, style, recipe=recipe), recipe=recipe
+        ).value_and_grad(image)
+        terms, gradient = nst.objective(
+            rough, content, nst.compute_style_grams(rough, style, recipe=recipe), recipe=recipe
+        ).value_and_grad(image)
+        assert float(terms.total) == pytest.approx(float(exact_terms.total), rel=0.03)
+        assert (gradient - exact).norm() < bound * exact.norm(), recipe
+
+
+def test_statistics_written_out():
+    features = torch.randn(1, 4, 3, 5, generator=torch.Generator().manual_seed(0))
+    found = statistics(features)
+    f = features.view(4, 15)
+    assert found.n == 15
+    assert torch.allclose(found.mean, f.mean(1), atol=1e-6)
+    assert torch.allclose(found.moment, f @ f.T / 15, atol=1e-5)
+
+
+def test_value_and_grad_leaves_its_input_alone(vgg, content, grams, image):
+    before = image.clone()
+    nst.objective(vgg, content, grams).value_and_grad(image)
+    assert torch.equal(image, before)
+    assert not image.requires_grad
+
+
+def test_it_works_under_the_hosts_inference_mode(vgg, grams):
+    with torch.inference_mode():
+        content, image = clouds(1, 40, 40), clouds(2, 40, 40)
+        terms, gradient = nst.objective(vgg, content, grams).value_and_grad(image)
+    assert torch.isfinite(gradient).all()
+    assert float(terms.total) > 0

@@ -1,0 +1,157 @@
+"""Each seed document's program and the recipe of the same name, on the same weights and pictures, in fp32.
+
+What the comparisons are made to notice:
+
+- a tap before instead of behind its ReLU (or the other way round), a wrong layer, weight or normaliser: the values of
+  every evaluation. Raw Grams drown the deep taps where there are many positions, so `LOUD` weights give each its share;
+- an input that is (not) normalised, channels or axes swapped: the pictures have colours and directions of their own;
+- a clamp too many or too few: a good part of the content's values are exactly 0 or 1, so the first update crosses;
+- the optimiser's numbers, the space it moves the picture in, and losses recorded after instead of before an update:
+  the path over several steps, and the picture at its end.
+
+Pictures of equal size cannot show whether a raw sum is taken over the transfer's positions or the style's: the
+documents never have two sizes.
+"""
+
+import pytest
+import seed_programs
+import torch
+
+import nst_engine as nst
+
+ADAM = {"persson": seed_programs.persson, "udacity": seed_programs.udacity, "convnet": seed_programs.convnet}
+TERMS = ("total", "content", "style")
+HEIGHT, WIDTH = 128, 96
+
+# Style and total are sums over every pixel and agree to rounding. The content term starts at 0 and grows with the
+# squares of single pixels' moves, and Adam's first move is a full step in the direction of the gradient's sign: a pixel
+# whose gradient is zero but for rounding is a coin toss, and one such pixel is worth about 1e-4 of this term.
+TOLERANCE = {"total": 1e-4, "style": 1e-4, "content": 1e-3}
+
+
+class Weights:
+    """One weights file, as torchvision's module for the programs and as a path for the engine."""
+
+    def __init__(self, path, stage_gain):
+        state = seed_programs.torchvision_like_state_dict(stage_gain)
+        torch.save(state, path)
+        self.features = seed_programs.vgg19_features(state)
+        self.vgg = nst.load_vgg(str(path), precision="fp32", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    return Weights(tmp_path_factory.mktemp("weights") / "plain.pth", stage_gain=1.0)
+
+
+@pytest.fixture(scope="module")
+def loud(tmp_path_factory):
+    return Weights(tmp_path_factory.mktemp("weights") / "loud.pth", stage_gain=1.6)
+
+
+def pictures(height=HEIGHT, width=WIDTH):
+    return seed_programs.content_picture(height, width), seed_programs.style_picture(height, width)
+
+
+def differences(ours, theirs):
+    """Per term, each evaluation's relative difference.
+
+    Near a term's zero (content, at the start) it is relative to a thousandth of the most that the term ever reaches.
+    """
+    result = {}
+    for term in TERMS:
+        reached = max(abs(entry[term]) for entry in theirs)
+        result[term] = [
+            abs(float(getattr(mine, term)) - entry[term]) / max(abs(entry[term]), 1e-3 * reached)
+            for mine, entry in zip(ours, theirs, strict=True)
+        ]
+    return result
+
+
+def report(record_property, label, found):
+    worst = {term: max(values) for term, values in found.items()}
+    print(f"\n{label}: worst relative difference " + ", ".join(f"{term} {value:.1e}" for term, value in worst.items()))
+    for term, value in worst.items():
+        record_property(f"{label} {term}", value)
+    return worst
+
+
+def check_adam(name, weights, content, style, steps, label, record_property):
+    theirs = ADAM[name](weights.features, content, style, steps)
+    grams = nst.compute_style_grams(weights.vgg, style, recipe=name)
+    result = nst.stylize(weights.vgg, content, grams, recipe=name, steps=steps)
+    assert len(result.history) == steps
+    worst = report(record_property, label, differences(result.history, theirs.history))
+    for term in TERMS:
+        assert worst[term] <= TOLERANCE[term], (label, term, worst[term])
+    # As many updates as evaluations, back in pixels, clamped only now. A mean, as single pixels may toss coins.
+    distance = (result.image - theirs.image.clamp(0, 1)).abs().mean().item()
+    print(f"{label}: mean difference of the pictures {distance:.1e}")
+    record_property(f"{label} picture", distance)
+    assert distance <= 2e-5
+    return theirs
+
+
+@pytest.mark.parametrize("name", ADAM)
+def test_adam_recipes_follow_their_programs(name, plain, record_property):
+    check_adam(name, plain, *pictures(), 20, name, record_property)
+
+
+@pytest.mark.parametrize("name", ADAM)
+def test_every_style_tap_counts(name, loud, record_property):
+    theirs = check_adam(name, loud, *pictures(), 3, f"{name}, loud deep layers", record_property)
+    parts = theirs.history[0]["style_by_tap"]
+    assert min(parts) > 0.003 * sum(parts), "a tap too quiet for a mistake in it to show"
+
+
+def test_odd_size(loud, record_property):
+    # 75x117: every pooling but the last drops a row or a column, so positions are not the image's divided by 4.
+    check_adam("udacity", loud, *pictures(75, 117), 5, "udacity at 75x117", record_property)
+
+
+@pytest.mark.parametrize("name", ADAM)
+def test_adam_objectives_at_the_programs_iterates(name, plain, record_property):
+    # Without the optimiser in between rounding has nothing to grow on, so this is held tightly, content included.
+    content, style = pictures()
+    theirs = ADAM[name](plain.features, content, style, 3, keep_iterates=True)
+    grams = nst.compute_style_grams(plain.vgg, style, recipe=name)
+    objective = nst.objective(plain.vgg, content, grams, recipe=name)
+    ours = [objective.value_and_grad(image)[0] for image in theirs.iterates]
+    worst = report(record_property, f"{name} objective", differences(ours, theirs.history))
+    assert max(worst.values()) <= 1e-5
+
+
+@pytest.fixture(scope="module")
+def tutorial(plain):
+    # Calls of 20 evaluations until there are more than 59: 60.
+    run = seed_programs.pytorch_tutorial(plain.features, *pictures(), num_steps=59, keep_iterates=True)
+    assert len(run.history) == 60
+    return run
+
+
+def test_pytorch_tutorial_objective_at_the_programs_iterates(plain, tutorial, record_property):
+    content, style = pictures()
+    grams = nst.compute_style_grams(plain.vgg, style, recipe="pytorch-tutorial")
+    objective = nst.objective(plain.vgg, content, grams, recipe="pytorch-tutorial")
+    ours, gradient_differences = [], []
+    for image, theirs in zip(tutorial.iterates, tutorial.gradients, strict=True):
+        terms, gradient = objective.value_and_grad(image)
+        ours.append(terms)
+        gradient_differences.append(((gradient - theirs).norm() / theirs.norm()).item())
+    found = {**differences(ours, tutorial.history), "gradient": gradient_differences}
+    worst = report(record_property, "pytorch-tutorial objective", found)
+    assert max(worst[term] for term in TERMS) <= 1e-5
+    assert worst["gradient"] <= 1e-4
+
+
+def test_pytorch_tutorial_path(plain, tutorial, record_property):
+    content, style = pictures()
+    grams = nst.compute_style_grams(plain.vgg, style, recipe="pytorch-tutorial")
+    result = nst.stylize(plain.vgg, content, grams, recipe="pytorch-tutorial", steps=60)
+    found = differences(result.history[:60], tutorial.history)
+    first = report(record_property, "pytorch-tutorial path, 2 evaluations", {t: v[:2] for t, v in found.items()})
+    last = report(record_property, "pytorch-tutorial path, evaluation 60", {t: v[59:60] for t, v in found.items()})
+    assert max(first.values()) <= 1e-4
+    # The quotient of two chaotic paths, so only what is descended on: total.
+    assert last["total"] <= 0.1
+    assert 0 <= result.image.min() and result.image.max() <= 1

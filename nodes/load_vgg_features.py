@@ -10,8 +10,8 @@ class LoadVGGFeatures:
     TITLE = "Load VGG Features"
     CATEGORY = host.CATEGORY
     DESCRIPTION = (
-        "Loads the VGG network through which pictures are compared. The default weights need no download and give the "
-        "best pictures; weights files in models/vgg are listed as well."
+        "Loads the VGG network through which pictures are compared. The default weights are the original ones "
+        "and need no download; weights files in models/vgg are listed as well."
     )
     RETURN_TYPES = ("VGG_FEATURES",)
     RETURN_NAMES = ("vgg",)

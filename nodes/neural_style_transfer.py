@@ -67,8 +67,9 @@ class NeuralStyleTransfer:
                 "recipe": (
                     list(nst.RECIPES),
                     {
-                        "tooltip": "balanced: works at any size. The others reproduce a published program or paper "
-                        "exactly: layers, losses, weights, optimiser, steps, start and size."
+                        "tooltip": "balanced: works at any size. The others are published programs and papers: their "
+                        "layers, losses, weights, optimiser, steps, start and size. Precision fp32 and style size 0 "
+                        "make them exact."
                     },
                 ),
             },
@@ -120,7 +121,7 @@ class NeuralStyleTransfer:
                         "min": 0,
                         "max": 0xFFFFFFFFFFFFFFFF,
                         "control_after_generate": True,
-                        "tooltip": "Of the noise start. The same seed gives the same picture on the same device.",
+                        "tooltip": "Of the noise start: the same seed begins from the same noise on every device.",
                     },
                 ),
                 "preview_every": (
@@ -135,7 +136,9 @@ class NeuralStyleTransfer:
                 "layer_weights": ("LAYER_WEIGHTS", {"tooltip": "Other layers than the recipe's, from Layer Weights."}),
                 "start_image": (
                     "IMAGE",
-                    {"tooltip": "The picture to begin from; resized where its size differs. Connecting it is enough."},
+                    {
+                        "tooltip": "The picture to begin from, when start is recipe or image; resized where its size differs."
+                    },
                 ),
             },
         }

@@ -110,7 +110,7 @@ class StyleGrams:
         if self.vgg_key != other.vgg_key:
             raise NSTError(
                 "style grams: the two to be blended come from different networks: "
-                f"{self.vgg_description} and {other.vgg_description}. Use one LoadVGGFeatures for both."
+                f"{self.vgg_description} and {other.vgg_description}. Use one Load VGG Features for both."
             )
         return StyleGrams(self.styles + other.styles, self.vgg_key, self.vgg_description)
 
@@ -118,7 +118,7 @@ class StyleGrams:
         if self.vgg_key != vgg.key:
             raise NSTError(
                 f"style grams: computed with {self.vgg_description}, but the transfer uses {vgg.description}. "
-                "Weights, pooling and padding must be the same: use one LoadVGGFeatures for both."
+                "Weights, pooling and padding must be the same: use one Load VGG Features for both."
             )
 
     def blend(

@@ -116,7 +116,7 @@ _RECIPES = (
     Recipe(
         name="persson",
         title="Persson",
-        source="A. Persson's PyTorch program, as described in seed document 000",
+        source="Aladdin Persson: nst.py of the Machine-Learning-Collection, 2020",
         style_layers=equal(("relu1_1", "relu2_1", "relu3_1", "relu4_1", "conv5_1")),
         content_layers=equal(("relu1_1", "relu2_1", "relu3_1", "relu4_1", "conv5_1")),
         gram="sum",
@@ -134,7 +134,7 @@ _RECIPES = (
     Recipe(
         name="udacity",
         title="Udacity course",
-        source="the style-transfer notebook of Udacity's deep-learning course, seed document 001",
+        source="the style-transfer notebook of Udacity's deep-learning course with PyTorch, 2018",
         style_layers={"relu1_1": 1.0, "relu2_1": 0.75, "relu3_1": 0.2, "relu4_1": 0.2, "relu5_1": 0.2},
         content_layers={"relu4_2": 1.0},
         gram="sum",
@@ -152,7 +152,7 @@ _RECIPES = (
     Recipe(
         name="pytorch-tutorial",
         title="PyTorch tutorial",
-        source="A. Jacq's tutorial for PyTorch, seed documents 002 and 003",
+        source="Alexis Jacq: Neural Transfer Using PyTorch, the official tutorial",
         style_layers=equal(("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1")),
         content_layers={"conv2_2": 1.0},
         gram="mean/C",
@@ -170,7 +170,7 @@ _RECIPES = (
     Recipe(
         name="convnet",
         title="Convnet notes",
-        source="the PyTorch notes of seed document 004",
+        source="the StyleTransfer notes of convnet_test, a PyTorch notebook for fixed style and content",
         style_layers=equal(FIVE),
         content_layers={"relu3_1": 1.0},
         gram="sum",

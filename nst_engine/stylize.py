@@ -117,6 +117,8 @@ def stylize(
         shape = target_shape(shape_of(pictures), size, recipe, network.device)
         levels = plan(shape, recipe, scales)
         starts, notes = _start_images(start_image, len(pictures), shape)
+        if starts is not None and recipe.start != "image":
+            notes = [f"start image: not used, because start is {recipe.start!r}"]
         run = _Run(
             network, recipe, levels, layers or LayerWeights(), Multipliers(content_weight, style_weight, tv_weight)
         )

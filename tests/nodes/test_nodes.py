@@ -1,0 +1,249 @@
+"""The nodes without a host: called as the host calls them, under inference mode."""
+
+from __future__ import annotations
+
+import inspect
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+IDS = {
+    "LoadVGGFeatures",
+    "LayerWeights",
+    "ComputeStyleGrams",
+    "NeuralStyleTransfer",
+    "NSTPlotLossHistory",
+    "NSTExampleImage",
+}
+
+
+def call(pack: ModuleType, node: str, **inputs: Any) -> Any:
+    """One node's outputs, as the host would ask for them: defaults of required widgets filled in."""
+    cls = pack.NODE_CLASS_MAPPINGS[node]
+    for name, (kind, *options) in cls.INPUT_TYPES()["required"].items():
+        if name not in inputs and isinstance(kind, list):
+            inputs[name] = kind[0]
+        elif name not in inputs and options and "default" in options[0]:
+            inputs[name] = options[0]["default"]
+    with torch.inference_mode():
+        return getattr(cls(), cls.FUNCTION)(**inputs)
+
+
+@pytest.fixture(scope="module")
+def vgg(pack):
+    return call(pack, "LoadVGGFeatures", precision="fp32")[0]
+
+
+@pytest.fixture(scope="module")
+def content() -> torch.Tensor:
+    with torch.inference_mode():  # what the host hands over is an inference tensor
+        return torch.rand(1, 40, 56, 3, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def style() -> torch.Tensor:
+    with torch.inference_mode():
+        return torch.rand(1, 48, 48, 3, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(scope="module")
+def grams(pack, vgg, style):
+    return call(pack, "ComputeStyleGrams", vgg=vgg, style_image=style, size=48)[0]
+
+
+def transfer(pack, vgg, content, grams, **inputs) -> Any:
+    options = {"recipe": "balanced", "steps": 3, "size": 0, **inputs}
+    return call(pack, "NeuralStyleTransfer", vgg=vgg, content_image=content, style_grams=grams, **options)
+
+
+def test_the_tables(pack):
+    assert set(pack.NODE_CLASS_MAPPINGS) == IDS == set(pack.NODE_DISPLAY_NAME_MAPPINGS)
+    assert pack.WEB_DIRECTORY == "./nodes/web"
+
+
+@pytest.mark.parametrize("node", sorted(IDS))
+def test_every_node_explains_itself(pack, node):
+    cls = pack.NODE_CLASS_MAPPINGS[node]
+    assert cls.CATEGORY.startswith("style transfer")
+    assert cls.DESCRIPTION.endswith(".")
+    assert len(cls.OUTPUT_TOOLTIPS) == len(cls.RETURN_TYPES) == len(cls.RETURN_NAMES)
+    types = cls.INPUT_TYPES()
+    parameters = inspect.signature(getattr(cls, cls.FUNCTION)).parameters
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    for kind in types.values():
+        for name, (_, options) in kind.items():
+            assert len(options["tooltip"]) > 10, name
+            assert takes_any or name in parameters, name
+    for name in types.get("optional", {}):  # callers of the API may leave these out
+        assert parameters[name].default is not inspect.Parameter.empty, name
+    page = pack.__path__[0] + f"/nodes/web/docs/{node}.md"
+    with open(page, encoding="utf-8") as file:
+        assert file.readline().strip() == f"# {cls.TITLE}"
+
+
+def test_defaults_of_the_optional_inputs_are_those_of_the_widgets(pack):
+    for cls in pack.NODE_CLASS_MAPPINGS.values():
+        parameters = inspect.signature(getattr(cls, cls.FUNCTION)).parameters
+        for name, (kind, options) in cls.INPUT_TYPES().get("optional", {}).items():
+            shown = kind[0] if isinstance(kind, list) else options.get("default")
+            assert parameters[name].default == shown, f"{cls.__name__}.{name}"
+
+
+def test_a_transfer_under_inference_mode_changes_no_input(pack, vgg, content, style, grams):
+    before = content.clone(), style.clone()
+    image, history = transfer(pack, vgg, content, grams)
+    assert image.shape == content.shape
+    assert not image.requires_grad
+    assert torch.isfinite(image).all()
+    assert [s.step for s in history.histories[0]] == [0, 1, 2]
+    assert torch.equal(before[0], content)
+    assert torch.equal(before[1], style)
+
+
+def test_nothing_stays_on_the_instance(pack, vgg, content, grams):
+    node = pack.NODE_CLASS_MAPPINGS["NeuralStyleTransfer"]()
+    with torch.inference_mode():
+        node.transfer(vgg, content, grams, "balanced", steps=1, size=0)
+    assert vars(node) == {}
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_any_number_of_channels_and_any_batch(pack, vgg, grams, channels):
+    pictures = torch.rand(2, 33, 47, channels)
+    image, history = transfer(pack, vgg, pictures, grams, steps=1)
+    assert image.shape == (2, 33, 47, 4 if channels == 4 else 3)
+    assert len(history.histories) == 2
+    if channels == 4:
+        assert torch.equal(image[..., 3], pictures[..., 3])
+
+
+def test_a_style_is_measured_once_for_many_transfers(pack, vgg, content, style, monkeypatch):
+    engine = pack.NODE_CLASS_MAPPINGS["ComputeStyleGrams"].compute.__globals__["nst"]
+    measured = []
+    original = engine.grams.Style._measure
+    monkeypatch.setattr(engine.grams.Style, "_measure", lambda self, *a: measured.append(a[1]) or original(self, *a))
+    for size in (0, 48):
+        measured.clear()
+        grams = call(pack, "ComputeStyleGrams", vgg=vgg, style_image=style, size=size)[0]
+        transfer(pack, vgg, content, grams)
+        once = len(measured)
+        assert once > 0
+        transfer(pack, vgg, content, grams, content_weight=3.0)
+        transfer(pack, vgg, content.flip(2), grams, steps=1, seed=4)
+        assert len(measured) == once
+
+
+def test_blending_by_a_chain_and_by_a_batch(pack, vgg, content, style, grams):
+    other = style.flip(0, 1, 2) ** 2
+    chained = call(pack, "ComputeStyleGrams", vgg=vgg, style_image=other, size=48, style_grams=grams)[0]
+    batch = call(pack, "ComputeStyleGrams", vgg=vgg, style_image=torch.cat([style, other]), size=48)[0]
+    assert torch.allclose(transfer(pack, vgg, content, chained)[0], transfer(pack, vgg, content, batch)[0], atol=1e-4)
+    silent = call(pack, "ComputeStyleGrams", vgg=vgg, style_image=other, weight=0.0, size=48, style_grams=grams)[0]
+    assert torch.equal(transfer(pack, vgg, content, silent)[0], transfer(pack, vgg, content, grams)[0])
+
+
+def test_layer_weights(pack, vgg, content, grams):
+    sliders = {"relu1_1": 0.0, "relu2_1": 1.0, "relu3_1": 0.5, "relu4_1": 0.0, "relu5_1": 0.0}
+    own = call(pack, "LayerWeights", style_layers="relu3_2 = 0.5, conv4_2;relu2_1=0", **sliders)[0]
+    assert own.style == {"relu3_1": 0.5, "relu3_2": 0.5, "conv4_2": 1.0}
+    assert own.content is None
+    preset = call(pack, "LayerWeights", preset="udacity", content_layers="conv3_1=2", **sliders)[0]
+    assert preset.style["relu2_1"] == 0.75
+    assert preset.content == {"relu4_2": 1.0, "conv3_1": 2.0}
+    same = call(pack, "LayerWeights", preset="balanced")[0]
+    assert torch.equal(
+        transfer(pack, vgg, content, grams)[0], transfer(pack, vgg, content, grams, layer_weights=same)[0]
+    )
+    image, history = transfer(pack, vgg, content, grams, layer_weights=own)
+    assert history.settings["layers"]["style"] == own.style
+    assert not torch.equal(image, transfer(pack, vgg, content, grams)[0])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "says"),
+    [
+        ({"style_layers": "relu31=1"}, "nearest: relu3_1"),
+        ({"style_layers": "relu3_1=much"}, "relu3_1=much"),
+        ({"style_layers": "relu3_1=-1"}, "weights are 0 or more"),
+        ({"content_layers": "relu4_2=0"}, "every weight is 0"),
+        (dict.fromkeys(("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"), 0.0), "every weight is 0"),
+    ],
+)
+def test_layer_weights_that_cannot_be_used(pack, inputs, says):
+    with pytest.raises(ValueError, match=says):
+        call(pack, "LayerWeights", **inputs)
+
+
+def test_progress_preview_and_cancel(pack, vgg, content, grams):
+    host = pack.nodes.host
+    told: list[tuple[int, int, bool]] = []
+
+    def listen(value, total, picture):
+        told.append((value, total, picture is not None))
+
+    token = host.listener.set(listen)
+    try:
+        transfer(pack, vgg, torch.cat([content, content]), grams, preview_every=2)
+        assert [t[:2] for t in told] == [(i, 6) for i in range(1, 7)]
+        assert [t[2] for t in told] == [False, True, False, False, True, False]
+        told.clear()
+
+        class Cancelled(Exception):
+            pass
+
+        def cancel(value, total, picture):
+            told.append((value, total, False))
+            if value == 2:
+                raise Cancelled
+
+        host.listener.set(cancel)
+        with pytest.raises(Cancelled):
+            transfer(pack, vgg, content, grams, steps=50)
+        assert len(told) == 2
+    finally:
+        host.listener.reset(token)
+
+
+def test_the_plot_shows_what_happened(pack, vgg, content, grams):
+    _, history = transfer(pack, vgg, torch.cat([content, content]), grams)
+    plots = call(pack, "NSTPlotLossHistory", loss_history=history, width=320, height=240)[0]
+    assert plots.shape == (2, 240, 320, 3)
+    assert float(plots.max()) > 0.8
+    _, empty = transfer(pack, vgg, content, grams, steps=0)
+    nothing = call(pack, "NSTPlotLossHistory", loss_history=empty, width=320, height=240)[0]
+    assert not torch.equal(plots[:1], nothing)
+
+
+def test_examples_are_there(pack):
+    names = pack.NODE_CLASS_MAPPINGS["NSTExampleImage"].INPUT_TYPES()["required"]["name"][0]
+    assert sum(n.startswith("content-") for n in names) >= 2
+    assert sum(n.startswith("style-") for n in names) >= 4
+    for name in names:
+        picture = call(pack, "NSTExampleImage", name=name)[0]
+        assert picture.ndim == 4
+        assert float(picture.std()) > 0.1
+
+
+def test_a_weights_file_that_changes_is_loaded_anew(pack, tmp_path):
+    host, cls = pack.nodes.host, pack.NODE_CLASS_MAPPINGS["LoadVGGFeatures"]
+    token = host.stand_alone_folders.set((tmp_path,))
+    try:
+        state = {"0.weight": torch.rand(64, 3, 3, 3), "0.bias": torch.rand(64)}
+        torch.save(state, tmp_path / "mine.pth")
+        assert "mine.pth" in cls.INPUT_TYPES()["required"]["weights"][0]
+        first, vgg = cls.IS_CHANGED("mine.pth"), call(pack, "LoadVGGFeatures", weights="mine.pth")[0]
+        assert cls.IS_CHANGED("mine.pth") == first
+        torch.save({**state, "0.bias": torch.rand(64) + 1}, tmp_path / "mine.pth")
+        assert cls.IS_CHANGED("mine.pth") != first
+        assert call(pack, "LoadVGGFeatures", weights="mine.pth")[0].key != vgg.key
+        assert cls.IS_CHANGED("gone.pth") == "absent"
+    finally:
+        host.stand_alone_folders.reset(token)
+
+
+def test_wire_objects_print_short(vgg, grams):
+    for thing in (vgg, grams):
+        assert len(repr(thing)) < 300
+        assert "tensor" not in repr(thing)

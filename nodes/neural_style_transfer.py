@@ -136,9 +136,7 @@ class NeuralStyleTransfer:
                 "layer_weights": ("LAYER_WEIGHTS", {"tooltip": "Other layers than the recipe's, from Layer Weights."}),
                 "start_image": (
                     "IMAGE",
-                    {
-                        "tooltip": "The picture to begin from, when start is recipe or image; resized where its size differs."
-                    },
+                    {"tooltip": "The picture to begin from, when start is recipe or image; resized if need be."},
                 ),
             },
         }

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# `python -m pytest` puts the repository's root on the path, where our nodes/ would shadow the host's nodes.py.
+sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]
+
+
+def load_package(name: str, folder: Path) -> ModuleType:
+    """A package from its folder, under any name: how ComfyUI imports a pack."""
+    spec = importlib.util.spec_from_file_location(name, folder / "__init__.py")
+    assert spec and spec.loader
+    sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+if importlib.util.find_spec("nst_engine") is None:  # the project is not installed
+    load_package("nst_engine", ROOT / "nst_engine")
+
+
+@pytest.fixture(scope="session")
+def pack() -> ModuleType:
+    """The whole pack as `nst_pack`, outside ComfyUI. Its engine is nst_pack.nst_engine, with classes of its own."""
+    return load_package("nst_pack", ROOT)

@@ -162,8 +162,11 @@ def landscape(rng):
     tall, shade, slope = sample(plan, *at), sample(bright, *at), sample(np.hypot(gx, gz), *at)
     fine, woods = noise(rng, x, 7, 4, 0.6), noise(rng, x, 3, 3, 0.7, 0.6)
     rock = ramp(0.5 + 0.09 * fine + 0.1 * woods, [(0, (0.3, 0.28, 0.29)), (1, (0.58, 0.52, 0.47))])
-    ground = mix(rock, ramp(0.5 + 0.08 * fine + 0.2 * woods, [(0, (0.08, 0.17, 0.09)), (1, (0.34, 0.41, 0.15))]),
-                 smooth(1.5, 0.7, tall + 0.35 * slope + 0.1 * fine))
+    ground = mix(
+        rock,
+        ramp(0.5 + 0.08 * fine + 0.2 * woods, [(0, (0.08, 0.17, 0.09)), (1, (0.34, 0.41, 0.15))]),
+        smooth(1.5, 0.7, tall + 0.35 * slope + 0.1 * fine),
+    )
     ground = mix(ground, (0.96, 0.97, 1.0), smooth(1.9, 2.5, tall - 0.22 * slope + 0.12 * fine))
     sunlit = smooth(0.15, 0.85, shade + 0.02 * fine)
     ground = ground * mix(np.full_like(ground, 1) * (0.34, 0.42, 0.62), (1.4, 1.22, 0.95), sunlit)
@@ -222,6 +225,7 @@ def landscape(rng):
 
 def house(pen, x, y):
     """A small white house with a red roof; the left gable is in the sun, the long side in shade."""
+
     def area(points, colour):
         pen.polygon([((x + a) * S, (y + b) * S) for a, b in points], tuple(colour))
 
@@ -274,8 +278,11 @@ def still_life(rng):
 
     # The jug's outline: a few radii, rounded off by averaging so that no facets show.
     profile_up = np.linspace(0, 2.2, 200)
-    profile = np.interp(profile_up, (0, 0.1, 0.45, 0.85, 1.3, 1.65, 1.95, 2.1, 2.2),
-                        (0.42, 0.5, 0.7, 0.77, 0.61, 0.38, 0.34, 0.39, 0.47))
+    profile = np.interp(
+        profile_up,
+        (0, 0.1, 0.45, 0.85, 1.3, 1.65, 1.95, 2.1, 2.2),
+        (0.42, 0.5, 0.7, 0.77, 0.61, 0.38, 0.34, 0.39, 0.47),
+    )
     for _ in range(4):
         profile = np.convolve(np.pad(profile, 7, mode="edge"), np.full(15, 1 / 15), "valid")
 
@@ -308,10 +315,13 @@ def still_life(rng):
         lambda p: ball(p, (-1.35, 0.35, -0.55), 0.38),
         lambda p: ball(p, (0.45, 0.27, -1.15), 0.3, 0.94),
     )
-    stalks = (stalk, ((0.42, 1.14, 0.05), (0.5, 1.5, 0.0)), ((-0.42, 0.5, -0.75), (-0.34, 0.82, -0.78)),
-              ((0.88, 1.55, 0.62), (0.98, 1.88, 0.6)))
-    parts = (cloth, jug, bowl, *fruits,
-             lambda p: np.minimum.reduce([stalk(p, a, b, 0.025) for a, b in stalks[1:]]))
+    stalks = (
+        stalk,
+        ((0.42, 1.14, 0.05), (0.5, 1.5, 0.0)),
+        ((-0.42, 0.5, -0.75), (-0.34, 0.82, -0.78)),
+        ((0.88, 1.55, 0.62), (0.98, 1.88, 0.6)),
+    )
+    parts = (cloth, jug, bowl, *fruits, lambda p: np.minimum.reduce([stalk(p, a, b, 0.025) for a, b in stalks[1:]]))
 
     def scene(p):
         return np.minimum.reduce([part(p) for part in parts])
@@ -407,7 +417,7 @@ def still_life(rng):
     light = lambert[:, None] * (1.12, 1.04, 0.9) + (open_ * (0.12 + 0.24 * sky))[:, None] * (0.85, 0.95, 1.15)
     light += (open_ * 0.14 * np.clip(-normal[:, 1] + 0.3, 0, 1))[:, None] * (1.1, 0.95, 0.75)
     out[solid] = colour * light + shine[:, None]
-    return 1 - np.exp(-1.9 * out.reshape(x.shape + (3,)) ** 1.08)
+    return 1 - np.exp(-1.9 * out.reshape((*x.shape, 3)) ** 1.08)
 
 
 # ----------------------------------------------------------------------------------------------------- styles
@@ -417,8 +427,14 @@ def strokes(rng):
     """Thick, curved brush strokes that follow a field of vortices: night blues around yellow and orange lights."""
     w, h = 640, 512
     x, y = grid(w, h)
-    whirls = ((190, 150, 95, 1), (455, 112, 62, -1), (385, 262, 80, 1), (585, 235, 52, 1),
-              (60, 290, 55, -1), (250, 30, 38, -1))
+    whirls = (
+        (190, 150, 95, 1),
+        (455, 112, 62, -1),
+        (385, 262, 80, 1),
+        (585, 235, 52, 1),
+        (60, 290, 55, -1),
+        (250, 30, 38, -1),
+    )
     wobble = noise(rng, x, 160, 2)
     vx, vy = 1 + 0 * x, 0.35 * np.sin(x / 70 + y / 90) + 0.25 * wobble
     glow, phase = np.zeros_like(x), (y + 22 * np.sin(x / 75 + y / 160)) / 26 + 0.6 * wobble
@@ -432,22 +448,35 @@ def strokes(rng):
         glow = np.maximum(glow, 1.12 * np.exp(-((far / (0.52 * r)) ** 2)) + 0.3 * inside)
     field = smooth(-14, 14, y - 400 - 26 * np.sin(x / 85) - 14 * np.sin(x / 31 + 1))
     vx, vy = mix(np.stack([vx, vy], -1), np.stack([0 * x + 1, 0.9 * np.cos(x / 85)], -1), field).transpose(2, 0, 1)
-    night = ramp(0.5 + 0.5 * np.sin(phase), [(0, (0.03, 0.07, 0.26)), (0.45, (0.09, 0.22, 0.56)),
-                                            (0.75, (0.2, 0.45, 0.75)), (1, (0.5, 0.76, 0.8))])
-    lamp = ramp(glow, [(0.28, (0.3, 0.62, 0.78)), (0.4, (0.7, 0.86, 0.66)), (0.55, (0.99, 0.87, 0.36)),
-                       (0.8, (0.99, 0.7, 0.1)), (1.0, (0.93, 0.4, 0.05))])
+    night = ramp(
+        0.5 + 0.5 * np.sin(phase),
+        [(0, (0.03, 0.07, 0.26)), (0.45, (0.09, 0.22, 0.56)), (0.75, (0.2, 0.45, 0.75)), (1, (0.5, 0.76, 0.8))],
+    )
+    lamp = ramp(
+        glow,
+        [
+            (0.28, (0.3, 0.62, 0.78)),
+            (0.4, (0.7, 0.86, 0.66)),
+            (0.55, (0.99, 0.87, 0.36)),
+            (0.8, (0.99, 0.7, 0.1)),
+            (1.0, (0.93, 0.4, 0.05)),
+        ],
+    )
     base = mix(night, lamp, smooth(0.22, 0.5, glow) * np.ones_like(x))
     base = base * (1 + 0.16 * np.sin(2 * phase) * smooth(0.3, 0.6, glow))[..., None]
-    corn = ramp(0.5 + 0.5 * np.sin((y + 20 * np.sin(x / 85)) / 11 + wobble), [
-        (0, (0.1, 0.2, 0.16)), (0.4, (0.45, 0.36, 0.1)), (0.7, (0.88, 0.55, 0.1)), (1, (0.98, 0.8, 0.3))])
+    corn = ramp(
+        0.5 + 0.5 * np.sin((y + 20 * np.sin(x / 85)) / 11 + wobble),
+        [(0, (0.1, 0.2, 0.16)), (0.4, (0.45, 0.36, 0.1)), (0.7, (0.88, 0.55, 0.1)), (1, (0.98, 0.8, 0.3))],
+    )
     base = mix(base, corn, field)
     flow = np.stack([vx, vy], -1)
     flow /= np.linalg.norm(flow, axis=2, keepdims=True) + 1e-6
 
     paint, height = base * 0.5, np.zeros_like(x)
     hairs = noise(rng, np.zeros((1, 4096)), 1.5, 2)[0]
-    accents = np.float32(((0.95, 0.55, 0.12), (0.98, 0.86, 0.45), (0.55, 0.82, 0.78), (0.04, 0.06, 0.2),
-                          (0.16, 0.4, 0.36)))
+    accents = np.float32(
+        ((0.95, 0.55, 0.12), (0.98, 0.86, 0.45), (0.55, 0.82, 0.78), (0.04, 0.06, 0.2), (0.16, 0.4, 0.36))
+    )
     for count, size, length in ((2400, 12, 66), (3600, 8, 48), (2000, 5, 32)):
         knots = 9
         path = np.zeros((count, knots, 2), np.float32)
@@ -461,7 +490,7 @@ def strokes(rng):
         tint = tint * rng.normal(1, 0.13, (count, 1)) + rng.normal(0, 0.035, (count, 3))
         odd = rng.uniform(size=count) < 0.05
         tint[odd] = mix(tint[odd], accents[rng.integers(0, len(accents), odd.sum())], np.full(odd.sum(), 0.75))
-        for line, colour in zip(path, tint):
+        for line, colour in zip(path, tint, strict=False):
             wide = size * rng.uniform(0.75, 1.2)
             low, high = (line.min(0) - wide) * S, (line.max(0) + wide) * S
             x0, y0 = np.maximum(low, 0).astype(int)
@@ -502,8 +531,10 @@ def nearest_tiles(x, y, seeds, angle, step, power):
         for j in range(0, x.shape[1], block):
             view = np.s_[i : i + block, j : j + block]
             px, py = x[view], y[view]
-            near = np.flatnonzero((np.abs(seeds[:, 0] - px.mean()) < np.ptp(px) / 2 + 2.2 * step)
-                                  & (np.abs(seeds[:, 1] - py.mean()) < np.ptp(py) / 2 + 2.2 * step))
+            near = np.flatnonzero(
+                (np.abs(seeds[:, 0] - px.mean()) < np.ptp(px) / 2 + 2.2 * step)
+                & (np.abs(seeds[:, 1] - py.mean()) < np.ptp(py) / 2 + 2.2 * step)
+            )
             dx, dy = px[..., None] - seeds[near, 0], py[..., None] - seeds[near, 1]
             c, s = np.cos(angle[near]), np.sin(angle[near])
             d = (np.abs(dx * c + dy * s) ** power + np.abs(dy * c - dx * s) ** power) ** np.float32(1 / power)
@@ -523,8 +554,14 @@ def mosaic(rng):
     moon = np.hypot(x - 512, y - 150)
     petal = sun - 92 - 34 * np.abs(np.cos(6 * turn)) ** 0.7
     leaves = np.full_like(x, 999)
-    for cx, cy, a, size in ((420, 300, -0.9, 78), (520, 310, -2.0, 82), (345, 70, 0.5, 62), (600, 300, -1.2, 70),
-                            (35, 330, -1.1, 75), (40, 50, 0.8, 60)):
+    for cx, cy, a, size in (
+        (420, 300, -0.9, 78),
+        (520, 310, -2.0, 82),
+        (345, 70, 0.5, 62),
+        (600, 300, -1.2, 70),
+        (35, 330, -1.1, 75),
+        (40, 50, 0.8, 60),
+    ):
         u = (x - cx) * np.cos(a) + (y - cy) * np.sin(a)
         v = np.abs((y - cy) * np.cos(a) - (x - cx) * np.sin(a))
         leaves = np.minimum(leaves, np.hypot(u, v + 0.75 * size) - 1.25 * size)
@@ -580,8 +617,19 @@ def mosaic(rng):
     lay(lf < 0, green, (0.32, 0.56, 0.2))
     lay((lf < 0) & (lf > -11), (0.66, 0.74, 0.24), (0.8, 0.8, 0.4))
     foam = (cream, (0.8, 0.86, 0.84))
-    water = (foam, (teal, (0.2, 0.66, 0.66)), (ink, cobalt), (gold, orange), (teal, green), foam, (brick, orange),
-             (teal, cobalt), (gold, cream), (cobalt, ink), (teal, cream))
+    water = (
+        foam,
+        (teal, (0.2, 0.66, 0.66)),
+        (ink, cobalt),
+        (gold, orange),
+        (teal, green),
+        foam,
+        (brick, orange),
+        (teal, cobalt),
+        (gold, cream),
+        (cobalt, ink),
+        (teal, cream),
+    )
     for k, (first, second) in enumerate(water):  # each band covers the rest of the water, the next one goes on top
         lay(wv > 13 * k, first, second)
     colour *= rng.normal(1, 0.12, (count, 1)) * rng.normal(1, 0.03, (count, 3))
@@ -651,8 +699,12 @@ def hatching(rng):
 
     coverage = outline
     lean = 7 * noise(rng, x, 140, 2)
-    passes = ((form, 4.4, 0.95, 0.2), (0.85 * x - 0.53 * y + lean, 4.6, 0.66, 0.2),
-              (0.45 * x + 0.89 * y - lean, 4.2, 0.44, 0.12), (0.97 * x + 0.25 * y + lean, 3.6, 0.28, 0.05))
+    passes = (
+        (form, 4.4, 0.95, 0.2),
+        (0.85 * x - 0.53 * y + lean, 4.6, 0.66, 0.2),
+        (0.45 * x + 0.89 * y - lean, 4.2, 0.44, 0.12),
+        (0.97 * x + 0.25 * y + lean, 3.6, 0.28, 0.05),
+    )
     for u, gap, start, end in passes:
         u = (u + 0.5 * noise(rng, x, 26, 3)) / gap
         gy, gx = np.gradient(u * gap, 1 / S)
@@ -677,7 +729,7 @@ def fields(rng):
     red, blue, yellow, orange = (0.84, 0.13, 0.11), (0.1, 0.24, 0.62), (0.98, 0.78, 0.12), (0.95, 0.48, 0.1)
     black, teal, pink, green = (0.07, 0.06, 0.09), (0.1, 0.56, 0.58), (0.93, 0.56, 0.58), (0.3, 0.58, 0.25)
     violet, sand, sky, white = (0.38, 0.16, 0.45), (0.93, 0.82, 0.6), (0.5, 0.73, 0.86), (0.97, 0.94, 0.86)
-    canvas = np.ones(x.shape + (3,), np.float32) * sand
+    canvas = np.ones((*x.shape, 3), np.float32) * sand
 
     def disc(cx, cy, r):
         return np.hypot(wx - cx, wy - cy) - r
@@ -689,10 +741,14 @@ def fields(rng):
 
     def polygon(*points):
         """A convex polygon, its corners in either sense."""
-        sides = list(zip(points, points[1:] + points[:1]))
+        sides = list(zip(points, points[1:] + points[:1], strict=False))
         sense = np.sign(sum(ax * by - bx * ay for (ax, ay), (bx, by) in sides))
-        return np.maximum.reduce([sense * ((wx - ax) * (by - ay) - (wy - ay) * (bx - ax)) / np.hypot(bx - ax, by - ay)
-                                  for (ax, ay), (bx, by) in sides])
+        return np.maximum.reduce(
+            [
+                sense * ((wx - ax) * (by - ay) - (wy - ay) * (bx - ax)) / np.hypot(bx - ax, by - ay)
+                for (ax, ay), (bx, by) in sides
+            ]
+        )
 
     def bar(ax, ay, bx, by, wide):
         t = np.clip(((wx - ax) * (bx - ax) + (wy - ay) * (by - ay)) / ((bx - ax) ** 2 + (by - ay) ** 2), 0, 1)
@@ -751,8 +807,13 @@ def fields(rng):
         put(bar(22 + 15 * k, 300 + 5 * k, 74 + 17 * k, 492 - 4 * k, 2.2), black, 1)
     for k in range(7):
         put(bar(300 + 9 * k, 8, 270 + 4 * k, 120 - 6 * k, 2.6), (black, blue)[k % 2], 1)
-    for ends in ((8, 478, 560, 52, 5), (85, 20, 410, 500, 3.5), (240, 360, 636, 236, 4), (600, 20, 560, 300, 3),
-                 (330, 505, 20, 210, 2.5)):
+    for ends in (
+        (8, 478, 560, 52, 5),
+        (85, 20, 410, 500, 3.5),
+        (240, 360, 636, 236, 4),
+        (600, 20, 560, 300, 3),
+        (330, 505, 20, 210, 2.5),
+    ):
         put(bar(*ends), black, 1)
     for _ in range(46):  # small scale: dots, rings and ticks, thrown over everything
         cx, cy, r = rng.uniform(10, w - 10), rng.uniform(10, h - 10), rng.uniform(3, 10)
@@ -774,7 +835,7 @@ def watercolour(rng):
     w, h = 640, 512
     x, y = grid(w, h)
     pits = noise(rng, x, 2.8, 3, 0.65)
-    canvas = np.ones(x.shape + (3,), np.float32) * (0.98, 0.965, 0.93)
+    canvas = np.ones((*x.shape, 3), np.float32) * (0.98, 0.965, 0.93)
 
     def wash(shape, colour, strength=1.0, ragged=6.0, cell=30, soft=0.7):
         """Multiply a layer of pigment in, only within the window that the shape touches."""

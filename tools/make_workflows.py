@@ -77,9 +77,9 @@ def transfer(
     saved = {"images": ("transfer", 0), "filename_prefix": f"nst/{name}"}
     nodes["save"] = Node("SaveImage", saved, (x, 120), (500, 430))
     nodes["plot"] = Node(
-        "NSTPlotLossHistory", {"loss_history": ("transfer", 1), "width": 768, "height": 480}, (x, 620), (200, 100)
+        "NSTPlotLossHistory", {"loss_history": ("transfer", 1), "width": 768, "height": 480}, (x, 620), (210, 100)
     )
-    nodes["show plot"] = Node("PreviewImage", {"images": ("plot", 0)}, (x + 240, 620), (260, 230))
+    nodes["show plot"] = Node("PreviewImage", {"images": ("plot", 0)}, (x + 250, 620), (250, 230))
     return Workflow(name, note, nodes)
 
 
@@ -134,7 +134,7 @@ TEMPLATES = (
     transfer(
         "pytorch-tutorial",
         "The PyTorch tutorial: L-BFGS on the first five convolutions, before their ReLU. Short side 768 on a GPU and "
-        "128 on a CPU, as the document has it.",
+        "128 on a CPU, as the tutorial has it.",
         LANDSCAPE,
         [("style-watercolour", 1.0)],
         recipe="pytorch-tutorial",

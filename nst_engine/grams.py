@@ -32,12 +32,31 @@ class Statistics:
     n: int
 
 
+def positions(features: torch.Tensor) -> torch.Tensor:
+    """A 1xCxHxW tensor as N rows of C; no copy, since features lie in memory channel by channel last."""
+    return features.movedim(1, -1).flatten(1, 2)[0]
+
+
+def second_moment(f: torch.Tensor) -> torch.Tensor:
+    """F Fᵀ/N in fp32 from N rows of C. Half-precision products are rounded to half precision, so they are made in
+    parts and summed in fp32."""
+    n, c = f.shape
+    if f.dtype == torch.float32:
+        return f.T @ f / n
+    if f.dtype == torch.float16:  # sums of squares leave its range
+        f = f.float()
+        return f.T @ f / n
+    parts = 16
+    whole = n // parts * parts
+    stacked = f[:whole].view(parts, -1, c)
+    total = torch.bmm(stacked.mT, stacked).sum(0, dtype=torch.float32)
+    return (total + (f[whole:].T @ f[whole:]).float()) / n
+
+
 def statistics(features: torch.Tensor) -> Statistics:
     """Statistics of a 1xCxHxW tensor, in fp32 whatever the features' precision."""
-    c = features.shape[1]
-    positions = features.movedim(1, -1).reshape(-1, c).float()
-    n = positions.shape[0]
-    return Statistics(positions.mean(0), positions.T @ positions / n, n)
+    f = positions(features)
+    return Statistics(f.float().mean(0), second_moment(f), f.shape[0])
 
 
 MemoKey = tuple[str, str, tuple[int, int]]  # network key, tap, (height, width)

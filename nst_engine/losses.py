@@ -43,9 +43,15 @@ def content_factor(term: str, target: Tensor) -> Tensor | float:
     return {"mean": 1.0 / target.numel(), "half-sum": 0.5}[term]  # half-sum: Gatys et al. 2016, equation 1
 
 
-def total_variation(pixels: Tensor, term: str) -> Tensor:
-    """Squared differences between neighbours (Mahendran & Vedaldi 2015, β = 2): their sum, or their mean per pixel."""
-    across = pixels[..., :, 1:] - pixels[..., :, :-1]
-    down = pixels[..., 1:, :] - pixels[..., :-1, :]
-    total = across.square().sum() + down.square().sum()
-    return total / (pixels.shape[-2] * pixels.shape[-1]) if term == "mean" else total
+def total_variation(pixels: Tensor, term: str) -> tuple[Tensor, Tensor]:
+    """Squared differences between neighbours (Mahendran & Vedaldi 2015, β = 2), summed or per pixel, and the slope."""
+    k = 1.0 / (pixels.shape[-2] * pixels.shape[-1]) if term == "mean" else 1.0
+    slope = torch.zeros_like(pixels)
+    total = pixels.new_zeros(())
+    for dim in (2, 3):
+        step = pixels.diff(dim=dim)
+        total = total + step.square().sum()
+        last = pixels.shape[dim] - 1
+        slope.narrow(dim, 1, last).add_(step, alpha=2 * k)
+        slope.narrow(dim, 0, last).sub_(step, alpha=2 * k)
+    return k * total, slope

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 
 from .errors import NSTError
-from .grams import Statistics, StyleGrams, network_for
+from .grams import Statistics, StyleGrams, network_for, positions, second_moment
 from .images import check_picture, check_size, shape_of
 from .losses import content_factor, style_factor, total_variation
 from .recipes import Recipe, get_recipe
-from .vgg import Network, VGGFeatures, channels
+from .vgg import Network, Tape, VGGFeatures, channels
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,8 @@ class Objective:
         if self.beta == 0:
             self.style_layers = {}
         self.taps = tuple(dict.fromkeys((*self.style_layers, *self.content_layers)))
+        # fp16's range is too small for slopes before they are scaled; bf16's is fp32's.
+        self.slope_dtype = torch.float32 if network.dtype == torch.float16 else network.dtype
         self.moments = {tap: targets[tap].moment.to(network.device) for tap in self.style_layers}
         self.content: dict[str, torch.Tensor] = {}
         if self.content_layers and content is not None:
@@ -99,60 +101,51 @@ class Objective:
         self.content_sum = sum(self.content_layers.values()) if recipe.content_term == "relative" else 1.0
         self.content_factors = {tap: content_factor(recipe.content_term, p) for tap, p in self.content.items()}
 
+    @torch.no_grad()
     def value_and_grad(self, pixels: torch.Tensor) -> tuple[Terms, torch.Tensor]:
         """The terms at `pixels` (1x3xHxW, 0..1) and the gradient of their total."""
-        with torch.inference_mode(False), torch.enable_grad():
-            x = pixels.detach().clone().to(self.network.device).requires_grad_()
-            features = self.network.features(x, self.taps) if self.taps else {}
-            style, content = x.new_zeros(()), x.new_zeros(())
-            slopes: dict[str, torch.Tensor] = {}  # ∂L/∂F of every tap, in fp32
-            with torch.no_grad():
-                for tap, w in self.style_layers.items():
-                    value, slope = self._style(tap, features[tap])
-                    style += self.beta * w / self.style_sum * value
-                    slopes[tap] = self.beta * w / self.style_sum * slope
-                for tap, w in self.content_layers.items():
-                    value, slope = self._content(tap, features[tap])
-                    content += self.alpha * w / self.content_sum * value
-                    slope = self.alpha * w / self.content_sum * slope
-                    slopes[tap] = slopes[tap] + slope if tap in slopes else slope
-            gradient = self._through_network(features, slopes, x)
-            tv = x.new_zeros(())
-            if self.gamma:
-                tv = self.gamma * total_variation(x, self.recipe.tv_term)
-                gradient = gradient + torch.autograd.grad(tv, x)[0]
-            tv = tv.detach()
-            return Terms(content + style + tv, content, style, tv), gradient
+        x = pixels.detach().to(self.network.device)
+        tape: Tape = []
+        features = self.network.record(x, self.taps, tape) if self.taps else {}
+        style, content, tv = (torch.zeros((), device=x.device) for _ in range(3))
+        slopes: dict[str, torch.Tensor] = {}  # ∂L/∂F of every tap
+        for tap, w in self.style_layers.items():
+            value, slopes[tap] = self._style(tap, features[tap], self.beta * w / self.style_sum)
+            style = style + value
+        for tap, w in self.content_layers.items():
+            value, slope = self._content(tap, features[tap], self.alpha * w / self.content_sum)
+            content = content + value
+            slopes[tap] = slopes[tap] + slope if tap in slopes else slope
+        gradient = self._through_network(tape, slopes) if slopes else torch.zeros_like(x)
+        if self.gamma:
+            value, slope = total_variation(x, self.recipe.tv_term)
+            tv = self.gamma * value
+            gradient = gradient + self.gamma * slope
+        return Terms(content + style + tv, content, style, tv), gradient
 
-    def _style(self, tap: str, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _style(self, tap: str, features: torch.Tensor, weight: float) -> tuple[torch.Tensor, torch.Tensor]:
         """k‖S − A‖² with S = F Fᵀ/N, and its derivative 4k/N (S − A) F (Gatys et al. 2016, equation 6)."""
-        f = features.movedim(1, -1).flatten(1, 2)[0].float()  # N×C
+        f = positions(features)
         n = f.shape[0]
-        difference = f.T @ f / n - self.moments[tap]
-        k = style_factor(self.recipe.gram, self.recipe.style_term, self.moments[tap], n)
-        slope = f @ (difference * (4 * k / n))
+        difference = second_moment(f) - self.moments[tap]
+        k = weight * style_factor(self.recipe.gram, self.recipe.style_term, self.moments[tap], n)
+        slope = f.to(self.slope_dtype) @ (difference * (4 * k / n)).to(self.slope_dtype)
         return k * difference.square().sum(), slope.view(1, *features.shape[2:], -1).movedim(-1, 1)
 
-    def _content(self, tap: str, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _content(self, tap: str, features: torch.Tensor, weight: float) -> tuple[torch.Tensor, torch.Tensor]:
         """k‖F − P‖² and 2k(F − P)."""
-        difference = features.float() - self.content[tap]
-        k = self.content_factors[tap]
-        return k * difference.square().sum(), 2 * k * difference
+        difference = features.to(self.slope_dtype) - self.content[tap]
+        k = weight * self.content_factors[tap]
+        return k * difference.float().square().sum(), difference * (2 * k)
 
-    def _through_network(
-        self, features: dict[str, torch.Tensor], slopes: dict[str, torch.Tensor], x: torch.Tensor
-    ) -> torch.Tensor:
+    def _through_network(self, tape: Tape, slopes: dict[str, torch.Tensor]) -> torch.Tensor:
         """Carry the taps' slopes back to the pixels."""
-        if not features:
-            return torch.zeros_like(x)
-        scale: torch.Tensor | float = 1.0
-        if self.network.dtype == torch.float16:
-            # fp16 has no small numbers: bring the largest slope to about 1 on the way down, and undo it in fp32.
-            largest = torch.stack([s.abs().amax() for s in slopes.values()]).amax()
-            scale = torch.exp2(-torch.log2(largest.clamp_min(1e-30)).round())
-        taps = [features[tap] for tap in slopes]
-        given = [(slope * scale).to(self.network.dtype) for slope in slopes.values()]
-        return torch.autograd.grad(taps, x, given)[0] / scale
+        if self.network.dtype != torch.float16:
+            return self.network.pull_back(tape, slopes)
+        # fp16 has no small numbers: bring the largest slope to about 1 on the way down, and undo it in fp32.
+        largest = torch.stack([slope.abs().amax() for slope in slopes.values()]).amax()
+        scale = torch.exp2(-torch.log2(largest.clamp_min(1e-30)).round())
+        return self.network.pull_back(tape, {tap: (s * scale).half() for tap, s in slopes.items()}) / scale
 
 
 def objective(

@@ -149,6 +149,10 @@ def smallest_side(taps: Iterable[str], padding: str) -> int:
     return max(stride(tap) for tap in taps) * (2 if padding == "reflect" else 1)
 
 
+# Layer by layer, what the way back needs of it.
+Tape = list[tuple[str, tuple]]
+
+
 class Network:
     """The network as one run uses it: on its device, in its precision, with the recipe's choices filled in.
 
@@ -196,29 +200,72 @@ class Network:
             return self
         exact = copy.copy(self)
         exact.__dict__.pop("_convolutions", None)
+        exact.__dict__.pop("_turned", None)
         exact.dtype = torch.float32
         return exact
 
+    @cached_property
+    def _turned(self) -> dict[str, torch.Tensor]:
+        """Kernels turned by half a circle, channels in and out exchanged: they carry slopes back through a layer."""
+        return {
+            name: weight.flip(2, 3).transpose(0, 1).contiguous(memory_format=torch.channels_last)
+            for name, (weight, _) in self._convolutions.items()
+        }
+
     def features(self, pixels: torch.Tensor, taps: Iterable[str]) -> dict[str, torch.Tensor]:
         """The activations at `taps` for pixels (Nx3xHxW, RGB 0..1), no layer run that they do not need."""
+        return self.record(pixels, taps, tape=None)
+
+    @torch.no_grad()
+    def record(self, pixels: torch.Tensor, taps: Iterable[str], tape: Tape | None) -> dict[str, torch.Tensor]:
+        """The same, with what `pull_back` needs to know written down on the tape.
+
+        The network is a chain and its weights never learn, so its gradient is written out below instead of being left
+        to autograd: less is kept, and it works under the host's inference mode.
+        """
         wanted = set(taps)
         deepest = deepest_tap(wanted, self.vgg.architecture)
         found: dict[str, torch.Tensor] = {}
         x = normalise(pixels) if self.space == "imagenet" else pixels
         x = x.to(self.dtype).contiguous(memory_format=torch.channels_last)
         for layer in layer_names(self.vgg.architecture):
+            before = x
             if layer.startswith("conv"):
                 x = self._convolve(x, layer)
             elif layer.startswith("relu"):
                 # In place unless somebody asked for the values before the ReLU.
                 x = F.relu(x) if layer.replace("relu", "conv") in found else F.relu_(x)
             else:
-                x = self._pool(x)
+                x, indices = self._pool(x)
             if layer in wanted:
                 found[layer] = x
+            if tape is not None:
+                # A ReLU's slope follows from what it gave out, a pooling's from what it took and which it chose.
+                kept = {"c": (), "r": (x,), "p": (before, x, indices) if layer[0] == "p" else ()}[layer[0]]
+                tape.append((layer, kept))
             if layer == deepest:
                 break
         return found
+
+    @torch.no_grad()
+    def pull_back(self, tape: Tape, slopes: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """∂L/∂pixels from ∂L/∂F at the taps (in the network's precision); uses the tape up."""
+        slope: torch.Tensor | None = None
+        while tape:
+            layer, kept = tape.pop()
+            if layer in slopes:
+                slope = slopes[layer] if slope is None else slope.add_(slopes[layer])
+            if slope is None:
+                continue
+            if layer.startswith("conv"):
+                slope = self._convolve_back(slope, layer)
+            elif layer.startswith("relu"):
+                slope = torch.ops.aten.threshold_backward(slope, kept[0], 0)
+            else:
+                slope = self._pool_back(slope, *kept)
+        assert slope is not None
+        slope = slope.float()
+        return slope / _column(IMAGENET_STD, slope) if self.space == "imagenet" else slope
 
     def _convolve(self, x: torch.Tensor, layer: str) -> torch.Tensor:
         weight, bias = self._convolutions[layer]
@@ -226,15 +273,46 @@ class Network:
             return F.conv2d(x, weight, bias, padding=1)
         return F.conv2d(F.pad(x, (1, 1, 1, 1), mode=self.padding), weight, bias)
 
-    def _pool(self, x: torch.Tensor) -> torch.Tensor:
+    def _convolve_back(self, slope: torch.Tensor, layer: str) -> torch.Tensor:
+        if self.padding == "zeros":
+            return F.conv2d(slope, self._turned[layer], padding=1)
+        return fold_border(F.conv2d(slope, self._turned[layer], padding=2), self.padding)
+
+    def _pool(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        indices = None
         if self.pooling == "max":
-            x = F.max_pool2d(x, 2)
+            x, indices = F.max_pool2d(x, 2, return_indices=True)
         elif self.pooling == "average":
             x = F.avg_pool2d(x, 2)
         else:
-            # lp_pool's root has an infinite slope at zero; a dead neighbourhood must give a zero gradient instead.
-            x = (F.avg_pool2d(x.square(), 2) * 4).clamp_min(1e-12).sqrt()
-        return x if self.gain == 1.0 else x * self.gain
+            x = F.avg_pool2d(x.square(), 2).mul_(4).sqrt_()
+        return (x if self.gain == 1.0 else x * self.gain), indices
+
+    def _pool_back(
+        self, slope: torch.Tensor, took: torch.Tensor, gave: torch.Tensor, indices: torch.Tensor | None
+    ) -> torch.Tensor:
+        slope = slope if self.gain == 1.0 else slope * self.gain
+        if indices is not None:
+            window, steps, none = [2, 2], [2, 2], [0, 0]
+            return torch.ops.aten.max_pool2d_with_indices_backward(
+                slope, took, window, steps, none, [1, 1], False, indices
+            )
+        if self.pooling == "l2":
+            # The root's slope is infinite at zero; a dead neighbourhood must give none instead.
+            slope = torch.where(gave > 0, slope * self.gain / gave, 0) * 4
+        spread = torch.ops.aten.avg_pool2d_backward(slope, took, [2, 2], [2, 2], [0, 0], False, True, None)
+        return spread * took if self.pooling == "l2" else spread
+
+
+def fold_border(slope: torch.Tensor, padding: str) -> torch.Tensor:
+    """Give the slope of a padded border back to the pixels that it repeated."""
+    inward = {"replicate": 1, "reflect": 2}[padding]
+    for dim in (2, 3):
+        size = slope.shape[dim]
+        slope.select(dim, inward).add_(slope.select(dim, 0))
+        slope.select(dim, size - 1 - inward).add_(slope.select(dim, size - 1))
+        slope = slope.narrow(dim, 1, size - 2)
+    return slope.contiguous(memory_format=torch.channels_last)
 
 
 def scale_to_unit(vgg: VGGFeatures) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from pictures import clouds
 
 import nst_engine as nst
-from nst_engine.grams import network_for, statistics
+from nst_engine.grams import network_for, second_moment, statistics
 from nst_engine.losses import total_variation
+from nst_engine.vgg import IMAGENET_MEAN, IMAGENET_STD, Network, Tape, layer_names
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +84,7 @@ def test_terms_follow_their_multipliers(vgg, content, style, image, grams):
     assert float(two.style) == pytest.approx(3 * float(one.style), rel=1e-6)
     assert float(one.tv) == 0
     smooth = nst.objective(vgg, content, grams, tv_weight=2.0).value_and_grad(image)[0]
-    expected = 2 * nst.RECIPES["balanced"].tv_unit * float(total_variation(image, "mean"))
+    expected = 2 * nst.RECIPES["balanced"].tv_unit * float(total_variation(image, "mean")[0])
     assert float(smooth.tv) == pytest.approx(expected, rel=1e-5)
     assert float(smooth.tv) > 0
 
@@ -129,6 +131,51 @@ def test_half_precisions_give_the_same_direction(vgg, content, style, image, pre
         ).value_and_grad(image)
         assert float(terms.total) == pytest.approx(float(exact_terms.total), rel=0.03)
         assert (gradient - exact).norm() < bound * exact.norm(), recipe
+
+
+@pytest.mark.parametrize("padding", ["zeros", "replicate", "reflect"])
+@pytest.mark.parametrize("pooling", ["max", "average", "l2"])
+@pytest.mark.parametrize("shape", [(64, 48), (35, 51), (2, 33)])
+def test_the_way_back_is_autograds(vgg, pooling, padding, shape):
+    """The chain's gradient, written out by hand, against torch's own through the same layers."""
+    network = Network(vgg, pooling=pooling, padding=padding)
+    # Two taps of one convolution, before and after its ReLU, and two pooling layers between the taps.
+    taps = ("conv1_1", "relu1_2", "pool1") if min(shape) < 8 else ("conv1_2", "relu1_2", "conv2_1", "pool2", "relu3_2")
+    picture = clouds(3, *shape).requires_grad_()
+    x = (picture - torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1)) / torch.tensor(IMAGENET_STD).view(1, 3, 1, 1)
+    mode = {"zeros": "constant"}.get(padding, padding)
+    found = {}
+    for layer in layer_names("vgg19"):
+        if layer.startswith("conv"):
+            weight, bias = network._convolutions[layer]
+            x = F.conv2d(F.pad(x, (1, 1, 1, 1), mode=mode), weight, bias)
+        elif layer.startswith("relu"):
+            x = F.relu(x)
+        elif pooling == "l2":
+            x = (F.avg_pool2d(x.square(), 2) * 4 + 1e-20).sqrt() * network.gain
+        else:
+            x = {"max": F.max_pool2d, "average": F.avg_pool2d}[pooling](x, 2) * network.gain
+        found[layer] = x
+        if all(tap in found for tap in taps):
+            break
+    slopes = {tap: torch.randn(found[tap].shape, generator=torch.Generator().manual_seed(7)) for tap in taps}
+    expected = torch.autograd.grad([found[tap] for tap in taps], picture, [slopes[tap] for tap in taps])[0]
+    tape: Tape = []
+    features = network.record(picture.detach(), taps, tape)
+    for tap in taps:
+        assert (features[tap] - found[tap]).norm() < 1e-5 * found[tap].norm()
+    gradient = network.pull_back(tape, slopes)
+    assert (gradient - expected).norm() < 1e-5 * expected.norm()
+
+
+def test_half_precision_moments_are_summed_in_fp32():
+    f = torch.rand(4099, 64, generator=torch.Generator().manual_seed(0))
+    exact = f.double().T @ f.double() / len(f)
+    for dtype, bound in ((torch.float32, 1e-6), (torch.bfloat16, 2e-3), (torch.float16, 1e-4)):
+        found = second_moment(f.to(dtype))
+        assert found.dtype == torch.float32
+        own = f.to(dtype).double().T @ f.to(dtype).double() / len(f)
+        assert (found - own).norm() < bound * exact.norm()
 
 
 def test_statistics_written_out():

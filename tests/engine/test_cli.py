@@ -1,0 +1,338 @@
+"""The command line, as a process of its own: what it writes, says and answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pictures import clouds
+from PIL import Image, ImageCms
+
+from nst_engine import cli
+from nst_engine.files import read_picture, read_settings, write_picture
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    write_picture(tmp_path / "content.png", clouds(1, 64, 80))
+    write_picture(tmp_path / "style.png", clouds(2, 64, 64))
+    write_picture(tmp_path / "other.png", clouds(3, 64, 64))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def no_process_left():
+    """A test that fails midway leaves nothing running."""
+    yield
+    while _started:
+        _started.pop().kill()
+
+
+_started: list[subprocess.Popen[str]] = []
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nst_engine", *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    _started.append(process)
+    return process
+
+
+def nst(*arguments: object, code: int = 0) -> tuple[list[str], str]:
+    """Standard output's lines, and what was said."""
+    process = start(*arguments)
+    out, said = process.communicate(timeout=300)
+    assert process.returncode == code, said
+    return out.splitlines(), said
+
+
+def refusal(capsys, *arguments: object) -> str:
+    """The same main() without the two seconds that a new process takes to start."""
+    assert cli.main([*map(str, arguments)]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.startswith("nst: ") and "Traceback" not in captured.err
+    return captured.err
+
+
+def stylize(*arguments: object) -> list[object]:
+    return ["stylize", "content.png", "style.png", "-o", "out.png", "--steps", 2, *arguments]
+
+
+def wait_for(process: subprocess.Popen[str], text: str) -> None:
+    """Until the process says so."""
+    assert process.stderr
+    for line in process.stderr:
+        if text in line:
+            return
+    raise AssertionError(f"ended without saying {text!r}")
+
+
+# --- stylize ------------------------------------------------------------------------------------------------------
+
+
+def test_a_result_says_how_it_was_made_and_is_made_again(folder):
+    out, said = nst(*stylize("--precision", "fp32", "--start", "noise", "--seed", 5, "--style-weight", 2))
+    assert out == ["out.png"] and "stylise: 1 of 2 loss " in said
+    settings = read_settings("out.png")
+    assert settings is not None
+    told = {key: settings[key] for key in ("recipe", "steps", "start", "seed", "style_weight", "precision", "content")}
+    assert told == {
+        "recipe": "balanced",
+        "steps": 2,
+        "start": "noise",
+        "seed": 5,
+        "style_weight": 2.0,
+        "precision": "fp32",
+        "content": "content.png",
+    }
+    assert settings["styles"][0]["name"] == "style.png"
+    assert settings["argv"][:3] == ["stylize", "content.png", "style.png"]
+
+    # From elsewhere: the pictures lie beside the result.
+    (folder / "elsewhere").mkdir()
+    os.chdir(folder / "elsewhere")
+    again, said = nst("again", "../out.png", "--quiet")
+    assert again == ["../out-again.png"] and said == ""
+    assert torch.equal(read_picture(folder / "out-again.png").pixels, read_picture(folder / "out.png").pixels)
+    changed, _ = nst("again", "../out-again.png", "-o", "changed.jpg", "--steps", 0, "--start", "content")
+    assert changed == ["changed.jpg"]
+    settings = read_settings("changed.jpg")
+    assert settings and (settings["steps"], settings["start"], settings["seed"]) == (0, "content", 5)
+
+
+def test_depth_transparency_and_profile_are_kept(folder):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    alpha = torch.linspace(0, 1, 80).expand(1, 1, 64, 80)
+    write_picture("content.png", clouds(1, 64, 80), alpha=alpha, icc_profile=profile, bits=16)
+    # No steps: what comes out is what went in, so any loss of depth shows.
+    nst(*stylize("--steps", 0))
+    given, made = read_picture("content.png"), read_picture("out.png")
+    assert made.bits == 16 and made.icc_profile == profile
+    assert torch.equal(made.pixels, given.pixels) and torch.equal(made.alpha, given.alpha)
+    nst("stylize", "content.png", "style.png", "-o", "out.jpg", "--steps", 0, "--size", 40, "--quality", 70)
+    assert read_picture("out.jpg").pixels.shape == (1, 3, 32, 40)
+
+
+def test_a_grey_16_bit_picture_becomes_a_coloured_8_bit_one(folder):
+    Image.fromarray(np.linspace(0, 65535, 64 * 80).reshape(64, 80).astype(np.uint16)).save("content.png")
+    nst(*stylize("--bits", 8))
+    made = read_picture("out.png")
+    assert made.bits == 8
+    assert float((made.pixels[:, 0] - made.pixels[:, 2]).abs().max()) > 0.01
+
+
+def test_every_option_arrives(folder):
+    nst(
+        *["stylize", "content.png", "style.png", "other.png", "-o", "out.tif", "--recipe", "gatys2017", "--steps", 3],
+        *["--optimizer", "adam", "--lr", 0.01, "--content-weight", 0.5, "--style-weight", 3, "--tv-weight", 1],
+        *["--start", "other.png", "--size", 64, "--style-size", 48, "--style-weights", 3, 1, "--scales", 2],
+        *["--seed", 2**64 - 1, "--style-layers", "relu1_2 = 0.5, conv3_1", "--content-layers", "relu3_1=2"],
+        *["--weights", "vgg19-caffe", "--pooling", "average", "--padding", "reflect", "--precision", "fp32"],
+        *["--input", "auto", "--device", "cpu", "--bits", 16, "--quality", 90, "--models", folder, "--quiet"],
+    )
+    settings = read_settings("out.tif")
+    assert settings is not None
+    assert read_picture("out.tif").bits == 16
+    expected = {
+        "recipe": "gatys2017",
+        "steps": 3,
+        "optimizer": "adam",
+        "learning_rate": 0.01,
+        "content_weight": 0.5,
+        "style_weight": 3.0,
+        "tv_weight": 1.0,
+        "start": "image",
+        "width": 64,
+        "height": 51,
+        "seed": 2**64 - 1,
+        "layers": {"style": {"relu1_2": 0.5, "conv3_1": 1.0}, "content": {"relu3_1": 2.0}},
+        "styles": [{"name": "style.png", "weight": 3.0, "size": 48}, {"name": "other.png", "weight": 1.0, "size": 48}],
+        "network": "vgg19-caffe",
+        "pooling": "average",
+        "padding": "reflect",
+        "precision": "fp32",
+        "device": "cpu",
+    }
+    assert {key: settings[key] for key in expected} == expected
+    assert len(settings["levels"]) == 2
+
+
+def test_ctrl_c_keeps_the_picture(folder):
+    process = start(*stylize("--steps", 100000, "--size", 64))
+    wait_for(process, "stylise: 1 of 100000")
+    process.send_signal(signal.SIGINT)
+    out, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and out == "out.png\n"
+    assert "the picture so far will be kept" in said
+    settings = read_settings("out.png")
+    assert settings and settings["stopped_early"] is True
+    assert read_picture("out.png").pixels.shape == (1, 3, 51, 64)
+
+
+def test_ctrl_c_twice_quits(folder):
+    # Slow enough that the second comes within the step that the first waits for.
+    write_picture("content.png", clouds(1, 384, 384))
+    process = start(*stylize("--steps", 100000, "--size", 0, "--style-size", 64, "--precision", "fp32"))
+    wait_for(process, "stylise: 1 of 100000")
+    process.send_signal(signal.SIGINT)
+    wait_for(process, "kept")
+    process.send_signal(signal.SIGINT)
+    out, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and out == "" and "Traceback" not in said
+    assert not Path("out.png").exists() and not list(folder.glob(".nst*"))
+
+
+def test_ctrl_c_before_the_run_quits_without_a_traceback(folder):
+    # A named pipe as content keeps the process waiting for sure.
+    os.mkfifo("content.pipe")
+    process = start("run", "content.pipe")
+    time.sleep(0.5)
+    with open("content.pipe", "w"):  # opens once the process reads, so it is past its imports
+        process.send_signal(signal.SIGINT)
+        out, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and out == "" and said == "nst: interrupted\n"
+
+
+# --- refused, and at once -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["-o", "out.bmp"], "cannot write a picture ending in '.bmp'"),
+        (["-o", "nowhere/out.png"], "there is no folder nowhere"),
+        (["-o", "/proc/out.png"], "cannot be written to"),
+        (["-o", "."], "cannot write a picture ending in"),
+        (["-o", "./style.png"], "is one of the pictures to be read"),
+        (["-o", "out.jpg", "--bits", 16], "cannot hold 16 bits"),
+        (["--style-weights", 1, 2], "2 for 1 styles"),
+        (["--style-weights", -1], "-1.0 is not a weight"),
+        (["--style-layers", "relu9_1"], "--style-layers: vgg19 has no layer 'relu9_1'"),
+        (["--content-layers", "relu4_2=much"], "'relu4_2=much' is not layer=weight"),
+        (["--style-layers", "relu1_1=0"], "every weight is 0"),
+        (["--start", "none.png"], "none.png: no such file"),
+        (["--recipe", "balancd"], "invalid choice: 'balancd'"),
+        (["--steps", "-1"], "-1 is not between 0 and"),
+        (["--steps", "many"], "--steps"),
+        (["--seed", 2**64], "is not between"),
+        (["--device", "abacus"], "--device: 'abacus' cannot be used"),
+        (["--weights", "vgg11"], "no file 'vgg11'"),
+        (["--size", 8], "too few"),
+        (["--wishes", 3], "--wishes"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(folder, capsys, arguments, told):
+    before = sorted(folder.iterdir())
+    assert told in refusal(capsys, *stylize(*arguments))
+    assert sorted(folder.iterdir()) == before
+
+
+def test_damaged_pictures_are_refused(folder, capsys):
+    Path("style.png").write_bytes(Path("style.png").read_bytes()[:200])
+    assert "style.png: " in refusal(capsys, *stylize())
+    assert "gone.png: no such file" in refusal(capsys, "stylize", "gone.png", "style.png", "-o", "out.png")
+
+
+def test_only_own_results_can_be_made_again(folder, capsys):
+    assert "does not say how it was made" in refusal(capsys, "again", "content.png")
+    for argv in (["again", "x.png"], ["run", "w.json"], "stylize", ["stylize", 3], None):
+        write_picture("forged.png", clouds(1, 64, 64), settings={"argv": argv})
+        assert "does not say how it was made" in refusal(capsys, "again", "forged.png")
+    write_picture("forged.png", clouds(1, 64, 64), settings={"argv": ["stylize", "content.png"]})
+    assert "STYLE" in refusal(capsys, "again", "forged.png")
+
+
+def test_the_exit_code_and_the_message_of_a_process(folder):
+    out, said = nst(*stylize("--recipe", "none"), code=1)
+    assert out == [] and said.startswith("nst: argument --recipe") and said.count("\n") == 1
+
+
+# --- run, recipes, version ----------------------------------------------------------------------------------------
+
+
+def graph(**inputs: object) -> dict:
+    return {
+        "1": {"class_type": "LoadImage", "inputs": {"image": "content.png"}},
+        "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "copy", **inputs}},
+    }
+
+
+def test_run_prints_where_each_picture_is(folder):
+    Path("copy.json").write_text(json.dumps(graph()))
+    out, _ = nst("run", "copy.json", "--set", "SaveImage.filename_prefix=a/b", "--set", "1.image=style.png")
+    assert out == [str(folder / "output" / "a" / "b_00001_.png")]
+    assert torch.equal(read_picture(out[0]).pixels, read_picture("style.png").pixels)
+
+
+def test_run_stylises_with_the_packs_nodes(folder):
+    quickstart = ROOT / "workflows" / "api" / "quickstart.json"
+    out, said = nst("run", quickstart, "--set", "NeuralStyleTransfer.steps=2", "--set", "NeuralStyleTransfer.size=64")
+    assert ": 1 of 2" in said
+    assert max(read_picture(out[0]).pixels.shape[-2:]) == 64
+
+
+def test_run_refuses_by_name(folder, capsys):
+    Path("bad.json").write_text(json.dumps(graph(filename_prefix="../x") | {"3": {"class_type": "KSampler"}}))
+    said = refusal(capsys, "run", "bad.json")
+    assert "node 3 (KSampler): there is no such node here" in said and "leads out of the folder" in said
+    Path("canvas.json").write_text('{"nodes": [], "links": []}')
+    assert "UI format" in refusal(capsys, "run", "canvas.json")
+    assert "is not a web address" in refusal(capsys, "run", "bad.json", "--server", "ftp://x")
+    assert "no input 'y'" in refusal(capsys, "run", "bad.json", "--set", "1.y=2")
+    assert not Path("output").exists()
+
+
+def test_run_from_an_installed_engine_alone_says_what_is_missing(folder, capsys, monkeypatch):
+    monkeypatch.setattr(cli, "__file__", str(folder / "site-packages" / "nst_engine" / "cli.py"))
+    assert "Clone its repository" in refusal(capsys, "run", "copy.json")
+
+
+def test_recipes_and_version(capsys):
+    assert cli.main(["recipes"]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in listed] == list(cli.RECIPES)
+    assert nst("--version")[0] == [f"nst {cli.__version__}"]
+
+
+def test_importing_the_engine_leaves_the_command_line_out():
+    code = "import nst_engine, sys; sys.exit('nst_engine.cli' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}).returncode == 0
+
+
+def test_a_terminal_gets_a_bar(folder):
+    fcntl, pty, termios = map(pytest.importorskip, ("fcntl", "pty", "termios"))
+    pytest.importorskip("tqdm")
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 100, 0, 0))  # without a width tqdm draws nothing
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nst_engine", *map(str, stylize())],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    seen = b""
+    try:
+        while block := os.read(ours, 4096):
+            seen += block
+    except OSError:  # how the end of a terminal looks on Linux
+        pass
+    assert process.wait(60) == 0
+    assert b"stylise: 100%" in seen and b"2/2" in seen and b"loss" in seen

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from ..nst_engine import NSTError
-from ..nst_engine.files import PictureError, read_picture
+from ..nst_engine.files import read_picture
 from ..nst_engine.images import to_host
 from . import host
 from .graph import Graph, Link, plan, title_of
@@ -73,7 +73,7 @@ def _run_node(
     told = host.listener.set(listener)
     try:
         outcome = getattr(node, kind.FUNCTION)(**inputs)
-    except (NSTError, PictureError) as error:
+    except NSTError as error:
         raise NSTError(f"node {node_id} ({title}): {error}") from error
     finally:
         host.listener.reset(told)

@@ -31,7 +31,7 @@ from . import (
     stylize,
 )
 from .arguments import parser
-from .files import FORMATS, PictureError, check_target, read_picture, read_settings, write_picture
+from .files import FORMATS, check_target, read_picture, read_settings, write_picture
 from .layers import parse_layers
 from .objective import check_layers
 
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = parser().parse_args(argv)
         return COMMANDS[args.command](args, argv)
-    except (NSTError, PictureError) as error:
+    except NSTError as error:
         return _fail(str(error))
     except (MemoryError, torch.cuda.OutOfMemoryError):
         return _fail("out of memory; a smaller --size or --style-size, or --precision bf16, needs less")
@@ -166,12 +166,6 @@ def _layers(text: str | None, where: str) -> dict[str, float] | None:
 
 
 def _load_vgg(args: argparse.Namespace, display: _ProgressDisplay) -> VGGFeatures:
-    if args.device != "auto":
-        try:
-            torch.zeros(1, device=args.device)
-        except (RuntimeError, AssertionError, NotImplementedError) as error:
-            reason = str(error).splitlines()[0]
-            raise NSTError(f"--device: {args.device!r} cannot be used ({reason}); try auto, or cpu.") from error
     return load_vgg(
         args.weights,
         pooling=args.pooling,

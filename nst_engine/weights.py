@@ -81,8 +81,20 @@ def load_vgg(
         pooling=pooling,
         padding=padding,
         precision=precision,
-        device=best_device() if device == "auto" else torch.device(device),
+        device=_device(device),
     )
+
+
+def _device(device: str | torch.device) -> torch.device:
+    if device == "auto":
+        return best_device()
+    try:
+        found = torch.device(device)
+        torch.zeros(1, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise NSTError(f"device: {str(device)!r} cannot be used ({reason}); try auto, or cpu.") from error
+    return found
 
 
 def best_device() -> torch.device:

@@ -266,19 +266,35 @@ def write_graphs() -> None:
 
 
 def write_thumbnails(names: list[str]) -> None:
-    """Content and styles small, the result large: what the template browser shows."""
-    from PIL import Image
-
+    """What the template browser shows: the result, with the style in a corner."""
+    pack = load_pack()
     headless = importlib.import_module("nst_pack.nodes.headless")
     for workflow in TEMPLATES:
         if names and workflow.name not in names:
             continue
         with tempfile.TemporaryDirectory() as folder:
-            graph = api_form(workflow)
-            files = headless.run_embedded(graph, output_folder=Path(folder))
-            result = Image.open(next(f for f in files if workflow.name in str(f))).convert("RGB")
-            result.thumbnail((480, 480), Image.Resampling.LANCZOS)
-            result.save(WORKFLOWS / f"{workflow.name}.jpg", quality=88)
+            files = headless.run_embedded(
+                api_form(workflow),
+                node_classes=pack.NODE_CLASS_MAPPINGS,
+                input_folder=".",
+                output_folder=folder,
+                on_progress=lambda title, value, total, _: print(f"\r{title} {value}/{total}   ", end="", flush=True),
+            )
+            thumbnail(workflow, next(f for f in files if f.name.startswith(workflow.name)))
+
+
+def thumbnail(workflow: Workflow, result: Path) -> None:
+    from PIL import Image
+
+    style = next(node.inputs["name"] for name, node in workflow.nodes.items() if name.startswith("style"))
+    with Image.open(result) as made, Image.open(ROOT / "nodes" / "examples" / f"{style}.jpg") as given:
+        picture, corner = made.convert("RGB"), given.convert("RGB")
+    picture = picture.resize((480, round(480 * picture.height / picture.width)), Image.Resampling.LANCZOS)
+    corner.thumbnail((120, 120), Image.Resampling.LANCZOS)
+    framed = Image.new("RGB", (corner.width + 6, corner.height + 6), "white")
+    framed.paste(corner, (3, 3))
+    picture.paste(framed, (picture.width - framed.width - 10, picture.height - framed.height - 10))
+    picture.save(WORKFLOWS / f"{workflow.name}.jpg", quality=88)
 
 
 if __name__ == "__main__":

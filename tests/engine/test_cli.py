@@ -232,7 +232,7 @@ def test_ctrl_c_before_the_run_quits_without_a_traceback(folder):
         (["--steps", "-1"], "-1 is not between 0 and"),
         (["--steps", "many"], "--steps"),
         (["--seed", 2**64], "is not between"),
-        (["--device", "abacus"], "--device: 'abacus' cannot be used"),
+        (["--device", "abacus"], "device: 'abacus' cannot be used"),
         (["--weights", "vgg11"], "no file 'vgg11'"),
         (["--size", 8], "too few"),
         (["--wishes", 3], "--wishes"),

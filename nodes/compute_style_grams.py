@@ -42,7 +42,6 @@ class ComputeStyleGrams:
                         "default": 512,
                         "min": 0,
                         "max": 16384,
-                        "step": 8,
                         "tooltip": "The long side at which the style is measured, in pixels: larger means larger "
                         "strokes. 0: as large as the transfer's picture.",
                     },

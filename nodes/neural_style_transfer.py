@@ -108,9 +108,7 @@ class NeuralStyleTransfer:
                     [RECIPE, *STARTS],
                     {"tooltip": "What the first step begins from; image: the start image. recipe: as the recipe says."},
                 ),
-                "size": number_or_recipe(
-                    "Long side of the result in pixels. 0: the content's own size.", max=16384, step=8
-                ),
+                "size": number_or_recipe("Long side of the result in pixels. 0: the content's own size.", max=16384),
                 "scales": number_or_recipe(
                     "Coarse-to-fine levels, each √2 larger than the one before: more give larger strokes.", max=12
                 ),

@@ -18,12 +18,12 @@ class NSTPlotLossHistory:
 
     @classmethod
     def INPUT_TYPES(cls):
-        side = {"min": 200, "max": 4096, "step": 8}
+        side = {"min": 200, "max": 4096}
         return {
             "required": {
                 "loss_history": ("LOSS_HISTORY", {"tooltip": "From Neural Style Transfer."}),
-                "width": ("INT", {"default": 768, **side, "tooltip": "Width of the plot in pixels."}),
-                "height": ("INT", {"default": 480, **side, "tooltip": "Height of the plot in pixels."}),
+                "width": ("INT", {"default": 480, **side, "tooltip": "Width of the plot in pixels."}),
+                "height": ("INT", {"default": 320, **side, "tooltip": "Height of the plot in pixels."}),
             }
         }
 

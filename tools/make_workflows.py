@@ -23,6 +23,9 @@ CORE: dict[str, tuple[list[tuple[str, str]], list[tuple[str, str]]]] = {
     "PreviewImage": ([("images", "IMAGE")], []),
 }
 
+# Nodes of one class that a reader of the canvas should tell apart.
+TITLES = {"content": "Content", "style": "Style"}
+
 Link = tuple[str, int]  # a node's name and the number of its output
 
 
@@ -77,7 +80,7 @@ def transfer(
     saved = {"images": ("transfer", 0), "filename_prefix": f"nst/{name}"}
     nodes["save"] = Node("SaveImage", saved, (x, 120), (500, 430))
     nodes["plot"] = Node(
-        "NSTPlotLossHistory", {"loss_history": ("transfer", 1), "width": 768, "height": 480}, (x, 620), (210, 100)
+        "NSTPlotLossHistory", {"loss_history": ("transfer", 1), "width": 480, "height": 320}, (x, 620), (210, 100)
     )
     nodes["show plot"] = Node("PreviewImage", {"images": ("plot", 0)}, (x + 250, 620), (250, 230))
     return Workflow(name, note, nodes)
@@ -193,6 +196,7 @@ def canvas_form(workflow: Workflow, classes: dict[str, Any]) -> dict[str, Any]:
             "mode": 0,
             "inputs": [{"name": n, "type": t, "link": None} for n, t in inputs],
             "outputs": [{"name": n, "type": t, "links": [], "slot_index": i} for i, (n, t) in enumerate(outputs)],
+            **({"title": TITLES[kind]} if (kind := name.rstrip("0123456789")) in TITLES else {}),
             "properties": {"Node name for S&R": node.type},
             "widgets_values": widgets,
         }

@@ -1,0 +1,430 @@
+"""The pack in a running ComfyUI, as its users have it: nothing here imports the pack."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from live_comfyui import EXTRA_WEIGHTS, PACK, ROOT, WORKFLOWS, Graph, Refused, Server, api_graph, find
+from PIL import Image
+
+MEGABYTE = 1 << 20
+
+
+# --- loading ------------------------------------------------------------------------------------------------------
+
+
+def test_the_pack_loads_without_a_complaint(server: Server) -> None:
+    start = server.log().split("Starting server")[0]
+    assert f"IMPORT FAILED: {PACK}" not in start
+    times = re.findall(rf"^ *([\d.]+) seconds: .*{PACK}$", start, re.MULTILINE)
+    assert len(times) == 1, start
+    # torch is loaded already; what the pack adds has to go unnoticed. 0.1 s on a quiet machine.
+    assert float(times[0]) < 3
+    # Between "Trying to load" and the table of times lies what the pack itself says while it is imported.
+    said = re.search(rf"^Trying to load custom node .*{PACK}\n(.*?)^Import times", start, re.MULTILINE | re.DOTALL)
+    assert said is not None and said[1].strip() == ""
+    # Nor does anything later in the start name the pack, but for the name of its folder of templates.
+    naming = [line for line in start.split("Import times")[1].splitlines() if PACK in line or "nst_engine" in line]
+    assert [line for line in naming if "seconds:" not in line and "workflow folder" not in line] == []
+
+
+# --- what the host shows of the nodes -----------------------------------------------------------------------------
+
+# Saved workflows and callers of the API hold these. A name stays, a default stays, a choice stays; new inputs are
+# optional and go last. A text is a wire's type, a list a choice (the first is the default), a pair kind and default.
+RECIPES = ["balanced", "persson", "udacity", "pytorch-tutorial", "convnet", "gatys2016", "gatys2017", "johnson"]
+NODES = {
+    "LoadVGGFeatures": {
+        "name": "Load VGG Features",
+        "category": "style transfer",
+        "required": {
+            "weights": ["vgg19-caffe", "vgg19-torchvision", "vgg16-torchvision"],
+            "pooling": ["recipe", "max", "average", "l2"],
+            "padding": ["recipe", "zeros", "replicate", "reflect"],
+            "precision": ["auto", "fp32", "bf16", "fp16"],
+        },
+        "optional": {"input": ["auto", "torchvision", "caffe"]},
+        "outputs": {"vgg": "VGG_FEATURES"},
+    },
+    "LayerWeights": {
+        "name": "Layer Weights",
+        "category": "style transfer",
+        "required": {
+            "preset": ["custom", *RECIPES],
+            **dict.fromkeys(("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"), ("FLOAT", 1.0)),
+            "style_layers": ("STRING", ""),
+            "content_layers": ("STRING", ""),
+        },
+        "optional": {},
+        "outputs": {"layer_weights": "LAYER_WEIGHTS"},
+    },
+    "ComputeStyleGrams": {
+        "name": "Compute Style Grams",
+        "category": "style transfer",
+        "required": {"vgg": "VGG_FEATURES", "style_image": "IMAGE", "weight": ("FLOAT", 1.0), "size": ("INT", 512)},
+        "optional": {"layer_weights": "LAYER_WEIGHTS", "style_grams": "STYLE_GRAMS"},
+        "outputs": {"style_grams": "STYLE_GRAMS"},
+    },
+    "NeuralStyleTransfer": {
+        "name": "Neural Style Transfer",
+        "category": "style transfer",
+        "required": {
+            "vgg": "VGG_FEATURES",
+            "content_image": "IMAGE",
+            "style_grams": "STYLE_GRAMS",
+            "recipe": RECIPES,
+        },
+        "optional": {
+            "steps": ("INT", -1),
+            "optimizer": ["recipe", "adam", "lbfgs"],
+            "learning_rate": ("FLOAT", -1),
+            "content_weight": ("FLOAT", 1.0),
+            "style_weight": ("FLOAT", 1.0),
+            "tv_weight": ("FLOAT", -1),
+            "start": ["recipe", "content", "noise", "image"],
+            "size": ("INT", -1),
+            "scales": ("INT", -1),
+            "seed": ("INT", 0),
+            "preview_every": ("INT", -1),
+            "layer_weights": "LAYER_WEIGHTS",
+            "start_image": "IMAGE",
+        },
+        "outputs": {"image": "IMAGE", "loss_history": "LOSS_HISTORY"},
+    },
+    "NSTPlotLossHistory": {
+        "name": "NST Plot Loss History",
+        "category": "style transfer/utilities",
+        "required": {"loss_history": "LOSS_HISTORY", "width": ("INT", 768), "height": ("INT", 480)},
+        "optional": {},
+        "outputs": {"image": "IMAGE"},
+    },
+    "NSTExampleImage": {
+        "name": "NST Example Image",
+        "category": "style transfer/utilities",
+        "required": {
+            "name": [
+                "content-landscape",
+                "content-still-life",
+                "style-fields",
+                "style-hatching",
+                "style-mosaic",
+                "style-strokes",
+                "style-watercolour",
+            ]
+        },
+        "optional": {},
+        "outputs": {"image": "IMAGE"},
+    },
+}
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_a_node_is_as_saved_workflows_know_it(server: Server, node: str) -> None:
+    expected, shown = NODES[node], server.get(f"/object_info/{node}")[node]
+    assert shown["display_name"] == expected["name"]
+    assert shown["category"] == expected["category"]
+    assert len(shown["description"]) > 30
+    assert dict(zip(shown["output_name"], shown["output"], strict=True)) == expected["outputs"]
+    assert len(shown["output_tooltips"]) == len(shown["output"]) and all(map(str.strip, shown["output_tooltips"]))
+
+    required, optional = shown["input"].get("required", {}), shown["input"].get("optional", {})
+    assert list(required) == list(expected["required"])
+    assert list(optional)[: len(expected["optional"])] == list(expected["optional"])
+    for name, (kind, options) in {**required, **optional}.items():
+        assert options["tooltip"].strip(), name
+        wanted = {**expected["required"], **expected["optional"]}.get(name)
+        if isinstance(wanted, list):
+            assert isinstance(kind, list) and set(wanted) <= set(kind), name
+            assert kind[0] == wanted[0] and options.get("default", wanted[0]) == wanted[0], name
+        elif isinstance(wanted, tuple):
+            assert (kind, options["default"]) == wanted, name
+        elif wanted is not None:
+            assert kind == wanted, name
+
+
+def test_every_node_of_the_pack_is_listed_above(server: Server) -> None:
+    ours = [i for i, shown in server.get("/object_info").items() if shown["python_module"].endswith(PACK)]
+    assert sorted(ours) == sorted(NODES)
+
+
+# --- running ------------------------------------------------------------------------------------------------------
+
+
+def start_picture(server: Server, graph: Graph) -> np.ndarray:
+    """The same graph without a step: what its transfer starts from, at its size."""
+    unmoved = {i: {**node, "inputs": dict(node["inputs"])} for i, node in graph.items()}
+    unmoved[find(graph, "NeuralStyleTransfer")]["inputs"]["steps"] = 0
+    # The plot of no steps is not what this is about.
+    unmoved = {i: n for i, n in unmoved.items() if n["class_type"] not in ("NSTPlotLossHistory", "PreviewImage")}
+    (picture,) = server.run(unmoved).pictures(find(unmoved, "SaveImage"))
+    return np.asarray(picture)
+
+
+def own_size(graph: Graph) -> tuple[int, int]:
+    """Width and height of the example that is the content."""
+    content, _ = graph[find(graph, "NeuralStyleTransfer")]["inputs"]["content_image"]
+    with Image.open(ROOT / "nodes" / "examples" / f"{graph[content]['inputs']['name']}.jpg") as picture:
+        return picture.size
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in (WORKFLOWS / "api").glob("*.json")))
+def test_a_workflow_runs_to_its_end(server: Server, name: str) -> None:
+    graph = api_graph(name)
+    mark = server.log_mark()
+    run = server.run(graph)
+    (picture,) = run.pictures(find(graph, "SaveImage"))
+    width, height = own_size(graph)
+    assert picture.size == (round(96 * width / max(width, height)), round(96 * height / max(width, height)))
+    assert picture.mode == "RGB"
+    made = np.asarray(picture).astype(int)
+    assert made.std() > 5  # something is to be seen
+    assert (made != start_picture(server, graph)).mean() > 0.05
+    (plot,) = run.pictures(find(graph, "PreviewImage"))
+    assert plot.size == (768, 480)
+    # A NaN on its way to a file shows up as a warning here.
+    assert not re.search("Traceback|Warning", said := server.log(mark)), said
+
+
+def test_a_batch_comes_out_whole(server: Server) -> None:
+    graph = api_graph("quickstart", steps=2)
+    transfer = graph[find(graph, "NeuralStyleTransfer")]
+    graph["second"] = {"class_type": "NSTExampleImage", "inputs": {"name": "content-still-life"}}
+    both = {"image1": transfer["inputs"]["content_image"], "image2": ["second", 0]}
+    graph["both"] = {"class_type": "ImageBatch", "inputs": both}
+    transfer["inputs"]["content_image"] = ["both", 0]
+    run = server.run(graph)
+    first, second = run.pictures(find(graph, "SaveImage"))
+    assert first.size == second.size and np.any(np.asarray(first) != np.asarray(second))
+    assert len(run.pictures(find(graph, "PreviewImage"))) == 2
+    assert [e.data["value"] for e in run.of("progress")][-1] == 4  # the bar runs on over both
+
+
+def test_transparency_is_kept(server: Server) -> None:
+    ramp = np.tile(np.linspace(0, 255, 96).round().astype(np.uint8), (72, 1))
+    colours = np.random.default_rng(0).integers(0, 256, (72, 96, 3), np.uint8)
+    name = server.upload("transparent.png", Image.fromarray(np.dstack([colours, ramp])))
+    graph = api_graph("quickstart", size=0)
+    graph["load"] = {"class_type": "LoadImage", "inputs": {"image": name}}
+    # The host's loader splits the alpha off; this node puts it back.
+    graph["rgba"] = {"class_type": "JoinImageWithAlpha", "inputs": {"image": ["load", 0], "alpha": ["load", 1]}}
+    graph[find(graph, "NeuralStyleTransfer")]["inputs"]["content_image"] = ["rgba", 0]
+    graph[find(graph, "ComputeStyleGrams")]["inputs"]["style_image"] = ["rgba", 0]
+    (picture,) = server.run(graph).pictures(find(graph, "SaveImage"))
+    assert picture.mode == "RGBA"
+    assert np.abs(np.asarray(picture)[..., 3].astype(int) - ramp).max() <= 1
+
+
+# --- refusals and errors ------------------------------------------------------------------------------------------
+
+
+def refusal(server: Server, graph: Graph) -> dict:
+    with pytest.raises(Refused) as refused:
+        server.start(graph)
+    assert refused.value.status == 400
+    return refused.value.body
+
+
+@pytest.mark.parametrize(
+    ("node", "input", "value", "type"),
+    [
+        ("NeuralStyleTransfer", "recipe", None, "required_input_missing"),
+        ("NeuralStyleTransfer", "recipe", "van-gogh", "value_not_in_list"),
+        ("NeuralStyleTransfer", "steps", -2, "value_smaller_than_min"),
+        ("NeuralStyleTransfer", "size", "large", "invalid_input_type"),
+        ("NeuralStyleTransfer", "style_grams", ["1", 0], "return_type_mismatch"),
+        ("ComputeStyleGrams", "vgg", None, "required_input_missing"),
+    ],
+)
+def test_a_bad_input_is_refused_by_name(server: Server, node: str, input: str, value: object, type: str) -> None:
+    graph = api_graph("quickstart")
+    inputs = graph[find(graph, node)]["inputs"]
+    if value is None:
+        del inputs[input]
+    else:
+        inputs[input] = value
+    errors = refusal(server, graph)["node_errors"][find(graph, node)]["errors"]
+    assert [(e["type"], e["extra_info"]["input_name"]) for e in errors] == [(type, input)]
+
+
+def test_an_unknown_node_is_refused_by_name(server: Server) -> None:
+    graph = api_graph("quickstart")
+    graph[find(graph, "NeuralStyleTransfer")]["class_type"] = "NeuralStyleTransfre"
+    assert "NeuralStyleTransfre" in refusal(server, graph)["error"]["message"]
+
+
+def failure(server: Server, graph: Graph) -> dict:
+    run = server.start(graph).finish()
+    assert run.ending == "execution_error"
+    return run.events[-1].data
+
+
+def test_an_unknown_layer_is_an_error_that_names_the_nearest(server: Server) -> None:
+    graph = api_graph("quickstart")
+    sliders = {f"relu{i}_1": 1.0 for i in range(1, 6)}
+    graph["layers"] = {
+        "class_type": "LayerWeights",
+        "inputs": {"preset": "custom", **sliders, "style_layers": "relu3_9=0.5", "content_layers": ""},
+    }
+    graph[find(graph, "NeuralStyleTransfer")]["inputs"]["layer_weights"] = ["layers", 0]
+    error = failure(server, graph)
+    assert error["node_id"] == "layers" and error["node_type"] == "LayerWeights"
+    message = error["exception_message"]
+    assert "style_layers" in message and "'relu3_9'" in message and "relu3_" in message.split("nearest:")[1]
+
+
+def test_two_networks_in_one_transfer_are_an_error_that_names_both(server: Server) -> None:
+    graph = api_graph("quickstart")
+    vgg = graph[find(graph, "LoadVGGFeatures")]
+    graph["other"] = {**vgg, "inputs": {**vgg["inputs"], "pooling": "average"}}
+    graph[find(graph, "NeuralStyleTransfer")]["inputs"]["vgg"] = ["other", 0]
+    message = failure(server, graph)["exception_message"]
+    assert "pooling recipe" in message and "pooling average" in message and "Load" in message
+
+
+def test_a_picture_that_is_too_small_is_an_error_that_says_so(server: Server) -> None:
+    error = failure(server, api_graph("quickstart", size=8))
+    assert error["node_type"] == "NeuralStyleTransfer"
+    assert re.search(r"8×\d|\d×8", error["exception_message"]) and "16" in error["exception_message"]
+
+
+# --- progress and cancelling --------------------------------------------------------------------------------------
+
+
+def test_every_step_moves_the_bar_and_the_preview(server: Server) -> None:
+    graph = api_graph("quickstart", steps=4)
+    inputs = graph[find(graph, "NeuralStyleTransfer")]["inputs"]
+    inputs["preview_every"] = 1
+    run = server.run(graph)
+    moved = [(e.data["value"], e.data["max"]) for e in run.of("progress")]
+    assert moved == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    previews = [e.data for e in run.of("preview")]
+    assert len(previews) == len(set(previews)) == 4  # four pictures, each another one
+    assert all(preview.startswith(b"\xff\xd8") for preview in previews)  # JPEG
+    inputs["preview_every"] = 0
+    assert server.run(graph).of("preview") == []
+
+
+def test_cancelling_stops_within_a_step(server: Server) -> None:
+    # At this size a step takes about half a second on two idle cores.
+    graph = api_graph("quickstart", size=384, steps=5000)
+    run = server.start(graph)
+    times = [event.at for event in run.wait("progress", 4)]
+    step = max(np.diff(times))
+    cancelled = time.monotonic()
+    server.post("/interrupt", {})
+    run.finish()
+    assert run.ending == "execution_interrupted"
+    assert run.events[-1].data["node_id"] == find(graph, "NeuralStyleTransfer")
+    # One step for the one in progress, one for a machine that does other things as well.
+    assert run.events[-1].at - cancelled < 2 * step + 1
+    server.wait_for(lambda: server.get("/queue")["queue_running"] == [], "an empty queue")
+    server.run(api_graph("quickstart"))
+
+
+# --- what is not done twice, and what is given back ---------------------------------------------------------------
+
+
+def measured(log: str) -> list[str]:
+    """The engine's own word for each passage of a style through the network."""
+    return re.findall(r"^measured .* at \d+×\d+: .*$", log, re.MULTILINE)
+
+
+def test_another_content_weight_measures_no_style_again(server: Server) -> None:
+    # Size 0 leaves the measuring to the transfer: the memo in the wire object has to outlive the run, too.
+    graph = api_graph("quickstart", size=104, style_size=0)
+    grams, transfer = find(graph, "ComputeStyleGrams"), graph[find(graph, "NeuralStyleTransfer")]
+    mark = server.log_mark()
+    server.run(graph)
+    assert len(measured(server.log(mark))) == 1
+
+    transfer["inputs"]["content_weight"] = 2.5
+    mark = server.log_mark()
+    again = server.run(graph)
+    assert grams in again.cached and find(graph, "LoadVGGFeatures") in again.cached
+    assert find(graph, "NeuralStyleTransfer") not in again.cached
+    assert measured(server.log(mark)) == []
+
+    # The count is not blind: a recipe with other layers has to measure them.
+    transfer["inputs"]["recipe"] = "pytorch-tutorial"
+    mark = server.log_mark()
+    assert grams in server.run(graph).cached
+    assert len(measured(server.log(mark))) == 1
+
+
+def test_memory_is_given_back(server: Server) -> None:
+    graph = api_graph("quickstart", size=192, steps=1)
+    inputs = graph[find(graph, "NeuralStyleTransfer")]["inputs"]
+
+    def run(seed: int) -> int:
+        inputs["seed"] = seed
+        server.run(graph)
+        return server.resident_memory()
+
+    settled = max(run(seed) for seed in range(2))  # the allocator and torch's thread pools have what they want
+    later = [run(seed) for seed in range(2, 6)][-1]
+    # A network is 80 MB, a run's activations 25: four runs that each kept one of them would show.
+    assert later - settled < 50 * MEGABYTE
+
+    server.post("/free", {"unload_models": True, "free_memory": True})
+
+    # The host forgets when its worker next wakes, which the first run after may still precede.
+    def forgotten() -> bool:
+        return server.run(api_graph("quickstart")).cached == set()
+
+    server.wait_for(forgotten, "the server to forget what it had kept")
+    # Once more a network, where the allocator has not yet handed back the first: never two.
+    assert server.resident_memory() - settled < 130 * MEGABYTE
+
+
+# --- model folders ------------------------------------------------------------------------------------------------
+
+
+def test_weights_in_the_users_own_folders_are_listed_and_used(server: Server) -> None:
+    def listed() -> list[str]:
+        return server.get("/object_info/LoadVGGFeatures")["LoadVGGFeatures"]["input"]["required"]["weights"][0]
+
+    assert EXTRA_WEIGHTS in listed()  # its folder is named in extra_model_paths.yaml
+    file = server.base / "elsewhere" / "networks" / EXTRA_WEIGHTS
+    shutil.copy(file, server.base / "models" / "vgg" / "arrived-later.safetensors")
+    assert "arrived-later.safetensors" in listed()
+
+    graph = api_graph("quickstart")
+    vgg = find(graph, "LoadVGGFeatures")
+    graph[vgg]["inputs"]["weights"] = EXTRA_WEIGHTS
+    sliders = {f"relu{i}_1": float(i < 3) for i in range(1, 6)}  # the file goes no deeper
+    graph["layers"] = {
+        "class_type": "LayerWeights",
+        "inputs": {"preset": "custom", **sliders, "style_layers": "", "content_layers": "relu1_2"},
+    }
+    for user in ("ComputeStyleGrams", "NeuralStyleTransfer"):
+        graph[find(graph, user)]["inputs"]["layer_weights"] = ["layers", 0]
+    server.run(graph)
+    graph[find(graph, "NeuralStyleTransfer")]["inputs"]["seed"] = 1
+    assert vgg in server.run(graph).cached
+    # A file that has changed on disk is read anew, though its name is the same.
+    file.write_bytes(file.read_bytes())
+    assert vgg not in server.run(graph).cached
+
+
+# --- from the command line ----------------------------------------------------------------------------------------
+
+
+def test_the_command_line_runs_a_graph_on_the_server(server: Server, tmp_path) -> None:
+    help = subprocess.run([sys.executable, "-m", "nst_engine", "run", "--help"], capture_output=True, text=True)
+    if help.returncode or "--server" not in help.stdout:
+        pytest.skip("this checkout's nst has no `run --server`")
+    command = [sys.executable, "-m", "nst_engine", "run", str(WORKFLOWS / "api" / "quickstart.json")]
+    command += ["--server", server.url, "--output", str(tmp_path)]
+    for setting in ("NeuralStyleTransfer.size=80", "NeuralStyleTransfer.steps=2", "ComputeStyleGrams.size=96"):
+        command += ["--set", setting]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    pictures = [file for file in tmp_path.rglob("*.png") if Image.open(file).size[0] == 80]
+    assert len(pictures) == 1, (list(tmp_path.rglob("*")), done.stdout)
+    assert str(pictures[0]) in done.stdout

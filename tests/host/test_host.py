@@ -100,7 +100,7 @@ NODES = {
     "NSTPlotLossHistory": {
         "name": "NST Plot Loss History",
         "category": "style transfer/utilities",
-        "required": {"loss_history": "LOSS_HISTORY", "width": ("INT", 768), "height": ("INT", 480)},
+        "required": {"loss_history": "LOSS_HISTORY", "width": ("INT", 480), "height": ("INT", 320)},
         "optional": {},
         "outputs": {"image": "IMAGE"},
     },
@@ -186,7 +186,7 @@ def test_a_workflow_runs_to_its_end(server: Server, name: str) -> None:
     assert made.std() > 5  # something is to be seen
     assert (made != start_picture(server, graph)).mean() > 0.05
     (plot,) = run.pictures(find(graph, "PreviewImage"))
-    assert plot.size == (768, 480)
+    assert plot.size == (480, 320)
     # A NaN on its way to a file shows up as a warning here.
     assert not re.search("Traceback|Warning", said := server.log(mark)), said
 

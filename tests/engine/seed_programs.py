@@ -2,7 +2,8 @@
 
 Nothing here knows the engine: if both make the same mistake, it is because both misread the document, not because one
 copied the other. Each program takes torchvision's `vgg19().features` (with its in-place ReLUs: which values a stored
-`x` holds in the end is part of what the documents do) and a content and a style picture of one size, 1x3xHxW in 0..1.
+`x` holds in the end is part of what the documents do) and a content and a style picture, 1x3xHxW in 0..1 and of one
+size as in the documents.
 
 Left out on purpose, as they change no number of a correct run: targets computed again at every step, weights that
 collect gradients, layers behind the last one that is looked at.
@@ -54,6 +55,18 @@ def _raw_gram(features: Tensor) -> Tensor:
     return rows @ rows.t()
 
 
+def _style_grams(style_features: list[Tensor], content_features: list[Tensor]) -> list[Tensor]:
+    """Raw style Grams, as large as if the style had the content's number of positions.
+
+    In the documents it has (they squash it to the content's size) and the factor is 1. It is here for what this project
+    adds: a style of another size must not become louder or quieter by it.
+    """
+    return [
+        _raw_gram(s) * (c[0, 0].numel() / s[0, 0].numel())
+        for s, c in zip(style_features, content_features, strict=True)
+    ]
+
+
 def _adam_program(
     image: Tensor,
     terms: Callable[[Tensor], tuple[Tensor, list[Tensor]]],
@@ -85,7 +98,7 @@ def persson(features: nn.Sequential, content: Tensor, style: Tensor, steps: int,
     layers, chosen = features[:29], [0, 5, 10, 19, 28]
     with torch.no_grad():
         content_features = _stored(layers, content, chosen)
-        style_grams = [_raw_gram(f) for f in _stored(layers, style, chosen)]
+        style_grams = _style_grams(_stored(layers, style, chosen), content_features)
 
     def terms(image):
         generated = _stored(layers, image, chosen)
@@ -103,9 +116,10 @@ def udacity(features: nn.Sequential, content: Tensor, style: Tensor, steps: int,
     content_normalised = (content - IMAGENET_MEAN) / IMAGENET_STD
     style_normalised = (style - IMAGENET_MEAN) / IMAGENET_STD
     with torch.no_grad():
-        content_features = dict(zip(chosen, _stored(layers, content_normalised, chosen), strict=True))
-        style_features = dict(zip(chosen, _stored(layers, style_normalised, chosen), strict=True))
-        style_grams = {index: _raw_gram(style_features[index]) for index in style_weights}
+        stored = _stored(layers, content_normalised, chosen)
+        content_features = dict(zip(chosen, stored, strict=True))
+        style_grams = _style_grams(_stored(layers, style_normalised, chosen), stored)
+        style_grams = dict(zip(chosen, style_grams, strict=True))
 
     def terms(image):
         target = dict(zip(chosen, _stored(layers, image, chosen), strict=True))
@@ -128,7 +142,7 @@ def convnet(features: nn.Sequential, content: Tensor, style: Tensor, steps: int,
     layers, chosen = features[:30], [0, 5, 10, 19, 28]
     with torch.no_grad():
         content_features = _stored(layers, content, chosen)
-        style_grams = [_raw_gram(f) for f in _stored(layers, style, chosen)]
+        style_grams = _style_grams(_stored(layers, style, chosen), content_features)
 
     def terms(image):
         target = _stored(layers, image, chosen)
@@ -267,7 +281,7 @@ def vgg19_features(state: dict[str, Tensor]) -> nn.Sequential:
     return features.requires_grad_(False)
 
 
-def _octaves(height: int, width: int, cells: list[int], seed: int) -> Tensor:
+def octaves(height: int, width: int, cells: list[int], seed: int) -> Tensor:
     """Three channels of smooth noise, about normally distributed: one bicubic octave per cell size (in pixels)."""
     generator = torch.Generator().manual_seed(seed)
     total = torch.zeros(1, 3, height, width)
@@ -279,14 +293,14 @@ def _octaves(height: int, width: int, cells: list[int], seed: int) -> Tensor:
 
 def content_picture(height: int, width: int) -> Tensor:
     """Smooth and bluish. About a tenth of its values are exactly 0 or 1, so that a clamp shows at the first step."""
-    noise = _octaves(height, width, [64, 32, 16, 8, 4], seed=4)
+    noise = octaves(height, width, [64, 32, 16, 8, 4], seed=4)
     colour = torch.tensor([0.35, 0.5, 0.7]).view(1, 3, 1, 1)
     return (colour + 0.3 * noise).clamp(0, 1)
 
 
 def style_picture(height: int, width: int) -> Tensor:
     """Fine-grained, orange, with slanting stripes: no symmetry that would hide swapped axes or channels."""
-    noise = _octaves(height, width, [12, 5, 2], seed=7)
+    noise = octaves(height, width, [12, 5, 2], seed=7)
     rows, columns = torch.arange(height).view(-1, 1), torch.arange(width).view(1, -1)
     stripes = torch.sin(0.9 * rows + 0.35 * columns).view(1, 1, height, width)
     colour = torch.tensor([0.7, 0.45, 0.2]).view(1, 3, 1, 1)

@@ -1,0 +1,212 @@
+"""One optimiser step of every program that is compared, as a function without arguments that returns the loss.
+
+The documents' programs are written again as they were published: targets recomputed where they recompute them, weights
+left trainable where they leave them so, layers run that nothing reads.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+import torchvision
+
+import nst_engine as nst
+from nst_engine.recipes import Adam
+from nst_engine.stylize import _Space
+from nst_engine.vgg import normalise, scale_to_unit
+
+Step = Callable[[], float]
+
+
+def torchvision_features(vgg: nst.VGGFeatures) -> torch.nn.Sequential:
+    """torchvision's module with the engine's weights in the units that the documents suppose."""
+    sequential = torchvision.models.vgg19(weights=None).features.eval()
+    convolutions = [m for m in sequential if isinstance(m, torch.nn.Conv2d)]
+    for module, (weight, bias) in zip(convolutions, scale_to_unit(vgg).values(), strict=True):
+        module.weight.data, module.bias.data = weight.clone(), bias.clone()
+    return sequential.to(vgg.device)
+
+
+def _kept(layers: torch.nn.Sequential, x: torch.Tensor, chosen: tuple[int, ...]) -> list[torch.Tensor]:
+    found = []
+    for i, layer in enumerate(layers):
+        x = layer(x)
+        if i in chosen:
+            found.append(x)
+    return found
+
+
+def _raw_gram(features: torch.Tensor) -> torch.Tensor:
+    flat = features.view(features.shape[1], -1)
+    return flat.mm(flat.t())
+
+
+def persson(features: torch.nn.Sequential, content: torch.Tensor, style: torch.Tensor) -> Step:
+    layers, chosen = copy.deepcopy(features[:29]), (0, 5, 10, 19, 28)
+    image = content.clone().requires_grad_()
+    optimizer = torch.optim.Adam([image], lr=1e-3)
+
+    def step() -> float:
+        generated, original, wanted = (_kept(layers, x, chosen) for x in (image, content, style))
+        content_loss = sum(((g - c) ** 2).mean() for g, c in zip(generated, original, strict=True))
+        style_loss = sum(((_raw_gram(g) - _raw_gram(s)) ** 2).mean() for g, s in zip(generated, wanted, strict=True))
+        total = content_loss + 0.01 * style_loss
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+        return total.item()
+
+    return step
+
+
+def convnet(features: torch.nn.Sequential, content: torch.Tensor, style: torch.Tensor) -> Step:
+    layers, chosen = copy.deepcopy(features), (0, 5, 10, 19, 28)
+    image = content.clone().requires_grad_()
+    optimizer = torch.optim.Adam([image], lr=3e-3, betas=(0.5, 0.999))
+
+    def step() -> float:
+        generated, original, wanted = (_kept(layers, x, chosen) for x in (image, content, style))
+        total = ((generated[2] - original[2]) ** 2).mean()
+        for g, s in zip(generated, wanted, strict=True):
+            total = total + 200 * ((_raw_gram(g) - _raw_gram(s)) ** 2).mean() / g[0].numel()
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+        return total.item()
+
+    return step
+
+
+def udacity(features: torch.nn.Sequential, content: torch.Tensor, style: torch.Tensor) -> Step:
+    layers, chosen = copy.deepcopy(features).requires_grad_(False), (0, 5, 10, 19, 21, 28)
+    weights = {0: 1.0, 1: 0.75, 2: 0.2, 3: 0.2, 5: 0.2}
+    original = _kept(layers, normalise(content), chosen)
+    grams = [_raw_gram(f) for f in _kept(layers, normalise(style), chosen)]
+    image = normalise(content).clone().requires_grad_()
+    optimizer = torch.optim.Adam([image], lr=3e-3)
+
+    def step() -> float:
+        generated = _kept(layers, image, chosen)
+        total = ((generated[4] - original[4]) ** 2).mean()
+        for i, weight in weights.items():
+            difference = _raw_gram(generated[i]) - grams[i]
+            total = total + 1e6 * weight * (difference**2).mean() / generated[i][0].numel()
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+        return total.item()
+
+    return step
+
+
+def pytorch_tutorial(features: torch.nn.Sequential, content: torch.Tensor, style: torch.Tensor) -> Step:
+    """A step is one evaluation, as everywhere here; the program's own calls make twenty."""
+    layers = copy.deepcopy(features[:11])
+    for i, layer in enumerate(layers):
+        if isinstance(layer, torch.nn.ReLU):
+            layers[i] = torch.nn.ReLU(inplace=False)
+    chosen = (0, 2, 5, 7, 10)
+
+    def gram(f: torch.Tensor) -> torch.Tensor:
+        return _raw_gram(f) / f.numel()
+
+    target = _kept(layers, normalise(content), chosen)[3].detach()
+    grams = [gram(f).detach() for f in _kept(layers, normalise(style), chosen)]
+    image = content.clone().requires_grad_()
+
+    def evaluate() -> torch.Tensor:
+        image.data.clamp_(0, 1)
+        found = _kept(layers, normalise(image), chosen)
+        total = F.mse_loss(found[3], target)
+        total = total + 1e6 * sum(F.mse_loss(gram(f), g) for f, g in zip(found, grams, strict=True))
+        image.grad = None
+        total.backward()
+        return total
+
+    optimizer = torch.optim.LBFGS([image])
+    return _paused(lambda told: optimizer.step(lambda: told(evaluate())))
+
+
+SEEDS = {"persson": persson, "udacity": udacity, "pytorch-tutorial": pytorch_tutorial, "convnet": convnet}
+
+
+def _paused(run: Callable[[Callable[[torch.Tensor], torch.Tensor]], object]) -> Step:
+    """A loop that calls back at every evaluation, turned into a function that goes on to the next one."""
+    go, done = threading.Semaphore(0), threading.Semaphore(0)
+    last: list[float] = []
+
+    def told(loss: torch.Tensor) -> torch.Tensor:
+        last[:] = [float(loss)]
+        done.release()
+        go.acquire()
+        return loss
+
+    def forever() -> None:
+        go.acquire()
+        while True:
+            run(told)
+
+    threading.Thread(target=forever, daemon=True).start()
+
+    def step() -> float:
+        go.release()
+        done.acquire()
+        return last[0]
+
+    return step
+
+
+def ours(vgg: nst.VGGFeatures, content: torch.Tensor, style: torch.Tensor, recipe: str = "balanced") -> Step:
+    """A whole step of the engine: objective, optimiser, clamp."""
+    settings = nst.RECIPES[recipe]
+    objective = nst.objective(vgg, content, nst.compute_style_grams(vgg, style, recipe=recipe), recipe=recipe)
+    space = _Space(settings.variable, vgg.device)
+    variable = space.variable(content.to(vgg.device)).requires_grad_()
+    adam = settings.optimizer if isinstance(settings.optimizer, Adam) else Adam(0.03)
+    optimizer = torch.optim.Adam([variable], lr=adam.lr, betas=adam.betas)
+
+    def step() -> float:
+        if settings.clamp:
+            space.clamp_(variable.data)
+        terms, gradient = objective.value_and_grad(space.pixels(variable.detach()))
+        variable.grad = space.slope(gradient)
+        optimizer.step()
+        return float(terms.total) if vgg.device.type == "cpu" else 0.0
+
+    return step
+
+
+def pastiche(content: Path, style: Path, size: int, device: str) -> Step:
+    """The PyPI package as installed, with its own defaults."""
+    from pastiche.pastiche import PasticheArtist
+
+    artist = PasticheArtist(str(content), [str(style)], device=device, size=size, style_size=size, style_weights=[1.0])
+
+    def step() -> float:
+        artist.draw()
+        return float(artist.loss)
+
+    return step
+
+
+def floor(vgg: nst.VGGFeatures, content: torch.Tensor, dtype: torch.dtype) -> Step:
+    """torchvision's layers to relu5_1, frozen, in place, channels last: forward and the gradient of the input."""
+    layers = torchvision_features(vgg)[:30].requires_grad_(False)
+    layers = layers.to(vgg.device, dtype).to(memory_format=torch.channels_last)
+    base = normalise(content).to(vgg.device, dtype).contiguous(memory_format=torch.channels_last)
+    count = 0
+
+    def step() -> float:
+        nonlocal count
+        count += 1
+        x = (base + 1e-3 * count).requires_grad_()
+        y = layers(x)
+        torch.autograd.grad(y, x, torch.ones_like(y))
+        return 0.0
+
+    return step

@@ -139,7 +139,7 @@ TEMPLATES = (
         "The PyTorch tutorial: L-BFGS on the first five convolutions, before their ReLU. Short side 768 on a GPU and "
         "128 on a CPU, as the tutorial has it.",
         LANDSCAPE,
-        [("style-watercolour", 1.0)],
+        [("style-hatching", 1.0)],
         recipe="pytorch-tutorial",
     ),
     transfer(

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint clean workflows
+.PHONY: demo test lint bench workflows clean
 
 demo: .venv/standalone
 	$(BIN)/nst run workflows/api/quickstart.json --output output
@@ -14,6 +14,9 @@ lint: .venv/test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: .venv/standalone
+	$(BIN)/python -m bench
 
 workflows: .venv/standalone
 	$(BIN)/python tools/make_workflows.py

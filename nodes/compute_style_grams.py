@@ -67,7 +67,7 @@ class ComputeStyleGrams:
     ) -> tuple[nst.StyleGrams]:
         pictures = from_host(style_image)
         shape = fit_long(shape_of(pictures), size) if size else (0, 0)
-        with host.room_for(nst.memory_needed(shape), vgg.device):
+        with host.room_for(nst.memory_needed(vgg, shape), vgg.device):
             grams = nst.compute_style_grams(
                 vgg,
                 pictures,

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from ..nst_engine.images import fit_long, shape_of
 from ..nst_engine.weights import best_device
 
 log = logging.getLogger("neural-style-transfer")
@@ -97,9 +98,9 @@ def as_pil(picture: torch.Tensor) -> Any:
     """A 1x3xHxW picture in 0..1, made small enough for a preview before it leaves."""
     from PIL import Image
 
-    factor = PREVIEW_SIDE / max(picture.shape[-2:])
-    if factor < 1:
-        picture = torch.nn.functional.interpolate(picture, scale_factor=factor, mode="area")
+    shape = shape_of(picture)
+    if max(shape) > PREVIEW_SIDE:
+        picture = torch.nn.functional.interpolate(picture, size=fit_long(shape, PREVIEW_SIDE), mode="area")
     codes = (picture[0].clamp(0, 1) * 255).round().to(torch.uint8)
     return Image.fromarray(codes.movedim(0, -1).cpu().numpy())
 

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 from .. import nst_engine as nst
-from ..nst_engine.layers import parse_layers
-from ..nst_engine.objective import check_layers
+from ..nst_engine.layers import check_layers, parse_layers
 from ..nst_engine.recipes import FIVE
 from . import host
 

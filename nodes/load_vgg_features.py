@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from ..nst_engine.precision import PRECISIONS
 from ..nst_engine.vgg import PADDINGS, POOLINGS, VGGFeatures
-from ..nst_engine.weights import BUILT_IN, INPUTS, load_vgg, locate_without_download
+from ..nst_engine.weights import BUILT_IN, INPUTS, TORCHVISION, load_vgg, locate_without_download
 from . import host
 
 
@@ -63,8 +63,10 @@ class LoadVGGFeatures:
         }
 
     @classmethod
-    def IS_CHANGED(cls, weights: str, **_) -> str:
+    def IS_CHANGED(cls, weights: str = "", **_) -> str:
         """A weights file that changes on disk is loaded anew."""
+        if weights in TORCHVISION:  # published once, and not there yet before the first run
+            return weights
         file = locate_without_download(weights, host.weights_folders())
         return f"{file} {file.stat().st_mtime_ns} {file.stat().st_size}" if file else "absent"
 

@@ -170,7 +170,7 @@ class NeuralStyleTransfer:
             bar.update(done, progress.image if preview.is_due(progress.step) else None)
 
         shape = nst.target_shape(shape_of(content), size, nst.RECIPES[recipe], vgg.device)
-        with host.room_for(nst.memory_needed(shape), vgg.device):
+        with host.room_for(nst.memory_needed(vgg, shape), vgg.device):
             result = nst.stylize(
                 vgg,
                 content,

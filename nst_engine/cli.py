@@ -32,8 +32,7 @@ from . import (
 )
 from .arguments import parser
 from .files import FORMATS, check_target, read_picture, read_settings, write_picture
-from .layers import parse_layers
-from .objective import check_layers
+from .layers import check_layers, parse_layers
 
 DONE, USER_ERROR, INTERRUPTED = 0, 1, 130
 SECONDS_BETWEEN_LINES = 5.0  # where there is no terminal to draw a bar on
@@ -48,8 +47,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return COMMANDS[args.command](args, argv)
     except NSTError as error:
         return _fail(str(error))
-    except (MemoryError, torch.cuda.OutOfMemoryError):
-        return _fail("out of memory; a smaller --size or --style-size, or --precision bf16, needs less")
+    except (MemoryError, RuntimeError) as error:
+        # torch has an error type of its own for CUDA only; elsewhere its allocators raise a plain RuntimeError.
+        if isinstance(error, MemoryError) or "memory" in str(error):
+            return _fail("out of memory; a smaller size of the picture or the style, or precision bf16, needs less")
+        raise
     except KeyboardInterrupt:
         _say("nst: interrupted")
         return INTERRUPTED

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import re
-import tempfile
+import secrets
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -19,7 +20,9 @@ def download(url: str, target: Path, *, on_progress: Callable[[int, int], None] 
     by_hand = f"Download {url} yourself and put it at {target}, then run again."
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")
+        # A name of its own per download, and the permissions that any other file here would get.
+        partial = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
+        file = partial.open("xb")
     except OSError as error:
         raise NSTError(
             f"weights: {target.parent} cannot be written to ({error.strerror}), so {target.name} has nowhere to go. "
@@ -27,7 +30,7 @@ def download(url: str, target: Path, *, on_progress: Callable[[int, int], None] 
         ) from error
     try:
         digest = hashlib.sha256()
-        with os.fdopen(handle, "wb") as file, _open(url) as response:
+        with file, _open(url) as response:
             total = int(response.headers.get("Content-Length") or 0)
             done = 0
             while block := response.read(1 << 20):
@@ -45,11 +48,11 @@ def download(url: str, target: Path, *, on_progress: Callable[[int, int], None] 
                 f"not {expected[1]}. Nothing was kept. {by_hand}"
             )
         os.replace(partial, target)
-    except (urllib.error.URLError, OSError) as error:
+    except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
         reason = getattr(error, "reason", None) or error
         raise NSTError(f"weights: {target.name} could not be downloaded from {url} ({reason}). {by_hand}") from error
     finally:
-        Path(partial).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
     return target
 
 

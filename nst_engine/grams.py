@@ -12,9 +12,10 @@ from pathlib import Path
 import torch
 
 from .errors import NSTError
-from .images import check_picture, check_size, fit_long, resize
+from .images import LARGEST_SIDE, check_picture, check_size, fit_long, resize
+from .layers import check_layers
 from .recipes import Recipe, get_recipe
-from .vgg import Network, VGGFeatures, smallest_side
+from .vgg import Network, VGGFeatures, channels, smallest_side
 
 log = logging.getLogger("nst_engine.grams")
 
@@ -102,7 +103,7 @@ class Style:
         log.debug("measured %s at %d×%d: %s", self.name, shape[1], shape[0], " ".join(taps))
         with torch.inference_mode(False), torch.no_grad():
             # In fp32 always: measured once, so exactness costs little, and the memo serves every precision.
-            features = network.in_fp32().features(resize(self.picture, shape).to(network.device), taps)
+            features = network.in_fp32.features(resize(self.picture, shape).to(network.device), taps)
             for tap, value in features.items():
                 found = statistics(value)
                 if not torch.isfinite(found.moment).all():
@@ -166,6 +167,7 @@ class StyleGrams:
 
     def save(self, path: str | Path) -> None:
         """The statistics without the pictures, as .safetensors."""
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
 
         tensors: dict[str, torch.Tensor] = {}
@@ -173,38 +175,57 @@ class StyleGrams:
         for i, style in enumerate(self.styles):
             memo = []
             for j, (key, s) in enumerate(style.memo.items()):
-                tensors[f"{i}.{j}.mean"], tensors[f"{i}.{j}.moment"] = s.mean, s.moment
+                # Clones: two styles of a blend may share their statistics, and the format wants each once.
+                tensors[f"{i}.{j}.mean"], tensors[f"{i}.{j}.moment"] = s.mean.clone(), s.moment.clone()
                 memo.append([*key, s.n])
             if not memo:
                 raise NSTError(f"style grams: {style.name} has not been measured yet, so there is nothing to save.")
             described = {"weight": style.weight, "size": style.size, "name": style.name, "aspect": style.aspect}
             styles.append({**described, "memo": memo})
         header = {"version": FILE_VERSION, "vgg_key": self.vgg_key, "vgg": self.vgg_description, "styles": styles}
-        save_file(tensors, str(path), metadata={"nst": json.dumps(header)})
+        try:
+            save_file(tensors, str(path), metadata={"nst": json.dumps(header)})
+        except (OSError, SafetensorError) as error:
+            raise NSTError(f"style grams: {path} cannot be written ({error}).") from error
 
     @staticmethod
     def load(path: str | Path) -> StyleGrams:
-        from safetensors import SafetensorError, safe_open
+        from safetensors import safe_open
 
         try:
             with safe_open(str(path), "pt") as file:
                 header = json.loads((file.metadata() or {})["nst"])
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            if header["version"] > FILE_VERSION:
+                raise NSTError(
+                    f"style grams: {path} was saved by a newer version (format {header['version']}; "
+                    f"this one reads up to {FILE_VERSION}). Update the pack."
+                )
+            styles = [_style_from(entry, i, tensors) for i, entry in enumerate(header["styles"])]
+            return StyleGrams(styles, str(header["vgg_key"]), str(header["vgg"]))
+        except (NSTError, MemoryError):
+            raise
+        except Exception as error:  # a damaged file can break its reader anywhere, with any exception
             raise NSTError(f"style grams: {path} is not a saved style, or it is damaged ({error}).") from error
-        if header["version"] > FILE_VERSION:
-            raise NSTError(
-                f"style grams: {path} was saved by a newer version (format {header['version']}; "
-                f"this one reads up to {FILE_VERSION}). Update the pack."
-            )
-        styles = []
-        for i, entry in enumerate(header["styles"]):
-            memo = {
-                (key, tap, (h, w)): Statistics(tensors[f"{i}.{j}.mean"], tensors[f"{i}.{j}.moment"], n)
-                for j, (key, tap, (h, w), n) in enumerate(entry["memo"])
-            }
-            styles.append(Style(None, entry["weight"], entry["size"], entry["name"], tuple(entry["aspect"]), memo))
-        return StyleGrams(styles, header["vgg_key"], header["vgg"])
+
+
+def _style_from(entry: Mapping, i: int, tensors: Mapping[str, torch.Tensor]) -> Style:
+    memo: dict[MemoKey, Statistics] = {}
+    for j, (key, tap, (h, w), n) in enumerate(entry["memo"]):
+        found = Statistics(tensors[f"{i}.{j}.mean"], tensors[f"{i}.{j}.moment"], int(n))
+        c = channels(tap)
+        if found.mean.shape != (c,) or found.moment.shape != (c, c) or not torch.isfinite(found.moment).all():
+            raise ValueError(f"the statistics of {tap} are not those of {c} channels")
+        memo[str(key), str(tap), (int(h), int(w))] = found
+    height, width = entry["aspect"]
+    weight = check_weight(float(entry["weight"]))
+    return Style(None, weight, int(entry["size"]), str(entry["name"]), (int(height), int(width)), memo)
+
+
+def check_weight(weight: float) -> float:
+    if not 0 <= weight < float("inf"):
+        raise NSTError(f"weight: {weight} is not a weight; give 0 or more.")
+    return weight
 
 
 def network_for(vgg: VGGFeatures, recipe: Recipe) -> Network:
@@ -235,11 +256,13 @@ def compute_style_grams(
     yet, so those statistics are made when the first transfer asks. `weight` is shared out over the batch.
     """
     recipe = get_recipe(recipe)
-    if not weight >= 0 or weight == float("inf"):
-        raise NSTError(f"weight: {weight} is not a weight; give 0 or more.")
-    if size < 0:
-        raise NSTError(f"size: {size} is not a size; give the long side in pixels, or 0 for as large as the transfer.")
-    taps = tuple(layers or recipe.style_layers)
+    check_weight(weight)
+    if not 0 <= size <= LARGEST_SIDE:
+        raise NSTError(
+            f"size: {size} is not a size; give the long side in pixels, up to {LARGEST_SIDE}, "
+            "or 0 for as large as the transfer."
+        )
+    taps = tuple(recipe.style_layers if layers is None else check_layers(layers, "style layers"))
     vgg.check_taps(taps, "style layers")
     with torch.inference_mode(False):
         pictures = check_picture(style, name)

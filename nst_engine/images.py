@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -9,6 +10,9 @@ import torch.nn.functional as F
 
 from .errors import NSTError
 from .vgg import smallest_side, stride
+
+# Of a picture or a style: far beyond what can be computed, and what the nodes' sliders end at.
+LARGEST_SIDE = 16384
 
 
 def check_picture(picture: torch.Tensor, name: str) -> torch.Tensor:
@@ -23,17 +27,24 @@ def check_picture(picture: torch.Tensor, name: str) -> torch.Tensor:
         raise NSTError(f"{name}: a picture with {c} channels; 1 (grey), 3 (RGB) or 4 (RGB and alpha) will do.")
     if h == 0 or w == 0:
         raise NSTError(f"{name}: a picture of {w}×{h} pixels holds nothing.")
+    if picture.dtype == torch.uint8:
+        picture = picture / 255
+    if not picture.is_floating_point():
+        raise NSTError(f"{name}: pixels of type {picture.dtype}; floating-point numbers in 0..1 (or uint8) will do.")
     # clone: under the host's inference mode `.to` alone would hand the host's own tensor on.
     pixels = picture.detach().clone().to("cpu", torch.float32)
-    pixels = pixels.expand(-1, 3, -1, -1) if c == 1 else pixels[:, :3]
     if not torch.isfinite(pixels).all():
         bad = int((~torch.isfinite(pixels)).any(1).sum())
         raise NSTError(f"{name}: {bad:,} of {n * h * w:,} pixels are NaN or infinite; repair the picture first.")
-    return pixels.contiguous()
+    return (pixels.expand(-1, 3, -1, -1) if c == 1 else pixels[:, :3]).contiguous()
 
 
 def alpha_of(picture: torch.Tensor) -> torch.Tensor | None:
-    return picture.detach().clone()[:, 3:4].to("cpu", torch.float32) if picture.shape[1] == 4 else None
+    """The transparency of a picture that `check_picture` has let pass."""
+    if picture.shape[1] != 4:
+        return None
+    alpha = picture.detach().clone()[:, 3:4]
+    return (alpha / 255 if alpha.dtype == torch.uint8 else alpha).to("cpu", torch.float32).clamp(0, 1)
 
 
 def from_host(image: torch.Tensor) -> torch.Tensor:
@@ -61,24 +72,27 @@ def resize(pixels: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
 
 def fit_long(shape: tuple[int, int], long_side: float) -> tuple[int, int]:
     """Height and width with this long side and the proportions kept."""
-    h, w = shape
-    factor = long_side / max(h, w)
-    return max(1, round(h * factor)), max(1, round(w * factor))
+    return _scaled(shape, long_side / max(1, *shape))
 
 
 def fit_short(shape: tuple[int, int], short_side: float) -> tuple[int, int]:
-    h, w = shape
-    factor = short_side / min(h, w)
-    return max(1, round(h * factor)), max(1, round(w * factor))
+    return _scaled(shape, short_side / max(1, min(shape)))
 
 
-def check_size(shape: tuple[int, int], taps: Iterable[str], padding: str, name: str) -> None:
-    """Every tap must see at least one position."""
+def _scaled(shape: tuple[int, int], factor: float) -> tuple[int, int]:
+    return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
+
+
+def check_size(shape: tuple[int, int], taps: Iterable[str], padding: str, name: str, fraction: float = 1.0) -> None:
+    """Every tap must see at least one position; `shape` is `fraction` of the final size."""
     tap = max(taps, key=stride)
     needed = smallest_side((tap,), padding)
     if min(shape) < needed:
         h, w = shape
+        long_side = math.ceil(needed / min(shape) * max(shape) / fraction)
+        level = "" if fraction == 1 else f"the smallest level, {fraction:.2g} of the final size, has "
+        fewer = "" if fraction == 1 else "fewer scales, "
         raise NSTError(
-            f"{name}: {w}×{h} pixels are too few for {tap}, which needs at least {needed} on each side. "
-            f"Give a larger picture or size, or choose layers that lie less deep."
+            f"{name}: {level}{w}×{h} pixels are too few for {tap}, which needs at least {needed} on each side. "
+            f"A size of {long_side} (the long side) would do; or {fewer}layers that lie less deep."
         )

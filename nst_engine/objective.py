@@ -10,9 +10,10 @@ import torch
 from .errors import NSTError
 from .grams import Statistics, StyleGrams, network_for, positions, second_moment
 from .images import check_picture, check_size, shape_of
+from .layers import check_layers
 from .losses import content_factor, style_factor, total_variation
 from .recipes import Recipe, get_recipe
-from .vgg import Network, Tape, VGGFeatures, channels
+from .vgg import Network, Tape, VGGFeatures
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,6 @@ class LayerWeights:
             return "as the recipe" if taps is None else ", ".join(f"{t}={w:g}" for t, w in taps.items())
 
         return f"<LAYER_WEIGHTS style: {listed(self.style)}; content: {listed(self.content)}>"
-
-
-def check_layers(layers: Mapping[str, float], where: str) -> dict[str, float]:
-    for tap, weight in layers.items():
-        if not 0 <= weight < float("inf"):
-            raise NSTError(f"{where}: the weight {weight:g} of {tap} is not one; weights are 0 or more.")
-    counted = {tap: float(weight) for tap, weight in layers.items() if weight > 0}
-    if not counted:
-        raise NSTError(f"{where}: every weight is 0 ({', '.join(layers) or 'no layer'}); raise at least one.")
-    return counted
 
 
 @dataclass(frozen=True)
@@ -88,10 +79,13 @@ class Objective:
         if self.beta == 0:
             self.style_layers = {}
         self.taps = tuple(dict.fromkeys((*self.style_layers, *self.content_layers)))
+        if not self.taps and not self.gamma:
+            raise NSTError("weights: content, style and total variation all count nothing; raise at least one weight.")
         # fp16's range is too small for slopes before they are scaled; bf16's is fp32's.
         self.slope_dtype = torch.float32 if network.dtype == torch.float16 else network.dtype
         self.moments = {tap: targets[tap].moment.to(network.device) for tap in self.style_layers}
         self.content: dict[str, torch.Tensor] = {}
+        self.shape = None if content is None else shape_of(content)
         if self.content_layers and content is not None:
             with torch.no_grad():
                 features = network.features(content.to(network.device), self.content_layers)
@@ -105,6 +99,8 @@ class Objective:
     def value_and_grad(self, pixels: torch.Tensor) -> tuple[Terms, torch.Tensor]:
         """The terms at `pixels` (1x3xHxW, 0..1) and the gradient of their total."""
         x = pixels.detach().to(self.network.device)
+        if self.content and shape_of(x) != self.shape:
+            raise NSTError(f"image: {shape_of(x)} (height, width) is not the content's size, {self.shape}.")
         tape: Tape = []
         features = self.network.record(x, self.taps, tape) if self.taps else {}
         style, content, tv = (torch.zeros((), device=x.device) for _ in range(3))
@@ -197,11 +193,6 @@ def build(
     content_layers = check_layers(recipe.content_layers if layers.content is None else layers.content, "content layers")
     vgg.check_taps(style_layers, "style layers")
     vgg.check_taps(content_layers, "content layers")
-    check_size(shape, (*style_layers, *content_layers), network.padding, "transfer")
+    check_size(shape, (*style_layers, *content_layers), network.padding, "transfer", fraction)
     targets = grams.blend(network, style_layers, shape, fraction, recipe.squash_style)
-    for tap, target in targets.items():
-        if len(target.mean) != channels(tap):
-            raise NSTError(
-                f"style grams: {tap} has {len(target.mean)} channels, not {channels(tap)}; the file is damaged."
-            )
     return Objective(network, recipe, content, targets, style_layers, content_layers, multipliers)

@@ -26,8 +26,11 @@ def resolve(precision: str, device: torch.device) -> torch.dtype:
 
 def has_bf16_units(device: torch.device) -> bool:
     if device.type == "cuda":
-        # Before Ampere bf16 is emulated, and slower than fp32. AMD's matrix cores have had it since their first.
-        return torch.version.hip is not None or torch.cuda.get_device_capability(device)[0] >= 8
+        # Before Ampere, and on AMD's cards without matrix units, bf16 is emulated and slower than fp32.
+        if torch.version.hip is None:
+            return torch.cuda.get_device_capability(device)[0] >= 8
+        architecture = torch.cuda.get_device_properties(device).gcnArchName
+        return architecture.startswith(("gfx90a", "gfx94", "gfx95", "gfx11", "gfx12"))
     if device.type == "cpu":
         # torch has no public question for this; an older torch without these answers "no", which is only slower.
         questions = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")

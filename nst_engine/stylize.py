@@ -12,10 +12,10 @@ import torch
 
 from .errors import NSTError
 from .grams import StyleGrams, network_for
-from .images import alpha_of, check_picture, fit_long, fit_short, resize, shape_of
+from .images import LARGEST_SIDE, alpha_of, check_picture, fit_long, fit_short, resize, shape_of
 from .objective import LayerWeights, Multipliers, Objective, Terms, build
 from .optim import Finished, minimise
-from .precision import name_of
+from .precision import name_of, resolve
 from .recipes import LBFGS, Adam, Pass, Recipe, get_recipe
 from .vgg import IMAGENET_MEAN, IMAGENET_STD, Network, VGGFeatures
 
@@ -23,6 +23,9 @@ STOP = object()
 
 STARTS = ("content", "noise", "image")
 OPTIMIZERS = ("adam", "lbfgs")
+
+MOST_SCALES = 12  # the coarsest then is a 45th of the picture
+LARGEST_RATE = 1e30
 
 # `size`: a long side in pixels, or one of these.
 OWN_SIZE = 0
@@ -110,6 +113,8 @@ def stylize(
     0 the content's own size, -1 the recipe's. `on_step(progress)` may return STOP to end early and keep the picture.
     """
     recipe = adjust(get_recipe(recipe), steps, optimizer, learning_rate, start, start_image is not None)
+    if not (isinstance(seed, int) and 0 <= seed < 2**64):
+        raise NSTError(f"seed: {seed} is not a seed; give a whole number from 0 to 2**64 − 1.")
     with torch.inference_mode(False):
         pictures = check_picture(content, "content image")
         alpha = alpha_of(content)
@@ -159,10 +164,11 @@ def stylize(
     return Result(image, run.histories, settings, notes)
 
 
-def memory_needed(shape: tuple[int, int]) -> int:
-    """Bytes that a run at this height and width takes at its peak, roughly."""
-    bytes_per_pixel, network = 1100, 200 << 20  # the first measured, in bf16
-    return bytes_per_pixel * shape[0] * shape[1] + network
+def memory_needed(vgg: VGGFeatures, *shapes: tuple[int, int]) -> int:
+    """Bytes that a run at the largest of these heights and widths takes at its peak, roughly."""
+    halves = resolve(vgg.precision, vgg.device).itemsize == 2
+    bytes_per_pixel, network = (1100 if halves else 2000), 200 << 20
+    return bytes_per_pixel * max(h * w for h, w in shapes) + network
 
 
 def adjust(
@@ -187,8 +193,10 @@ def adjust(
         elif optimizer == "lbfgs" and not isinstance(recipe.optimizer, LBFGS):
             recipe = replace(recipe, optimizer=LBFGS())
     if learning_rate is not None:
-        if not 0 < learning_rate < math.inf:
-            raise NSTError(f"learning_rate: {learning_rate} is not a rate; give a number above 0.")
+        if not 0 < learning_rate <= LARGEST_RATE:
+            raise NSTError(
+                f"learning_rate: {learning_rate} is not a rate; give a number above 0, up to {LARGEST_RATE}."
+            )
         recipe = replace(recipe, optimizer=replace(recipe.optimizer, lr=learning_rate))
     if start is not None:
         if start not in STARTS:
@@ -203,8 +211,11 @@ def adjust(
 
 def target_shape(own: tuple[int, int], size: int, recipe: Recipe, device: torch.device) -> tuple[int, int]:
     """Height and width of the result."""
-    if size < RECIPE_SIZE:
-        raise NSTError(f"size: {size} is not a size; give the long side in pixels, 0 for the content's own.")
+    if not RECIPE_SIZE <= size <= LARGEST_SIDE:
+        raise NSTError(
+            f"size: {size} is not a size; give the long side in pixels, up to {LARGEST_SIDE}, "
+            "or 0 for the content's own."
+        )
     if size > 0:
         return fit_long(own, size)
     if size == OWN_SIZE:
@@ -214,15 +225,15 @@ def target_shape(own: tuple[int, int], size: int, recipe: Recipe, device: torch.
         return pixels[0], pixels[1]
     if recipe.size.rule == "long":
         return fit_long(own, min(pixels[0], max(own)))
-    return fit_short(own, min(pixels[0], min(own)))
+    return fit_short(own, pixels[0])
 
 
 def plan(shape: tuple[int, int], recipe: Recipe, scales: int | None) -> list[Level]:
     """Coarse to fine: the recipe's passes, or `scales` levels √2 apart with more steps where they are cheap."""
     passes = recipe.passes
     if scales is not None:
-        if scales < 1:
-            raise NSTError(f"scales: {scales} is not a number of levels; give 1 or more.")
+        if not 1 <= scales <= MOST_SCALES:
+            raise NSTError(f"scales: {scales} is not a number of levels; give 1 to {MOST_SCALES}.")
         fractions = [2 ** (-k / 2) for k in reversed(range(scales))]
         total = sum(1 / f for f in fractions)
         passes = tuple(Pass(f, 1 / f / total) for f in fractions)
@@ -324,8 +335,7 @@ class _Run:
             else:
                 pixels = resize(self._picture(variable), level.shape).to(network.device)
             variable = self.space.variable(pixels).requires_grad_()
-            if level.steps == 0:
-                continue
+            # Made also when no step is to be taken: what cannot be used is refused all the same.
             objective = build(
                 network, recipe, at_level, grams, self.layers, self.multipliers, level.shape, level.fraction
             )
@@ -335,10 +345,9 @@ class _Run:
         assert variable is not None
         self.histories.append([_record(*entry) for entry in taken])
         self._check_finite(taken)
-        final = self._picture(variable)
-        if not torch.isfinite(final).all():
+        if not torch.isfinite(variable).all():
             raise NSTError(_diverged(len(taken), self))
-        return resize(final, self.levels[-1].shape)
+        return resize(self._picture(variable), self.levels[-1].shape)
 
     def _start(self, content: torch.Tensor, start: torch.Tensor | None, generator: torch.Generator) -> torch.Tensor:
         device = self.network.device
@@ -368,6 +377,7 @@ class _Run:
         first = len(taken)
         # Asking whether the loss is finite waits for the device; a GPU is asked now and then, and at the end.
         patience = 1 if self.network.device.type == "cpu" else 16
+        pace = _Pace(self.network.device)
 
         def evaluate() -> torch.Tensor:
             if len(taken) - first >= level.steps or self.stopped:
@@ -375,6 +385,7 @@ class _Run:
             if self.recipe.clamp:
                 with torch.no_grad():
                     self.space.clamp_(variable)
+            pace.keep()
             terms, gradient = objective.value_and_grad(self.space.pixels(variable.detach()))
             variable.grad = self.space.slope(gradient)
             taken.append((len(taken), number, terms, time.perf_counter() - self.began))
@@ -402,6 +413,18 @@ class _Run:
         if taken and not math.isfinite(float(taken[-1][2].total)):
             bad = next(step for step, _, terms, _ in taken if not math.isfinite(float(terms.total)))
             raise NSTError(_diverged(bad, self))
+
+
+class _Pace:
+    """Keeps a GPU busy and Python at most one step ahead of it: so a cancel or a stop takes effect within a step."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.event = torch.cuda.Event() if device.type == "cuda" else None
+
+    def keep(self) -> None:
+        if self.event is not None:
+            self.event.synchronize()
+            self.event.record()
 
 
 def _record(step: int, level: int, terms: Terms, seconds: float) -> Step:

@@ -33,7 +33,6 @@ CAFFE_VGG19_MEAN_ACTIVATIONS = {
 def measure_mean_activations(
     architecture: str,
     convolutions: Mapping[str, tuple[torch.Tensor, torch.Tensor]],
-    pictures: list[torch.Tensor] | None = None,
 ) -> dict[str, float]:
     """Mean activation after each ReLU, over positions, channels and pictures (max-pooling, zero padding)."""
     from .vgg import Network, VGGFeatures
@@ -43,7 +42,7 @@ def measure_mean_activations(
     network = Network(
         VGGFeatures(architecture, "measured", convolutions, precision="fp32", weights_key="-"), units="own"
     )
-    pictures = synthetic_pictures() if pictures is None else pictures
+    pictures = synthetic_pictures()
     sums = dict.fromkeys(names, 0.0)
     with torch.no_grad():
         for picture in pictures:

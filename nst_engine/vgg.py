@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import difflib
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
 
 import torch
 import torch.nn.functional as F
@@ -67,15 +68,14 @@ def channels(tap: str) -> int:
 
 
 def normalise(pixels: torch.Tensor) -> torch.Tensor:
-    return (pixels - _column(IMAGENET_MEAN, pixels)) / _column(IMAGENET_STD, pixels)
+    return (pixels - _column(IMAGENET_MEAN, pixels.device)) / _column(IMAGENET_STD, pixels.device)
 
 
-def denormalise(normalised: torch.Tensor) -> torch.Tensor:
-    return normalised * _column(IMAGENET_STD, normalised) + _column(IMAGENET_MEAN, normalised)
-
-
-def _column(values: tuple[float, ...], like: torch.Tensor) -> torch.Tensor:
-    return torch.tensor(values, dtype=like.dtype, device=like.device).view(1, -1, 1, 1)
+@cache
+def _column(values: tuple[float, ...], device: torch.device) -> torch.Tensor:
+    # Kept: bringing numbers to a GPU waits for it, and this happens at every step.
+    with torch.inference_mode(False):
+        return torch.tensor(values, device=device).view(1, -1, 1, 1)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -115,9 +115,6 @@ class VGGFeatures:
 
     def __repr__(self) -> str:
         return f"<VGG_FEATURES {self.description}, precision {self.precision}>"
-
-    def with_device(self, device: torch.device | str) -> VGGFeatures:
-        return replace(self, device=torch.device(device))
 
     def check_taps(self, taps: Iterable[str], where: str) -> None:
         check_taps(taps, self.architecture, where)
@@ -195,12 +192,13 @@ class Network:
             for name, (weight, bias) in source.items()
         }
 
+    @cached_property
     def in_fp32(self) -> Network:
         if self.dtype == torch.float32:
             return self
         exact = copy.copy(self)
-        exact.__dict__.pop("_convolutions", None)
-        exact.__dict__.pop("_turned", None)
+        for made in ("_convolutions", "_turned"):
+            exact.__dict__.pop(made, None)
         exact.dtype = torch.float32
         return exact
 
@@ -215,6 +213,19 @@ class Network:
     def features(self, pixels: torch.Tensor, taps: Iterable[str]) -> dict[str, torch.Tensor]:
         """The activations at `taps` for pixels (Nx3xHxW, RGB 0..1), no layer run that they do not need."""
         return self.record(pixels, taps, tape=None)
+
+    @contextlib.contextmanager
+    def _as_exact_as_said(self) -> Iterator[None]:
+        """fp32 on CUDA means fp32: cuDNN would round to TF32's ten bits unless told otherwise."""
+        if self.device.type != "cuda" or self.dtype != torch.float32:
+            yield
+            return
+        usual = torch.backends.cudnn.allow_tf32
+        torch.backends.cudnn.allow_tf32 = False
+        try:
+            yield
+        finally:
+            torch.backends.cudnn.allow_tf32 = usual
 
     @torch.no_grad()
     def record(self, pixels: torch.Tensor, taps: Iterable[str], tape: Tape | None) -> dict[str, torch.Tensor]:
@@ -231,12 +242,13 @@ class Network:
         for layer in layer_names(self.vgg.architecture):
             before = x
             if layer.startswith("conv"):
-                x = self._convolve(x, layer)
+                with self._as_exact_as_said():
+                    x = self._convolve(x, layer)
             elif layer.startswith("relu"):
                 # In place unless somebody asked for the values before the ReLU.
                 x = F.relu(x) if layer.replace("relu", "conv") in found else F.relu_(x)
             else:
-                x, indices = self._pool(x)
+                x, indices = self._pool(x, tape is not None)
             if layer in wanted:
                 found[layer] = x
             if tape is not None:
@@ -258,14 +270,15 @@ class Network:
             if slope is None:
                 continue
             if layer.startswith("conv"):
-                slope = self._convolve_back(slope, layer)
+                with self._as_exact_as_said():
+                    slope = self._convolve_back(slope, layer)
             elif layer.startswith("relu"):
                 slope = torch.ops.aten.threshold_backward(slope, kept[0], 0)
             else:
                 slope = self._pool_back(slope, *kept)
         assert slope is not None
         slope = slope.float()
-        return slope / _column(IMAGENET_STD, slope) if self.space == "imagenet" else slope
+        return slope / _column(IMAGENET_STD, slope.device) if self.space == "imagenet" else slope
 
     def _convolve(self, x: torch.Tensor, layer: str) -> torch.Tensor:
         weight, bias = self._convolutions[layer]
@@ -278,14 +291,18 @@ class Network:
             return F.conv2d(slope, self._turned[layer], padding=1)
         return fold_border(F.conv2d(slope, self._turned[layer], padding=2), self.padding)
 
-    def _pool(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def _pool(self, x: torch.Tensor, recorded: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
         indices = None
-        if self.pooling == "max":
+        if self.pooling == "max" and recorded:
             x, indices = F.max_pool2d(x, 2, return_indices=True)
+        elif self.pooling == "max":
+            x = F.max_pool2d(x, 2)
         elif self.pooling == "average":
             x = F.avg_pool2d(x, 2)
         else:
-            x = F.avg_pool2d(x.square(), 2).mul_(4).sqrt_()
+            # Squares leave fp16's range where the root does not.
+            squares = x.float().square() if x.dtype == torch.float16 else x.square()
+            x = F.avg_pool2d(squares, 2).mul_(4).sqrt_().to(x.dtype)
         return (x if self.gain == 1.0 else x * self.gain), indices
 
     def _pool_back(

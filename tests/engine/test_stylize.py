@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
 import torch
 from pictures import clouds
+from safetensors.torch import save_file
 
 import nst_engine as nst
 from nst_engine.grams import Style
@@ -101,7 +103,7 @@ def test_a_start_image_of_another_size_is_resized_and_said_so(vgg, content, gram
     [
         ("persson", (70, 90), (356, 356)),
         ("udacity", (800, 1200), (400, 600)),
-        ("udacity", (80, 120), (80, 120)),
+        ("udacity", (80, 120), (400, 600)),
         ("balanced", (1000, 2000), (256, 512)),
         ("convnet", (800, 632), (400, 316)),
         ("pytorch-tutorial", (500, 1000), (128, 256)),
@@ -227,6 +229,34 @@ def test_statistics_are_measured_once(vgg, content, style, monkeypatch):
     assert again == []
 
 
+def broken_headers():
+    entry = {"weight": 1.0, "size": 0, "name": "s", "aspect": [4, 4], "memo": [["k", "relu1_1", [4, 4], 16]]}
+    whole = {"version": 1, "vgg_key": "k", "vgg": "v", "styles": [entry]}
+    yield []
+    yield {**whole, "version": "one"}
+    yield {"version": 1}
+    for change in ({"weight": None}, {"weight": -1.0}, {"aspect": 3}, {"memo": [["k", "relu1_1", [4, 4], 16]] * 2}):
+        yield {**whole, "styles": [{**entry, **change}]}
+    yield whole  # but for tensors of the wrong shape
+    yield {**whole, "version": 99}
+
+
+@pytest.mark.parametrize("header", list(broken_headers()), ids=str)
+def test_saved_styles_that_do_not_hold_together(tmp_path, header):
+    tensors = {"0.0.mean": torch.zeros(64), "0.0.moment": torch.zeros(3, 3)}
+    save_file(tensors, str(tmp_path / "s.safetensors"), metadata={"nst": json.dumps(header)})
+    with pytest.raises(nst.NSTError):
+        nst.StyleGrams.load(tmp_path / "s.safetensors")
+
+
+def test_saving_a_style_twice_over_and_where_it_cannot_be(vgg, content, grams, tmp_path):
+    run(vgg, content, grams, steps=1)
+    (grams + grams).save(tmp_path / "twice.safetensors")
+    assert len(nst.StyleGrams.load(tmp_path / "twice.safetensors").styles) == 2
+    with pytest.raises(nst.NSTError, match="cannot be written"):
+        grams.save(tmp_path / "no such folder" / "s.safetensors")
+
+
 def test_styles_are_saved_without_their_pictures(vgg, content, style, tmp_path):
     grams = nst.compute_style_grams(vgg, style, size=90)
     grams.save(tmp_path / "style.safetensors")
@@ -273,6 +303,19 @@ def test_pictures_that_cannot_be_used(vgg, grams, shape, says):
         nst.compute_style_grams(vgg, torch.rand(shape), size=max(shape))
 
 
+def test_whole_numbers_are_bytes_or_refused(vgg, content, grams):
+    as_bytes = (content * 255).round().to(torch.uint8)
+    assert (run(vgg, as_bytes, grams, steps=0).image - content).abs().max() < 0.003
+    with pytest.raises(nst.NSTError, match=r"pixels of type torch.int64"):
+        run(vgg, as_bytes.long(), grams)
+
+
+def test_alpha_must_be_numbers(vgg, content, grams):
+    alpha = torch.full((1, 1, 70, 90), float("nan"))
+    with pytest.raises(nst.NSTError, match="NaN or infinite"):
+        run(vgg, torch.cat([content, alpha], 1), grams)
+
+
 def test_reflection_needs_a_second_row(style):
     vgg = nst.load_vgg("vgg19-caffe", padding="reflect", precision="fp32", device="cpu")
     grams = nst.compute_style_grams(vgg, style)
@@ -300,7 +343,14 @@ def test_a_single_row_will_do_for_a_shallow_layer(vgg):
         ({"start": "image"}, "needs a start image"),
         ({"size": -5}, "size: -5"),
         ({"scales": 0}, "scales: 0"),
-        ({"scales": 9}, r"transfer: 6×4 pixels are too few"),
+        ({"scales": 9}, r"smallest level, 0.062 of the final size, has 6×4 pixels .* size of 384 .*fewer scales"),
+        ({"scales": 13}, "give 1 to 12"),
+        ({"size": 10**7}, "up to 16384"),
+        ({"seed": 2**64}, "seed: 18446744073709551616"),
+        ({"seed": 1.5}, "seed: 1.5"),
+        ({"learning_rate": 1e38}, "learning_rate: 1e"),
+        ({"content_weight": 0.0, "style_weight": 0.0}, "count nothing"),
+        ({"steps": 0, "layers": nst.LayerWeights(style={"xx": 1.0})}, "no layer 'xx'"),
         ({"layers": nst.LayerWeights(style={"relu1_1": -1.0})}, "the weight -1 of relu1_1"),
         ({"layers": nst.LayerWeights(style={"relu1_1": 0.0})}, "every weight is 0"),
         ({"layers": nst.LayerWeights(style={"relu9_1": 1.0})}, "no layer 'relu9_1'"),

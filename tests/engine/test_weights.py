@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.server
+import random
 import sys
 import threading
 from collections.abc import Iterator
@@ -191,6 +193,30 @@ def test_truncated_files(tmp_path, convolutions):
                 nst.load_vgg(file)
 
 
+def test_a_date_in_a_name_is_no_hash(tmp_path, convolutions, picture):
+    torch.save(torchvision_state(convolutions), tmp_path / "mine-20240115.pth")
+    assert_same(features_of(tmp_path / "mine-20240115.pth", picture), plain_features(imagenet(picture), convolutions))
+    torch.save(torchvision_state(convolutions), tmp_path / "vgg19-dcbb9e9d.pth")
+    with pytest.raises(nst.NSTError, match="damaged or has been changed"):
+        nst.load_vgg(tmp_path / "vgg19-dcbb9e9d.pth")
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_no_damage_gets_past_as_a_traceback(tmp_path, convolutions, suffix):
+    file = tmp_path / f"some{suffix}"
+    state = torchvision_state({"conv1_1": convolutions["conv1_1"]})
+    save_file(state, str(file)) if suffix == ".safetensors" else torch.save(state, file)
+    whole = file.read_bytes()
+    generator = random.Random(0)
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for _ in range(generator.choice((1, 4, 30))):
+            damaged[generator.randrange(len(damaged))] = generator.randrange(256)
+        file.write_bytes(damaged)
+        with contextlib.suppress(nst.NSTError):  # either it is still a VGG, or it is refused
+            nst.load_vgg(file, device="cpu")
+
+
 class Evil:
     def __reduce__(self):
         return (print, ("run by a weights file",))
@@ -210,6 +236,18 @@ def test_pickled_code_never_runs(tmp_path, capsys):
         ({}, "Found 0 tensors"),
         ({"features.1.running_mean": torch.zeros(64)}, "batch normalisation"),
         ({"features.0.weight": torch.zeros(32, 3, 3, 3), "features.0.bias": torch.zeros(32)}, "32×3×3×3"),
+        ({"block1_conv1_W_q": torch.zeros(64, 3, 3, 3, dtype=torch.uint8)}, "does not hold together"),
+        (
+            {
+                "0.weight": torch.zeros(3, 3, 1, 1),
+                "0.bias": torch.zeros(5),
+                "2.weight": torch.zeros(64, 3, 3, 3),
+                "2.bias": torch.zeros(64),
+            },
+            "does not hold together",
+        ),
+        ({"0.weight": torch.zeros(64, 3, 3, 3), "0.bias": torch.zeros(())}, "are not VGG-16's"),
+        ({"0.weight": torch.zeros(64, 3, 3, 3).to_sparse(), "0.bias": torch.zeros(64)}, "not a VGG in a format"),
         ({"features.0.weight": torch.full((64, 3, 3, 3), float("nan")), "features.0.bias": torch.zeros(64)}, "NaN"),
     ],
 )

@@ -243,6 +243,28 @@ def test_a_weights_file_that_changes_is_loaded_anew(pack, tmp_path):
         host.stand_alone_folders.reset(token)
 
 
+@pytest.mark.parametrize(("height", "width"), [(1, 1200), (16896, 16), (300, 200), (512, 700)])
+def test_previews_of_any_shape_hold_something(pack, height, width):
+    preview = pack.nodes.host.as_pil(torch.rand(1, 3, height, width))
+    assert min(preview.size) >= 1
+    assert max(preview.size) == min(512, max(height, width))
+
+
+@pytest.mark.parametrize("shape", [(1, 0, 0, 3), (0, 8, 8, 3), (1, 0, 7, 3)])
+def test_pictures_of_nothing_are_refused_in_words(pack, vgg, content, grams, shape):
+    nothing = torch.zeros(shape)
+    with pytest.raises(ValueError, match=r"holds nothing|batch is empty"):
+        transfer(pack, vgg, nothing, grams, recipe="udacity", size=-1)
+    with pytest.raises(ValueError, match=r"holds nothing|batch is empty"):
+        call(pack, "ComputeStyleGrams", vgg=vgg, style_image=nothing)
+
+
+def test_a_downloaded_file_does_not_look_changed_after_the_first_run(pack):
+    changed = pack.NODE_CLASS_MAPPINGS["LoadVGGFeatures"].IS_CHANGED
+    assert changed(weights="vgg19-torchvision") == "vgg19-torchvision"
+    assert isinstance(changed(), str)
+
+
 def test_wire_objects_print_short(vgg, grams):
     for thing in (vgg, grams):
         assert len(repr(thing)) < 300

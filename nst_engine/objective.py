@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +13,8 @@ from .images import check_picture, check_size, shape_of
 from .layers import check_layers
 from .losses import content_factor, style_factor, total_variation
 from .recipes import Recipe, get_recipe
-from .vgg import Network, Tape, VGGFeatures
+from .tiles import Tile, cut, fit_tile
+from .vgg import Network, Tape, VGGFeatures, stride
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Objective:
         style_layers: Mapping[str, float],
         content_layers: Mapping[str, float],
         multipliers: Multipliers,
+        tile: int | None = None,
     ) -> None:
         self.network = network
         self.recipe = recipe
@@ -79,6 +81,7 @@ class Objective:
         if self.beta == 0:
             self.style_layers = {}
         self.taps = tuple(dict.fromkeys((*self.style_layers, *self.content_layers)))
+        self.tile = fit_tile(tile, self.taps) if tile is not None and self.taps else None
         if not self.taps and not self.gamma:
             raise NSTError("weights: content, style and total variation all count nothing; raise at least one weight.")
         # fp16's range is too small for slopes before they are scaled; bf16's is fp32's.
@@ -87,9 +90,7 @@ class Objective:
         self.content: dict[str, torch.Tensor] = {}
         self.shape = None if content is None else shape_of(content)
         if self.content_layers and content is not None:
-            with torch.no_grad():
-                features = network.features(content.to(network.device), self.content_layers)
-            self.content = {tap: value.detach() for tap, value in features.items()}
+            self.content = self._features_of(content.to(network.device))
         # A relative recipe is a mean over its taps: adding one does not raise the whole.
         self.style_sum = sum(self.style_layers.values()) if recipe.style_term == "relative" else 1.0
         self.content_sum = sum(self.content_layers.values()) if recipe.content_term == "relative" else 1.0
@@ -101,37 +102,104 @@ class Objective:
         x = pixels.detach().to(self.network.device)
         if self.content and shape_of(x) != self.shape:
             raise NSTError(f"image: {shape_of(x)} (height, width) is not the content's size, {self.shape}.")
-        tape: Tape = []
-        features = self.network.record(x, self.taps, tape) if self.taps else {}
         style, content, tv = (torch.zeros((), device=x.device) for _ in range(3))
-        slopes: dict[str, torch.Tensor] = {}  # ∂L/∂F of every tap
-        for tap, w in self.style_layers.items():
-            value, slopes[tap] = self._style(tap, features[tap], self.beta * w / self.style_sum)
-            style = style + value
-        for tap, w in self.content_layers.items():
-            value, slope = self._content(tap, features[tap], self.alpha * w / self.content_sum)
-            content = content + value
-            slopes[tap] = slopes[tap] + slope if tap in slopes else slope
-        gradient = self._through_network(tape, slopes) if slopes else torch.zeros_like(x)
+        gradient = torch.zeros_like(x)
+        if self.taps:
+            style, content, gradient = self._in_one_pass(x) if self.tile is None else self._by_tiles(x)
         if self.gamma:
             value, slope = total_variation(x, self.recipe.tv_term)
             tv = self.gamma * value
             gradient = gradient + self.gamma * slope
         return Terms(content + style + tv, content, style, tv), gradient
 
-    def _style(self, tap: str, features: torch.Tensor, weight: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """k‖S − A‖² with S = F Fᵀ/N, and its derivative 4k/N (S − A) F (Gatys et al. 2016, equation 6)."""
-        f = positions(features)
-        n = f.shape[0]
-        difference = second_moment(f) - self.moments[tap]
-        k = weight * style_factor(self.recipe.gram, self.recipe.style_term, self.moments[tap], n)
-        slope = f.to(self.slope_dtype) @ (difference * (4 * k / n)).to(self.slope_dtype)
-        return k * difference.square().sum(), slope.view(1, *features.shape[2:], -1).movedim(-1, 1)
+    def _in_one_pass(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        tape: Tape = []
+        features = self.network.record(x, self.taps, tape)
+        style, content = x.new_zeros(()), x.new_zeros(())
+        slopes: dict[str, torch.Tensor] = {}  # ∂L/∂F of every tap
+        for tap in self.style_layers:
+            f = positions(features[tap])
+            value, d = self._style(tap, second_moment(f), len(f))
+            style = style + value
+            slopes[tap] = self._style_slope(features[tap], d)
+        for tap in self.content_layers:
+            value, slope = self._content(tap, features[tap], self.content[tap])
+            content = content + value
+            slopes[tap] = slopes[tap] + slope if tap in slopes else slope
+        return style, content, self._through_network(tape, slopes)
 
-    def _content(self, tap: str, features: torch.Tensor, weight: float) -> tuple[torch.Tensor, torch.Tensor]:
+    def _by_tiles(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The same value and gradient, one tile in memory at a time (Galerne et al. 2024).
+
+        The statistics are sums over positions, so they are collected tile by tile; from the whole of them follows one
+        small matrix per tap, and with it every tile gives its part of the gradient back.
+        """
+        tiles = list(self._tiles(shape_of(x)))
+        style, content = x.new_zeros(()), x.new_zeros(())
+        matrices: dict[str, torch.Tensor] = {}
+        if self.style_layers:
+            sums: dict[str, torch.Tensor] = {}
+            counts = dict.fromkeys(self.style_layers, 0)
+            for tile in tiles:
+                for tap, features in self.network.features(tile.pixels(x), self.style_layers).items():
+                    f = positions(tile.own(features, tap))
+                    part = second_moment(f) * len(f)
+                    sums[tap] = sums[tap] + part if tap in sums else part
+                    counts[tap] += len(f)
+            for tap, n in counts.items():
+                value, matrices[tap] = self._style(tap, sums[tap] / n, n)
+                style = style + value
+        gradient = torch.zeros_like(x)
+        for tile in tiles:
+            tape: Tape = []
+            slopes: dict[str, torch.Tensor] = {}
+            for tap, features in self.network.record(tile.pixels(x), self.taps, tape).items():
+                # Nothing but the tile's own positions pulls: what its margin wants, its neighbours say.
+                slopes[tap] = torch.zeros_like(features, dtype=self.slope_dtype)
+                own, slope = tile.own(features, tap), tile.own(slopes[tap], tap)
+                if tap in self.style_layers:
+                    slope += self._style_slope(own, matrices[tap])
+                if tap in self.content_layers:
+                    value, pull = self._content(tap, own, tile.place(self.content[tap], tap))
+                    content = content + value
+                    slope += pull
+            tile.pixels(gradient).add_(self._through_network(tape, slopes))
+        return style, content, gradient
+
+    def _tiles(self, shape: tuple[int, int]) -> Iterator[Tile]:
+        assert self.tile is not None
+        return cut(shape, self.tile, self.taps, self.network.vgg.architecture)
+
+    def _features_of(self, content: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The content's features at its taps; by tiles, too, where that is how the picture is worked on."""
+        if self.tile is None:
+            return self.network.features(content, self.content_layers)
+        whole: dict[str, torch.Tensor] = {}
+        height, width = shape_of(content)
+        for tile in self._tiles((height, width)):
+            for tap, features in self.network.features(tile.pixels(content), self.content_layers).items():
+                if tap not in whole:
+                    shape = (1, features.shape[1], height // stride(tap), width // stride(tap))
+                    whole[tap] = features.new_empty(shape).contiguous(memory_format=torch.channels_last)
+                tile.place(whole[tap], tap).copy_(tile.own(features, tap))
+        return whole
+
+    def _style(self, tap: str, moment: torch.Tensor, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """k‖S − A‖² with S = F Fᵀ/N, and the matrix 4k/N (S − A) that F is multiplied with for its derivative
+        (Gatys et al. 2016, equation 6)."""
+        difference = moment - self.moments[tap]
+        weight = self.beta * self.style_layers[tap] / self.style_sum
+        k = weight * style_factor(self.recipe.gram, self.recipe.style_term, self.moments[tap], n)
+        return k * difference.square().sum(), (difference * (4 * k / n)).to(self.slope_dtype)
+
+    def _style_slope(self, features: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+        slope = positions(features).to(self.slope_dtype) @ matrix
+        return slope.view(1, *shape_of(features), -1).movedim(-1, 1)
+
+    def _content(self, tap: str, features: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """k‖F − P‖² and 2k(F − P)."""
-        difference = features.to(self.slope_dtype) - self.content[tap]
-        k = weight * self.content_factors[tap]
+        difference = features.to(self.slope_dtype) - target
+        k = self.alpha * self.content_layers[tap] / self.content_sum * self.content_factors[tap]
         return k * difference.float().square().sum(), difference * (2 * k)
 
     def _through_network(self, tape: Tape, slopes: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -155,8 +223,13 @@ def objective(
     style_weight: float = 1.0,
     tv_weight: float | None = None,
     shape: tuple[int, int] | None = None,
+    tile: int | None = None,
 ) -> Objective:
-    """The objective of a recipe for one content picture (1x3xHxW), or for none: then `shape` is the picture's."""
+    """The objective of a recipe for one content picture (1x3xHxW), or for none: then `shape` is the picture's.
+
+    With `tile`, a size in pixels (rounded down to the pooling grid), the network never sees more than a tile and its
+    margin at a time; value and gradient are the same.
+    """
     recipe = get_recipe(recipe)
     with torch.inference_mode(False):
         if content is not None:
@@ -173,6 +246,7 @@ def objective(
             Multipliers(content_weight, style_weight, tv_weight),
             shape,
             1.0,
+            tile,
         )
 
 
@@ -185,6 +259,7 @@ def build(
     multipliers: Multipliers,
     shape: tuple[int, int],
     fraction: float,
+    tile: int | None = None,
 ) -> Objective:
     """The objective of one level: content already at `shape`, `fraction` of the final size."""
     vgg = network.vgg
@@ -195,4 +270,4 @@ def build(
     vgg.check_taps(content_layers, "content layers")
     check_size(shape, (*style_layers, *content_layers), network.padding, "transfer", fraction)
     targets = grams.blend(network, style_layers, shape, fraction, recipe.squash_style)
-    return Objective(network, recipe, content, targets, style_layers, content_layers, multipliers)
+    return Objective(network, recipe, content, targets, style_layers, content_layers, multipliers, tile)

@@ -1,0 +1,100 @@
+"""A picture cut into tiles whose features, once their margins are cropped away, are exactly those of the whole.
+
+A neuron sees a square of pixels. Give every tile a margin as wide as that square reaches beyond the tile, start tiles
+and margins on the pooling grid, and nothing of the cut can be seen from inside.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+
+from .errors import NSTError
+from .vgg import deepest_tap, layer_names, stride
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Rows and columns that count (`inner`) and that are looked at (`outer`), in pixels of the whole picture."""
+
+    inner: tuple[Span, Span]
+    outer: tuple[Span, Span]
+    shape: tuple[int, int]  # of the whole picture
+
+    def pixels(self, picture: torch.Tensor) -> torch.Tensor:
+        """A view of the looked-at part."""
+        (top, bottom), (left, right) = self.outer
+        return picture[:, :, top:bottom, left:right]
+
+    def own(self, features: torch.Tensor, tap: str) -> torch.Tensor:
+        """A view of the features that count, of the features of `pixels`."""
+        return self._view(features, tap, offset=True)
+
+    def place(self, features: torch.Tensor, tap: str) -> torch.Tensor:
+        """A view of where they stand in the features of the whole picture."""
+        return self._view(features, tap, offset=False)
+
+    def _view(self, features: torch.Tensor, tap: str, offset: bool) -> torch.Tensor:
+        s = stride(tap)
+        for dim, inner, outer, size in zip((2, 3), self.inner, self.outer, self.shape, strict=True):
+            # Pooling drops what does not fill a window: at the picture's end a tap is that much shorter.
+            first, last = inner[0] // s, (size // s if inner[1] == size else inner[1] // s)
+            shift = outer[0] // s if offset else 0
+            features = features.narrow(dim, first - shift, last - first)
+        return features
+
+
+def grid(taps: Iterable[str]) -> int:
+    """Pixels per position of the deepest tap: what tiles and margins are multiples of."""
+    return max(stride(tap) for tap in taps)
+
+
+def margin(taps: Iterable[str], architecture: str) -> int:
+    """How far beyond its own pixels a neuron of the deepest tap sees, rounded up to the grid."""
+    taps = tuple(taps)
+    deepest = deepest_tap(taps, architecture)
+    reach = 0
+    for layer in layer_names(architecture):
+        if layer.startswith("conv"):
+            reach += stride(layer)  # a 3×3 kernel reaches one position further
+        if layer == deepest:
+            break
+    return math.ceil(reach / grid(taps)) * grid(taps)
+
+
+def fit_tile(tile: int, taps: Iterable[str]) -> int:
+    """The tile size rounded down to the pooling grid."""
+    step = grid(taps)
+    if tile < step:
+        raise NSTError(f"tile: {tile} pixels are less than one position of the deepest layer; give at least {step}.")
+    return tile // step * step
+
+
+def cut(shape: tuple[int, int], tile: int, taps: Iterable[str], architecture: str) -> Iterator[Tile]:
+    """Tiles of `tile` pixels that cover a picture of this height and width."""
+    taps = tuple(taps)
+    around = margin(taps, architecture)
+    for rows in _spans(shape[0], tile, grid(taps)):
+        for columns in _spans(shape[1], tile, grid(taps)):
+            inner = (rows, columns)
+            outer = tuple(
+                (max(0, first - around), min(size, last + around))
+                for (first, last), size in zip(inner, shape, strict=True)
+            )
+            yield Tile(inner, outer, shape)  # type: ignore[arg-type]
+
+
+def _spans(size: int, tile: int, step: int) -> Iterator[Span]:
+    first = 0
+    while first < size:
+        last = min(first + tile, size)
+        # What is left is less than one position of the deepest tap: it joins this tile.
+        if size - last < step:
+            last = size
+        yield first, last
+        first = last

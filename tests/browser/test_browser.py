@@ -35,7 +35,8 @@ def chromium() -> str:
     return found or pytest.skip("no Chromium: install the package chromium, or set CHROMIUM to the program")
 
 
-@pytest.fixture(scope="session")
+# Not for the session: Playwright's event loop runs as long as this does, and other tests have loops of their own.
+@pytest.fixture(scope="module")
 def page(chromium: str, server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[playwright.Page]:
     """The front end, open. One for all tests: loading it is most of the time they take."""
     # Else the front end greets a new user with a dialog over everything.

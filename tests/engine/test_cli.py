@@ -44,8 +44,10 @@ _started: list[subprocess.Popen[str]] = []
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:
+    # A runner in the background may ignore SIGINT, and its children with it; a program that a person starts does not.
     process = subprocess.Popen(
         [sys.executable, "-m", "nst_engine", *map(str, arguments)],
+        preexec_fn=None if os.name == "nt" else lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

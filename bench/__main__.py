@@ -27,6 +27,7 @@ from nst_engine.files import read_picture, write_picture
 from nst_engine.images import resize
 from nst_engine.precision import name_of, resolve
 from nst_engine.recipes import Adam
+from nst_engine.weights import best_device
 
 from . import programs
 
@@ -169,7 +170,7 @@ def processor() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--device", default=str(nst.load_vgg().device))
+    parser.add_argument("--device", default=str(best_device()))
     parser.add_argument("--sizes", default="256,512,1024")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default=",".join(PARTS))

@@ -141,7 +141,7 @@ def _paused(run: Callable[[Callable[[torch.Tensor], torch.Tensor]], object]) -> 
     last: list[float] = []
 
     def told(loss: torch.Tensor) -> torch.Tensor:
-        last[:] = [float(loss)]
+        last[:] = [float(loss.detach())]
         done.release()
         go.acquire()
         return loss

@@ -103,8 +103,8 @@ class Style:
         log.debug("measured %s at %d×%d: %s", self.name, shape[1], shape[0], " ".join(taps))
         with torch.inference_mode(False), torch.no_grad():
             # In fp32 always: measured once, so exactness costs little, and the memo serves every precision.
-            features = network.in_fp32.features(resize(self.picture, shape).to(network.device), taps)
-            for tap, value in features.items():
+            pixels = resize(self.picture, shape).to(network.device)
+            for tap, value in network.in_fp32.activations(pixels, taps):
                 found = statistics(value)
                 if not torch.isfinite(found.moment).all():
                     raise NSTError(

@@ -227,37 +227,50 @@ class Network:
         finally:
             torch.backends.cudnn.allow_tf32 = usual
 
-    @torch.no_grad()
     def record(self, pixels: torch.Tensor, taps: Iterable[str], tape: Tape | None) -> dict[str, torch.Tensor]:
         """The same, with what `pull_back` needs to know written down on the tape.
 
         The network is a chain and its weights never learn, so its gradient is written out below instead of being left
         to autograd: less is kept, and it works under the host's inference mode.
         """
+        return dict(self.activations(pixels, taps, tape))
+
+    @torch.no_grad()
+    def activations(
+        self, pixels: torch.Tensor, taps: Iterable[str], tape: Tape | None = None
+    ) -> Iterator[tuple[str, torch.Tensor]]:
+        """Tap by tap, as they come: who needs one at a time need not keep them all."""
         wanted = set(taps)
         deepest = deepest_tap(wanted, self.vgg.architecture)
-        found: dict[str, torch.Tensor] = {}
         x = normalise(pixels) if self.space == "imagenet" else pixels
         x = x.to(self.dtype).contiguous(memory_format=torch.channels_last)
         for layer in layer_names(self.vgg.architecture):
-            before = x
+            before, indices = x, None
             if layer.startswith("conv"):
                 with self._as_exact_as_said():
                     x = self._convolve(x, layer)
             elif layer.startswith("relu"):
                 # In place unless somebody asked for the values before the ReLU.
-                x = F.relu(x) if layer.replace("relu", "conv") in found else F.relu_(x)
+                x = F.relu(x) if layer.replace("relu", "conv") in wanted else F.relu_(x)
             else:
                 x, indices = self._pool(x, tape is not None)
-            if layer in wanted:
-                found[layer] = x
             if tape is not None:
-                # A ReLU's slope follows from what it gave out, a pooling's from what it took and which it chose.
-                kept = {"c": (), "r": (x,), "p": (before, x, indices) if layer[0] == "p" else ()}[layer[0]]
-                tape.append((layer, kept))
+                tape.append((layer, self._kept(layer, before, x, indices)))
+            del before
+            if layer in wanted:
+                yield layer, x
             if layer == deepest:
-                break
-        return found
+                return
+
+    def _kept(
+        self, layer: str, took: torch.Tensor, gave: torch.Tensor, indices: torch.Tensor | None
+    ) -> tuple[torch.Tensor | None, ...]:
+        """What a layer's slope follows from, and no more: it stays in memory until the way back."""
+        if layer.startswith("conv"):
+            return ()
+        if layer.startswith("relu"):
+            return (gave,)
+        return took, (gave if self.pooling == "l2" else None), indices
 
     @torch.no_grad()
     def pull_back(self, tape: Tape, slopes: Mapping[str, torch.Tensor]) -> torch.Tensor:
@@ -306,7 +319,7 @@ class Network:
         return (x if self.gain == 1.0 else x * self.gain), indices
 
     def _pool_back(
-        self, slope: torch.Tensor, took: torch.Tensor, gave: torch.Tensor, indices: torch.Tensor | None
+        self, slope: torch.Tensor, took: torch.Tensor, gave: torch.Tensor | None, indices: torch.Tensor | None
     ) -> torch.Tensor:
         slope = slope if self.gain == 1.0 else slope * self.gain
         if indices is not None:
@@ -314,11 +327,11 @@ class Network:
             return torch.ops.aten.max_pool2d_with_indices_backward(
                 slope, took, window, steps, none, [1, 1], False, indices
             )
-        if self.pooling == "l2":
+        if gave is not None:
             # The root's slope is infinite at zero; a dead neighbourhood must give none instead.
             slope = torch.where(gave > 0, slope * self.gain / gave, 0) * 4
         spread = torch.ops.aten.avg_pool2d_backward(slope, took, [2, 2], [2, 2], [0, 0], False, True, None)
-        return spread * took if self.pooling == "l2" else spread
+        return spread if gave is None else spread * took
 
 
 def fold_border(slope: torch.Tensor, padding: str) -> torch.Tensor:

@@ -167,7 +167,7 @@ def stylize(
 def memory_needed(vgg: VGGFeatures, *shapes: tuple[int, int]) -> int:
     """Bytes that a run at the largest of these heights and widths takes at its peak, roughly."""
     halves = resolve(vgg.precision, vgg.device).itemsize == 2
-    bytes_per_pixel, network = (1100 if halves else 2000), 200 << 20
+    bytes_per_pixel, network = (1450 if halves else 2500), 200 << 20  # from bench/RESULTS.md, on a CPU
     return bytes_per_pixel * max(h * w for h, w in shapes) + network
 
 

@@ -104,7 +104,7 @@ class Style:
         with torch.inference_mode(False), torch.no_grad():
             # In fp32 always: measured once, so exactness costs little, and the memo serves every precision.
             pixels = resize(self.picture, shape).to(network.device)
-            for tap, value in network.in_fp32.activations(pixels, taps):
+            for tap, value in network.in_fp32().activations(pixels, taps):
                 found = statistics(value)
                 if not torch.isfinite(found.moment).all():
                     raise NSTError(

@@ -114,19 +114,18 @@ class Objective:
 
     def _in_one_pass(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         tape: Tape = []
-        features = self.network.record(x, self.taps, tape)
+        taps: dict[str, torch.Tensor] = {}
         style, content = x.new_zeros(()), x.new_zeros(())
-        slopes: dict[str, torch.Tensor] = {}  # ∂L/∂F of every tap
-        for tap in self.style_layers:
-            f = positions(features[tap])
-            value, d = self._style(tap, second_moment(f), len(f))
-            style = style + value
-            slopes[tap] = self._style_slope(features[tap], d)
-        for tap in self.content_layers:
-            value, slope = self._content(tap, features[tap], self.content[tap])
-            content = content + value
-            slopes[tap] = slopes[tap] + slope if tap in slopes else slope
-        return style, content, self._through_network(tape, slopes)
+        matrices: dict[str, torch.Tensor] = {}
+        for tap, features in self.network.activations(x, self.taps, tape):
+            taps[tap] = features
+            if tap in self.style_layers:
+                f = positions(features)
+                value, matrices[tap] = self._style(tap, second_moment(f), len(f))
+                style = style + value
+            if tap in self.content_layers:
+                content = content + self._content(tap, features, self.content[tap])
+        return style, content, self._pull_back(tape, taps, matrices)
 
     def _by_tiles(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The same value and gradient, one tile in memory at a time (Galerne et al. 2024).
@@ -141,7 +140,7 @@ class Objective:
             sums: dict[str, torch.Tensor] = {}
             counts = dict.fromkeys(self.style_layers, 0)
             for tile in tiles:
-                for tap, features in self.network.features(tile.pixels(x), self.style_layers).items():
+                for tap, features in self.network.activations(tile.pixels(x), self.style_layers):
                     f = positions(tile.own(features, tap))
                     part = second_moment(f) * len(f)
                     sums[tap] = sums[tap] + part if tap in sums else part
@@ -152,18 +151,10 @@ class Objective:
         gradient = torch.zeros_like(x)
         for tile in tiles:
             tape: Tape = []
-            slopes: dict[str, torch.Tensor] = {}
-            for tap, features in self.network.record(tile.pixels(x), self.taps, tape).items():
-                # Nothing but the tile's own positions pulls: what its margin wants, its neighbours say.
-                slopes[tap] = torch.zeros_like(features, dtype=self.slope_dtype)
-                own, slope = tile.own(features, tap), tile.own(slopes[tap], tap)
-                if tap in self.style_layers:
-                    slope += self._style_slope(own, matrices[tap])
-                if tap in self.content_layers:
-                    value, pull = self._content(tap, own, tile.place(self.content[tap], tap))
-                    content = content + value
-                    slope += pull
-            tile.pixels(gradient).add_(self._through_network(tape, slopes))
+            taps = dict(self.network.activations(tile.pixels(x), self.taps, tape))
+            for tap in self.content_layers:
+                content = content + self._content(tap, tile.own(taps[tap], tap), tile.place(self.content[tap], tap))
+            tile.pixels(gradient).add_(self._pull_back(tape, taps, matrices, tile))
         return style, content, gradient
 
     def _tiles(self, shape: tuple[int, int]) -> Iterator[Tile]:
@@ -192,24 +183,56 @@ class Objective:
         k = weight * style_factor(self.recipe.gram, self.recipe.style_term, self.moments[tap], n)
         return k * difference.square().sum(), (difference * (4 * k / n)).to(self.slope_dtype)
 
-    def _style_slope(self, features: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
-        slope = positions(features).to(self.slope_dtype) @ matrix
-        return slope.view(1, *shape_of(features), -1).movedim(-1, 1)
+    def _content(self, tap: str, features: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """k‖F − P‖²."""
+        return self._content_factor(tap) * (features - target).float().square().sum()
 
-    def _content(self, tap: str, features: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """k‖F − P‖² and 2k(F − P)."""
-        difference = features.to(self.slope_dtype) - target
-        k = self.alpha * self.content_layers[tap] / self.content_sum * self.content_factors[tap]
-        return k * difference.float().square().sum(), difference * (2 * k)
+    def _content_factor(self, tap: str) -> torch.Tensor | float:
+        return self.alpha * self.content_layers[tap] / self.content_sum * self.content_factors[tap]
 
-    def _through_network(self, tape: Tape, slopes: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Carry the taps' slopes back to the pixels."""
-        if self.network.dtype != torch.float16:
-            return self.network.pull_back(tape, slopes)
+    def _pull_back(
+        self,
+        tape: Tape,
+        taps: dict[str, torch.Tensor],
+        matrices: Mapping[str, torch.Tensor],
+        tile: Tile | None = None,
+    ) -> torch.Tensor:
+        """Carry the taps' slopes back to the pixels; uses up the tape and the features at the taps."""
+
+        def slope_of(tap: str, features: torch.Tensor) -> torch.Tensor:
+            """∂L/∂F of one tap: 4k/N (S − A) F for style, 2k (F − P) for content."""
+            slope: torch.Tensor | None = None
+            f = features.to(self.slope_dtype)
+            if tap in matrices:
+                slope = (positions(f) @ matrices[tap]).view(1, *shape_of(f), -1).movedim(-1, 1)
+            if tap in self.content_layers:
+                target = self.content[tap] if tile is None else tile.place(self.content[tap], tap)
+                pull = (f - target) * (2 * self._content_factor(tap))
+                slope = pull if slope is None else slope.add_(pull)
+            assert slope is not None
+            return slope
+
         # fp16 has no small numbers: bring the largest slope to about 1 on the way down, and undo it in fp32.
-        largest = torch.stack([slope.abs().amax() for slope in slopes.values()]).amax()
-        scale = torch.exp2(-torch.log2(largest.clamp_min(1e-30)).round())
-        return self.network.pull_back(tape, {tap: (s * scale).half() for tap, s in slopes.items()}) / scale
+        scale: torch.Tensor | None = None
+        if self.network.dtype == torch.float16:
+            own = {tap: f if tile is None else tile.own(f, tap) for tap, f in taps.items()}
+            largest = torch.stack([slope_of(tap, f).abs().amax() for tap, f in own.items()]).amax()
+            scale = torch.exp2(-torch.log2(largest.clamp_min(1e-30)).round())
+
+        def add_slope(tap: str, slope: torch.Tensor | None) -> torch.Tensor:
+            features = taps.pop(tap)
+            # Nothing but a tile's own positions pulls: what its margin wants, its neighbours say.
+            if tile is not None and slope is None:
+                slope = torch.zeros_like(features)
+            own = slope_of(tap, features if tile is None else tile.own(features, tap))
+            own = own if scale is None else (own * scale).half()
+            if slope is None:
+                return own
+            (slope if tile is None else tile.own(slope, tap)).add_(own)
+            return slope
+
+        gradient = self.network.pull_back(tape, self.taps, add_slope)
+        return gradient if scale is None else gradient / scale
 
 
 def objective(

@@ -6,13 +6,14 @@ import contextlib
 import copy
 import difflib
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 
 import torch
 import torch.nn.functional as F
 
+from . import pooling
 from . import precision as precisions
 from .errors import NSTError
 
@@ -146,8 +147,9 @@ def smallest_side(taps: Iterable[str], padding: str) -> int:
     return max(stride(tap) for tap in taps) * (2 if padding == "reflect" else 1)
 
 
-# Layer by layer, what the way back needs of it.
-Tape = list[tuple[str, tuple]]
+# Layer by layer: its name, the shape of what it took, what else the way back needs (None: the pooling after it knows).
+Tape = list[tuple[str, torch.Size, tuple[torch.Tensor, ...] | None]]
+AddSlope = Callable[[str, torch.Tensor | None], torch.Tensor]
 
 
 class Network:
@@ -192,8 +194,8 @@ class Network:
             for name, (weight, bias) in source.items()
         }
 
-    @cached_property
     def in_fp32(self) -> Network:
+        """The same in fp32. Made anew when asked for: it is needed now and then, and its weights are not small."""
         if self.dtype == torch.float32:
             return self
         exact = copy.copy(self)
@@ -212,7 +214,7 @@ class Network:
 
     def features(self, pixels: torch.Tensor, taps: Iterable[str]) -> dict[str, torch.Tensor]:
         """The activations at `taps` for pixels (Nx3xHxW, RGB 0..1), no layer run that they do not need."""
-        return self.record(pixels, taps, tape=None)
+        return dict(self.activations(pixels, taps))
 
     @contextlib.contextmanager
     def _as_exact_as_said(self) -> Iterator[None]:
@@ -227,68 +229,64 @@ class Network:
         finally:
             torch.backends.cudnn.allow_tf32 = usual
 
-    def record(self, pixels: torch.Tensor, taps: Iterable[str], tape: Tape | None) -> dict[str, torch.Tensor]:
-        """The same, with what `pull_back` needs to know written down on the tape.
-
-        The network is a chain and its weights never learn, so its gradient is written out below instead of being left
-        to autograd: less is kept, and it works under the host's inference mode.
-        """
-        return dict(self.activations(pixels, taps, tape))
-
     @torch.no_grad()
     def activations(
         self, pixels: torch.Tensor, taps: Iterable[str], tape: Tape | None = None
     ) -> Iterator[tuple[str, torch.Tensor]]:
-        """Tap by tap, as they come: who needs one at a time need not keep them all."""
+        """Tap by tap, as they come: who needs one at a time need not keep them all.
+
+        What `pull_back` needs to know is written down on the tape. The network is a chain and its weights never learn,
+        so its gradient is written out below instead of being left to autograd: less is kept, and it works under the
+        host's inference mode.
+        """
         wanted = set(taps)
         deepest = deepest_tap(wanted, self.vgg.architecture)
+        names = layer_names(self.vgg.architecture)
         x = normalise(pixels) if self.space == "imagenet" else pixels
         x = x.to(self.dtype).contiguous(memory_format=torch.channels_last)
-        for layer in layer_names(self.vgg.architecture):
-            before, indices = x, None
+        for layer, following in zip(names, (*names[1:], ""), strict=True):
+            before = x
+            kept: tuple[torch.Tensor, ...] | None = ()
             if layer.startswith("conv"):
                 with self._as_exact_as_said():
                     x = self._convolve(x, layer)
             elif layer.startswith("relu"):
                 # In place unless somebody asked for the values before the ReLU.
                 x = F.relu(x) if layer.replace("relu", "conv") in wanted else F.relu_(x)
+                masked_later = self.pooling == "max" and following.startswith("pool") and layer not in wanted
+                kept = None if masked_later else (x,)
             else:
-                x, indices = self._pool(x, tape is not None)
+                x, kept = self._pool(x, tape is not None)
             if tape is not None:
-                tape.append((layer, self._kept(layer, before, x, indices)))
-            del before
+                tape.append((layer, before.shape, kept))
+            del before, kept
             if layer in wanted:
                 yield layer, x
             if layer == deepest:
                 return
 
-    def _kept(
-        self, layer: str, took: torch.Tensor, gave: torch.Tensor, indices: torch.Tensor | None
-    ) -> tuple[torch.Tensor | None, ...]:
-        """What a layer's slope follows from, and no more: it stays in memory until the way back."""
-        if layer.startswith("conv"):
-            return ()
-        if layer.startswith("relu"):
-            return (gave,)
-        return took, (gave if self.pooling == "l2" else None), indices
-
     @torch.no_grad()
-    def pull_back(self, tape: Tape, slopes: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """∂L/∂pixels from ∂L/∂F at the taps (in the network's precision); uses the tape up."""
+    def pull_back(self, tape: Tape, taps: Container[str], add_slope: AddSlope) -> torch.Tensor:
+        """∂L/∂pixels; uses the tape up.
+
+        `add_slope(tap, slope)` is asked for ∂L/∂F of each tap (in the network's precision) when the way back comes to
+        it, added to the slope that deeper layers gave, if any: so that only one at a time is in memory.
+        """
         slope: torch.Tensor | None = None
         while tape:
-            layer, kept = tape.pop()
-            if layer in slopes:
-                slope = slopes[layer] if slope is None else slope.add_(slopes[layer])
+            layer, shape, kept = tape.pop()
+            if layer in taps:
+                slope = add_slope(layer, slope)
             if slope is None:
                 continue
             if layer.startswith("conv"):
                 with self._as_exact_as_said():
                     slope = self._convolve_back(slope, layer)
-            elif layer.startswith("relu"):
-                slope = torch.ops.aten.threshold_backward(slope, kept[0], 0)
-            else:
-                slope = self._pool_back(slope, *kept)
+            elif layer.startswith("pool"):
+                assert kept is not None
+                slope = self._pool_back(slope, shape, kept)
+            elif kept is not None:
+                slope = torch.ops.aten.threshold_backward.grad_input(slope, kept[0], 0, grad_input=slope)
         assert slope is not None
         slope = slope.float()
         return slope / _column(IMAGENET_STD, slope.device) if self.space == "imagenet" else slope
@@ -304,34 +302,23 @@ class Network:
             return F.conv2d(slope, self._turned[layer], padding=1)
         return fold_border(F.conv2d(slope, self._turned[layer], padding=2), self.padding)
 
-    def _pool(self, x: torch.Tensor, recorded: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
-        indices = None
-        if self.pooling == "max" and recorded:
-            x, indices = F.max_pool2d(x, 2, return_indices=True)
-        elif self.pooling == "max":
-            x = F.max_pool2d(x, 2)
-        elif self.pooling == "average":
-            x = F.avg_pool2d(x, 2)
-        else:
-            # Squares leave fp16's range where the root does not.
-            squares = x.float().square() if x.dtype == torch.float16 else x.square()
-            x = F.avg_pool2d(squares, 2).mul_(4).sqrt_().to(x.dtype)
-        return (x if self.gain == 1.0 else x * self.gain), indices
+    def _pool(self, x: torch.Tensor, recorded: bool) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        """The pooled features, and what the way back needs."""
+        if self.pooling == "max":
+            gave, places = pooling.max_pool(x) if recorded else (F.max_pool2d(x, 2), x)
+            return gave, (places,)
+        if self.pooling == "average":
+            return pooling.average_pool(x).mul_(self.gain), ()
+        gave = pooling.l2_pool(x).mul_(self.gain)
+        return gave, (x, gave)
 
-    def _pool_back(
-        self, slope: torch.Tensor, took: torch.Tensor, gave: torch.Tensor | None, indices: torch.Tensor | None
-    ) -> torch.Tensor:
-        slope = slope if self.gain == 1.0 else slope * self.gain
-        if indices is not None:
-            window, steps, none = [2, 2], [2, 2], [0, 0]
-            return torch.ops.aten.max_pool2d_with_indices_backward(
-                slope, took, window, steps, none, [1, 1], False, indices
-            )
-        if gave is not None:
-            # The root's slope is infinite at zero; a dead neighbourhood must give none instead.
-            slope = torch.where(gave > 0, slope * self.gain / gave, 0) * 4
-        spread = torch.ops.aten.avg_pool2d_backward(slope, took, [2, 2], [2, 2], [0, 0], False, True, None)
-        return spread if gave is None else spread * took
+    def _pool_back(self, slope: torch.Tensor, shape: torch.Size, kept: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        if self.pooling == "max":
+            return pooling.max_unpool(slope, kept[0], shape)
+        if self.pooling == "average":
+            return pooling.average_unpool(slope, shape).mul_(self.gain)
+        took, gave = kept
+        return pooling.l2_unpool(slope, took, gave).mul_(self.gain**2)
 
 
 def fold_border(slope: torch.Tensor, padding: str) -> torch.Tensor:

@@ -9,6 +9,7 @@ import torchvision
 from pictures import clouds
 
 import nst_engine as nst
+from nst_engine import pooling
 from nst_engine.vgg import Network, check_taps, layer_names, smallest_side, stride
 
 
@@ -64,10 +65,26 @@ def test_the_user_choice_stands_over_the_recipes(vgg):
 
 
 def test_a_dead_neighbourhood_gives_l2_pooling_no_infinite_slope(vgg):
-    network = Network(vgg, pooling="l2")
     took = torch.zeros(1, 1, 4, 4)
-    gave, indices = network._pool(took, recorded=True)
-    assert torch.equal(network._pool_back(torch.ones_like(gave), took, gave, indices), took)
+    gave = pooling.l2_pool(took)
+    assert torch.equal(pooling.l2_unpool(torch.ones_like(gave), took, gave), took)
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (7, 5), (70, 41)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_max_pooling_and_its_way_back_are_torchs(shape, dtype):
+    # Few different values, so that there are ties and dead windows.
+    picture = torch.randint(-3, 4, (1, 8, *shape), generator=torch.Generator().manual_seed(1)).relu()
+    took = picture.to(dtype).contiguous(memory_format=torch.channels_last)
+    gave, places = pooling.max_pool(took)
+    slope = torch.randn(gave.shape, generator=torch.Generator().manual_seed(2)).to(gave)
+    leaf = took.clone().requires_grad_()
+    expected = F.max_pool2d(leaf, 2)
+    # Torch's pooling lets the slope of a dead window through, and the ReLU before it stops it there.
+    expected_slope = torch.where(took > 0, torch.autograd.grad(expected, leaf, slope)[0], 0)
+    assert torch.equal(gave, expected)
+    assert torch.equal(pooling.max_unpool(slope, places, took.shape), expected_slope)
+    assert places.dtype == torch.uint8
 
 
 def test_units_scale_every_layer_and_change_nothing_else(vgg):

@@ -1,0 +1,92 @@
+"""Pooling over 2×2 windows, and the way back through it.
+
+Max-pooling remembers which pixel of a window won in one byte, where torch takes eight. It always follows a ReLU, so a
+window whose greatest value is 0 lets no slope through: with that remembered, too, the ReLU before it need keep nothing.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+Tensor = torch.Tensor
+
+DEAD = 4  # after the four places of a window: none of them is above 0
+
+
+def max_pool(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The greatest of every window, and its place in it (0 1 / 2 3, the first of equals)."""
+    batch, channels, height, width = x.shape
+    pooled = _empty((batch, channels, height // 2, width // 2), x)
+    places = torch.empty_like(pooled, dtype=torch.uint8)
+    for rows in _strips(pooled):
+        a, b, c, d = _windows(x, rows)
+        upper, lower = torch.maximum(a, b), torch.maximum(c, d)
+        torch.maximum(upper, lower, out=pooled[:, :, rows])
+        in_upper, place = (b > a).view(torch.uint8), (d > c).view(torch.uint8)
+        is_lower = (lower > upper).view(torch.uint8)
+        # Choose between the two columns without a branch: in_upper where the upper row won.
+        place.bitwise_xor_(in_upper).bitwise_and_(is_lower).bitwise_xor_(in_upper).add_(is_lower, alpha=2)
+        torch.bitwise_or(place, (pooled[:, :, rows] <= 0).view(torch.uint8) * DEAD, out=places[:, :, rows])
+    return pooled, places
+
+
+def max_unpool(slope: Tensor, places: Tensor, shape: torch.Size) -> Tensor:
+    """∂L/∂x from ∂L/∂pooled; 0 also where x is not above 0."""
+    out = _output(slope, shape)
+    for rows in _strips(slope):
+        # Comparing within the slope's own format: products with booleans are several times slower.
+        place = places[:, :, rows].to(slope.dtype)
+        won = torch.empty_like(place)
+        for k, window in enumerate(_windows(out, rows)):
+            torch.mul(slope[:, :, rows], torch.eq(place, k, out=won), out=window)
+    return out
+
+
+def average_pool(x: Tensor) -> Tensor:
+    return F.avg_pool2d(x, 2)
+
+
+def average_unpool(slope: Tensor, shape: torch.Size) -> Tensor:
+    out = _output(slope, shape)
+    for window in _windows(out, slice(None)):
+        torch.mul(slope, 0.25, out=window)
+    return out
+
+
+def l2_pool(x: Tensor) -> Tensor:
+    """The root of the sum of squares."""
+    # Squares leave fp16's range where the root does not.
+    squares = x.float().square() if x.dtype == torch.float16 else x.square()
+    return F.avg_pool2d(squares, 2).mul_(4).sqrt_().to(x.dtype)
+
+
+def l2_unpool(slope: Tensor, x: Tensor, pooled: Tensor) -> Tensor:
+    # The root's slope is infinite at zero; a dead neighbourhood must give none instead.
+    return average_unpool(torch.where(pooled > 0, slope / pooled, 0).mul_(4), x.shape).mul_(x)
+
+
+def _output(slope: Tensor, shape: torch.Size) -> Tensor:
+    out = _empty(shape, slope)
+    # What does not fill a window was dropped on the way there.
+    out[:, :, slope.shape[2] * 2 :] = 0
+    out[:, :, :, slope.shape[3] * 2 :] = 0
+    return out
+
+
+def _empty(shape: tuple[int, ...], like: Tensor) -> Tensor:
+    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
+
+
+def _strips(pooled: Tensor) -> list[slice]:
+    """A few rows at a time on a CPU, whose caches then hold what is in between; all of them at once elsewhere."""
+    height = pooled.shape[2]
+    step = 16 if pooled.device.type == "cpu" else max(1, height)
+    return [slice(first, min(first + step, height)) for first in range(0, height, step)]
+
+
+def _windows(x: Tensor, rows: slice) -> list[Tensor]:
+    """Views of the four places of the windows in these rows of the pooled picture."""
+    height, width = x.shape[2] // 2 * 2, x.shape[3] // 2 * 2
+    first, last, _ = rows.indices(height // 2)
+    return [x[:, :, 2 * first + i : 2 * last : 2, j:width:2] for i in (0, 1) for j in (0, 1)]

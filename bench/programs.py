@@ -16,8 +16,6 @@ import torch.nn.functional as F
 import torchvision
 
 import nst_engine as nst
-from nst_engine.recipes import Adam
-from nst_engine.stylize import _Space
 from nst_engine.vgg import normalise, scale_to_unit
 
 Step = Callable[[], float]
@@ -161,24 +159,16 @@ def _paused(run: Callable[[Callable[[torch.Tensor], torch.Tensor]], object]) -> 
     return step
 
 
-def ours(vgg: nst.VGGFeatures, content: torch.Tensor, style: torch.Tensor, recipe: str = "balanced") -> Step:
-    """A whole step of the engine: objective, optimiser, clamp."""
-    settings = nst.RECIPES[recipe]
-    objective = nst.objective(vgg, content, nst.compute_style_grams(vgg, style, recipe=recipe), recipe=recipe)
-    space = _Space(settings.variable, vgg.device)
-    variable = space.variable(content.to(vgg.device)).requires_grad_()
-    adam = settings.optimizer if isinstance(settings.optimizer, Adam) else Adam(0.03)
-    optimizer = torch.optim.Adam([variable], lr=adam.lr, betas=adam.betas)
+def ours(
+    vgg: nst.VGGFeatures, content: torch.Tensor, style: torch.Tensor, recipe: str | nst.Recipe = "balanced"
+) -> Step:
+    """The engine's own loop, held after every step."""
+    grams = nst.compute_style_grams(vgg, style, recipe=recipe)
 
-    def step() -> float:
-        if settings.clamp:
-            space.clamp_(variable.data)
-        terms, gradient = objective.value_and_grad(space.pixels(variable.detach()))
-        variable.grad = space.slope(gradient)
-        optimizer.step()
-        return float(terms.total) if vgg.device.type == "cpu" else 0.0
+    def run(told: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        nst.stylize(vgg, content, grams, recipe=recipe, steps=1_000_000, on_step=lambda step: told(step.terms.total))
 
-    return step
+    return _paused(run)
 
 
 def pastiche(content: Path, style: Path, size: int, device: str) -> Step:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import torch
 
 from .. import nst_engine as nst
+from ..nst_engine.grams import STYLE_TILE
 from ..nst_engine.images import fit_long, from_host, shape_of
 from . import host
 
@@ -66,8 +67,9 @@ class ComputeStyleGrams:
         style_grams: nst.StyleGrams | None = None,
     ) -> tuple[nst.StyleGrams]:
         pictures = from_host(style_image)
-        shape = fit_long(shape_of(pictures), size) if size else (0, 0)
-        with host.room_for(nst.memory_needed(vgg, shape), vgg.device):
+        # A style is measured by tiles, whatever its size.
+        h, w = fit_long(shape_of(pictures), size) if size else (0, 0)
+        with host.room_for(nst.memory_needed(vgg, (min(h, STYLE_TILE), min(w, STYLE_TILE))), vgg.device):
             grams = nst.compute_style_grams(
                 vgg,
                 pictures,

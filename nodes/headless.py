@@ -22,7 +22,7 @@ from . import host
 from .graph import Graph, Link, plan, title_of
 
 # (title of the node, value, total, picture so far or None); total is 0 when a node begins and has not said more yet.
-OnProgress = Callable[[str, int, int, torch.Tensor | None], object]
+OnProgress = Callable[[str, float, int, torch.Tensor | None], object]
 
 
 def run_embedded(
@@ -67,7 +67,7 @@ def _run_node(
     if on_progress is not None:
         on_progress(title, 0, 0, None)
 
-        def listener(value: int, total: int, picture: torch.Tensor | None) -> None:
+        def listener(value: float, total: int, picture: torch.Tensor | None) -> None:
             on_progress(title, value, total, picture)
 
     told = host.listener.set(listener)

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from ..nst_engine import memory
 from ..nst_engine.images import fit_long, shape_of
 from ..nst_engine.weights import best_device
 
@@ -28,7 +29,7 @@ if _in_comfyui:
     import folder_paths
 
 # Stand-alone: who is told of progress (value, total, picture or None). `nst run` sets it.
-listener: ContextVar[Callable[[int, int, torch.Tensor | None], None] | None] = ContextVar("listener", default=None)
+listener: ContextVar[Callable[[float, int, torch.Tensor | None], None] | None] = ContextVar("listener", default=None)
 # Stand-alone: where weights files are looked for.
 stand_alone_folders: ContextVar[tuple[Path, ...]] = ContextVar("stand_alone_folders", default=())
 
@@ -85,7 +86,7 @@ class ProgressBar:
         self.total = total
         self.bar = comfy.utils.ProgressBar(total) if _in_comfyui else None
 
-    def update(self, value: int, picture: torch.Tensor | None = None) -> None:
+    def update(self, value: float, picture: torch.Tensor | None = None) -> None:
         if self.bar is not None:
             model_management.throw_exception_if_processing_interrupted()
             preview = None if picture is None else ("JPEG", as_pil(picture), PREVIEW_SIDE)
@@ -106,6 +107,11 @@ def as_pil(picture: torch.Tensor) -> Any:
 
 
 # --- memory -------------------------------------------------------------------------------------------------------
+
+
+def free_memory(on: torch.device) -> int:
+    """Bytes that a run may take."""
+    return int(model_management.get_free_memory(on)) if _in_comfyui else memory.free_memory(on)
 
 
 @contextlib.contextmanager

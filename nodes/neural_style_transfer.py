@@ -8,12 +8,15 @@ import torch
 
 from .. import nst_engine as nst
 from ..nst_engine.images import from_host, shape_of, to_host
-from ..nst_engine.stylize import OPTIMIZERS, RECIPE_SIZE, STARTS
+from ..nst_engine.levels import RECIPE_SIZE
+from ..nst_engine.stylize import OPTIMIZERS, STARTS
 from . import host
 
 RECIPE = "recipe"
 AS_RECIPE = -1
 AUTO_PREVIEW = -1
+AUTO_TILE = -1
+WHOLE = 0
 SECONDS_BETWEEN_PREVIEWS = 1.0
 
 
@@ -136,6 +139,17 @@ class NeuralStyleTransfer:
                     "IMAGE",
                     {"tooltip": "The picture to begin from, when start is recipe or image; resized if need be."},
                 ),
+                "tile": (
+                    "INT",
+                    {
+                        "default": AUTO_TILE,
+                        "min": AUTO_TILE,
+                        "max": 16384,
+                        "tooltip": "How much of the picture the network sees at a time, in pixels: less takes less "
+                        "memory and more time, and gives the same picture. -1: all of it if it fits into the memory "
+                        "that is free, else tiles as large as fit. 0: all of it.",
+                    },
+                ),
             },
         }
 
@@ -158,6 +172,7 @@ class NeuralStyleTransfer:
         preview_every: int = AUTO_PREVIEW,
         layer_weights: nst.LayerWeights | None = None,
         start_image: torch.Tensor | None = None,
+        tile: int = AUTO_TILE,
     ) -> tuple[torch.Tensor, LossHistory]:
         content = from_host(content_image)
         preview = _PreviewClock(preview_every)
@@ -166,11 +181,16 @@ class NeuralStyleTransfer:
         def on_step(progress: nst.Progress) -> None:
             nonlocal bar
             bar = bar or host.ProgressBar(progress.steps * progress.pictures)
-            done = progress.picture * progress.steps + progress.step
-            bar.update(done, progress.image if preview.is_due(progress.step) else None)
+            picture = progress.preview(host.PREVIEW_SIDE) if preview.is_due(progress.step) else None
+            bar.update(int(progress.done), picture)
+
+        def on_tile(position: nst.Position) -> None:
+            nonlocal bar
+            bar = bar or host.ProgressBar(position.steps * position.pictures)
+            bar.update(position.done)
 
         shape = nst.target_shape(shape_of(content), size, nst.RECIPES[recipe], vgg.device)
-        with host.room_for(nst.memory_needed(vgg, shape), vgg.device):
+        with host.room_for(nst.memory_needed(vgg, shape, recipe, layer_weights), vgg.device):
             result = nst.stylize(
                 vgg,
                 content,
@@ -189,6 +209,9 @@ class NeuralStyleTransfer:
                 seed=seed,
                 layers=layer_weights,
                 on_step=on_step,
+                tile={AUTO_TILE: "auto", WHOLE: None}.get(tile, tile),
+                on_tile=on_tile,
+                memory=host.free_memory(vgg.device),
             )
         for note in result.notes:
             host.log.info("%s", note)

@@ -2,9 +2,11 @@
 
 from .errors import NSTError
 from .grams import StyleGrams, compute_style_grams
+from .levels import target_shape
 from .objective import LayerWeights, objective
 from .recipes import RECIPES, Recipe
-from .stylize import STOP, Progress, Result, Step, memory_needed, stylize, target_shape
+from .run import STOP, Position, Progress, Step
+from .stylize import Result, memory_needed, stylize
 from .vgg import VGGFeatures
 from .weights import load_vgg
 
@@ -13,6 +15,7 @@ __all__ = [
     "STOP",
     "LayerWeights",
     "NSTError",
+    "Position",
     "Progress",
     "Recipe",
     "Result",

@@ -8,8 +8,9 @@ from typing import NoReturn
 
 from . import RECIPES, NSTError, __version__
 from .files import FORMATS
+from .levels import OWN_SIZE, RECIPE_SIZE
 from .precision import PRECISIONS
-from .stylize import OPTIMIZERS, OWN_SIZE, RECIPE_SIZE
+from .stylize import OPTIMIZERS
 from .vgg import PADDINGS, POOLINGS
 from .weights import BUILT_IN, INPUTS
 
@@ -27,6 +28,15 @@ def _whole(low: int, high: int = 2**63) -> Callable[[str], int]:
         return value
 
     return number
+
+
+def _tile(text: str) -> int | str | None:
+    if text in ("auto", "off"):
+        return None if text == "off" else text
+    try:
+        return _whole(1)(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not auto, off or a number of pixels") from None
 
 
 def parser() -> argparse.ArgumentParser:
@@ -106,6 +116,7 @@ def _stylize_arguments(parser: argparse.ArgumentParser) -> None:
     add("--input", choices=INPUTS, default="auto", help="what a weights file of your own was trained on")
     add("--precision", choices=PRECISIONS, default="auto")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps …")
+    add("--tile", type=_tile, default="auto", metavar="auto|off|PIXELS", help="of the picture at a time: saves memory")
     add("--seed", type=_whole(0, 2**64 - 1), default=0, metavar="N", help="of the noise start")
     group = parser.add_argument_group("output")
     group.add_argument(

@@ -23,6 +23,7 @@ from . import (
     STOP,
     LayerWeights,
     NSTError,
+    Position,
     Progress,
     VGGFeatures,
     __version__,
@@ -105,9 +106,13 @@ def _stylize(args: argparse.Namespace, argv: list[str], beside: Path | None = No
         with _ctrl_c() as asked_to_stop:
 
             def on_step(progress: Progress) -> object:
-                done = progress.picture * progress.steps + progress.step
-                display("stylise", done, progress.steps * progress.pictures, lambda: f"loss {progress.total:.4g}")
+                total = progress.steps * progress.pictures
+                display("stylise", int(progress.done), total, lambda: f"loss {progress.total:.4g}")
                 return STOP if asked_to_stop() else None
+
+            def on_tile(position: Position) -> None:
+                total = position.steps * position.pictures
+                display("stylise", int(position.done), total, lambda: f"tile {position.tile} of {position.tiles}")
 
             result = stylize(
                 vgg,
@@ -127,6 +132,8 @@ def _stylize(args: argparse.Namespace, argv: list[str], beside: Path | None = No
                 seed=args.seed,
                 layers=layers,
                 on_step=on_step,
+                tile=args.tile,
+                on_tile=on_tile,
             )
             settings = {**result.settings, "content": content.path.name, "program": f"nst {__version__}", "argv": argv}
             write_picture(
@@ -234,9 +241,9 @@ def _run(args: argparse.Namespace, _: list[str]) -> int:
         graphs.set_inputs(graph, args.set, known)
         with _ProgressDisplay(args.quiet) as display:
 
-            def on_progress(title: str, value: int, total: int, _: object) -> None:
+            def on_progress(title: str, value: float, total: int, _: object) -> None:
                 if total:
-                    display(title, value, total)
+                    display(title, int(value), total)
 
             if args.server:
                 client = importlib.import_module(f"{PACK}.nodes.server_client")

@@ -12,9 +12,10 @@ from pathlib import Path
 import torch
 
 from .errors import NSTError
-from .images import LARGEST_SIDE, check_picture, check_size, fit_long, resize
+from .images import LARGEST_SIDE, check_picture, check_size, fit_long, resize, shape_of
 from .layers import check_layers
 from .recipes import Recipe, get_recipe
+from .tiles import cut, fit_tile
 from .vgg import Network, VGGFeatures, channels, smallest_side
 
 log = logging.getLogger("nst_engine.grams")
@@ -22,6 +23,8 @@ log = logging.getLogger("nst_engine.grams")
 FILE_VERSION = 1
 # Styles are measured in advance on these rungs below their size: those that coarse-to-fine levels ask for.
 RUNGS = 4
+# Pixels that the network sees of a style at a time.
+STYLE_TILE = 512
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,18 @@ def statistics(features: torch.Tensor) -> Statistics:
     """Statistics of a 1xCxHxW tensor, in fp32 whatever the features' precision."""
     f = positions(features)
     return Statistics(f.float().mean(0), second_moment(f), f.shape[0])
+
+
+def whole_statistics(network: Network, pixels: torch.Tensor, taps: Iterable[str]) -> dict[str, Statistics]:
+    """Of a picture of any size, tile by tile: all of them are sums over positions."""
+    taps = tuple(taps)
+    sums: dict[str, Statistics] = {}
+    for tile in cut(shape_of(pixels), fit_tile(STYLE_TILE, taps), taps, network.vgg.architecture):
+        for tap, features in network.activations(tile.pixels(pixels).to(network.device), taps):
+            s = statistics(tile.own(features, tap))
+            before = sums.get(tap, Statistics(torch.zeros_like(s.mean), torch.zeros_like(s.moment), 0))
+            sums[tap] = Statistics(before.mean + s.n * s.mean, before.moment + s.n * s.moment, before.n + s.n)
+    return {tap: Statistics(s.mean / s.n, s.moment / s.n, s.n) for tap, s in sums.items()}
 
 
 MemoKey = tuple[str, str, tuple[int, int]]  # network key, tap, (height, width)
@@ -103,9 +118,8 @@ class Style:
         log.debug("measured %s at %d×%d: %s", self.name, shape[1], shape[0], " ".join(taps))
         with torch.inference_mode(False), torch.no_grad():
             # In fp32 always: measured once, so exactness costs little, and the memo serves every precision.
-            pixels = resize(self.picture, shape).to(network.device)
-            for tap, value in network.in_fp32().activations(pixels, taps):
-                found = statistics(value)
+            pixels = resize(self.picture, shape)
+            for tap, found in whole_statistics(network.in_fp32(), pixels, taps).items():
                 if not torch.isfinite(found.moment).all():
                     raise NSTError(
                         f"{self.name}: the statistics at {tap} are not finite in {network.dtype}; precision fp32 helps."

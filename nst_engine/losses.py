@@ -36,11 +36,11 @@ def style_factor(gram: str, term: str, style_moment: Tensor, n: int) -> Tensor |
     return STYLE_TERMS[term](c, n) * GRAMS[gram](c, n) ** 2
 
 
-def content_factor(term: str, target: Tensor) -> Tensor | float:
-    """k in: content term of one tap = k · ‖F − P‖²."""
+def content_factor(term: str, energy: Tensor, numel: int) -> Tensor | float:
+    """k in: content term of one tap = k · ‖F − P‖², where ‖P‖² is `energy` and P has `numel` numbers."""
     if term == "relative":
-        return 1.0 / target.float().square().sum().clamp_min(1e-30)
-    return {"mean": 1.0 / target.numel(), "half-sum": 0.5}[term]  # half-sum: Gatys et al. 2016, equation 1
+        return 1.0 / energy.clamp_min(1e-30)
+    return {"mean": 1.0 / numel, "half-sum": 0.5}[term]  # half-sum: Gatys et al. 2016, equation 1
 
 
 def total_variation(pixels: Tensor, term: str) -> tuple[Tensor, Tensor]:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 
+from .content import ContentTarget
 from .errors import NSTError
 from .grams import Statistics, StyleGrams, network_for, positions, second_moment
 from .images import check_picture, check_size, shape_of
 from .layers import check_layers
 from .losses import content_factor, style_factor, total_variation
+from .memory import Layout, free_memory, lay_out
 from .recipes import Recipe, get_recipe
 from .tiles import Tile, cut, fit_tile
-from .vgg import Network, Tape, VGGFeatures, stride
+from .vgg import Network, Tape, VGGFeatures
+
+OnTile = Callable[[int, int], object]
 
 
 @dataclass(frozen=True)
@@ -67,10 +71,12 @@ class Objective:
         style_layers: Mapping[str, float],
         content_layers: Mapping[str, float],
         multipliers: Multipliers,
-        tile: int | None = None,
+        shape: tuple[int, int],
+        layout: Layout,
     ) -> None:
         self.network = network
         self.recipe = recipe
+        self.shape = shape
         self.style_layers = style_layers
         self.content_layers = content_layers
         self.alpha = recipe.content_weight * multipliers.content
@@ -81,35 +87,49 @@ class Objective:
         if self.beta == 0:
             self.style_layers = {}
         self.taps = tuple(dict.fromkeys((*self.style_layers, *self.content_layers)))
-        self.tile = fit_tile(tile, self.taps) if tile is not None and self.taps else None
         if not self.taps and not self.gamma:
             raise NSTError("weights: content, style and total variation all count nothing; raise at least one weight.")
         # fp16's range is too small for slopes before they are scaled; bf16's is fp32's.
         self.slope_dtype = torch.float32 if network.dtype == torch.float16 else network.dtype
+        self.tiles: tuple[Tile, ...] | None = None
+        if layout.tile is not None and self.taps:
+            self.tiles = tuple(cut(shape, fit_tile(layout.tile, self.taps), self.taps, network.vgg.architecture))
         self.moments = {tap: targets[tap].moment.to(network.device) for tap in self.style_layers}
-        self.content: dict[str, torch.Tensor] = {}
-        self.shape = None if content is None else shape_of(content)
-        if self.content_layers and content is not None:
-            self.content = self._features_of(content.to(network.device))
         # A relative recipe is a mean over its taps: adding one does not raise the whole.
         self.style_sum = sum(self.style_layers.values()) if recipe.style_term == "relative" else 1.0
-        self.content_sum = sum(self.content_layers.values()) if recipe.content_term == "relative" else 1.0
-        self.content_factors = {tap: content_factor(recipe.content_term, p) for tap, p in self.content.items()}
+        content_sum = sum(self.content_layers.values()) if recipe.content_term == "relative" else 1.0
+        self.content: ContentTarget | None = None
+        self.content_factors: dict[str, torch.Tensor | float] = {}
+        if self.content_layers and content is not None:
+            self.content = target = ContentTarget(
+                network, content, self.content_layers, self.tiles, layout.keep_content
+            )
+            self.content_factors = {
+                tap: self.alpha
+                * weight
+                / content_sum
+                * content_factor(recipe.content_term, target.energy[tap], target.numel[tap])
+                for tap, weight in self.content_layers.items()
+            }
 
     @torch.no_grad()
-    def value_and_grad(self, pixels: torch.Tensor) -> tuple[Terms, torch.Tensor]:
-        """The terms at `pixels` (1x3xHxW, 0..1) and the gradient of their total."""
+    def value_and_grad(self, pixels: torch.Tensor, on_tile: OnTile | None = None) -> tuple[Terms, torch.Tensor]:
+        """The terms at `pixels` (1x3xHxW, 0..1) and the gradient of their total. `on_tile(done, of)` is told how far
+        this is whenever a tile is done; it may raise."""
         x = pixels.detach().to(self.network.device)
-        if self.content and shape_of(x) != self.shape:
-            raise NSTError(f"image: {shape_of(x)} (height, width) is not the content's size, {self.shape}.")
+        if shape_of(x) != self.shape:
+            raise NSTError(f"image: {shape_of(x)} (height, width) is not the transfer's size, {self.shape}.")
         style, content, tv = (torch.zeros((), device=x.device) for _ in range(3))
-        gradient = torch.zeros_like(x)
-        if self.taps:
-            style, content, gradient = self._in_one_pass(x) if self.tile is None else self._by_tiles(x)
+        if not self.taps:
+            gradient = torch.zeros_like(x)
+        elif self.tiles is None:
+            style, content, gradient = self._in_one_pass(x)
+        else:
+            style, content, gradient = self._by_tiles(x, self.tiles, on_tile)
         if self.gamma:
             value, slope = total_variation(x, self.recipe.tv_term)
             tv = self.gamma * value
-            gradient = gradient + self.gamma * slope
+            gradient.add_(slope, alpha=self.gamma)
         return Terms(content + style + tv, content, style, tv), gradient
 
     def _in_one_pass(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -117,23 +137,34 @@ class Objective:
         taps: dict[str, torch.Tensor] = {}
         style, content = x.new_zeros(()), x.new_zeros(())
         matrices: dict[str, torch.Tensor] = {}
+        targets = self._content_at(None)
         for tap, features in self.network.activations(x, self.taps, tape):
             taps[tap] = features
             if tap in self.style_layers:
                 f = positions(features)
                 value, matrices[tap] = self._style(tap, second_moment(f), len(f))
                 style = style + value
-            if tap in self.content_layers:
-                content = content + self._content(tap, features, self.content[tap])
-        return style, content, self._pull_back(tape, taps, matrices)
+            if tap in targets:
+                content = content + self._content(tap, features, targets[tap])
+        return style, content, self._pull_back(tape, taps, matrices, targets)
 
-    def _by_tiles(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _by_tiles(
+        self, x: torch.Tensor, tiles: tuple[Tile, ...], on_tile: OnTile | None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The same value and gradient, one tile in memory at a time (Galerne et al. 2024).
 
         The statistics are sums over positions, so they are collected tile by tile; from the whole of them follows one
         small matrix per tap, and with it every tile gives its part of the gradient back.
         """
-        tiles = list(self._tiles(shape_of(x)))
+        rounds = 2 if self.style_layers else 1
+        done = 0
+
+        def tell() -> None:
+            nonlocal done
+            done += 1
+            if on_tile is not None:
+                on_tile(done, rounds * len(tiles))
+
         style, content = x.new_zeros(()), x.new_zeros(())
         matrices: dict[str, torch.Tensor] = {}
         if self.style_layers:
@@ -145,35 +176,23 @@ class Objective:
                     part = second_moment(f) * len(f)
                     sums[tap] = sums[tap] + part if tap in sums else part
                     counts[tap] += len(f)
+                tell()
             for tap, n in counts.items():
                 value, matrices[tap] = self._style(tap, sums[tap] / n, n)
                 style = style + value
         gradient = torch.zeros_like(x)
         for tile in tiles:
+            targets = self._content_at(tile)
             tape: Tape = []
             taps = dict(self.network.activations(tile.pixels(x), self.taps, tape))
-            for tap in self.content_layers:
-                content = content + self._content(tap, tile.own(taps[tap], tap), tile.place(self.content[tap], tap))
-            tile.pixels(gradient).add_(self._pull_back(tape, taps, matrices, tile))
+            for tap, target in targets.items():
+                content = content + self._content(tap, tile.own(taps[tap], tap), target)
+            tile.pixels(gradient).add_(self._pull_back(tape, taps, matrices, targets, tile))
+            tell()
         return style, content, gradient
 
-    def _tiles(self, shape: tuple[int, int]) -> Iterator[Tile]:
-        assert self.tile is not None
-        return cut(shape, self.tile, self.taps, self.network.vgg.architecture)
-
-    def _features_of(self, content: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The content's features at its taps; by tiles, too, where that is how the picture is worked on."""
-        if self.tile is None:
-            return self.network.features(content, self.content_layers)
-        whole: dict[str, torch.Tensor] = {}
-        height, width = shape_of(content)
-        for tile in self._tiles((height, width)):
-            for tap, features in self.network.features(tile.pixels(content), self.content_layers).items():
-                if tap not in whole:
-                    shape = (1, features.shape[1], height // stride(tap), width // stride(tap))
-                    whole[tap] = features.new_empty(shape).contiguous(memory_format=torch.channels_last)
-                tile.place(whole[tap], tap).copy_(tile.own(features, tap))
-        return whole
+    def _content_at(self, tile: Tile | None) -> dict[str, torch.Tensor]:
+        return {} if self.content is None else self.content.at(tile)
 
     def _style(self, tap: str, moment: torch.Tensor, n: int) -> tuple[torch.Tensor, torch.Tensor]:
         """k‖S − A‖² with S = F Fᵀ/N, and the matrix 4k/N (S − A) that F is multiplied with for its derivative
@@ -185,16 +204,14 @@ class Objective:
 
     def _content(self, tap: str, features: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """k‖F − P‖²."""
-        return self._content_factor(tap) * (features - target).float().square().sum()
-
-    def _content_factor(self, tap: str) -> torch.Tensor | float:
-        return self.alpha * self.content_layers[tap] / self.content_sum * self.content_factors[tap]
+        return self.content_factors[tap] * (features - target).float().square().sum()
 
     def _pull_back(
         self,
         tape: Tape,
         taps: dict[str, torch.Tensor],
         matrices: Mapping[str, torch.Tensor],
+        targets: Mapping[str, torch.Tensor],
         tile: Tile | None = None,
     ) -> torch.Tensor:
         """Carry the taps' slopes back to the pixels; uses up the tape and the features at the taps."""
@@ -205,9 +222,8 @@ class Objective:
             f = features.to(self.slope_dtype)
             if tap in matrices:
                 slope = (positions(f) @ matrices[tap]).view(1, *shape_of(f), -1).movedim(-1, 1)
-            if tap in self.content_layers:
-                target = self.content[tap] if tile is None else tile.place(self.content[tap], tap)
-                pull = (f - target) * (2 * self._content_factor(tap))
+            if tap in targets:
+                pull = (f - targets[tap]) * (2 * self.content_factors[tap])
                 slope = pull if slope is None else slope.add_(pull)
             assert slope is not None
             return slope
@@ -246,12 +262,12 @@ def objective(
     style_weight: float = 1.0,
     tv_weight: float | None = None,
     shape: tuple[int, int] | None = None,
-    tile: int | None = None,
+    tile: int | str | None = None,
 ) -> Objective:
     """The objective of a recipe for one content picture (1x3xHxW), or for none: then `shape` is the picture's.
 
     With `tile`, a size in pixels (rounded down to the pooling grid), the network never sees more than a tile and its
-    margin at a time; value and gradient are the same.
+    margin at a time; value and gradient are the same. "auto": in one pass if that fits into what the device has free.
     """
     recipe = get_recipe(recipe)
     with torch.inference_mode(False):
@@ -260,17 +276,24 @@ def objective(
             shape = shape_of(content)
         if shape is None:
             raise NSTError("objective: without a content picture, give the shape (height, width) of the result.")
-        return build(
-            network_for(vgg, recipe),
-            recipe,
-            content,
-            grams,
-            layers or LayerWeights(),
-            Multipliers(content_weight, style_weight, tv_weight),
-            shape,
-            1.0,
-            tile,
-        )
+        network = network_for(vgg, recipe)
+        style_layers, content_layers = layers_in_use(vgg, recipe, layers or LayerWeights())
+        multipliers = Multipliers(content_weight, style_weight, tv_weight)
+        free = free_memory(network.device)
+        held = content_layers if content is not None else {}
+        layout = lay_out(network, style_layers, held, recipe.optimizer, shape, tile, free)
+        return build(network, recipe, content, grams, style_layers, content_layers, multipliers, shape, 1.0, layout)
+
+
+def layers_in_use(
+    vgg: VGGFeatures, recipe: Recipe, layers: LayerWeights
+) -> tuple[Mapping[str, float], Mapping[str, float]]:
+    """Style and content layers: the user's own, or else the recipe's."""
+    style = check_layers(recipe.style_layers if layers.style is None else layers.style, "style layers")
+    content = check_layers(recipe.content_layers if layers.content is None else layers.content, "content layers")
+    vgg.check_taps(style, "style layers")
+    vgg.check_taps(content, "content layers")
+    return style, content
 
 
 def build(
@@ -278,19 +301,15 @@ def build(
     recipe: Recipe,
     content: torch.Tensor | None,
     grams: StyleGrams,
-    layers: LayerWeights,
+    style_layers: Mapping[str, float],
+    content_layers: Mapping[str, float],
     multipliers: Multipliers,
     shape: tuple[int, int],
     fraction: float,
-    tile: int | None = None,
+    layout: Layout,
 ) -> Objective:
     """The objective of one level: content already at `shape`, `fraction` of the final size."""
-    vgg = network.vgg
-    grams.check_network(vgg)
-    style_layers = check_layers(recipe.style_layers if layers.style is None else layers.style, "style layers")
-    content_layers = check_layers(recipe.content_layers if layers.content is None else layers.content, "content layers")
-    vgg.check_taps(style_layers, "style layers")
-    vgg.check_taps(content_layers, "content layers")
+    grams.check_network(network.vgg)
     check_size(shape, (*style_layers, *content_layers), network.padding, "transfer", fraction)
     targets = grams.blend(network, style_layers, shape, fraction, recipe.squash_style)
-    return Objective(network, recipe, content, targets, style_layers, content_layers, multipliers, tile)
+    return Objective(network, recipe, content, targets, style_layers, content_layers, multipliers, shape, layout)

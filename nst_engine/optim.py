@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 
 from .recipes import LBFGS, Adam
+
+Tensor = torch.Tensor
 
 
 class Finished(Exception):
@@ -15,35 +20,51 @@ class Finished(Exception):
 
 
 # Evaluates at the variable as it stands, leaves the gradient in variable.grad and returns the loss.
-Evaluate = Callable[[], torch.Tensor]
+Evaluate = Callable[[], Tensor]
 
 
-def minimise(
-    variable: torch.Tensor, evaluate: Evaluate, settings: Adam | LBFGS, first: int = 0, total: int = 1
-) -> None:
-    """Move `variable` downhill until `evaluate` raises Finished. It is step `first` of `total` that comes next."""
+@dataclass
+class Moments:
+    """What Adam remembers: m and v of Kingma & Ba 2015, after t steps."""
+
+    m: Tensor
+    v: Tensor
+    t: int = 0
+
+    def resized(self, shape: tuple[int, int]) -> Moments:
+        """For the next level of coarse-to-fine. The loss is a mean over the picture, so where there are more pixels
+        each one's slope is smaller by as much."""
+        share = self.m.shape[-2] * self.m.shape[-1] / (shape[0] * shape[1])
+        m, v = (F.interpolate(x, size=shape, mode="bilinear", align_corners=False) for x in (self.m, self.v))
+        return Moments(m.mul_(share), v.mul_(share**2), self.t)
+
+
+def adam(
+    variable: Tensor, evaluate: Evaluate, settings: Adam, first: int, total: int, moments: Moments | None = None
+) -> Moments:
+    """Kingma & Ba 2015; the rate falls along half a cosine from lr to lr·final_lr. It is step `first` of `total` that
+    comes next."""
+    beta1, beta2 = settings.betas
+    state = moments or Moments(torch.zeros_like(variable), torch.zeros_like(variable))
     try:
-        if isinstance(settings, Adam):
-            adam(variable, evaluate, settings, first, total)
-        else:
-            lbfgs(variable, evaluate, settings)
+        for step in itertools.count(first):
+            evaluate()
+            assert variable.grad is not None
+            g = variable.grad
+            fallen = 0.5 * (1 - math.cos(math.pi * step / max(1, total - 1)))
+            rate = settings.lr * (1 - fallen * (1 - settings.final_lr))
+            state.t += 1
+            state.m.lerp_(g, 1 - beta1)
+            state.v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
+            # The gradient has served; its memory takes the denominator.
+            spread = torch.sqrt(state.v, out=g).div_(math.sqrt(1 - beta2**state.t)).add_(1e-8)
+            variable.addcdiv_(state.m, spread, value=-rate / (1 - beta1**state.t))
     except Finished:
         pass
+    return state
 
 
-def adam(variable: torch.Tensor, evaluate: Evaluate, settings: Adam, first: int, total: int) -> None:
-    """Kingma & Ba 2015; the rate falls along half a cosine from lr to lr·final_lr."""
-    optimizer = torch.optim.Adam([variable], lr=settings.lr, betas=settings.betas)
-    step = first
-    while True:
-        evaluate()
-        fallen = 0.5 * (1 - math.cos(math.pi * step / max(1, total - 1)))
-        optimizer.param_groups[0]["lr"] = settings.lr * (1 - fallen * (1 - settings.final_lr))
-        optimizer.step()
-        step += 1
-
-
-def lbfgs(variable: torch.Tensor, evaluate: Evaluate, settings: LBFGS) -> None:
+def lbfgs(variable: Tensor, evaluate: Evaluate, settings: LBFGS) -> None:
     """Liu & Nocedal 1989, torch's, in calls of `inner` evaluations; its history lasts from call to call."""
     optimizer = torch.optim.LBFGS(
         [variable],
@@ -53,5 +74,9 @@ def lbfgs(variable: torch.Tensor, evaluate: Evaluate, settings: LBFGS) -> None:
         tolerance_grad=settings.tolerance_grad,
         tolerance_change=settings.tolerance_change,
     )
-    while True:
-        optimizer.step(evaluate)  # type: ignore[arg-type]
+    try:
+        while True:
+            with torch.enable_grad():
+                optimizer.step(evaluate)  # type: ignore[arg-type]
+    except Finished:
+        pass

@@ -1,10 +1,7 @@
-"""From content and style grams to a finished picture: sizes and levels, the loop, progress, history, the result."""
+"""From content and style grams to a finished picture: the choices that a user has, checked, and what comes of them."""
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,60 +9,19 @@ import torch
 
 from .errors import NSTError
 from .grams import StyleGrams, network_for
-from .images import LARGEST_SIDE, alpha_of, check_picture, fit_long, fit_short, resize, shape_of
-from .objective import LayerWeights, Multipliers, Objective, Terms, build
-from .optim import Finished, minimise
-from .precision import name_of, resolve
-from .recipes import LBFGS, Adam, Pass, Recipe, get_recipe
-from .vgg import IMAGENET_MEAN, IMAGENET_STD, Network, VGGFeatures
-
-STOP = object()
+from .images import alpha_of, check_picture, resize, shape_of
+from .levels import OWN_SIZE, plan, target_shape
+from .memory import footprint, free_memory
+from .objective import LayerWeights, Multipliers, layers_in_use
+from .precision import name_of
+from .recipes import LBFGS, Adam, Recipe, get_recipe
+from .run import OnStep, OnTile, Run, Step
+from .vgg import VGGFeatures
 
 STARTS = ("content", "noise", "image")
 OPTIMIZERS = ("adam", "lbfgs")
 
-MOST_SCALES = 12  # the coarsest then is a 45th of the picture
 LARGEST_RATE = 1e30
-
-# `size`: a long side in pixels, or one of these.
-OWN_SIZE = 0
-RECIPE_SIZE = -1
-
-
-@dataclass(frozen=True)
-class Step:
-    """One evaluation: the weighted terms before update `step`, whose sum is `total`."""
-
-    step: int
-    level: int
-    total: float
-    content: float
-    style: float
-    tv: float
-    seconds: float  # since the run began
-
-
-@dataclass
-class Progress:
-    """What `on_step` is told. Reading the loss or the image waits for the device; nothing else does."""
-
-    step: int
-    steps: int
-    level: int
-    levels: int
-    picture: int
-    pictures: int
-    terms: Terms
-    _image: Callable[[], torch.Tensor]
-
-    @property
-    def image(self) -> torch.Tensor:
-        """The picture as it is now, 1x3xHxW in 0..1 on the CPU."""
-        return self._image()
-
-    @property
-    def total(self) -> float:
-        return float(self.terms.total)
 
 
 @dataclass
@@ -78,13 +34,6 @@ class Result:
     @property
     def history(self) -> list[Step]:
         return self.histories[0]
-
-
-@dataclass(frozen=True)
-class Level:
-    shape: tuple[int, int]
-    fraction: float  # of the final size
-    steps: int
 
 
 def stylize(
@@ -105,12 +54,20 @@ def stylize(
     scales: int | None = None,
     seed: int = 0,
     layers: LayerWeights | None = None,
-    on_step: Callable[[Progress], object] | None = None,
+    on_step: OnStep | None = None,
+    tile: int | str | None = "auto",
+    on_tile: OnTile | None = None,
+    memory: int | None = None,
 ) -> Result:
     """Give every picture of `content` (Nx3xHxW or Nx4xHxW, 0..1) the style of `grams`.
 
     None leaves a choice to the recipe. Weights multiply the recipe's own; `size` is the long side of the result,
-    0 the content's own size, -1 the recipe's. `on_step(progress)` may return STOP to end early and keep the picture.
+    0 the content's own size, -1 the recipe's. `on_step(progress)` may return STOP to end early and keep the picture;
+    what it raises ends the run.
+
+    `tile` bounds what the network sees at a time, in pixels: None is the whole picture, "auto" the whole if that fits
+    into `memory` (bytes; by default what the device has free), else tiles. The result is the same. `on_tile` is told
+    whenever a tile is done; what it raises ends the run, too.
     """
     recipe = adjust(get_recipe(recipe), steps, optimizer, learning_rate, start, start_image is not None)
     if not (isinstance(seed, int) and 0 <= seed < 2**64):
@@ -124,8 +81,20 @@ def stylize(
         starts, notes = _start_images(start_image, len(pictures), shape)
         if starts is not None and recipe.start != "image":
             notes = [f"start image: not used, because start is {recipe.start!r}"]
-        run = _Run(
-            network, recipe, levels, layers or LayerWeights(), Multipliers(content_weight, style_weight, tv_weight)
+        style_layers, content_layers = layers_in_use(vgg, recipe, layers or LayerWeights())
+        run = Run(
+            network,
+            recipe,
+            levels,
+            grams,
+            style_layers,
+            content_layers,
+            Multipliers(content_weight, style_weight, tv_weight),
+            tile,
+            free_memory(network.device) if memory is None else memory,
+            on_step,
+            on_tile,
+            len(pictures),
         )
         finished = []
         for i, picture in enumerate(pictures):
@@ -135,8 +104,8 @@ def stylize(
                 run.histories.append([])
                 continue
             given = None if starts is None else starts[i % len(starts)][None]
-            finished.append(run.one(picture[None], given, grams, seed, i, len(pictures), on_step))
-        image = torch.cat(finished)
+            finished.append(run.one(picture[None], given, seed))
+        image = finished[0] if len(finished) == 1 else torch.cat(finished)
         if alpha is not None:
             image = torch.cat([image, resize(alpha, shape)], 1)
     settings = {
@@ -151,6 +120,7 @@ def stylize(
         "width": shape[1],
         "height": shape[0],
         "levels": [[*level.shape, level.steps] for level in levels],
+        "tiles": [run.tiles.get(number) for number in range(len(levels))],
         "seed": seed,
         "layers": {"style": dict(run.style_layers), "content": dict(run.content_layers)},
         "styles": [{"name": s.name, "weight": s.weight, "size": s.size} for s in grams.styles],
@@ -161,14 +131,16 @@ def stylize(
         "device": str(network.device),
         "stopped_early": run.stopped,
     }
-    return Result(image, run.histories, settings, notes)
+    return Result(image, run.histories, settings, notes + run.notes)
 
 
-def memory_needed(vgg: VGGFeatures, *shapes: tuple[int, int]) -> int:
-    """Bytes that a run at the largest of these heights and widths takes at its peak, roughly."""
-    halves = resolve(vgg.precision, vgg.device).itemsize == 2
-    bytes_per_pixel, network = (1450 if halves else 2500), 200 << 20  # from bench/RESULTS.md, on a CPU
-    return bytes_per_pixel * max(h * w for h, w in shapes) + network
+def memory_needed(
+    vgg: VGGFeatures, shape: tuple[int, int], recipe: str | Recipe = "balanced", layers: LayerWeights | None = None
+) -> int:
+    """Bytes that a run at this height and width takes when nothing has to be saved."""
+    recipe = get_recipe(recipe)
+    style_layers, content_layers = layers_in_use(vgg, recipe, layers or LayerWeights())
+    return footprint(network_for(vgg, recipe), style_layers, content_layers, recipe.optimizer).total(shape)
 
 
 def adjust(
@@ -209,46 +181,6 @@ def adjust(
     return recipe
 
 
-def target_shape(own: tuple[int, int], size: int, recipe: Recipe, device: torch.device) -> tuple[int, int]:
-    """Height and width of the result."""
-    if not RECIPE_SIZE <= size <= LARGEST_SIDE:
-        raise NSTError(
-            f"size: {size} is not a size; give the long side in pixels, up to {LARGEST_SIDE}, "
-            "or 0 for the content's own."
-        )
-    if size > 0:
-        return fit_long(own, size)
-    if size == OWN_SIZE:
-        return own
-    pixels = recipe.size.pixels_on(device)
-    if recipe.size.rule == "squash":
-        return pixels[0], pixels[1]
-    if recipe.size.rule == "long":
-        return fit_long(own, min(pixels[0], max(own)))
-    return fit_short(own, pixels[0])
-
-
-def plan(shape: tuple[int, int], recipe: Recipe, scales: int | None) -> list[Level]:
-    """Coarse to fine: the recipe's passes, or `scales` levels √2 apart with more steps where they are cheap."""
-    passes = recipe.passes
-    if scales is not None:
-        if not 1 <= scales <= MOST_SCALES:
-            raise NSTError(f"scales: {scales} is not a number of levels; give 1 to {MOST_SCALES}.")
-        fractions = [2 ** (-k / 2) for k in reversed(range(scales))]
-        total = sum(1 / f for f in fractions)
-        passes = tuple(Pass(f, 1 / f / total) for f in fractions)
-    levels = []
-    done = 0.0
-    for p in passes:
-        first, done = done, done + p.share
-        steps = round(done * recipe.steps) - round(first * recipe.steps)
-        level = Level((max(1, round(shape[0] * p.scale)), max(1, round(shape[1] * p.scale))), p.scale, steps)
-        # A level without steps would only blur what the next one starts from.
-        if steps or p is passes[-1]:
-            levels.append(level)
-    return levels
-
-
 def _start_images(
     start_image: torch.Tensor | None, count: int, shape: tuple[int, int]
 ) -> tuple[torch.Tensor | None, list[str]]:
@@ -261,184 +193,3 @@ def _start_images(
     if (h, w) == shape:
         return starts, []
     return resize(starts, shape), [f"start image: resized from {w}×{h} to {shape[1]}×{shape[0]}"]
-
-
-class _Space:
-    """The numbers that the optimiser moves, as an affine image of the pixels: pixels = scale·variable + shift."""
-
-    def __init__(self, name: str, device: torch.device) -> None:
-        scale, shift = {
-            "pixels": ((1.0, 1.0, 1.0), (0.0, 0.0, 0.0)),
-            "imagenet": (IMAGENET_STD, IMAGENET_MEAN),
-            "bytes": ((1 / 255,) * 3, (0.0, 0.0, 0.0)),
-        }[name]
-        self.plain = name == "pixels"
-        self.scale = torch.tensor(scale, device=device).view(1, 3, 1, 1)
-        self.shift = torch.tensor(shift, device=device).view(1, 3, 1, 1)
-
-    def pixels(self, variable: torch.Tensor) -> torch.Tensor:
-        return variable if self.plain else variable * self.scale + self.shift
-
-    def variable(self, pixels: torch.Tensor) -> torch.Tensor:
-        return pixels.clone() if self.plain else (pixels - self.shift) / self.scale
-
-    def slope(self, gradient: torch.Tensor) -> torch.Tensor:
-        # Contiguous: torch's L-BFGS flattens it with a view.
-        return (gradient if self.plain else gradient * self.scale).contiguous()
-
-    def clamp_(self, variable: torch.Tensor) -> None:
-        variable.clamp_(-self.shift / self.scale, (1 - self.shift) / self.scale)
-
-
-class _Run:
-    """What the pictures of one call share, and what has happened so far."""
-
-    def __init__(
-        self,
-        network: Network,
-        recipe: Recipe,
-        levels: list[Level],
-        layers: LayerWeights,
-        multipliers: Multipliers,
-    ) -> None:
-        self.network = network
-        self.recipe = recipe
-        self.levels = levels
-        self.layers = layers
-        self.multipliers = multipliers
-        self.space = _Space(recipe.variable, network.device)
-        self.histories: list[list[Step]] = []
-        self.stopped = False
-        self.began = time.perf_counter()
-        self.style_layers = recipe.style_layers if layers.style is None else layers.style
-        self.content_layers = recipe.content_layers if layers.content is None else layers.content
-
-    def one(
-        self,
-        content: torch.Tensor,
-        start: torch.Tensor | None,
-        grams: StyleGrams,
-        seed: int,
-        picture: int,
-        pictures: int,
-        on_step: Callable[[Progress], object] | None,
-    ) -> torch.Tensor:
-        recipe, network = self.recipe, self.network
-        # The same noise for every picture of a batch: a picture comes out as it would alone.
-        generator = torch.Generator().manual_seed(seed)
-        taken: list[tuple[int, int, Terms, float]] = []
-        variable: torch.Tensor | None = None
-        for number, level in enumerate(self.levels):
-            at_level = resize(content, level.shape)
-            if variable is None:
-                pixels = self._start(at_level, start, generator)
-            else:
-                pixels = resize(self._picture(variable), level.shape).to(network.device)
-            variable = self.space.variable(pixels).requires_grad_()
-            # Made also when no step is to be taken: what cannot be used is refused all the same.
-            objective = build(
-                network, recipe, at_level, grams, self.layers, self.multipliers, level.shape, level.fraction
-            )
-            self._descend(variable, objective, number, taken, picture, pictures, on_step)
-            if self.stopped:
-                break
-        assert variable is not None
-        self.histories.append([_record(*entry) for entry in taken])
-        self._check_finite(taken)
-        if not torch.isfinite(variable).all():
-            raise NSTError(_diverged(len(taken), self))
-        return resize(self._picture(variable), self.levels[-1].shape)
-
-    def _start(self, content: torch.Tensor, start: torch.Tensor | None, generator: torch.Generator) -> torch.Tensor:
-        device = self.network.device
-        if self.recipe.start == "content":
-            return content.to(device)
-        if self.recipe.start == "image":
-            assert start is not None
-            return resize(start, shape_of(content)).to(device)
-        # Drawn on the CPU: the same seed starts from the same noise on every device.
-        noise = torch.randn(content.shape, generator=generator) * self.recipe.noise
-        return (noise + torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1)).to(device)
-
-    def _picture(self, variable: torch.Tensor) -> torch.Tensor:
-        return self.space.pixels(variable.detach()).clamp(0, 1).cpu().clone()
-
-    def _descend(
-        self,
-        variable: torch.Tensor,
-        objective: Objective,
-        number: int,
-        taken: list[tuple[int, int, Terms, float]],
-        picture: int,
-        pictures: int,
-        on_step: Callable[[Progress], object] | None,
-    ) -> None:
-        level = self.levels[number]
-        first = len(taken)
-        # Asking whether the loss is finite waits for the device; a GPU is asked now and then, and at the end.
-        patience = 1 if self.network.device.type == "cpu" else 16
-        pace = _Pace(self.network.device)
-
-        def evaluate() -> torch.Tensor:
-            if len(taken) - first >= level.steps or self.stopped:
-                raise Finished
-            if self.recipe.clamp:
-                with torch.no_grad():
-                    self.space.clamp_(variable)
-            pace.keep()
-            terms, gradient = objective.value_and_grad(self.space.pixels(variable.detach()))
-            variable.grad = self.space.slope(gradient)
-            taken.append((len(taken), number, terms, time.perf_counter() - self.began))
-            if len(taken) % patience == 0:
-                self._check_finite(taken)
-            if on_step is not None:
-                progress = Progress(
-                    step=len(taken),
-                    steps=self.recipe.steps,
-                    level=number,
-                    levels=len(self.levels),
-                    picture=picture,
-                    pictures=pictures,
-                    terms=terms,
-                    _image=lambda: self._picture(variable),
-                )
-                if on_step(progress) is STOP:
-                    self.stopped = True
-            return terms.total
-
-        with torch.enable_grad():
-            minimise(variable, evaluate, self.recipe.optimizer, first, self.recipe.steps)
-
-    def _check_finite(self, taken: list[tuple[int, int, Terms, float]]) -> None:
-        if taken and not math.isfinite(float(taken[-1][2].total)):
-            bad = next(step for step, _, terms, _ in taken if not math.isfinite(float(terms.total)))
-            raise NSTError(_diverged(bad, self))
-
-
-class _Pace:
-    """Keeps a GPU busy and Python at most one step ahead of it: so a cancel or a stop takes effect within a step."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.event = torch.cuda.Event() if device.type == "cuda" else None
-
-    def keep(self) -> None:
-        if self.event is not None:
-            self.event.synchronize()
-            self.event.record()
-
-
-def _record(step: int, level: int, terms: Terms, seconds: float) -> Step:
-    return Step(step, level, float(terms.total), float(terms.content), float(terms.style), float(terms.tv), seconds)
-
-
-def _diverged(step: int, run: _Run) -> str:
-    helps = []
-    if run.network.dtype != torch.float32:
-        helps.append(f"precision fp32 (this run used {name_of(run.network.dtype)})")
-    if isinstance(run.recipe.optimizer, LBFGS):
-        helps.append("the optimiser adam, which takes no leaps")
-    helps.append(f"a learning rate below {run.recipe.optimizer.lr:g}")
-    return (
-        f"The loss stopped being a number at step {step} of {run.recipe.steps} (recipe {run.recipe.name}), "
-        f"so there is no picture to give. What helps: {'; or '.join(helps)}."
-    )

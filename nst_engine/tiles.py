@@ -76,7 +76,7 @@ def fit_tile(tile: int, taps: Iterable[str]) -> int:
 
 
 def cut(shape: tuple[int, int], tile: int, taps: Iterable[str], architecture: str) -> Iterator[Tile]:
-    """Tiles of `tile` pixels that cover a picture of this height and width."""
+    """Tiles of at most `tile` pixels a side, as even as the grid allows, that cover a picture of this shape."""
     taps = tuple(taps)
     around = margin(taps, architecture)
     for rows in _spans(shape[0], tile, grid(taps)):
@@ -91,6 +91,7 @@ def cut(shape: tuple[int, int], tile: int, taps: Iterable[str], architecture: st
 
 def _spans(size: int, tile: int, step: int) -> Iterator[Span]:
     first = 0
+    tile = math.ceil(size / math.ceil(size / tile) / step) * step
     while first < size:
         last = min(first + tile, size)
         # What is left is less than one position of the deepest tap: it joins this tile.

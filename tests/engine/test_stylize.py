@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 import nst_engine as nst
 from nst_engine.grams import Style
-from nst_engine.stylize import plan
+from nst_engine.levels import plan
 from nst_engine.vgg import Network
 
 

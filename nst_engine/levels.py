@@ -1,0 +1,64 @@
+"""How large the result is made, and through which sizes the run goes to get there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from .errors import NSTError
+from .images import LARGEST_SIDE, fit_long, fit_short
+from .recipes import Pass, Recipe
+
+MOST_SCALES = 12  # the coarsest then is a 45th of the picture
+
+# `size`: a long side in pixels, or one of these.
+OWN_SIZE = 0
+RECIPE_SIZE = -1
+
+
+@dataclass(frozen=True)
+class Level:
+    shape: tuple[int, int]
+    fraction: float  # of the final size
+    steps: int
+
+
+def target_shape(own: tuple[int, int], size: int, recipe: Recipe, device: torch.device) -> tuple[int, int]:
+    """Height and width of the result."""
+    if not RECIPE_SIZE <= size <= LARGEST_SIDE:
+        raise NSTError(
+            f"size: {size} is not a size; give the long side in pixels, up to {LARGEST_SIDE}, "
+            "or 0 for the content's own."
+        )
+    if size > 0:
+        return fit_long(own, size)
+    if size == OWN_SIZE:
+        return own
+    pixels = recipe.size.pixels_on(device)
+    if recipe.size.rule == "squash":
+        return pixels[0], pixels[1]
+    if recipe.size.rule == "long":
+        return fit_long(own, min(pixels[0], max(own)))
+    return fit_short(own, pixels[0])
+
+
+def plan(shape: tuple[int, int], recipe: Recipe, scales: int | None) -> list[Level]:
+    """Coarse to fine: the recipe's passes, or `scales` levels √2 apart with more steps where they are cheap."""
+    passes = recipe.passes
+    if scales is not None:
+        if not 1 <= scales <= MOST_SCALES:
+            raise NSTError(f"scales: {scales} is not a number of levels; give 1 to {MOST_SCALES}.")
+        fractions = [2 ** (-k / 2) for k in reversed(range(scales))]
+        total = sum(1 / f for f in fractions)
+        passes = tuple(Pass(f, 1 / f / total) for f in fractions)
+    levels = []
+    done = 0.0
+    for p in passes:
+        first, done = done, done + p.share
+        steps = round(done * recipe.steps) - round(first * recipe.steps)
+        level = Level((max(1, round(shape[0] * p.scale)), max(1, round(shape[1] * p.scale))), p.scale, steps)
+        # A level without steps would only blur what the next one starts from.
+        if steps or p is passes[-1]:
+            levels.append(level)
+    return levels

@@ -1,0 +1,259 @@
+"""What a run takes, and what the device has: from both follows whether it is done in one pass or by tiles."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psutil
+import torch
+
+from .errors import NSTError
+from .recipes import LBFGS, Adam
+from .tiles import grid, margin
+from .vgg import Network, channels, deepest_tap, layer_names, stride
+
+# Of what is free, the rest being for what nobody foresaw: fragmentation, libraries' workspaces, other programs.
+SHARE = 0.8
+# Convolutions' workspaces and reordered weights.
+WORKSPACE = 64 << 20
+PICTURE = 12  # bytes a pixel: three channels in fp32
+# Smaller tiles would be nearly all margin.
+SMALLEST_TILE = 128
+# An L-BFGS that remembers less than this is no longer worth its name.
+SHORTEST_HISTORY = 4
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes that a run takes: some for each pixel of the picture, some for each pixel that the network sees at once."""
+
+    network: int
+    state: float  # per pixel of the picture: pictures, optimiser, targets
+    seen: float  # per pixel in the network at a time: features, slopes
+    margin: int
+    grid: int
+
+    def total(self, shape: tuple[int, int], tile: int | None = None) -> int:
+        h, w = shape
+        seen = h * w
+        if tile is not None:
+            outer = tile + 2 * self.margin
+            seen = min(h, outer) * min(w, outer)
+        return round(self.network + self.state * h * w + self.seen * seen)
+
+    def largest_tile(self, shape: tuple[int, int], budget: float) -> int | None:
+        """The largest tile (on the grid) with which the run fits, or none at all."""
+        left = budget - self.network - self.state * shape[0] * shape[1]
+        if left <= 0:
+            return None
+        inner = math.isqrt(int(left / self.seen)) - 2 * self.margin
+        # A picture narrower than a tile leaves room to be longer.
+        if min(shape) < inner + 2 * self.margin:
+            inner = int(left / self.seen / min(shape)) - 2 * self.margin
+        tile = inner // self.grid * self.grid
+        return tile if tile >= min(SMALLEST_TILE, *shape) else None
+
+    def largest_long_side(self, shape: tuple[int, int], budget: float) -> int:
+        """Of a picture with these proportions, with the smallest tiles."""
+        left = budget - self.network - self.seen * (SMALLEST_TILE + 2 * self.margin) ** 2
+        return int(max(shape) * math.sqrt(max(0.0, left) / self.state / (shape[0] * shape[1])))
+
+
+def footprint(
+    network: Network,
+    style_taps: Iterable[str],
+    content_taps: Iterable[str],
+    optimizer: Adam | LBFGS,
+    keep_content: bool = True,
+) -> Footprint:
+    content_taps = tuple(content_taps)
+    taps = tuple(dict.fromkeys((*style_taps, *content_taps)))
+    # The picture, the gradient and its predecessor, the content here and at the caller's, the result or preview.
+    pictures = 6 * PICTURE
+    moments = 2 * (optimizer.history + 2) * PICTURE if isinstance(optimizer, LBFGS) else 3 * PICTURE
+    targets = sum(_bytes(tap, network) for tap in content_taps) if keep_content else 0.0
+    if not taps:
+        return Footprint(0, pictures + moments, 0.0, 0, 1)
+    weights = 2 * sum(weight.numel() for name, (weight, _) in network.vgg.convolutions.items())
+    return Footprint(
+        network=weights * network.dtype.itemsize + WORKSPACE,
+        state=pictures + moments + targets,
+        seen=bytes_per_pixel(network, taps),
+        margin=margin(taps, network.vgg.architecture),
+        grid=grid(taps),
+    )
+
+
+def _bytes(layer: str, network: Network) -> float:
+    """Of a layer's features, per pixel of the picture."""
+    return channels(layer) * network.dtype.itemsize / stride(layer) ** 2
+
+
+def bytes_per_pixel(network: Network, taps: Iterable[str]) -> float:
+    """The most that a pass there and back holds at a time, found by walking the layers as `Network` does."""
+    taps = set(taps)
+    deepest = deepest_tap(taps, network.vgg.architecture)
+    names = layer_names(network.vgg.architecture)
+    names = names[: names.index(deepest) + 1]
+    one_byte = 1 / network.dtype.itemsize
+    fused = network.pooling == "max"
+    spare = 1.0 if network.padding == "zeros" else 2.0  # other paddings copy what they pad
+
+    kept: dict[str, float] = {}  # on the tape or at a tap
+    x, x_is_kept = 3.0 * network.dtype.itemsize, False
+    peak = PICTURE + x
+    inputs = {}
+    for layer, following in zip(names, (*names[1:], ""), strict=True):
+        inputs[layer] = x
+        held = sum(kept.values()) + (0 if x_is_kept else x)
+        out = _bytes(layer, network)
+        if layer.startswith("conv"):
+            peak = max(peak, held + (spare - 1) * x + out)
+            x, x_is_kept = out, layer in taps
+        elif layer.startswith("relu"):
+            if layer.replace("relu", "conv") in taps:
+                peak = max(peak, held + out)
+            x, x_is_kept = out, layer in taps or not (fused and following.startswith("pool"))
+        else:
+            if fused:
+                kept[layer + " places"] = out * one_byte
+            peak = max(peak, held + out * (1 + one_byte))
+            x, x_is_kept = out, layer in taps or network.pooling == "l2"
+        if x_is_kept:
+            kept[layer] = x
+    slope = 0.0
+    for layer in reversed(names):
+        out = _bytes(layer, network)
+        if layer in taps:
+            slope = out
+            peak = max(peak, sum(kept.values()) + 2 * slope)
+        if layer.startswith("relu"):
+            kept.pop(layer, None)
+            continue
+        peak = max(peak, sum(kept.values()) + slope + spare * inputs[layer])
+        kept.pop(layer, None)
+        kept.pop(layer + " places", None)
+        slope = inputs[layer]
+    return peak + 2 * PICTURE  # the gradient, once in the network's precision and once in fp32
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can still be had: from the driver, or from the operating system and whatever limits it sets."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+    if device.type == "xpu":
+        free, _ = torch.xpu.mem_get_info(device)
+        return free + torch.xpu.memory_reserved(device) - torch.xpu.memory_allocated(device)
+    return max(0, min([psutil.virtual_memory().available, *_limits()]))
+
+
+def _limits() -> list[int]:
+    """What a container or `ulimit` leaves of this process's share."""
+    left = []
+    if sys.platform == "linux":
+        for limit, used in (
+            ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+            ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+        ):
+            try:
+                left.append(int(Path(limit).read_text()) - int(Path(used).read_text()) + _file_cache(Path(used).parent))
+            except (OSError, ValueError):  # no such controller, or "max"
+                continue
+    if sys.platform != "win32":
+        import resource
+
+        soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if soft != resource.RLIM_INFINITY:
+            left.append(soft - psutil.Process().memory_info().vms)
+    return left
+
+
+def _file_cache(controller: Path) -> int:
+    """Counted as used, but given up when memory is wanted."""
+    lines = (controller / "memory.stat").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.split()[0] in ("inactive_file", "active_file"))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+        return True
+    # Torch says so on a CPU, and on Apple's devices, in words only.
+    return isinstance(error, RuntimeError) and any(
+        words in str(error) for words in ("can't allocate memory", "not enough memory", "out of memory")
+    )
+
+
+def release(device: torch.device) -> None:
+    """Give what torch keeps for later back to the device."""
+    if device.type in ("cuda", "mps", "xpu"):
+        getattr(torch, device.type).empty_cache()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a picture is worked on: in one pass (`tile` is None) or by tiles, the content's features kept or made anew
+    at every step, and how much L-BFGS remembers."""
+
+    tile: int | None = None
+    keep_content: bool = True
+    history: int = 0
+
+    def halved(self, shape: tuple[int, int]) -> Layout | None:
+        """With half the tile, or none if there is nothing left to halve."""
+        tile = (self.tile or max(shape)) // 2
+        return replace(self, tile=tile) if tile >= SMALLEST_TILE else None
+
+
+def lay_out(
+    network: Network,
+    style_taps: Iterable[str],
+    content_taps: Iterable[str],
+    optimizer: Adam | LBFGS,
+    shape: tuple[int, int],
+    tile: int | str | None,
+    free: int,
+) -> Layout:
+    """One pass where it fits into what is free; else the tiles and the treatment of the content that take the least
+    time. L-BFGS's memory comes first, being the largest, but takes no more than half."""
+    budget = SHARE * free
+    history = 0
+    if isinstance(optimizer, LBFGS):
+        history = int(budget / 2 / (2 * PICTURE * shape[0] * shape[1]))
+        history = max(SHORTEST_HISTORY, min(optimizer.history, history))
+        optimizer = replace(optimizer, history=history)
+    keeping, making = (footprint(network, style_taps, content_taps, optimizer, keep) for keep in (True, False))
+    if tile is None:
+        return Layout(None, True, history)
+    if isinstance(tile, int):
+        return Layout(tile, keeping.total(shape, tile) <= budget, history)
+    if tile != "auto":
+        raise NSTError(f"tile: {tile!r} is not a tile size; give pixels, 'auto', or None for one pass.")
+    if keeping.total(shape) <= budget:
+        return Layout(None, True, history)
+    choices = [
+        Layout(largest, kept, history)
+        for kept, taken in ((True, keeping), (False, making))
+        if (largest := taken.largest_tile(shape, budget)) is not None
+    ]
+    if not choices:
+        raise NSTError(
+            f"size: {shape[1]}×{shape[0]} pixels take {making.total(shape, SMALLEST_TILE) / 2**30:.1f} GB even by "
+            f"tiles, and {budget / 2**30:.1f} GB are free. A long side of "
+            f"{making.largest_long_side(shape, budget)} would do."
+        )
+    return min(choices, key=lambda c: _time(c, keeping.margin))
+
+
+def _time(layout: Layout, around: int) -> float:
+    """Of a step by tiles, relative to one pass: the way there once more for the statistics, and once more for targets
+    that are not kept."""
+    assert layout.tile is not None
+    forward = 0.37  # of a step, the rest being the way back
+    return (1 + forward * (1 if layout.keep_content else 2)) * ((layout.tile + 2 * around) / layout.tile) ** 2

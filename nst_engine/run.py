@@ -1,0 +1,332 @@
+"""The loop of one run: level by level from a start to a picture, telling how far it is, and never out of memory."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass, field, replace
+
+import torch
+
+from . import memory
+from .errors import NSTError
+from .grams import StyleGrams
+from .images import fit_long, resize, shape_of
+from .levels import Level
+from .memory import Layout, lay_out
+from .objective import Multipliers, Objective, Terms, build
+from .optim import Finished, Moments, adam, lbfgs
+from .precision import name_of
+from .recipes import LBFGS, Adam, Recipe
+from .vgg import IMAGENET_MEAN, IMAGENET_STD, Network
+
+STOP = object()
+
+
+@dataclass(frozen=True)
+class Step:
+    """One evaluation: the weighted terms before update `step`, whose sum is `total`."""
+
+    step: int
+    level: int
+    total: float
+    content: float
+    style: float
+    tv: float
+    seconds: float  # since the run began
+
+
+@dataclass
+class Position:
+    """How far a run is; within a step, too, where that is done by tiles."""
+
+    step: int  # steps done of this picture
+    steps: int
+    level: int
+    levels: int
+    picture: int
+    pictures: int
+    tile: int = 0  # tiles done of the step that is under way
+    tiles: int = 0
+
+    @property
+    def done(self) -> float:
+        """Steps, of all `steps` · `pictures`."""
+        within = self.tile / self.tiles if self.tile < self.tiles else 0
+        return self.picture * self.steps + self.step + within
+
+
+@dataclass
+class Progress(Position):
+    """What `on_step` is told. Reading the loss or a picture waits for the device; nothing else does."""
+
+    _: KW_ONLY
+    terms: Terms
+    _pixels: Callable[[], torch.Tensor]
+
+    @property
+    def image(self) -> torch.Tensor:
+        """The picture as it is now, 1x3xHxW in 0..1 on the CPU."""
+        return self._pixels().cpu().clone()
+
+    def preview(self, side: int) -> torch.Tensor:
+        """The same, no larger than `side`: made small before it leaves the device."""
+        pixels = self._pixels()
+        if max(shape_of(pixels)) > side:
+            pixels = torch.nn.functional.interpolate(pixels, size=fit_long(shape_of(pixels), side), mode="area")
+        return pixels.cpu().clone()
+
+    @property
+    def total(self) -> float:
+        return float(self.terms.total)
+
+
+OnStep = Callable[[Progress], object]
+OnTile = Callable[[Position], object]
+
+
+@dataclass
+class Run:
+    """What the pictures of one call share, and what has happened so far."""
+
+    network: Network
+    recipe: Recipe
+    levels: list[Level]
+    grams: StyleGrams
+    style_layers: Mapping[str, float]
+    content_layers: Mapping[str, float]
+    multipliers: Multipliers
+    tile: int | str | None
+    free: int  # bytes that the run may take
+    on_step: OnStep | None = None
+    on_tile: OnTile | None = None
+    pictures: int = 1
+    histories: list[list[Step]] = field(default_factory=list)
+    tiles: dict[int, int | None] = field(default_factory=dict)  # by level, as they were in the end
+    notes: list[str] = field(default_factory=list)
+    stopped: bool = False
+    began: float = field(default_factory=time.perf_counter)
+
+    def __post_init__(self) -> None:
+        self.space = _Space(self.recipe.variable, self.network.device)
+        self.layout(self.levels[-1])  # what cannot be done at all is refused before anything is
+
+    def layout(self, level: Level) -> Layout:
+        return lay_out(
+            self.network,
+            self.style_layers,
+            self.content_layers,
+            self.recipe.optimizer,
+            level.shape,
+            self.tile,
+            self.free,
+        )
+
+    def one(self, content: torch.Tensor, start: torch.Tensor | None, seed: int) -> torch.Tensor:
+        """One picture from its start to the end."""
+        # The same noise for every picture of a batch: a picture comes out as it would alone.
+        generator = torch.Generator().manual_seed(seed)
+        taken: list[tuple[int, int, Terms, float]] = []
+        variable: torch.Tensor | None = None
+        moments: Moments | None = None
+        for number, level in enumerate(self.levels):
+            at_level = resize(content, level.shape)
+            if variable is None:
+                pixels = self._start(at_level, start, generator)
+            else:
+                pixels = resize(self._pixels(variable), level.shape)
+            variable = self.space.variable(pixels).requires_grad_()
+            del pixels
+            moments = self._descend(variable, at_level, number, taken, moments)
+            if self.stopped:
+                break
+        assert variable is not None
+        del moments
+        self.histories.append([_record(*entry) for entry in taken])
+        self._check_finite(taken)
+        if not torch.isfinite(variable).all():
+            raise NSTError(self._diverged(len(taken)))
+        return resize(self._pixels(variable).cpu(), self.levels[-1].shape)
+
+    def _start(self, content: torch.Tensor, start: torch.Tensor | None, generator: torch.Generator) -> torch.Tensor:
+        device = self.network.device
+        if self.recipe.start == "content":
+            return content.to(device)
+        if self.recipe.start == "image":
+            assert start is not None
+            return resize(start, shape_of(content)).to(device)
+        # Drawn on the CPU: the same seed starts from the same noise on every device.
+        noise = torch.randn(content.shape, generator=generator) * self.recipe.noise
+        return (noise + torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1)).to(device)
+
+    def _pixels(self, variable: torch.Tensor) -> torch.Tensor:
+        return self.space.pixels(variable.detach()).clamp(0, 1)
+
+    def _descend(
+        self,
+        variable: torch.Tensor,
+        content: torch.Tensor,
+        number: int,
+        taken: list[tuple[int, int, Terms, float]],
+        moments: Moments | None,
+    ) -> Moments | None:
+        level = self.levels[number]
+        first = len(taken)
+        # Made also when no step is to be taken: what cannot be used is refused all the same.
+        objective = _Patient(self, content, number)
+
+        def position(tile: int = 0, tiles: int = 0) -> Position:
+            done = len(self.histories)
+            return Position(len(taken), self.recipe.steps, number, len(self.levels), done, self.pictures, tile, tiles)
+
+        def on_tile(tile: int, tiles: int) -> None:
+            if self.on_tile is not None:
+                self.on_tile(position(tile, tiles))
+
+        # Asking whether the loss is finite waits for the device; a GPU is asked now and then, and at the end.
+        patience = 1 if self.network.device.type == "cpu" else 16
+        pace = _Pace(self.network.device)
+
+        def evaluate() -> torch.Tensor:
+            if len(taken) - first >= level.steps or self.stopped:
+                raise Finished
+            if self.recipe.clamp:
+                with torch.no_grad():
+                    self.space.clamp_(variable)
+            pace.keep()
+            variable.grad = None  # its memory can be used again
+            terms, gradient = objective.value_and_grad(self.space.pixels(variable.detach()), on_tile)
+            variable.grad = self.space.slope(gradient)
+            taken.append((len(taken), number, terms, time.perf_counter() - self.began))
+            if len(taken) % patience == 0:
+                self._check_finite(taken)
+            if self.on_step is not None:
+                progress = Progress(**vars(position()), terms=terms, _pixels=lambda: self._pixels(variable))
+                if self.on_step(progress) is STOP:
+                    self.stopped = True
+            return terms.total
+
+        settings = self.recipe.optimizer
+        if isinstance(settings, Adam):
+            with torch.no_grad():
+                carried = moments.resized(level.shape) if moments is not None else None
+                return adam(variable, evaluate, settings, first, self.recipe.steps, carried)
+        lbfgs(variable, evaluate, replace(settings, history=objective.layout.history))
+        return None
+
+    def _check_finite(self, taken: list[tuple[int, int, Terms, float]]) -> None:
+        if taken and not math.isfinite(float(taken[-1][2].total)):
+            bad = next(step for step, _, terms, _ in taken if not math.isfinite(float(terms.total)))
+            raise NSTError(self._diverged(bad))
+
+    def _diverged(self, step: int) -> str:
+        helps = []
+        if self.network.dtype != torch.float32:
+            helps.append(f"precision fp32 (this run used {name_of(self.network.dtype)})")
+        if isinstance(self.recipe.optimizer, LBFGS):
+            helps.append("the optimiser adam, which takes no leaps")
+        helps.append(f"a learning rate below {self.recipe.optimizer.lr:g}")
+        return (
+            f"The loss stopped being a number at step {step} of {self.recipe.steps} (recipe {self.recipe.name}), "
+            f"so there is no picture to give. What helps: {'; or '.join(helps)}."
+        )
+
+
+class _Patient:
+    """A level's objective that, when the device runs out of memory all the same, halves its tiles and tries again."""
+
+    def __init__(self, run: Run, content: torch.Tensor, number: int) -> None:
+        self.run, self.content, self.number = run, content, number
+        self.layout = run.layout(run.levels[number])
+        self.objective: Objective | None = None
+        self._trying(lambda objective: objective)
+
+    def value_and_grad(self, pixels: torch.Tensor, on_tile: Callable[[int, int], None]) -> tuple[Terms, torch.Tensor]:
+        return self._trying(lambda objective: objective.value_and_grad(pixels, on_tile))
+
+    def _trying(self, do: Callable[[Objective], object]):
+        while True:
+            try:
+                if self.objective is None:
+                    self.objective = self._build()
+                return do(self.objective)
+            except (RuntimeError, MemoryError) as error:
+                if not memory.is_out_of_memory(error):
+                    raise
+            # Outside the handler, whose traceback would keep the failed attempt's tensors alive.
+            self._make_room()
+
+    def _build(self) -> Objective:
+        run, level = self.run, self.run.levels[self.number]
+        run.tiles[self.number] = self.layout.tile
+        return build(
+            run.network,
+            run.recipe,
+            self.content,
+            run.grams,
+            run.style_layers,
+            run.content_layers,
+            run.multipliers,
+            level.shape,
+            level.fraction,
+            self.layout,
+        )
+
+    def _make_room(self) -> None:
+        self.objective = None
+        memory.release(self.run.network.device)
+        h, w = self.run.levels[self.number].shape
+        smaller = self.layout.halved((h, w))
+        if smaller is None:
+            raise NSTError(
+                f"size: {w}×{h} pixels do not fit into the memory of {self.run.network.device}, not even by tiles of "
+                f"{self.layout.tile}. A smaller size would do, or precision bf16, or fewer programs beside this one."
+            )
+        self.layout = smaller
+        note = f"memory ran out at {w}×{h}: the run goes on with smaller tiles, and gives the same picture"
+        if note not in self.run.notes:
+            self.run.notes.append(note)
+
+
+class _Space:
+    """The numbers that the optimiser moves, as an affine image of the pixels: pixels = scale·variable + shift."""
+
+    def __init__(self, name: str, device: torch.device) -> None:
+        scale, shift = {
+            "pixels": ((1.0, 1.0, 1.0), (0.0, 0.0, 0.0)),
+            "imagenet": (IMAGENET_STD, IMAGENET_MEAN),
+            "bytes": ((1 / 255,) * 3, (0.0, 0.0, 0.0)),
+        }[name]
+        self.plain = name == "pixels"
+        self.scale = torch.tensor(scale, device=device).view(1, 3, 1, 1)
+        self.shift = torch.tensor(shift, device=device).view(1, 3, 1, 1)
+
+    def pixels(self, variable: torch.Tensor) -> torch.Tensor:
+        return variable if self.plain else variable * self.scale + self.shift
+
+    def variable(self, pixels: torch.Tensor) -> torch.Tensor:
+        return pixels.clone() if self.plain else (pixels - self.shift) / self.scale
+
+    def slope(self, gradient: torch.Tensor) -> torch.Tensor:
+        # Contiguous: torch's L-BFGS flattens it with a view.
+        return (gradient if self.plain else gradient * self.scale).contiguous()
+
+    def clamp_(self, variable: torch.Tensor) -> None:
+        variable.clamp_(-self.shift / self.scale, (1 - self.shift) / self.scale)
+
+
+class _Pace:
+    """Keeps a GPU busy and Python at most one step ahead of it: so a cancel or a stop takes effect within a step."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.event = torch.cuda.Event() if device.type == "cuda" else None
+
+    def keep(self) -> None:
+        if self.event is not None:
+            self.event.synchronize()
+            self.event.record()
+
+
+def _record(step: int, level: int, terms: Terms, seconds: float) -> Step:
+    return Step(step, level, float(terms.total), float(terms.content), float(terms.style), float(terms.tv), seconds)

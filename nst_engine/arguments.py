@@ -9,7 +9,7 @@ from typing import NoReturn
 from . import RECIPES, NSTError, __version__
 from .files import FORMATS
 from .precision import PRECISIONS
-from .stylize import OPTIMIZERS, OWN_SIZE, RECIPE_SIZE
+from .stylize import KEEP_COLOURS, OPTIMIZERS, OWN_SIZE, RECIPE_SIZE, check_keep_colours
 from .vgg import PADDINGS, POOLINGS
 from .weights import BUILT_IN, INPUTS
 
@@ -27,6 +27,16 @@ def _whole(low: int, high: int = 2**63) -> Callable[[str], int]:
         return value
 
     return number
+
+
+def _colours(text: str) -> tuple[str, float]:
+    method, _, strength = text.partition("=")
+    try:
+        value = float(strength or 1)
+        check_keep_colours(method, value)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error).rstrip(".")) from error
+    return method, value
 
 
 def parser() -> argparse.ArgumentParser:
@@ -108,6 +118,13 @@ def _stylize_arguments(parser: argparse.ArgumentParser) -> None:
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps …")
     add("--seed", type=_whole(0, 2**64 - 1), default=0, metavar="N", help="of the noise start")
     group = parser.add_argument_group("output")
+    group.add_argument(
+        "--keep-colours",
+        type=_colours,
+        default=("none", 1.0),
+        metavar="METHOD[=STRENGTH]",
+        help=f"give OUT the colours of CONTENT: {', '.join(KEEP_COLOURS)}; such as lab=0.5",
+    )
     group.add_argument(
         "--bits", type=int, choices=(8, 16), help="per channel; default: CONTENT's, if OUT can hold them"
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from .color import METHODS, check_strength, match_colours
 from .errors import NSTError
 from .grams import StyleGrams, network_for
 from .images import LARGEST_SIDE, alpha_of, check_picture, fit_long, fit_short, resize, shape_of
@@ -23,6 +24,7 @@ STOP = object()
 
 STARTS = ("content", "noise", "image")
 OPTIMIZERS = ("adam", "lbfgs")
+KEEP_COLOURS = ("none", *METHODS)
 
 MOST_SCALES = 12  # the coarsest then is a 45th of the picture
 LARGEST_RATE = 1e30
@@ -60,7 +62,7 @@ class Progress:
 
     @property
     def image(self) -> torch.Tensor:
-        """The picture as it is now, 1x3xHxW in 0..1 on the CPU."""
+        """The picture as it is now, 1x3xHxW in 0..1 on the CPU; its colours are kept only when it is finished."""
         return self._image()
 
     @property
@@ -106,12 +108,16 @@ def stylize(
     seed: int = 0,
     layers: LayerWeights | None = None,
     on_step: Callable[[Progress], object] | None = None,
+    keep_colours: str = "none",
+    keep_colours_strength: float = 1.0,
 ) -> Result:
     """Give every picture of `content` (Nx3xHxW or Nx4xHxW, 0..1) the style of `grams`.
 
     None leaves a choice to the recipe. Weights multiply the recipe's own; `size` is the long side of the result,
     0 the content's own size, -1 the recipe's. `on_step(progress)` may return STOP to end early and keep the picture.
+    `keep_colours` is how `match_colours` gives the finished picture the content's colours.
     """
+    check_keep_colours(keep_colours, keep_colours_strength)
     recipe = adjust(get_recipe(recipe), steps, optimizer, learning_rate, start, start_image is not None)
     if not (isinstance(seed, int) and 0 <= seed < 2**64):
         raise NSTError(f"seed: {seed} is not a seed; give a whole number from 0 to 2**64 − 1.")
@@ -135,7 +141,10 @@ def stylize(
                 run.histories.append([])
                 continue
             given = None if starts is None else starts[i % len(starts)][None]
-            finished.append(run.one(picture[None], given, grams, seed, i, len(pictures), on_step))
+            made = run.one(picture[None], given, grams, seed, i, len(pictures), on_step)
+            if keep_colours != "none":
+                made = match_colours(made, resize(picture[None], shape), keep_colours, keep_colours_strength)
+            finished.append(made)
         image = torch.cat(finished)
         if alpha is not None:
             image = torch.cat([image, resize(alpha, shape)], 1)
@@ -152,6 +161,8 @@ def stylize(
         "height": shape[0],
         "levels": [[*level.shape, level.steps] for level in levels],
         "seed": seed,
+        "keep_colours": keep_colours,
+        "keep_colours_strength": keep_colours_strength,
         "layers": {"style": dict(run.style_layers), "content": dict(run.content_layers)},
         "styles": [{"name": s.name, "weight": s.weight, "size": s.size} for s in grams.styles],
         "network": vgg.source,
@@ -207,6 +218,12 @@ def adjust(
     if recipe.start == "image" and not has_start_image:
         raise NSTError("start: 'image' needs a start image; connect one, or choose content or noise.")
     return recipe
+
+
+def check_keep_colours(method: str, strength: float) -> None:
+    if method not in KEEP_COLOURS:
+        raise NSTError(f"keep_colours: {method!r} is not one of {', '.join(KEEP_COLOURS)}.")
+    check_strength(strength, "keep_colours_strength")
 
 
 def target_shape(own: tuple[int, int], size: int, recipe: Recipe, device: torch.device) -> tuple[int, int]:

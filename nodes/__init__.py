@@ -5,6 +5,7 @@ from .compute_style_grams import ComputeStyleGrams
 from .example_image import NSTExampleImage
 from .layer_weights import LayerWeights
 from .load_vgg_features import LoadVGGFeatures
+from .match_colours import NSTMatchColours
 from .neural_style_transfer import NeuralStyleTransfer
 from .plot_loss_history import NSTPlotLossHistory
 
@@ -13,6 +14,7 @@ _NODES = (
     LayerWeights,
     ComputeStyleGrams,
     NeuralStyleTransfer,
+    NSTMatchColours,
     NSTPlotLossHistory,
     NSTExampleImage,
 )

@@ -95,14 +95,18 @@ class ProgressBar:
             told(value, self.total, picture)
 
 
+def preview_sized(pictures: torch.Tensor) -> torch.Tensor:
+    shape = shape_of(pictures)
+    if max(shape) <= PREVIEW_SIDE:
+        return pictures
+    return torch.nn.functional.interpolate(pictures, size=fit_long(shape, PREVIEW_SIDE), mode="area")
+
+
 def as_pil(picture: torch.Tensor) -> Any:
     """A 1x3xHxW picture in 0..1, made small enough for a preview before it leaves."""
     from PIL import Image
 
-    shape = shape_of(picture)
-    if max(shape) > PREVIEW_SIDE:
-        picture = torch.nn.functional.interpolate(picture, size=fit_long(shape, PREVIEW_SIDE), mode="area")
-    codes = (picture[0].clamp(0, 1) * 255).round().to(torch.uint8)
+    codes = (preview_sized(picture)[0].clamp(0, 1) * 255).round().to(torch.uint8)
     return Image.fromarray(codes.movedim(0, -1).cpu().numpy())
 
 

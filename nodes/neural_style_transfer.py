@@ -9,7 +9,7 @@ import torch
 from .. import nst_engine as nst
 from ..nst_engine.images import from_host, shape_of, to_host
 from ..nst_engine.levels import RECIPE_SIZE
-from ..nst_engine.stylize import OPTIMIZERS, STARTS
+from ..nst_engine.stylize import KEEP_COLOURS, OPTIMIZERS, STARTS
 from . import host
 
 RECIPE = "recipe"
@@ -139,6 +139,23 @@ class NeuralStyleTransfer:
                     "IMAGE",
                     {"tooltip": "The picture to begin from, when start is recipe or image; resized if need be."},
                 ),
+                "keep_colours": (
+                    list(KEEP_COLOURS),
+                    {
+                        "tooltip": "Gives the finished picture the colours of the content. lab and luminance: place by "
+                        "place, light and dark remain the result's. The others: its palette as a whole."
+                    },
+                ),
+                "keep_colours_strength": (
+                    "FLOAT",
+                    {
+                        "default": 1.0,
+                        "min": 0.0,
+                        "max": 1.0,
+                        "step": 0.05,
+                        "tooltip": "How much of the content's colours: 0 is none, 1 all.",
+                    },
+                ),
                 "tile": (
                     "INT",
                     {
@@ -172,17 +189,18 @@ class NeuralStyleTransfer:
         preview_every: int = AUTO_PREVIEW,
         layer_weights: nst.LayerWeights | None = None,
         start_image: torch.Tensor | None = None,
+        keep_colours: str = "none",
+        keep_colours_strength: float = 1.0,
         tile: int = AUTO_TILE,
     ) -> tuple[torch.Tensor, LossHistory]:
         content = from_host(content_image)
-        preview = _PreviewClock(preview_every)
+        preview = _Preview(preview_every, content, keep_colours, keep_colours_strength)
         bar: host.ProgressBar | None = None
 
         def on_step(progress: nst.Progress) -> None:
             nonlocal bar
             bar = bar or host.ProgressBar(progress.steps * progress.pictures)
-            picture = progress.preview(host.PREVIEW_SIDE) if preview.is_due(progress.step) else None
-            bar.update(int(progress.done), picture)
+            bar.update(int(progress.done), preview(progress) if preview.is_due(progress.step) else None)
 
         def on_tile(position: nst.Position) -> None:
             nonlocal bar
@@ -209,6 +227,8 @@ class NeuralStyleTransfer:
                 seed=seed,
                 layers=layer_weights,
                 on_step=on_step,
+                keep_colours=keep_colours,
+                keep_colours_strength=keep_colours_strength,
                 tile={AUTO_TILE: "auto", WHOLE: None}.get(tile, tile),
                 on_tile=on_tile,
                 memory=host.free_memory(vgg.device),
@@ -225,12 +245,24 @@ def _given(value):
     return None if value == AS_RECIPE else value
 
 
-class _PreviewClock:
-    """When a preview is due: every so many steps, or about once a second."""
+class _Preview:
+    """What is shown of a run, and when: every so many steps, or about once a second."""
 
-    def __init__(self, every: int) -> None:
+    def __init__(self, every: int, content: torch.Tensor, keep_colours: str, strength: float) -> None:
         self.every = every
+        self.content = content
+        self.keep_colours = keep_colours
+        self.strength = strength
         self.last = float("-inf")
+
+    def __call__(self, progress: nst.Progress) -> torch.Tensor:
+        image = progress.preview(host.PREVIEW_SIDE)
+        # A picture that is lost already is not to fail here: the engine says better what has happened.
+        if self.keep_colours == "none" or not torch.isfinite(image).all():
+            return image
+        # Small, because colours take a while in a large picture, and previews come often.
+        content = host.preview_sized(self.content[[progress.picture]])
+        return nst.match_colours(image, content, self.keep_colours, self.strength)
 
     def is_due(self, step: int) -> bool:
         if self.every != AUTO_PREVIEW:

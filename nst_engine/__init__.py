@@ -1,5 +1,6 @@
 """Neural style transfer: a picture takes on another's style by moving its pixels until VGG sees it so."""
 
+from .color import match_colours
 from .errors import NSTError
 from .grams import StyleGrams, compute_style_grams
 from .levels import target_shape
@@ -24,6 +25,7 @@ __all__ = [
     "VGGFeatures",
     "compute_style_grams",
     "load_vgg",
+    "match_colours",
     "memory_needed",
     "objective",
     "stylize",

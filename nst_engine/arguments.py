@@ -10,7 +10,7 @@ from . import RECIPES, NSTError, __version__
 from .files import FORMATS
 from .levels import OWN_SIZE, RECIPE_SIZE
 from .precision import PRECISIONS
-from .stylize import OPTIMIZERS
+from .stylize import KEEP_COLOURS, OPTIMIZERS, check_keep_colours
 from .vgg import PADDINGS, POOLINGS
 from .weights import BUILT_IN, INPUTS
 
@@ -28,6 +28,16 @@ def _whole(low: int, high: int = 2**63) -> Callable[[str], int]:
         return value
 
     return number
+
+
+def _colours(text: str) -> tuple[str, float]:
+    method, _, strength = text.partition("=")
+    try:
+        value = float(strength or 1)
+        check_keep_colours(method, value)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error).rstrip(".")) from error
+    return method, value
 
 
 def _tile(text: str) -> int | str | None:
@@ -119,6 +129,13 @@ def _stylize_arguments(parser: argparse.ArgumentParser) -> None:
     add("--tile", type=_tile, default="auto", metavar="auto|off|PIXELS", help="of the picture at a time: saves memory")
     add("--seed", type=_whole(0, 2**64 - 1), default=0, metavar="N", help="of the noise start")
     group = parser.add_argument_group("output")
+    group.add_argument(
+        "--keep-colours",
+        type=_colours,
+        default=("none", 1.0),
+        metavar="METHOD[=STRENGTH]",
+        help=f"give OUT the colours of CONTENT: {', '.join(KEEP_COLOURS)}; such as lab=0.5",
+    )
     group.add_argument(
         "--bits", type=int, choices=(8, 16), help="per channel; default: CONTENT's, if OUT can hold them"
     )

@@ -132,6 +132,8 @@ def _stylize(args: argparse.Namespace, argv: list[str], beside: Path | None = No
                 seed=args.seed,
                 layers=layers,
                 on_step=on_step,
+                keep_colours=args.keep_colours[0],
+                keep_colours_strength=args.keep_colours[1],
                 tile=args.tile,
                 on_tile=on_tile,
             )

@@ -207,8 +207,8 @@ class Layout:
 
     def halved(self, shape: tuple[int, int]) -> Layout | None:
         """With half the tile, or none if there is nothing left to halve."""
-        tile = (self.tile or max(shape)) // 2
-        return replace(self, tile=tile) if tile >= SMALLEST_TILE else None
+        tile = self.tile or max(shape)
+        return replace(self, tile=max(SMALLEST_TILE, tile // 2)) if tile > SMALLEST_TILE else None
 
 
 def lay_out(

@@ -67,7 +67,7 @@ class Progress(Position):
 
     @property
     def image(self) -> torch.Tensor:
-        """The picture as it is now, 1x3xHxW in 0..1 on the CPU."""
+        """The picture as it is now, 1x3xHxW in 0..1 on the CPU; its colours are kept only when it is finished."""
         return self._pixels().cpu().clone()
 
     def preview(self, side: int) -> torch.Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from .color import METHODS, check_strength, match_colours
 from .errors import NSTError
 from .grams import StyleGrams, network_for
 from .images import alpha_of, check_picture, resize, shape_of
@@ -20,6 +21,7 @@ from .vgg import VGGFeatures
 
 STARTS = ("content", "noise", "image")
 OPTIMIZERS = ("adam", "lbfgs")
+KEEP_COLOURS = ("none", *METHODS)
 
 LARGEST_RATE = 1e30
 
@@ -54,6 +56,8 @@ def stylize(
     scales: int | None = None,
     seed: int = 0,
     layers: LayerWeights | None = None,
+    keep_colours: str = "none",
+    keep_colours_strength: float = 1.0,
     on_step: OnStep | None = None,
     tile: int | str | None = "auto",
     on_tile: OnTile | None = None,
@@ -63,12 +67,13 @@ def stylize(
 
     None leaves a choice to the recipe. Weights multiply the recipe's own; `size` is the long side of the result,
     0 the content's own size, -1 the recipe's. `on_step(progress)` may return STOP to end early and keep the picture;
-    what it raises ends the run.
+    what it raises ends the run. `keep_colours` is how `match_colours` gives the finished picture the content's colours.
 
     `tile` bounds what the network sees at a time, in pixels: None is the whole picture, "auto" the whole if that fits
     into `memory` (bytes; by default what the device has free), else tiles. The result is the same. `on_tile` is told
     whenever a tile is done; what it raises ends the run, too.
     """
+    check_keep_colours(keep_colours, keep_colours_strength)
     recipe = adjust(get_recipe(recipe), steps, optimizer, learning_rate, start, start_image is not None)
     if not (isinstance(seed, int) and 0 <= seed < 2**64):
         raise NSTError(f"seed: {seed} is not a seed; give a whole number from 0 to 2**64 − 1.")
@@ -104,7 +109,10 @@ def stylize(
                 run.histories.append([])
                 continue
             given = None if starts is None else starts[i % len(starts)][None]
-            finished.append(run.one(picture[None], given, seed))
+            made = run.one(picture[None], given, seed)
+            if keep_colours != "none":
+                made = match_colours(made, resize(picture[None], shape), keep_colours, keep_colours_strength)
+            finished.append(made)
         image = finished[0] if len(finished) == 1 else torch.cat(finished)
         if alpha is not None:
             image = torch.cat([image, resize(alpha, shape)], 1)
@@ -122,6 +130,8 @@ def stylize(
         "levels": [[*level.shape, level.steps] for level in levels],
         "tiles": [run.tiles.get(number) for number in range(len(levels))],
         "seed": seed,
+        "keep_colours": keep_colours,
+        "keep_colours_strength": keep_colours_strength,
         "layers": {"style": dict(run.style_layers), "content": dict(run.content_layers)},
         "styles": [{"name": s.name, "weight": s.weight, "size": s.size} for s in grams.styles],
         "network": vgg.source,
@@ -179,6 +189,12 @@ def adjust(
     if recipe.start == "image" and not has_start_image:
         raise NSTError("start: 'image' needs a start image; connect one, or choose content or noise.")
     return recipe
+
+
+def check_keep_colours(method: str, strength: float) -> None:
+    if method not in KEEP_COLOURS:
+        raise NSTError(f"keep_colours: {method!r} is not one of {', '.join(KEEP_COLOURS)}.")
+    check_strength(strength, "keep_colours_strength")
 
 
 def _start_images(

@@ -10,7 +10,7 @@ import importlib.util
 import json
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ def transfer(
         "NeuralStyleTransfer",
         {"vgg": ("vgg", 0), "content_image": ("content", 0), "style_grams": chained, "seed": 0, **settings},
         (x, 120),
-        (300, 730),
+        (300, 805),
     )
     x += 340
     saved = {"images": ("transfer", 0), "filename_prefix": f"nst/{name}"}
@@ -84,6 +84,20 @@ def transfer(
     )
     nodes["show plot"] = Node("PreviewImage", {"images": ("plot", 0)}, (x + 250, 620), (250, 230))
     return Workflow(name, note, nodes)
+
+
+def style_matched(workflow: Workflow, method: str) -> Workflow:
+    """The same graph, in which the style takes on the content's colours before it is measured."""
+    width = 270
+    # Between the style and its statistics, so these and whatever is to the right of them make room.
+    nodes = {
+        name: replace(node, pos=(node.pos[0] + width, node.pos[1])) if node.pos[0] >= 350 else node
+        for name, node in workflow.nodes.items()
+    }
+    inputs = {"image": ("style1", 0), "reference": ("content", 0), "method": method, "strength": 1.0}
+    nodes["match"] = Node("NSTMatchColours", inputs, (350, 740), (width - 40, 110))
+    nodes["grams1"].inputs["style_image"] = ("match", 0)
+    return replace(workflow, nodes=nodes)
 
 
 LANDSCAPE, STILL_LIFE = "content-landscape", "content-still-life"
@@ -148,6 +162,32 @@ TEMPLATES = (
         LANDSCAPE,
         [("style-mosaic", 1.0)],
         recipe="convnet",
+    ),
+    transfer(
+        "keep-colours",
+        "The texture of the one, the colours of the other: **keep_colours** gives the finished picture the content's. "
+        "*lab* and *luminance* do so place by place; the other methods fit the palette as a whole.",
+        STILL_LIFE,
+        [("style-strokes", 1.0)],
+        style_size=384,
+        recipe="balanced",
+        steps=80,
+        size=288,
+        keep_colours="lab",
+    ),
+    style_matched(
+        transfer(
+            "match-style-colours",
+            "*Match Colours* paints the style in the content's colours before it is measured, so that only its texture "
+            "is transferred. It works for any two pictures.",
+            LANDSCAPE,
+            [("style-mosaic", 1.0)],
+            style_size=384,
+            recipe="balanced",
+            steps=80,
+            size=320,
+        ),
+        "symmetric",
     ),
 )
 

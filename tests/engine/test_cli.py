@@ -113,10 +113,12 @@ def test_a_result_says_how_it_was_made_and_is_made_again(folder):
     again, said = nst("again", "../out.png", "--quiet")
     assert again == ["../out-again.png"] and said == ""
     assert torch.equal(read_picture(folder / "out-again.png").pixels, read_picture(folder / "out.png").pixels)
-    changed, _ = nst("again", "../out-again.png", "-o", "changed.jpg", "--steps", 0, "--start", "content")
+    changes = ["--steps", 0, "--start", "content", "--keep-colours", "luminance"]
+    changed, _ = nst("again", "../out-again.png", "-o", "changed.jpg", *changes)
     assert changed == ["changed.jpg"]
     settings = read_settings("changed.jpg")
     assert settings and (settings["steps"], settings["start"], settings["seed"]) == (0, "content", 5)
+    assert (settings["keep_colours"], settings["keep_colours_strength"]) == ("luminance", 1.0)
 
 
 def test_depth_transparency_and_profile_are_kept(folder):
@@ -148,6 +150,7 @@ def test_every_option_arrives(folder):
         *["--seed", 2**64 - 1, "--style-layers", "relu1_2 = 0.5, conv3_1", "--content-layers", "relu3_1=2"],
         *["--weights", "vgg19-caffe", "--pooling", "average", "--padding", "reflect", "--precision", "fp32"],
         *["--input", "auto", "--device", "cpu", "--bits", 16, "--quality", 90, "--models", folder, "--quiet"],
+        *["--keep-colours", "lab=0.5"],
     )
     settings = read_settings("out.tif")
     assert settings is not None
@@ -164,6 +167,8 @@ def test_every_option_arrives(folder):
         "width": 64,
         "height": 51,
         "seed": 2**64 - 1,
+        "keep_colours": "lab",
+        "keep_colours_strength": 0.5,
         "layers": {"style": {"relu1_2": 0.5, "conv3_1": 1.0}, "content": {"relu3_1": 2.0}},
         "styles": [{"name": "style.png", "weight": 3.0, "size": 48}, {"name": "other.png", "weight": 1.0, "size": 48}],
         "network": "vgg19-caffe",
@@ -237,6 +242,9 @@ def test_ctrl_c_before_the_run_quits_without_a_traceback(folder):
         (["--device", "abacus"], "device: 'abacus' cannot be used"),
         (["--weights", "vgg11"], "no file 'vgg11'"),
         (["--size", 8], "too few"),
+        (["--keep-colours", "hue"], "--keep-colours: keep_colours: 'hue' is not one of none, symmetric"),
+        (["--keep-colours", "lab=much"], "--keep-colours: could not convert"),
+        (["--keep-colours", "lab=nan"], "nan is not a strength"),
         (["--wishes", 3], "--wishes"),
     ],
 )

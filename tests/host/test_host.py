@@ -39,6 +39,7 @@ def test_the_pack_loads_without_a_complaint(server: Server) -> None:
 # Saved workflows and callers of the API hold these. A name stays, a default stays, a choice stays; new inputs are
 # optional and go last. A text is a wire's type, a list a choice (the first is the default), a pair kind and default.
 RECIPES = ["balanced", "persson", "udacity", "pytorch-tutorial", "convnet", "gatys2016", "gatys2017", "johnson"]
+COLOUR_METHODS = ["symmetric", "pca", "cholesky", "histogram", "lab", "luminance"]
 NODES = {
     "LoadVGGFeatures": {
         "name": "Load VGG Features",
@@ -94,8 +95,22 @@ NODES = {
             "preview_every": ("INT", -1),
             "layer_weights": "LAYER_WEIGHTS",
             "start_image": "IMAGE",
+            "keep_colours": ["none", *COLOUR_METHODS],
+            "keep_colours_strength": ("FLOAT", 1.0),
         },
         "outputs": {"image": "IMAGE", "loss_history": "LOSS_HISTORY"},
+    },
+    "NSTMatchColours": {
+        "name": "Match Colours",
+        "category": "style transfer",
+        "required": {
+            "image": "IMAGE",
+            "reference": "IMAGE",
+            "method": COLOUR_METHODS,
+            "strength": ("FLOAT", 1.0),
+        },
+        "optional": {},
+        "outputs": {"image": "IMAGE"},
     },
     "NSTPlotLossHistory": {
         "name": "NST Plot Loss History",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ IDS = {
     "LayerWeights",
     "ComputeStyleGrams",
     "NeuralStyleTransfer",
+    "NSTMatchColours",
     "NSTPlotLossHistory",
     "NSTExampleImage",
 }
@@ -204,6 +205,59 @@ def test_progress_preview_and_cancel(pack, vgg, content, grams):
         assert len(told) == 2
     finally:
         host.listener.reset(token)
+
+
+def test_matched_colours(pack, content, style):
+    clear = torch.linspace(0, 1, 56).expand(1, 40, 56).unsqueeze(-1)
+    image = torch.cat([content, clear], -1)
+    matched = call(pack, "NSTMatchColours", image=image, reference=style)[0]
+    assert matched.shape == image.shape
+    assert torch.equal(matched[..., 3:], clear)
+    assert torch.equal(matched[..., :3], call(pack, "NSTMatchColours", image=content, reference=style)[0])
+    # The first method is one for any two pictures: their sizes differ here.
+    assert torch.allclose(matched[..., :3].mean((1, 2)), style.mean((1, 2)), atol=0.02)
+    methods = pack.NODE_CLASS_MAPPINGS["NSTMatchColours"].INPUT_TYPES()["required"]["method"][0]
+    for method in methods:
+        made = call(pack, "NSTMatchColours", image=torch.cat([content, content]), reference=style, method=method)[0]
+        assert made.shape == (2, 40, 56, 3)
+        assert not torch.equal(made[:1], content)
+        untouched = call(pack, "NSTMatchColours", image=image, reference=style, method=method, strength=0.0)[0]
+        assert torch.equal(untouched, image)
+    with pytest.raises(ValueError, match="a batch of 2 for 1 pictures"):
+        call(pack, "NSTMatchColours", image=content, reference=torch.cat([style, style]))
+
+
+def test_a_transfer_in_the_contents_colours(pack, vgg, content, grams):
+    plain, _ = transfer(pack, vgg, content, grams)
+    kept, history = transfer(pack, vgg, content, grams, keep_colours="lab", keep_colours_strength=0.5)
+    assert torch.equal(
+        kept, call(pack, "NSTMatchColours", image=plain, reference=content, method="lab", strength=0.5)[0]
+    )
+    assert not torch.equal(kept, plain)
+    assert (history.settings["keep_colours"], history.settings["keep_colours_strength"]) == ("lab", 0.5)
+
+
+@pytest.mark.parametrize("side", [56, 600])
+def test_previews_show_the_colours_that_are_kept(pack, vgg, content, grams, side):
+    shown: list[torch.Tensor] = []
+    token = pack.nodes.host.listener.set(lambda value, total, picture: shown.append(picture))
+    try:
+        layers = call(pack, "LayerWeights", style_layers="relu1_1", content_layers="relu1_1", preset="custom")[0]
+        first_grey = torch.cat([content[..., :1].expand_as(content), content])
+        options = {"steps": 1, "size": side, "preview_every": 1, "keep_colours": "luminance", "layer_weights": layers}
+        transfer(pack, vgg, first_grey, grams, **options)
+    finally:
+        pack.nodes.host.listener.reset(token)
+    assert [max(picture.shape) for picture in shown] == [min(side, 512)] * 2
+    saturation = [float((picture.amax(1) - picture.amin(1)).max()) for picture in shown]
+    assert saturation[0] < 1e-5 < 0.5 < saturation[1]
+
+
+def test_a_preview_of_a_picture_that_is_lost_is_left_to_the_engine(pack, content):
+    picture = torch.full((1, 3, 40, 56), float("nan"))
+    lost = SimpleNamespace(preview=lambda side: picture, picture=0)
+    preview = pack.nodes.neural_style_transfer._Preview(1, content.movedim(-1, 1), "symmetric", 1.0)
+    assert preview(lost) is picture
 
 
 def test_the_plot_shows_what_happened(pack, vgg, content, grams):

@@ -1,0 +1,254 @@
+"""What a run is said to take, what it really takes, and what is made of too little."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from pictures import clouds
+
+import nst_engine as nst
+from nst_engine import memory, precision
+from nst_engine.memory import Layout, bytes_per_pixel, footprint, is_out_of_memory, lay_out
+from nst_engine.objective import Multipliers, build
+from nst_engine.recipes import FIVE, LBFGS, Adam
+from nst_engine.vgg import Network
+
+CONTENT = ("relu4_2",)
+GB = 2**30
+
+
+ADAM = Adam(0.03)
+
+
+def taken(vgg):
+    return footprint(Network(vgg, dtype=torch.bfloat16), FIVE, CONTENT, ADAM)
+
+
+def lay(vgg, shape, free, optimizer=ADAM, tile="auto"):
+    return lay_out(Network(vgg, dtype=torch.bfloat16), FIVE, CONTENT, optimizer, shape, tile, int(free))
+
+
+MEASURE = """
+import json, sys, torch
+import nst_engine as nst
+from nst_engine.memory import bytes_per_pixel, footprint
+from nst_engine.objective import Multipliers, build
+from nst_engine.recipes import FIVE, Adam
+from nst_engine.vgg import Network
+
+def peak():
+    return next(int(line.split()[1]) << 10 for line in open("/proc/self/status") if line.startswith("VmHWM"))
+
+size, dtype, pooling, padding = int(sys.argv[1]), *sys.argv[2:]
+torch.set_num_threads(1)
+vgg = nst.load_vgg("vgg19-caffe", precision=dtype, device="cpu", pooling=pooling, padding=padding)
+content = torch.rand(1, 3, size, size)
+grams = nst.compute_style_grams(vgg, content[:, :, :64, :64], size=64)
+objective = nst.objective(vgg, content, grams)
+image = content.clone()
+open("/proc/self/clear_refs", "w").write("5")  # the peak so far is forgotten
+before = peak()
+objective.value_and_grad(image)
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peaks are read from /proc")
+@pytest.mark.parametrize(
+    ("dtype", "pooling", "padding"),
+    [("bf16", "max", "zeros"), ("fp32", "max", "zeros"), ("bf16", "l2", "reflect"), ("bf16", "average", "replicate")],
+)
+def test_a_pass_takes_what_is_said(vgg, dtype, pooling, padding):
+    def peak(size):
+        command = [sys.executable, "-c", MEASURE, str(size), dtype, pooling, padding]
+        # Every tensor in memory of its own, given back at once, so that peaks are those of the tensors.
+        environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(2**19)}
+        return int(subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout)
+
+    small, large = 384, 640
+    measured = (peak(large) - peak(small)) / (large**2 - small**2)
+    network = Network(vgg, dtype=precision.resolve(dtype, torch.device("cpu")), pooling=pooling, padding=padding)
+    assert measured == pytest.approx(bytes_per_pixel(network, (*FIVE, *CONTENT)), rel=0.1)
+
+
+def test_one_pass_when_it_fits_and_tiles_as_large_as_fit_when_it_does_not(vgg):
+    whole = taken(vgg).total((1024, 1024)) / memory.SHARE
+    assert lay(vgg, (1024, 1024), whole * 1.01).tile is None
+    tiles = [lay(vgg, (1024, 1024), whole * share).tile for share in (0.99, 0.8, 0.6)]
+    assert tiles == sorted(tiles, reverse=True)
+    assert all(tile % 16 == 0 and 128 <= tile < 1024 for tile in tiles)
+    # Never more than there is, and not much less either.
+    for share, tile in zip((0.99, 0.8, 0.6), tiles, strict=True):
+        assert taken(vgg).total((1024, 1024), tile) <= share * whole * memory.SHARE
+        assert taken(vgg).total((1024, 1024), tile + 16) > share * whole * memory.SHARE or tile + 16 > 1024 - 160
+
+
+def test_content_targets_are_given_up_when_that_saves_time_or_makes_it_possible(vgg):
+    shape = (8192, 8192)
+    keeping = taken(vgg)
+    tight = (keeping.network + keeping.state * 8192**2 + keeping.seen * 400**2) / memory.SHARE
+    assert lay(vgg, shape, 64 * GB).keep_content
+    assert not lay(vgg, shape, tight).keep_content
+    assert not lay(vgg, shape, tight - 0.3 * GB).keep_content
+
+
+def test_lbfgs_remembers_no_more_than_half_of_what_is_free(vgg):
+    assert lay(vgg, (512, 512), 8 * GB, LBFGS(history=100)).history == 100
+    layout = lay(vgg, (4096, 4096), 16 * GB, LBFGS(history=100))
+    assert 4 <= layout.history < 100
+    assert 24 * layout.history * 4096**2 <= 0.5 * memory.SHARE * 16 * GB
+    assert lay(vgg, (512, 512), 8 * GB).history == 0
+
+
+def test_what_cannot_be_done_is_refused_with_the_size_that_can(vgg):
+    with pytest.raises(nst.NSTError, match=r"16384×16384 pixels take .* GB.* A long side of \d+ would do") as refused:
+        lay(vgg, (16384, 16384), 8 * GB)
+    side = int(str(refused.value).split("A long side of ")[1].split()[0])
+    assert 4096 < side < 16384
+    lay(vgg, (side, side), 8 * GB)  # and so it does
+    with pytest.raises(nst.NSTError):
+        lay(vgg, (side + 64, side + 64), 8 * GB)
+    with pytest.raises(nst.NSTError, match="tile: 'large'"):
+        lay(vgg, (64, 64), GB, tile="large")
+
+
+def test_a_run_by_tiles_gives_the_same_picture_and_tells_of_every_tile(vgg, content, grams):
+    told, steps = [], []
+    options = {"steps": 3, "tv_weight": 1.0}
+    whole = nst.stylize(vgg, content, grams, tile=None, **options)
+    tiled = nst.stylize(
+        vgg, content, grams, tile=32, on_tile=told.append, on_step=lambda p: steps.append(p.done) and None, **options
+    )
+    assert (tiled.image - whole.image).abs().mean() < 1e-5
+    assert tiled.settings["tiles"] == [32] and whole.settings["tiles"] == [None]
+    assert [p.tile for p in told] == list(range(1, told[0].tiles + 1)) * 3
+    assert [p.step for p in told] == [step for step in range(3) for _ in range(told[0].tiles)]
+    done = [p.done for p in told if p.tile < p.tiles]
+    assert done == sorted(done) and 0 < done[0] < 1 and 2 < done[-1] < 3
+    assert steps == [1, 2, 3]
+
+
+def test_a_run_can_be_ended_within_a_step(vgg, content, grams):
+    class Cancelled(Exception):
+        pass
+
+    def on_tile(position):
+        if position.tile == 2:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        nst.stylize(vgg, content, grams, steps=3, tile=32, on_tile=on_tile)
+
+
+def test_targets_made_anew_are_those_that_are_kept(vgg, content, grams):
+    recipe = nst.RECIPES["balanced"]
+    network = Network(vgg)
+    image = clouds(4, *content.shape[-2:])
+    found = [
+        build(
+            network,
+            recipe,
+            content,
+            grams,
+            recipe.style_layers,
+            recipe.content_layers,
+            Multipliers(),
+            content.shape[-2:],
+            1.0,
+            Layout(32, keep),
+        ).value_and_grad(image)
+        for keep in (True, False)
+    ]
+    (kept, gradient), (made, same) = found
+    assert float(made.content) == pytest.approx(float(kept.content), rel=1e-6)
+    assert torch.allclose(same, gradient, rtol=1e-4, atol=1e-9)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.cuda.OutOfMemoryError(), None])
+def test_running_out_of_memory_halves_the_tiles_and_the_picture_is_the_same(vgg, grams, monkeypatch, error):
+    content = clouds(1, 480, 480)
+    options = {"steps": 3, "layers": nst.LayerWeights(style={"relu2_1": 1.0}, content={"relu2_2": 1.0})}
+    expected = nst.stylize(vgg, content, grams, tile=None, **options)
+    real = Network.activations
+    failed = []
+
+    def starved(self, pixels, taps, tape=None):
+        # As a device with room for 200 x 200 pixels would.
+        if pixels.shape[2] * pixels.shape[3] > 200 * 200:
+            failed.append(pixels.shape)
+            if error is None:
+                torch.empty(2**60, dtype=torch.uint8)  # what torch really says on a CPU
+            raise error
+        return real(self, pixels, taps, tape)
+
+    monkeypatch.setattr(Network, "activations", starved)
+    result = nst.stylize(vgg, content, grams, tile="auto", **options)
+    # Adam's first step is a sign, so a pixel whose slope is nearly nothing may go either way.
+    assert (result.image - expected.image).abs().mean() < 1e-5
+    assert len(result.history) == 3
+    assert result.settings["tiles"] == [128]
+    assert len(failed) >= 2
+    assert [note for note in result.notes if "memory ran out" in note] == result.notes
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(vgg, content, grams, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("expected scalar type Float but found Half")
+
+    monkeypatch.setattr(Network, "activations", broken)
+    with pytest.raises(RuntimeError, match="Half"):
+        nst.stylize(vgg, content, grams, steps=1)
+    assert not is_out_of_memory(RuntimeError("mat1 and mat2 must have the same dtype"))
+
+
+def test_a_device_without_room_for_the_smallest_tile_says_so(vgg, content, grams, monkeypatch):
+    def full(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(Network, "activations", full)
+    with pytest.raises(nst.NSTError, match="do not fit into the memory of cpu"):
+        nst.stylize(vgg, content, grams, steps=1)
+
+
+def test_what_is_free_is_known_here():
+    free = memory.free_memory(torch.device("cpu"))
+    assert 2**20 < free < 2**44
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no ulimit")
+def test_a_limit_of_the_process_counts():
+    code = (
+        "import json, resource, torch, nst_engine.memory as m\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (2**36, 2**36))\n"
+        "print(json.dumps(m.free_memory(torch.device('cpu'))))"
+    )
+    free = json.loads(subprocess.check_output([sys.executable, "-c", code], text=True))
+    assert free < 2**36
+
+
+def test_moments_are_carried_to_the_next_level(vgg, content, grams, monkeypatch):
+    """With them, the second level begins where the first ended instead of feeling its way from nothing."""
+    from nst_engine.optim import Moments
+
+    seen = []
+    real = Moments.resized
+
+    def spy(self, shape):
+        seen.append((self.t, shape))
+        return real(self, shape)
+
+    monkeypatch.setattr(Moments, "resized", spy)
+    result = nst.stylize(vgg, content, grams, steps=8, scales=2)
+    first, second = result.settings["levels"]
+    assert seen == [(first[2], tuple(second[:2]))]
+    m = torch.ones(1, 3, 4, 6)
+    grown = Moments(m, 4 * m, 7).resized((8, 12))
+    assert torch.allclose(grown.m, torch.full((1, 3, 8, 12), 0.25))
+    assert torch.allclose(grown.v, torch.full((1, 3, 8, 12), 0.25))
+    assert replace(grown, t=0).t == 0 and grown.t == 7

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench workflows clean
+.PHONY: demo test lint bench bench-scale workflows clean
 
 demo: .venv/standalone
 	$(BIN)/nst run workflows/api/quickstart.json --output output
@@ -17,6 +17,9 @@ lint: .venv/test
 
 bench: .venv/standalone
 	$(BIN)/python -m bench
+
+bench-scale: .venv/standalone
+	$(BIN)/python -m bench.scale
 
 workflows: .venv/standalone
 	$(BIN)/python tools/make_workflows.py

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 import torchvision
 
 import nst_engine as nst
+from nst_engine.recipes import FIVE
 from nst_engine.vgg import normalise, scale_to_unit
 
 Step = Callable[[], float]
@@ -130,7 +131,28 @@ def pytorch_tutorial(features: torch.nn.Sequential, content: torch.Tensor, style
     return _paused(lambda told: optimizer.step(lambda: told(evaluate())))
 
 
+# What the PyPI package minimises by default: mean squares, Gram matrices per position, Caffe's units.
+PASTICHE = nst.Recipe(
+    name="pastiche",
+    title="pastiche",
+    source="the PyPI package pastiche 1.6, its defaults",
+    style_layers={tap: 10 / c**2 for tap, c in zip(FIVE, (64, 128, 256, 512, 512), strict=True)},
+    content_layers={"relu4_2": 0.01},
+    gram="mean",
+    style_term="mean",
+    content_term="mean",
+    style_weight=1.0,
+    content_weight=1.0,
+    tv_unit=0.0,
+    units="caffe",
+)
+
 SEEDS = {"persson": persson, "udacity": udacity, "pytorch-tutorial": pytorch_tutorial, "convnet": convnet}
+
+
+# Whose objective the engine is to bring to the same value; and where a program ends before the steps asked for.
+OBJECTIVES = {"pastiche": PASTICHE, **{name: nst.RECIPES[name] for name in SEEDS}}
+THEIR_STEPS = {"pytorch-tutorial": 320}
 
 
 def _paused(run: Callable[[Callable[[torch.Tensor], torch.Tensor]], object]) -> Step:

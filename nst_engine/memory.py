@@ -72,9 +72,9 @@ def footprint(
 ) -> Footprint:
     content_taps = tuple(content_taps)
     taps = tuple(dict.fromkeys((*style_taps, *content_taps)))
-    # The picture, the gradient and its predecessor, the content here and at the caller's, the result or preview.
-    pictures = 6 * PICTURE
-    moments = 2 * (optimizer.history + 2) * PICTURE if isinstance(optimizer, LBFGS) else 3 * PICTURE
+    # The picture, its gradient, and the content at its size. What the caller gave is in memory already.
+    pictures = 3 * PICTURE
+    moments = 2 * (optimizer.history + 3) * PICTURE if isinstance(optimizer, LBFGS) else 2 * PICTURE
     targets = sum(_bytes(tap, network) for tap in content_taps) if keep_content else 0.0
     if not taps:
         return Footprint(0, pictures + moments, 0.0, 0, 1)
@@ -169,9 +169,11 @@ def _limits() -> list[int]:
     if sys.platform != "win32":
         import resource
 
-        soft, _ = resource.getrlimit(resource.RLIMIT_AS)
-        if soft != resource.RLIM_INFINITY:
-            left.append(soft - psutil.Process().memory_info().vms)
+        used = psutil.Process().memory_info()
+        for kind, taken in ((resource.RLIMIT_AS, used.vms), (resource.RLIMIT_DATA, getattr(used, "data", 0))):
+            soft, _ = resource.getrlimit(kind)
+            if soft != resource.RLIM_INFINITY:
+                left.append(soft - taken)
     return left
 
 

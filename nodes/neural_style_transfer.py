@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,15 +161,6 @@ class NeuralStyleTransfer:
         start_image: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, LossHistory]:
         content = from_host(content_image)
-        preview = _PreviewClock(preview_every)
-        bar: host.ProgressBar | None = None
-
-        def on_step(progress: nst.Progress) -> None:
-            nonlocal bar
-            bar = bar or host.ProgressBar(progress.steps * progress.pictures)
-            done = progress.picture * progress.steps + progress.step
-            bar.update(done, progress.image if preview.is_due(progress.step) else None)
-
         shape = nst.target_shape(shape_of(content), size, nst.RECIPES[recipe], vgg.device)
         with host.room_for(nst.memory_needed(vgg, shape), vgg.device):
             result = nst.stylize(
@@ -188,7 +180,7 @@ class NeuralStyleTransfer:
                 scales=_given(scales),
                 seed=seed,
                 layers=layer_weights,
-                on_step=on_step,
+                on_step=follow(preview_every),
             )
         for note in result.notes:
             host.log.info("%s", note)
@@ -200,6 +192,20 @@ class NeuralStyleTransfer:
 def _given(value):
     """-1 leaves it to the recipe."""
     return None if value == AS_RECIPE else value
+
+
+def follow(preview_every: int = AUTO_PREVIEW) -> Callable[[nst.Progress], None]:
+    """Moves the host's bar at every step and shows the picture now and then; raises when the user has cancelled."""
+    preview = _PreviewClock(preview_every)
+    bar: host.ProgressBar | None = None
+
+    def on_step(progress: nst.Progress) -> None:
+        nonlocal bar
+        bar = bar or host.ProgressBar(progress.steps * progress.pictures)
+        done = progress.picture * progress.steps + progress.step
+        bar.update(done, progress.image if preview.is_due(progress.step) else None)
+
+    return on_step
 
 
 class _PreviewClock:

@@ -1,7 +1,7 @@
 """Neural style transfer: a picture takes on another's style by moving its pixels until VGG sees it so."""
 
 from .errors import NSTError
-from .grams import StyleGrams, compute_style_grams
+from .grams import StyleGrams, compute_style_grams, interpolate
 from .objective import LayerWeights, objective
 from .recipes import RECIPES, Recipe
 from .stylize import STOP, Progress, Result, Step, memory_needed, stylize, target_shape
@@ -20,6 +20,7 @@ __all__ = [
     "StyleGrams",
     "VGGFeatures",
     "compute_style_grams",
+    "interpolate",
     "load_vgg",
     "memory_needed",
     "objective",

@@ -3,11 +3,17 @@
 from . import host
 from .compute_style_grams import ComputeStyleGrams
 from .example_image import NSTExampleImage
+from .interpolate_styles import NSTInterpolateStyles
 from .layer_weights import LayerWeights
+from .load_style_grams import LoadStyleGrams
 from .load_vgg_features import LoadVGGFeatures
 from .match_colours import NSTMatchColours
 from .neural_style_transfer import NeuralStyleTransfer
 from .plot_loss_history import NSTPlotLossHistory
+from .reconstruct_layer import NSTReconstructLayer
+from .save_style_grams import SaveStyleGrams
+from .show_features import NSTShowFeatures
+from .show_gram import NSTShowGram
 
 _NODES = (
     LoadVGGFeatures,
@@ -17,6 +23,12 @@ _NODES = (
     NSTMatchColours,
     NSTPlotLossHistory,
     NSTExampleImage,
+    SaveStyleGrams,
+    LoadStyleGrams,
+    NSTInterpolateStyles,
+    NSTShowFeatures,
+    NSTShowGram,
+    NSTReconstructLayer,
 )
 
 NODE_CLASS_MAPPINGS = {node.__name__: node for node in _NODES}

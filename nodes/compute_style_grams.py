@@ -3,8 +3,8 @@ from __future__ import annotations
 import torch
 
 from .. import nst_engine as nst
-from ..nst_engine.grams import STYLE_TILE
-from ..nst_engine.images import fit_long, from_host, shape_of
+from ..nst_engine.grams import STYLE_PIECE
+from ..nst_engine.images import from_host
 from . import host
 
 
@@ -67,9 +67,7 @@ class ComputeStyleGrams:
         style_grams: nst.StyleGrams | None = None,
     ) -> tuple[nst.StyleGrams]:
         pictures = from_host(style_image)
-        # A style is measured by tiles, whatever its size.
-        h, w = fit_long(shape_of(pictures), size) if size else (0, 0)
-        with host.room_for(nst.memory_needed(vgg, (min(h, STYLE_TILE), min(w, STYLE_TILE))), vgg.device):
+        with host.room_for(nst.memory_needed(vgg, STYLE_PIECE), vgg.device):
             grams = nst.compute_style_grams(
                 vgg,
                 pictures,

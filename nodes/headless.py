@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import tempfile
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from ..nst_engine.files import read_picture
 from ..nst_engine.images import to_host
 from . import host
 from .graph import Graph, Link, plan, title_of
+from .places import fill_in, reserve, target
 
 # (title of the node, value, total, picture so far or None); total is 0 when a node begins and has not said more yet.
 OnProgress = Callable[[str, float, int, torch.Tensor | None], object]
@@ -34,29 +33,50 @@ def run_embedded(
     on_progress: OnProgress | None = None,
     weights_folders: tuple[Path, ...] = (),
 ) -> list[Path]:
-    """Run what the output nodes need, every node once, and return the pictures written."""
+    """Run what the output nodes need, every node once, and return the files written."""
     place = Place(Path(input_folder), Path(output_folder))
     known = {**node_classes, **stand_ins(place)}
     folders = host.stand_alone_folders.set(tuple(weights_folders))
+    places = host.stand_alone_places.set((place.input, place.output))
     try:
         planned = plan(graph, known)
         place.prepare()
-        results: dict[str, tuple] = {}
+        results: dict[str, list[list]] = {}
         # As in the host, so that a graph that runs here runs there.
         with torch.inference_mode():
             for node_id in planned.order:
                 inputs = {
-                    name: results[value.node][value.output] if isinstance(value, Link) else value
+                    name: results[value.node][value.output] if isinstance(value, Link) else [value]
                     for name, value in planned.inputs[node_id].items()
                 }
-                results[node_id] = _run_node(graph, node_id, known, inputs, on_progress)
+                outcomes = [_run_node(graph, node_id, known, one, on_progress, place) for one in _one_by_one(inputs)]
+                results[node_id] = _merge(outcomes, known[graph[node_id]["class_type"]])
     finally:
         host.stand_alone_folders.reset(folders)
+        host.stand_alone_places.reset(places)
     return place.written
 
 
+def _one_by_one(inputs: Mapping[str, list]) -> Iterator[dict[str, Any]]:
+    """The host's rule for lists: a node runs once for every entry of the longest; shorter ones repeat their last."""
+    for i in range(max(map(len, inputs.values()), default=1)):
+        yield {name: values[min(i, len(values) - 1)] for name, values in inputs.items()}
+
+
+def _merge(outcomes: list[tuple], kind: Any) -> list[list]:
+    """Every output as a list of what the runs gave; what is a list already is joined end to end."""
+    is_list = getattr(kind, "OUTPUT_IS_LIST", (False,) * len(kind.RETURN_TYPES))
+    columns = zip(is_list, zip(*outcomes, strict=True), strict=False)
+    return [[one for part in given for one in part] if joined else list(given) for joined, given in columns]
+
+
 def _run_node(
-    graph: Graph, node_id: str, known: Mapping[str, Any], inputs: dict[str, Any], on_progress: OnProgress | None
+    graph: Graph,
+    node_id: str,
+    known: Mapping[str, Any],
+    inputs: dict[str, Any],
+    on_progress: OnProgress | None,
+    place: Place,
 ) -> tuple:
     kind = known[graph[node_id]["class_type"]]
     title = title_of(graph, node_id, known)
@@ -77,7 +97,10 @@ def _run_node(
         raise NSTError(f"node {node_id} ({title}): {error}") from error
     finally:
         host.listener.reset(told)
-    return outcome.get("result", ()) if isinstance(outcome, dict) else outcome
+    if not isinstance(outcome, dict):
+        return outcome
+    place.written += [place.output / s["subfolder"] / s["filename"] for s in outcome.get("ui", {}).get("styles", ())]
+    return outcome.get("result", ())
 
 
 # --- stand-ins for the host's own nodes ---------------------------------------------------------------------------
@@ -85,7 +108,7 @@ def _run_node(
 
 @dataclass
 class Place:
-    """Where pictures come from and go to, and which have been written."""
+    """Where files come from and go to, and which have been written."""
 
     input: Path
     output: Path
@@ -111,34 +134,12 @@ class Place:
     def write(self, images: torch.Tensor, prefix: str, graph: Graph | None, into: Path) -> None:
         """A PNG for every picture of the batch, numbered on from what is there; nothing is ever overwritten."""
         height, width = images.shape[1:3]
-        stem = target(into, _fill_in(prefix, width, height))
-        try:
-            stem.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise NSTError(f"{stem.parent}: this folder could not be made ({error.strerror}).") from error
+        stem = target(into, fill_in(prefix, width, height))
         for number, image in enumerate(images):
             name = stem.name.replace("%batch_num%", str(number))
             # The host cuts off where others round; the same graph shall give the same file here and there.
             codes = (image.cpu().float().numpy() * 255.0).clip(0, 255).astype(np.uint8)
             self.written.append(_save_png(codes, stem.parent, name, graph))
-
-
-def target(folder: Path, prefix: str) -> Path:
-    """`folder/prefix`, which may lead into folders below but never out."""
-    root = os.path.abspath(folder)
-    path = os.path.abspath(os.path.join(root, os.path.dirname(os.path.normpath(prefix))))
-    if "\0" in prefix or (path != root and not path.startswith(root.rstrip(os.sep) + os.sep)):
-        raise NSTError(f"{prefix!r} leads out of the folder {folder}; give a name, or a name in folders below it.")
-    return Path(path) / os.path.basename(os.path.normpath(prefix))
-
-
-def _fill_in(prefix: str, width: int, height: int) -> str:
-    """The names between percent signs that the host knows."""
-    prefix = prefix.replace("%width%", str(width)).replace("%height%", str(height))
-    times = {"year": "%Y", "month": "%m", "day": "%d", "hour": "%H", "minute": "%M", "second": "%S"}
-    for name, code in times.items():
-        prefix = prefix.replace(f"%{name}%", time.strftime(code))
-    return prefix
 
 
 def _save_png(codes: np.ndarray, folder: Path, name: str, graph: Graph | None) -> Path:
@@ -147,20 +148,13 @@ def _save_png(codes: np.ndarray, folder: Path, name: str, graph: Graph | None) -
     notes = PngImagePlugin.PngInfo()
     if graph is not None:
         notes.add_text("prompt", json.dumps(graph))  # where ComfyUI looks when the picture is dropped onto its canvas
-    numbered = re.compile(re.escape(name) + r"_(\d+)")
-    taken = [int(match[1]) for file in os.listdir(folder) if (match := numbered.match(file))]
-    counter = max(taken, default=0) + 1
-    while True:
-        path = folder / f"{name}_{counter:05}_.png"
-        try:
-            with path.open("xb") as file:
-                Image.fromarray(codes).save(file, "PNG", pnginfo=notes, compress_level=4)
-            return path
-        except FileExistsError:  # somebody else was quicker
-            counter += 1
-        except OSError as error:
-            path.unlink(missing_ok=True)
-            raise NSTError(f"{path}: could not be written ({error.strerror or error}).") from error
+    path = reserve(folder, name, ".png")
+    try:
+        Image.fromarray(codes).save(path, "PNG", pnginfo=notes, compress_level=4)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise NSTError(f"{path}: could not be written ({error.strerror or error}).") from error
+    return path
 
 
 def stand_ins(place: Place) -> dict[str, Any]:

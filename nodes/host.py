@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
@@ -12,9 +13,10 @@ from typing import Any
 
 import torch
 
-from ..nst_engine import memory
+from ..nst_engine import NSTError, memory
 from ..nst_engine.images import fit_long, shape_of
 from ..nst_engine.weights import best_device
+from .places import below, fill_in, reserve, styles_in
 
 log = logging.getLogger("neural-style-transfer")
 
@@ -32,6 +34,11 @@ if _in_comfyui:
 listener: ContextVar[Callable[[float, int, torch.Tensor | None], None] | None] = ContextVar("listener", default=None)
 # Stand-alone: where weights files are looked for.
 stand_alone_folders: ContextVar[tuple[Path, ...]] = ContextVar("stand_alone_folders", default=())
+
+# Stand-alone: the input and the output folder.
+stand_alone_places: ContextVar[tuple[Path, Path]] = ContextVar(
+    "stand_alone_places", default=(Path("."), Path("output"))
+)
 
 PREVIEW_SIDE = 512
 
@@ -74,6 +81,61 @@ def weights_folders() -> list[Path]:
     if _in_comfyui:
         return [Path(folder) for folder in folder_paths.get_folder_paths("vgg")]
     return list(stand_alone_folders.get())
+
+
+# --- saved styles -------------------------------------------------------------------------------------------------
+
+
+def input_folder() -> Path:
+    return Path(folder_paths.get_input_directory()) if _in_comfyui else stand_alone_places.get()[0]
+
+
+def output_folder() -> Path:
+    return Path(folder_paths.get_output_directory()) if _in_comfyui else stand_alone_places.get()[1]
+
+
+def style_files() -> list[str]:
+    """What there is to choose from on the canvas. The host's way of writing: plain names are those of inputs."""
+    if not _in_comfyui:  # nobody chooses, and the folder may be any: a whole disk, too
+        return []
+    return [*styles_in(input_folder()), *(f"{name} [output]" for name in styles_in(output_folder()))]
+
+
+def style_file(name: str) -> Path:
+    """The file of a name such as `style_files` gives."""
+    inner = name.removesuffix(" [output]")
+    folder = output_folder() if inner != name else input_folder()
+    path = below(folder, inner.removesuffix(" [input]"))
+    if not os.path.isfile(path):
+        raise NSTError(
+            f"there is no file {path.name} in {path.parent}. Save a style with Save Style Grams, or put its file there."
+        )
+    return path
+
+
+def output_named(prefix: str) -> Path:
+    """What a prefix stands for in the output folder."""
+    return below(output_folder(), fill_in(prefix))
+
+
+def new_output(prefix: str, suffix: str) -> Path:
+    """A new and empty file there."""
+    path = output_named(prefix)
+    return reserve(path.parent, path.name, suffix)
+
+
+def as_output(path: Path) -> tuple[str, dict[str, str]]:
+    """A file of the output folder as `style_file` takes it, and as the host's answers name it."""
+    name = path.relative_to(output_folder())
+    subfolder = "" if name.parent == Path() else name.parent.as_posix()
+    return f"{name.as_posix()} [output]", {"filename": name.name, "subfolder": subfolder, "type": "output"}
+
+
+def show_text(text: str, node_id: str | None) -> None:
+    """On the node itself, where the canvas can do that."""
+    server: Any = getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
+    if _in_comfyui and node_id is not None and hasattr(server, "send_progress_text"):
+        server.send_progress_text(text, node_id, server.client_id)
 
 
 # --- progress, preview, cancel ------------------------------------------------------------------------------------

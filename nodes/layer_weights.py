@@ -3,9 +3,15 @@ from __future__ import annotations
 from .. import nst_engine as nst
 from ..nst_engine.layers import check_layers, parse_layers
 from ..nst_engine.recipes import FIVE
+from ..nst_engine.vgg import layer_names
 from . import host
 
 CUSTOM = "custom"
+
+
+def layer_choice(tooltip: str) -> tuple[list[str], dict[str, str]]:
+    """An input that names one layer."""
+    return list(layer_names("vgg19")), {"default": "relu3_1", "tooltip": f"{tooltip} VGG-16 has not all of them."}
 
 
 class LayerWeights:

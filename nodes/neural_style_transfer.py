@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -194,19 +195,8 @@ class NeuralStyleTransfer:
         tile: int = AUTO_TILE,
     ) -> tuple[torch.Tensor, LossHistory]:
         content = from_host(content_image)
-        preview = _Preview(preview_every, content, keep_colours, keep_colours_strength)
-        bar: host.ProgressBar | None = None
-
-        def on_step(progress: nst.Progress) -> None:
-            nonlocal bar
-            bar = bar or host.ProgressBar(progress.steps * progress.pictures)
-            bar.update(int(progress.done), preview(progress) if preview.is_due(progress.step) else None)
-
-        def on_tile(position: nst.Position) -> None:
-            nonlocal bar
-            bar = bar or host.ProgressBar(position.steps * position.pictures)
-            bar.update(position.done)
-
+        preview = Preview(preview_every, content, keep_colours, keep_colours_strength)
+        on_step, on_tile = follow(preview)
         shape = nst.target_shape(shape_of(content), size, nst.RECIPES[recipe], vgg.device)
         with host.room_for(nst.memory_needed(vgg, shape, recipe, layer_weights), vgg.device):
             result = nst.stylize(
@@ -245,10 +235,35 @@ def _given(value):
     return None if value == AS_RECIPE else value
 
 
-class _Preview:
+def follow(preview: Preview) -> tuple[Callable[[nst.Progress], None], Callable[[nst.Position], None]]:
+    """Move the host's bar at every step and every tile, and show the picture now and then; raise when the user has
+    cancelled."""
+    bar: host.ProgressBar | None = None
+
+    def move(position: nst.Position, done: float, picture: torch.Tensor | None = None) -> None:
+        nonlocal bar
+        bar = bar or host.ProgressBar(position.steps * position.pictures)
+        bar.update(done, picture)
+
+    def on_step(progress: nst.Progress) -> None:
+        move(progress, int(progress.done), preview(progress) if preview.is_due(progress.step) else None)
+
+    def on_tile(position: nst.Position) -> None:
+        move(position, position.done)
+
+    return on_step, on_tile
+
+
+class Preview:
     """What is shown of a run, and when: every so many steps, or about once a second."""
 
-    def __init__(self, every: int, content: torch.Tensor, keep_colours: str, strength: float) -> None:
+    def __init__(
+        self,
+        every: int = AUTO_PREVIEW,
+        content: torch.Tensor | None = None,
+        keep_colours: str = "none",
+        strength: float = 1.0,
+    ) -> None:
         self.every = every
         self.content = content
         self.keep_colours = keep_colours
@@ -258,7 +273,7 @@ class _Preview:
     def __call__(self, progress: nst.Progress) -> torch.Tensor:
         image = progress.preview(host.PREVIEW_SIDE)
         # A picture that is lost already is not to fail here: the engine says better what has happened.
-        if self.keep_colours == "none" or not torch.isfinite(image).all():
+        if self.content is None or self.keep_colours == "none" or not torch.isfinite(image).all():
             return image
         # Small, because colours take a while in a large picture, and previews come often.
         content = host.preview_sized(self.content[[progress.picture]])

@@ -1,4 +1,4 @@
-"""A graph run by a ComfyUI that is up somewhere: sent, followed, its pictures fetched."""
+"""A graph run by a ComfyUI that is up somewhere: sent, followed, its pictures and styles fetched."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from ..nst_engine import NSTError
 from .graph import Graph, check_form, explain, title_of
-from .headless import OnProgress, Place, target
+from .headless import OnProgress, Place
+from .places import target
 
 if TYPE_CHECKING:
     import aiohttp
 
 SECONDS_OF_SILENCE = 5.0  # then the server is asked whether the run is still known to it
-LOADERS = ("LoadImage", "LoadImageMask")
+# Nodes that name a file of the input folder, and the input that names it.
+LOADERS = {"LoadImage": "image", "LoadImageMask": "image", "LoadStyleGrams": "style"}
 _NOT_JSON = object()
 
 
@@ -33,10 +35,11 @@ def run_on_server(
     on_progress: OnProgress | None = None,
     timeout: float = 30.0,
 ) -> list[Path]:
-    """Run a graph there and bring its pictures to `output_folder`; returns their paths.
+    """Run a graph there and bring its pictures and saved styles to `output_folder`; returns their paths.
 
-    Pictures that LoadImage names and `input_folder` holds are uploaded first. `timeout` is how many seconds one answer
-    of the server may take; the run itself may take as long as it likes. Ctrl-C ends the run there, too.
+    Files that LoadImage or LoadStyleGrams name and `input_folder` holds are uploaded first. `timeout` is how many
+    seconds one answer of the server may take; the run itself may take as long as it likes. Ctrl-C ends the run there,
+    too.
     """
     base = check_url(url)
     check_form(graph)
@@ -110,7 +113,7 @@ class _Client:
         self.id = uuid.uuid4().hex
 
     async def run(self, graph: Graph, input_folder: Path, output_folder: Path) -> list[Path]:
-        graph = await self.upload_pictures(graph, input_folder)
+        graph = await self.upload_files(graph, input_folder)
         # Listening begins before the graph is sent, so that nothing is missed.
         async with self.session.ws_connect(f"{self.base}/ws?clientId={self.id}", max_msg_size=0) as socket:
             run_id = await self.queue(graph)
@@ -141,16 +144,17 @@ class _Client:
 
     # --- sending --------------------------------------------------------------------------------------------------
 
-    async def upload_pictures(self, graph: Graph, folder: Path) -> Graph:
-        """A copy of the graph that names the pictures as the server has them after the upload."""
+    async def upload_files(self, graph: Graph, folder: Path) -> Graph:
+        """A copy of the graph that names the files as the server has them after the upload."""
         graph = copy.deepcopy(graph)
         for node in graph.values():
-            name = node.get("inputs", {}).get("image")
+            slot = LOADERS.get(node["class_type"])
+            name = node.get("inputs", {}).get(slot)
             # Only from below the folder: a graph by somebody else is not to pick files from anywhere.
-            if node["class_type"] in LOADERS and isinstance(name, str):
+            if slot and isinstance(name, str):
                 subfolder, file = Path(name).parent, folder / name
                 if file.is_file() and not subfolder.is_absolute() and ".." not in subfolder.parts:
-                    node["inputs"]["image"] = await self.upload(file, "" if name == file.name else subfolder.as_posix())
+                    node["inputs"][slot] = await self.upload(file, "" if name == file.name else subfolder.as_posix())
         return graph
 
     async def upload(self, file: Path, subfolder: str) -> str:
@@ -234,15 +238,16 @@ class _Client:
     # --- fetching -------------------------------------------------------------------------------------------------
 
     async def fetch(self, entry: dict[str, Any], folder: Path) -> list[Path]:
-        pictures = [p for output in entry.get("outputs", {}).values() for p in output.get("images", ())]
-        return [await self.fetch_one(p, folder) for p in pictures if p.get("type") in ("output", "temp")]
+        outputs = entry.get("outputs", {}).values()
+        files = [file for output in outputs for kind in ("images", "styles") for file in output.get(kind, ())]
+        return [await self.fetch_one(file, folder) for file in files if file.get("type") in ("output", "temp")]
 
-    async def fetch_one(self, picture: dict[str, str], folder: Path) -> Path:
+    async def fetch_one(self, file: dict[str, str], folder: Path) -> Path:
         # The names come from the server, which is not to choose where on this machine it writes.
-        name = picture["filename"].replace("\\", "/").rsplit("/", 1)[-1]
-        below = "temp/" * (picture["type"] == "temp") + picture.get("subfolder", "").replace("\\", "/")
+        name = file["filename"].replace("\\", "/").rsplit("/", 1)[-1]
+        below = "temp/" * (file["type"] == "temp") + file.get("subfolder", "").replace("\\", "/")
         path = target(folder, f"{below}/{name}" if below else name)
-        query = {key: picture.get(key, "") for key in ("filename", "subfolder", "type")}
+        query = {key: file.get(key, "") for key in ("filename", "subfolder", "type")}
         async with self.session.get(f"{self.base}/view", params=query) as response:
             if not response.ok:
                 raise NSTError(f"server: {name} could not be fetched ({response.status} {response.reason or ''}).")

@@ -2,7 +2,7 @@
 
 from .color import match_colours
 from .errors import NSTError
-from .grams import StyleGrams, compute_style_grams
+from .grams import StyleGrams, compute_style_grams, interpolate
 from .levels import target_shape
 from .objective import LayerWeights, objective
 from .recipes import RECIPES, Recipe
@@ -24,6 +24,7 @@ __all__ = [
     "StyleGrams",
     "VGGFeatures",
     "compute_style_grams",
+    "interpolate",
     "load_vgg",
     "match_colours",
     "memory_needed",

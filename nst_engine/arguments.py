@@ -68,8 +68,8 @@ def parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run a ComfyUI workflow (API format), here or on a server")
     run.add_argument("workflow", metavar="WORKFLOW.json")
     run.add_argument("--server", metavar="URL", help="a running ComfyUI, such as http://127.0.0.1:8188; default: here")
-    run.add_argument("--input", metavar="DIR", default=".", help="where LoadImage finds pictures; default: %(default)s")
-    run.add_argument("--output", metavar="DIR", default="output", help="where pictures go; default: %(default)s")
+    run.add_argument("--input", metavar="DIR", default=".", help="where loaders find files; default: %(default)s")
+    run.add_argument("--output", metavar="DIR", default="output", help="where files go; default: %(default)s")
     run.add_argument(
         "--set",
         metavar="NODE.INPUT=VALUE",
@@ -97,7 +97,7 @@ def _stylize_arguments(parser: argparse.ArgumentParser) -> None:
         "stored in the picture, for nst again. Ctrl-C ends early and keeps the picture so far."
     )
     add("content", metavar="CONTENT")
-    add("styles", metavar="STYLE", nargs="+", help="several are blended")
+    add("styles", metavar="STYLE", nargs="+", help="a picture, or a style from --save-style; several are blended")
     add("-o", "--out", metavar="OUT", required=True, help=f"a file ending in {' '.join(FORMATS)}")
     add("--recipe", choices=RECIPES, default="balanced", metavar="RECIPE", help="see nst recipes; default: %(default)s")
     rate = "multiplies the recipe's own; default: 1"
@@ -120,6 +120,7 @@ def _stylize_arguments(parser: argparse.ArgumentParser) -> None:
     add = group.add_argument
     add("--style-size", type=_whole(0), default=OWN_SIZE, metavar="PIXELS", help="long side; 0: as large as the result")
     add("--style-weights", type=float, nargs="+", metavar="W", help="one for each STYLE; only proportions matter")
+    add("--save-style", metavar="FILE", help="keep the measured style, ending in .safetensors; needs --style-size")
     group = parser.add_argument_group("network and machine")
     add = group.add_argument
     add("--weights", default=BUILT_IN[0], metavar="NAME|PATH", help=f"{', '.join(BUILT_IN)}, or a file")

@@ -25,6 +25,7 @@ from . import (
     NSTError,
     Position,
     Progress,
+    StyleGrams,
     VGGFeatures,
     __version__,
     compute_style_grams,
@@ -34,6 +35,7 @@ from . import (
 from .arguments import parser
 from .files import FORMATS, check_target, read_picture, read_settings, write_picture
 from .layers import check_layers, parse_layers
+from .saved import SUFFIX
 
 DONE, USER_ERROR, INTERRUPTED = 0, 1, 130
 SECONDS_BETWEEN_LINES = 5.0  # where there is no terminal to draw a bar on
@@ -79,19 +81,26 @@ def _stylize(args: argparse.Namespace, argv: list[str], beside: Path | None = No
         inputs.append(Path(args.start))
     inputs = [_find(path, beside) for path in inputs]
     _check_output(out, args.bits or 8, inputs)
+    _check_style_target(args, inputs)
     weights = args.style_weights or [1.0] * len(args.styles)
     if len(weights) != len(args.styles):
         raise NSTError(f"--style-weights: {len(weights)} for {len(args.styles)} styles; give one for each.")
     layers = LayerWeights(
         _layers(args.style_layers, "--style-layers"), _layers(args.content_layers, "--content-layers")
     )
-    content, *others = map(read_picture, inputs)
+    content = read_picture(inputs[0])
+    styles = [StyleGrams.load(p) if _is_saved(p) else read_picture(p) for p in inputs[1 : 1 + len(args.styles)]]
+    start = read_picture(inputs[-1]) if own_start else None
     bits = args.bits or (content.bits if FORMATS[out.suffix.lower()] in ("PNG", "TIFF") else 8)
 
     with _ProgressDisplay(args.quiet) as display:
         vgg = _load_vgg(args, display)
         grams = None
-        for style, weight in zip(others, weights, strict=False):
+        for style, weight in zip(styles, weights, strict=True):
+            if isinstance(style, StyleGrams):
+                style = style.weighted(weight)
+                grams = style if grams is None else grams + style
+                continue
             grams = compute_style_grams(
                 vgg,
                 style.pixels,
@@ -103,6 +112,9 @@ def _stylize(args: argparse.Namespace, argv: list[str], beside: Path | None = No
                 name=style.path.name,
             )
         assert grams is not None
+        if args.save_style:
+            grams.check_network(vgg)
+            grams.save(args.save_style)
         with _ctrl_c() as asked_to_stop:
 
             def on_step(progress: Progress) -> object:
@@ -126,7 +138,7 @@ def _stylize(args: argparse.Namespace, argv: list[str], beside: Path | None = No
                 style_weight=args.style_weight,
                 tv_weight=args.tv_weight,
                 start=None if own_start else args.start,
-                start_image=others[-1].pixels if own_start else None,
+                start_image=None if start is None else start.pixels,
                 size=args.size,
                 scales=args.scales,
                 seed=args.seed,
@@ -170,6 +182,23 @@ def _check_output(out: Path, bits: int, inputs: list[Path]) -> None:
     for path in inputs:
         if out.exists() and path.exists() and out.samefile(path):
             raise NSTError(f"{out}: this is one of the pictures to be read, and would be lost; give another --out.")
+
+
+def _is_saved(style: str | Path) -> bool:
+    return Path(style).suffix.lower() == SUFFIX
+
+
+def _check_style_target(args: argparse.Namespace, inputs: list[Path]) -> None:
+    """The same for the file of --save-style."""
+    if not args.save_style:
+        return
+    path = Path(args.save_style)
+    if not _is_saved(path) or path.is_dir() or not path.parent.is_dir():
+        raise NSTError(f"--save-style: {path} will not do; name a file ending in {SUFFIX}, in a folder that exists.")
+    if any(path.exists() and given.exists() and path.samefile(given) for given in inputs):
+        raise NSTError(f"--save-style: {path} is one of the files to be read, and would be lost; give another name.")
+    if not args.style_size and not all(map(_is_saved, args.styles)):
+        raise NSTError("--save-style: a style as large as the result has no size to be saved at; give --style-size.")
 
 
 def _layers(text: str | None, where: str) -> dict[str, float] | None:
@@ -220,7 +249,8 @@ def _again(args: argparse.Namespace, _: list[str]) -> int:
         raise NSTError(f"{old}: this picture does not say how it was made; only those that nst stylize wrote do.")
     if settings.get("stopped_early"):
         _say(f"{old} was stopped early; this run goes on to the end")
-    argv = [*stored, "--out", str(old.with_stem(f"{old.stem}-again")), *args.changes]
+    # The style that was saved then is not saved over.
+    argv = [*stored, "--out", str(old.with_stem(f"{old.stem}-again")), "--save-style", "", *args.changes]
     return _stylize(parser().parse_args(argv), argv, old.parent)
 
 

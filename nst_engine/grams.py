@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -16,15 +15,14 @@ from .images import LARGEST_SIDE, check_picture, check_size, fit_long, resize, s
 from .layers import check_layers
 from .recipes import Recipe, get_recipe
 from .tiles import cut, fit_tile
-from .vgg import Network, VGGFeatures, channels, smallest_side
+from .vgg import Network, VGGFeatures, smallest_side
 
 log = logging.getLogger("nst_engine.grams")
 
-FILE_VERSION = 1
-# Styles are measured in advance on these rungs below their size: those that coarse-to-fine levels ask for.
+# Styles are measured in advance on so many rungs from their size down: those that coarse-to-fine levels ask for.
 RUNGS = 4
-# Pixels that the network sees of a style at a time.
-STYLE_TILE = 512
+# Height and width of what the network sees of a style at a time, whatever its size.
+STYLE_PIECE = (512, 512)
 
 
 @dataclass(frozen=True)
@@ -67,12 +65,17 @@ def whole_statistics(network: Network, pixels: torch.Tensor, taps: Iterable[str]
     """Of a picture of any size, tile by tile: all of them are sums over positions."""
     taps = tuple(taps)
     sums: dict[str, Statistics] = {}
-    for tile in cut(shape_of(pixels), fit_tile(STYLE_TILE, taps), taps, network.vgg.architecture):
+    for tile in cut(shape_of(pixels), fit_tile(STYLE_PIECE[0], taps), taps, network.vgg.architecture):
         for tap, features in network.activations(tile.pixels(pixels).to(network.device), taps):
             s = statistics(tile.own(features, tap))
             before = sums.get(tap, Statistics(torch.zeros_like(s.mean), torch.zeros_like(s.moment), 0))
             sums[tap] = Statistics(before.mean + s.n * s.mean, before.moment + s.n * s.moment, before.n + s.n)
     return {tap: Statistics(s.mean / s.n, s.moment / s.n, s.n) for tap, s in sums.items()}
+
+
+def mirrored(moment: torch.Tensor) -> torch.Tensor:
+    """The upper triangle, twice: rounding may tell the two halves apart, and a saved style has but one of them."""
+    return moment.triu() + moment.triu(1).T
 
 
 MemoKey = tuple[str, str, tuple[int, int]]  # network key, tap, (height, width)
@@ -89,6 +92,7 @@ class Style:
     aspect: tuple[int, int] = (1, 1)  # height, width of the picture, known also without it
     memo: dict[MemoKey, Statistics] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    thumbnail: torch.Tensor | None = None  # from a file, in bytes
 
     def shape_at(self, transfer: tuple[int, int], fraction: float, squash: bool) -> tuple[int, int]:
         """Height and width at which the style is measured for a level of this shape, `fraction` of the final size."""
@@ -124,7 +128,7 @@ class Style:
                     raise NSTError(
                         f"{self.name}: the statistics at {tap} are not finite in {network.dtype}; precision fp32 helps."
                     )
-                self.memo[network.key, tap, shape] = Statistics(found.mean.cpu(), found.moment.cpu(), found.n)
+                self.memo[network.key, tap, shape] = Statistics(found.mean.cpu(), mirrored(found.moment.cpu()), found.n)
 
 
 class StyleGrams:
@@ -179,61 +183,34 @@ class StyleGrams:
                     blended[tap] = Statistics(share * s.mean, share * s.moment, s.n)
         return blended
 
-    def save(self, path: str | Path) -> None:
-        """The statistics without the pictures, as .safetensors."""
-        from safetensors import SafetensorError
-        from safetensors.torch import save_file
+    def weighted(self, weight: float) -> StyleGrams:
+        """The same styles, sharing out this weight in the proportions they have. What either measures, both know."""
+        check_weight(weight)
+        total = sum(style.weight for style in self.styles)
+        if total <= 0:
+            raise NSTError("style grams: the weights of the styles sum to zero; raise at least one.")
+        shared = (replace(style, weight=style.weight / total * weight) for style in self.styles)
+        return StyleGrams(shared, self.vgg_key, self.vgg_description)
 
-        tensors: dict[str, torch.Tensor] = {}
-        styles = []
-        for i, style in enumerate(self.styles):
-            memo = []
-            for j, (key, s) in enumerate(style.memo.items()):
-                # Clones: two styles of a blend may share their statistics, and the format wants each once.
-                tensors[f"{i}.{j}.mean"], tensors[f"{i}.{j}.moment"] = s.mean.clone(), s.moment.clone()
-                memo.append([*key, s.n])
-            if not memo:
-                raise NSTError(f"style grams: {style.name} has not been measured yet, so there is nothing to save.")
-            described = {"weight": style.weight, "size": style.size, "name": style.name, "aspect": style.aspect}
-            styles.append({**described, "memo": memo})
-        header = {"version": FILE_VERSION, "vgg_key": self.vgg_key, "vgg": self.vgg_description, "styles": styles}
-        try:
-            save_file(tensors, str(path), metadata={"nst": json.dumps(header)})
-        except (OSError, SafetensorError) as error:
-            raise NSTError(f"style grams: {path} cannot be written ({error}).") from error
+    def save(self, path: str | Path, *, thumbnails: bool = False) -> None:
+        """The statistics without the pictures, as .safetensors; `thumbnails` adds a small copy of each picture."""
+        from .saved import save
+
+        save(self, Path(path), thumbnails)
 
     @staticmethod
     def load(path: str | Path) -> StyleGrams:
-        from safetensors import safe_open
+        from .saved import load
 
-        try:
-            with safe_open(str(path), "pt") as file:
-                header = json.loads((file.metadata() or {})["nst"])
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-            if header["version"] > FILE_VERSION:
-                raise NSTError(
-                    f"style grams: {path} was saved by a newer version (format {header['version']}; "
-                    f"this one reads up to {FILE_VERSION}). Update the pack."
-                )
-            styles = [_style_from(entry, i, tensors) for i, entry in enumerate(header["styles"])]
-            return StyleGrams(styles, str(header["vgg_key"]), str(header["vgg"]))
-        except (NSTError, MemoryError):
-            raise
-        except Exception as error:  # a damaged file can break its reader anywhere, with any exception
-            raise NSTError(f"style grams: {path} is not a saved style, or it is damaged ({error}).") from error
+        return load(Path(path))
 
 
-def _style_from(entry: Mapping, i: int, tensors: Mapping[str, torch.Tensor]) -> Style:
-    memo: dict[MemoKey, Statistics] = {}
-    for j, (key, tap, (h, w), n) in enumerate(entry["memo"]):
-        found = Statistics(tensors[f"{i}.{j}.mean"], tensors[f"{i}.{j}.moment"], int(n))
-        c = channels(tap)
-        if found.mean.shape != (c,) or found.moment.shape != (c, c) or not torch.isfinite(found.moment).all():
-            raise ValueError(f"the statistics of {tap} are not those of {c} channels")
-        memo[str(key), str(tap), (int(h), int(w))] = found
-    height, width = entry["aspect"]
-    weight = check_weight(float(entry["weight"]))
-    return Style(None, weight, int(entry["size"]), str(entry["name"]), (int(height), int(width)), memo)
+def interpolate(a: StyleGrams, b: StyleGrams, t: float) -> StyleGrams:
+    """(1 − t)·a + t·b, whatever the weights within the two are; at 0 and 1 exactly the one and the other."""
+    if not 0 <= t <= 1:
+        raise NSTError(f"t: {t} does not lie between the two styles; give 0 to 1.")
+    between = a.weighted(1 - t) + b.weighted(t)  # at the ends, too: two that do not go together are refused
+    return a if t == 0 else b if t == 1 else between
 
 
 def check_weight(weight: float) -> float:
@@ -298,11 +275,21 @@ def compute_style_grams(
     return grams
 
 
+def measure(grams: StyleGrams, vgg: VGGFeatures, recipe: str | Recipe = "balanced") -> None:
+    """Fill the memos with what a recipe asks for, of styles that have a picture and a size of their own."""
+    grams.check_network(vgg)
+    recipe = get_recipe(recipe)
+    vgg.check_taps(recipe.style_layers, "style layers")
+    styles = [style for style in grams.styles if style.picture is not None and style.size]
+    _measure_ladder(styles, vgg, recipe, tuple(recipe.style_layers))
+
+
 def _measure_ladder(styles: list[Style], vgg: VGGFeatures, recipe: Recipe, taps: tuple[str, ...]) -> None:
     network = network_for(vgg, recipe)
     needed = smallest_side(taps, network.padding)
+    fractions = (*(2 ** (-rung / 2) for rung in range(RUNGS)), *(p.scale for p in recipe.passes))
     for style in styles:
-        for rung in range(RUNGS):
-            shape = style.shape_at((0, 0), 2 ** (-rung / 2), squash=False)
-            if rung == 0 or min(shape) >= needed:
+        for fraction in dict.fromkeys(fractions):
+            shape = style.shape_at((0, 0), fraction, squash=False)
+            if fraction == 1 or min(shape) >= needed:
                 style.statistics(network, taps, shape)

@@ -24,7 +24,15 @@ CORE: dict[str, tuple[list[tuple[str, str]], list[tuple[str, str]]]] = {
 }
 
 # Nodes of one class that a reader of the canvas should tell apart.
-TITLES = {"content": "Content", "style": "Style"}
+TITLES = {
+    "content": "Content",
+    "style": "Style",
+    "features": "What relu3_1 sees",
+    "gram": "What is kept of the style",
+    "rebuilt content": "What relu4_2 knows of the content",
+    "rebuilt style": "What relu3_1 knows of the style",
+}
+MUTED = 2  # a node's mode on the canvas: it waits, greyed, until somebody wants it
 
 Link = tuple[str, int]  # a node's name and the number of its output
 
@@ -35,6 +43,7 @@ class Node:
     inputs: dict[str, Any]
     pos: tuple[int, int]
     size: tuple[int, int]
+    muted: bool = False
 
 
 @dataclass
@@ -101,6 +110,95 @@ def style_matched(workflow: Workflow, method: str) -> Workflow:
 
 
 LANDSCAPE, STILL_LIFE = "content-landscape", "content-still-life"
+
+
+def save_style() -> Workflow:
+    """A transfer whose style is saved on the way, and beside it, muted, one that loads what the first has saved."""
+    workflow = transfer(
+        "save-style",
+        "Press Run: the style is measured, saved in ComfyUI's output folder without its picture, and used.\n\n"
+        "**Then use the file**: select the grey nodes and press Ctrl+M, then Run. *Load Style Grams* needs no picture; "
+        "press R to list new files in it.",
+        LANDSCAPE,
+        [("style-strokes", 1.0)],
+        style_size=256,
+        recipe="balanced",
+        steps=60,
+        size=256,
+    )
+    nodes = workflow.nodes
+    kept = {"style_grams": ("grams1", 0), "filename_prefix": "nst/style"}
+    nodes["keep"] = Node("SaveStyleGrams", kept, (620, 120), (270, 170))
+    nodes["transfer"].inputs["style_grams"] = ("keep", 0)
+    # The file that the first run writes where there is none yet.
+    loaded = {"style": "nst/style_00001_.safetensors [output]", "weight": 1.0}
+    nodes["load"] = Node("LoadStyleGrams", loaded, (620, 1380), (270, 110), muted=True)
+    again = {**nodes["transfer"].inputs, "style_grams": ("load", 0)}
+    nodes["transfer again"] = Node("NeuralStyleTransfer", again, (930, 1210), (300, 805), muted=True)
+    saved = {"images": ("transfer again", 0), "filename_prefix": "nst/load-style"}
+    nodes["save again"] = Node("SaveImage", saved, (1270, 1210), (500, 430), muted=True)
+    # The style above and the loaded style below, so that what both transfers need goes between them.
+    places = {"style1": (40, 380), "content": (40, 510), "vgg": (40, 640), "grams1": (350, 120), "transfer": (930, 330)}
+    places |= {"save": (1270, 330), "plot": (1270, 830), "show plot": (1520, 830)}
+    for name, place in places.items():
+        nodes[name].pos = place
+    return workflow
+
+
+def style_row() -> Workflow:
+    workflow = transfer(
+        "style-row",
+        "From one style to the other in four pictures. *NST Interpolate Styles* gives a list of styles, and ComfyUI "
+        "runs the transfer once for each. The first and the last picture have one style alone.\n\n"
+        "More **frames** and an image batch of them make a film.",
+        LANDSCAPE,
+        [("style-strokes", 1.0), ("style-hatching", 1.0)],
+        style_size=256,
+        recipe="balanced",
+        steps=50,
+        size=192,
+    )
+    nodes = workflow.nodes
+    del nodes["grams2"].inputs["style_grams"], nodes["plot"], nodes["show plot"]
+    nodes["style2"].pos, nodes["style2"].size = (40, 880), (270, 60)
+    nodes["grams2"].pos = (350, 850)
+    for name in ("transfer", "save"):
+        nodes[name].pos = (nodes[name].pos[0] + 40, 120)
+    row = {"from_style": ("grams1", 0), "to_style": ("grams2", 0), "frames": 4}
+    nodes["row"] = Node("NSTInterpolateStyles", row, (620, 740), (270, 90))
+    nodes["transfer"].inputs["style_grams"] = ("row", 0)
+    return workflow
+
+
+def inside() -> Workflow:
+    """No transfer: what the network sees, what is kept of a style, and what a layer alone can be made into."""
+    vgg: Link = ("vgg", 0)
+    about = transfer("", "", LANDSCAPE, [("style-strokes", 1.0)], style_size=256).nodes
+    nodes = {name: about[name] for name in ("vgg", "content", "style1", "grams1")}
+    nodes["grams1"].pos = (350, 1500)
+    look = {"vgg": vgg, "layer": "relu3_1", "order": "strongest", "recipe": "balanced"}
+    short = {"vgg": vgg, "steps": 60, "size": 192, "seed": 0}
+    content = {**short, "image": ("content", 0), "layer": "relu4_2", "what": "content"}
+    style = {**short, "image": ("style1", 0), "layer": "relu3_1", "what": "style"}
+    for i, (name, kind, inputs) in enumerate(
+        (
+            ("features", "NSTShowFeatures", {**look, "image": ("content", 0), "maps": 12, "size": 256}),
+            ("rebuilt content", "NSTReconstructLayer", content),
+            ("rebuilt style", "NSTReconstructLayer", style),
+            ("gram", "NSTShowGram", {**look, "style_grams": ("grams1", 0), "scale": "log"}),
+        )
+    ):
+        nodes[name] = Node(kind, inputs, (640, 120 + 440 * i), (290, 400 if "rebuilt" in name else 190))
+        saved = {"images": (name, 0), "filename_prefix": f"nst/inside-{name.replace(' ', '-')}"}
+        nodes[f"save {name}"] = Node("SaveImage", saved, (970, 120 + 440 * i), (400, 400))
+    return Workflow(
+        "inside",
+        "Looking inside the network: the maps in which one layer sees the landscape, the Gram matrix that is all it "
+        "keeps of a style, and pictures made from noise of what one layer knows.\n\n"
+        "Try other **layers**: deeper ones know less of what lies where.",
+        nodes,
+    )
+
 
 TEMPLATES = (
     transfer(
@@ -189,6 +287,9 @@ TEMPLATES = (
         ),
         "symmetric",
     ),
+    save_style(),
+    style_row(),
+    inside(),
 )
 
 
@@ -216,6 +317,7 @@ def api_form(workflow: Workflow) -> dict[str, Any]:
             "_meta": {"title": name},
         }
         for name, node in workflow.nodes.items()
+        if not node.muted
     }
 
 
@@ -233,7 +335,7 @@ def canvas_form(workflow: Workflow, classes: dict[str, Any]) -> dict[str, Any]:
             "size": list(node.size),
             "flags": {},
             "order": order,
-            "mode": 0,
+            "mode": MUTED if node.muted else 0,
             "inputs": [{"name": n, "type": t, "link": None} for n, t in inputs],
             "outputs": [{"name": n, "type": t, "links": [], "slot_index": i} for i, (n, t) in enumerate(outputs)],
             **({"title": TITLES[kind]} if (kind := name.rstrip("0123456789")) in TITLES else {}),
@@ -289,8 +391,7 @@ def slots(node: Node, classes: dict[str, Any]) -> tuple[list[tuple[str, str]], l
     for name, (kind, *options) in {**types["required"], **types.get("optional", {})}.items():
         option = options[0] if options else {}
         if isinstance(kind, list) or kind in ("INT", "FLOAT", "STRING", "BOOLEAN"):
-            default = kind[0] if isinstance(kind, list) else option["default"]
-            widgets.append(node.inputs.get(name, default))
+            widgets.append(node.inputs[name] if name in node.inputs else option.get("default", kind[0]))
             if option.get("control_after_generate"):
                 widgets.append("fixed")
         else:
@@ -324,12 +425,22 @@ def write_thumbnails(names: list[str]) -> None:
                 output_folder=folder,
                 on_progress=lambda title, value, total, _: print(f"\r{title} {value}/{total}   ", end="", flush=True),
             )
-            thumbnail(workflow, next(f for f in files if f.name.startswith(workflow.name)))
+            thumbnail(workflow, [f for f in files if f.name.startswith(workflow.name)])
 
 
-def thumbnail(workflow: Workflow, result: Path) -> None:
-    from PIL import Image
+def thumbnail(workflow: Workflow, results: list[Path]) -> None:
+    from PIL import Image, ImageOps
 
+    if len(results) == 4:
+        sheet = Image.new("RGB", (480, 320))
+        for i, result in enumerate(results):
+            with Image.open(result) as made:
+                sheet.paste(
+                    ImageOps.fit(made.convert("RGB"), (240, 160), centering=(0, 0)), (i % 2 * 240, i // 2 * 160)
+                )
+        sheet.save(WORKFLOWS / f"{workflow.name}.jpg", quality=88)
+        return
+    (result,) = results
     style = next(node.inputs["name"] for name, node in workflow.nodes.items() if name.startswith("style"))
     with Image.open(result) as made, Image.open(ROOT / "nodes" / "examples" / f"{style}.jpg") as given:
         picture, corner = made.convert("RGB"), given.convert("RGB")

@@ -274,6 +274,53 @@ def test_the_exit_code_and_the_message_of_a_process(folder):
     assert out == [] and said.startswith("nst: argument --recipe") and said.count("\n") == 1
 
 
+# --- saved styles -------------------------------------------------------------------------------------------------
+
+
+def test_a_saved_style_takes_the_place_of_its_picture(folder, capsys):
+    def made(style: str, *options: object) -> torch.Tensor:
+        arguments = ["stylize", "content.png", style, *options, "--steps", 2, "--quiet", "-o", "out.png"]
+        assert cli.main([*map(str, arguments)]) == 0, capsys.readouterr().err
+        return read_picture("out.png").pixels
+
+    from_picture = made("style.png", "--style-size", 48, "--save-style", "kept.safetensors")
+    Path("style.png").unlink()
+    assert torch.equal(made("kept.safetensors"), from_picture)
+    # What was saved then is not saved again.
+    stored = Path("kept.safetensors").stat().st_mtime_ns
+    Path("out.png").unlink()
+    write_picture("style.png", clouds(2, 64, 64))
+    made("style.png", "--style-size", 48, "--save-style", "other.safetensors")
+    Path("other.safetensors").unlink()
+    assert cli.main(["again", "out.png", "--quiet"]) == 0
+    assert not Path("other.safetensors").exists() and Path("kept.safetensors").stat().st_mtime_ns == stored
+
+    both = made("kept.safetensors", "other.png", "--style-size", 48, "--style-weights", 1, 0)
+    assert torch.equal(both, from_picture)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--save-style", "kept.safetensors"], "give --style-size"),
+        (["--save-style", "kept.png", "--style-size", 48], "name a file ending in .safetensors"),
+        (["--save-style", "nowhere/kept.safetensors", "--style-size", 48], "in a folder that exists"),
+        (["--save-style", "./given.safetensors", "--style-size", 48, "--start", "given.safetensors"], "would be lost"),
+    ],
+)
+def test_a_style_that_cannot_be_saved_is_refused_at_once(folder, capsys, arguments, told):
+    Path("given.safetensors").write_bytes(b"")
+    before = sorted(folder.iterdir())
+    assert told in refusal(capsys, *stylize(*arguments))
+    assert sorted(folder.iterdir()) == before
+
+
+def test_a_style_file_that_is_none_is_refused(folder, capsys):
+    Path("given.safetensors").write_bytes(b"nothing")
+    said = refusal(capsys, "stylize", "content.png", "given.safetensors", "-o", "out.png")
+    assert "given.safetensors is not a saved style" in said
+
+
 # --- run, recipes, version ----------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ from pictures import clouds
 from safetensors.torch import save_file
 
 import nst_engine as nst
-from nst_engine.grams import Style
+from nst_engine.grams import Statistics, Style, statistics
 from nst_engine.levels import plan
 from nst_engine.vgg import Network
 
@@ -208,6 +208,17 @@ def test_a_blend_is_the_weighted_mean_of_the_statistics(vgg, content, style):
     assert torch.allclose(found, 0.75 * moments[0] + 0.25 * moments[1], rtol=1e-5)
 
 
+def test_statistics_are_symmetric_whatever_rounding_does(vgg, style, monkeypatch):
+    # A saved style has one half of the matrix, so there must not be another.
+    def lopsided(features):
+        found = statistics(features)
+        return Statistics(found.mean, found.moment + torch.rand(found.moment.shape) * 1e-3, found.n)
+
+    monkeypatch.setattr("nst_engine.grams.statistics", lopsided)
+    (memo,) = (style.memo for style in nst.compute_style_grams(vgg, style, size=32).styles)
+    assert memo and all(torch.equal(s.moment, s.moment.T) for s in memo.values())
+
+
 def test_a_batch_of_styles_is_several_styles(vgg, content, style):
     batch = nst.compute_style_grams(vgg, torch.cat([style, clouds(12, 64, 100)]))
     chain = nst.compute_style_grams(vgg, clouds(12, 64, 100), blend_with=nst.compute_style_grams(vgg, style))
@@ -235,23 +246,46 @@ def test_statistics_are_measured_once(vgg, content, style, monkeypatch):
 
 
 def broken_headers():
-    entry = {"weight": 1.0, "size": 0, "name": "s", "aspect": [4, 4], "memo": [["k", "relu1_1", [4, 4], 16]]}
+    entry = {"weight": 1.0, "size": 0, "aspect": [4, 4], "memo": [["k", "relu1_1", [4, 4], 16]]}
     whole = {"version": 1, "vgg_key": "k", "vgg": "v", "styles": [entry]}
     yield []
     yield {**whole, "version": "one"}
     yield {"version": 1}
-    for change in ({"weight": None}, {"weight": -1.0}, {"aspect": 3}, {"memo": [["k", "relu1_1", [4, 4], 16]] * 2}):
+    for change in (
+        {"weight": None},
+        {"weight": -1.0},
+        {"aspect": 3},
+        {"aspect": [0, 4]},
+        {"size": -1},
+        {"memo": [["k", "relu1_1", [4, 4], 16]] * 2},
+        {"memo": [["k", "relu2_1", [4, 4], 16]]},
+        {"memo": [["k", "relu9_1", [4, 4], 16]]},
+    ):
         yield {**whole, "styles": [{**entry, **change}]}
-    yield whole  # but for tensors of the wrong shape
     yield {**whole, "version": 99}
+    yield whole
 
 
 @pytest.mark.parametrize("header", list(broken_headers()), ids=str)
 def test_saved_styles_that_do_not_hold_together(tmp_path, header):
-    tensors = {"0.0.mean": torch.zeros(64), "0.0.moment": torch.zeros(3, 3)}
-    save_file(tensors, str(tmp_path / "s.safetensors"), metadata={"nst": json.dumps(header)})
-    with pytest.raises(nst.NSTError):
-        nst.StyleGrams.load(tmp_path / "s.safetensors")
+    file = tmp_path / "s.safetensors"
+    triangle = 64 * 65 // 2
+    sound = {"0.0.mean": torch.zeros(64), "0.0.moment": torch.ones(triangle)}
+    wrong = (
+        torch.ones(64, 64),
+        torch.ones(triangle - 1),
+        torch.full((triangle,), torch.nan),
+        torch.ones(triangle).half(),
+    )
+    damaged = [{**sound, "0.0.moment": moment} for moment in wrong] + [{**sound, "0.thumbnail": torch.zeros(2, 2, 3)}]
+    whole = header == list(broken_headers())[-1]
+    for tensors in damaged if whole else [sound]:
+        save_file(tensors, str(file), metadata={"nst": json.dumps(header)})
+        with pytest.raises(nst.NSTError, match=r"s\.safetensors (is not a saved style|was saved by a newer version)"):
+            nst.StyleGrams.load(file)
+    if whole:  # so that it is the damage that was found
+        save_file(sound, str(file), metadata={"nst": json.dumps(header)})
+        assert torch.equal(nst.StyleGrams.load(file).styles[0].memo["k", "relu1_1", (4, 4)].moment, torch.ones(64, 64))
 
 
 def test_saving_a_style_twice_over_and_where_it_cannot_be(vgg, content, grams, tmp_path):

@@ -352,6 +352,7 @@ class TinyComfy:
     def __init__(self, picture: bytes) -> None:
         self.picture = picture
         self.refusal: dict | None = None
+        self.kind = "images"
         self.images = [{"filename": "done_00001_.png", "subfolder": "nst", "type": "output"}]
         self.status: dict = {"status_str": "success", "completed": True, "messages": []}
         self.silent = self.hangs_up = self.never_ends = False
@@ -397,7 +398,7 @@ class TinyComfy:
         if not (self.silent or self.hangs_up):
             await self.tell("execution_success")
         await asyncio.sleep(0.3)  # the record comes after the news
-        outputs = {"2": {"images": self.images}}
+        outputs = {"2": {self.kind: self.images}}
         self.running, self.history = [], {"run-1": {"outputs": outputs, "status": self.status}}
 
     async def upload(self, request):
@@ -496,6 +497,21 @@ def test_only_pictures_from_below_the_input_folder_are_uploaded(ask, comfy, fold
         ask(copying(outside))
         assert comfy.sent["1"]["inputs"]["image"] == outside
     assert len(comfy.uploads) == 1
+
+
+def test_styles_are_uploaded_and_fetched_as_pictures_are(ask, comfy, folders):
+    (folders[0] / "kept.safetensors").write_bytes(b"a style")
+    comfy.images = [{"filename": "style_00001_.safetensors", "subfolder": "nst", "type": "output"}]
+    comfy.kind = "styles"
+    graph = {**copying(), "3": node("LoadStyleGrams", style="kept.safetensors", weight=1.0)}
+    written = ask(graph)
+    assert written == [folders[1] / "nst" / "style_00001_.safetensors"]
+    assert ("", "kept.safetensors", b"a style") in comfy.uploads
+    assert comfy.sent["3"]["inputs"] == {"style": "renamed.png", "weight": 1.0}
+    # What is meant to lie on the server stays as it is.
+    graph["3"]["inputs"]["style"] = "nst/kept.safetensors [output]"
+    ask(graph)
+    assert comfy.sent["3"]["inputs"]["style"] == "nst/kept.safetensors [output]"
 
 
 @pytest.mark.parametrize("how", ["silent", "hangs_up"])

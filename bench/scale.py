@@ -11,7 +11,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from nst_engine.images import resize
 from nst_engine.weights import best_device
 
 from .__main__ import EXAMPLES, high_water, machine, table
+from .programs import now, pastiche
 
 LIMIT = 8 << 30  # of the race to the largest picture
 STATE = 12 + 12 + 24  # bytes a pixel: the picture, its gradient, Adam's moments
@@ -72,12 +72,6 @@ def measure(side: int, tile: int | None, device: str) -> Measured:
     return Measured(seconds, high_water(device) - before, 512 // 64 * itemsize * side**2)
 
 
-def now(device: str) -> float:
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
-    return time.perf_counter()
-
-
 def forget_peak(device: str) -> None:
     if device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats()
@@ -87,13 +81,11 @@ def forget_peak(device: str) -> None:
 
 def pastiche_manages(side: int) -> bool:
     """Whether the PyPI package gets through a step at this size."""
-    from . import programs
-
     with tempfile.TemporaryDirectory() as folder:
         for name, picture in (("content", square(side)), ("style", resize(style(), (384, 512)))):
             write_picture(Path(folder) / f"{name}.png", picture)
         try:
-            programs.pastiche(Path(folder) / "content.png", Path(folder) / "style.png", side, "cpu").step()
+            pastiche(Path(folder) / "content.png", Path(folder) / "style.png", side, "cpu").step()
         except (RuntimeError, MemoryError):
             return False
     return True

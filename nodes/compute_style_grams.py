@@ -5,6 +5,7 @@ import torch
 from .. import nst_engine as nst
 from ..nst_engine.grams import STYLE_PIECE
 from ..nst_engine.images import from_host
+from ..nst_engine.regions import MODES
 from . import host
 
 
@@ -54,6 +55,24 @@ class ComputeStyleGrams:
                     {"tooltip": "Which layers to measure now. Others are measured when a transfer asks for them."},
                 ),
                 "style_grams": ("STYLE_GRAMS", {"tooltip": "Styles to blend this one with, by their weights."}),
+                "style_mask": (
+                    "MASK",
+                    {"tooltip": "The part of the style picture that is the style. Without: all."},
+                ),
+                "region_mask": (
+                    "MASK",
+                    {
+                        "tooltip": "The part of the content picture that takes on this style. Without: whatever no "
+                        "other style's region covers. What no style covers stays content."
+                    },
+                ),
+                "mask_mode": (
+                    list(MODES),
+                    {
+                        "tooltip": "At the masks' edges: simple counts a place by how much of it is covered; inside "
+                        "leaves out whatever sees anything beyond the mask, so that nothing bleeds in."
+                    },
+                ),
             },
         }
 
@@ -65,6 +84,9 @@ class ComputeStyleGrams:
         size: int,
         layer_weights: nst.LayerWeights | None = None,
         style_grams: nst.StyleGrams | None = None,
+        style_mask: torch.Tensor | None = None,
+        region_mask: torch.Tensor | None = None,
+        mask_mode: str = "simple",
     ) -> tuple[nst.StyleGrams]:
         pictures = from_host(style_image)
         with host.room_for(nst.memory_needed(vgg, STYLE_PIECE), vgg.device):
@@ -75,5 +97,8 @@ class ComputeStyleGrams:
                 size=size,
                 layers=layer_weights.style if layer_weights else None,
                 blend_with=style_grams,
+                mask=style_mask,
+                region=region_mask,
+                mask_mode=mask_mode,
             )
         return (grams,)

@@ -114,7 +114,8 @@ class NeuralStyleTransfer:
                 ),
                 "size": number_or_recipe("Long side of the result in pixels. 0: the content's own size.", max=16384),
                 "scales": number_or_recipe(
-                    "Coarse-to-fine levels, each √2 larger than the one before: more give larger strokes.", max=12
+                    "Coarse-to-fine levels, each √2 larger than the last: more give larger strokes, 1 the finest.",
+                    max=12,
                 ),
                 "seed": (
                     "INT",
@@ -168,6 +169,10 @@ class NeuralStyleTransfer:
                         "that is free, else tiles as large as fit. 0: all of it.",
                     },
                 ),
+                "protect_mask": (
+                    "MASK",
+                    {"tooltip": "Where the content stays exactly as it is: faces, lettering. A soft edge blends."},
+                ),
             },
         }
 
@@ -193,6 +198,7 @@ class NeuralStyleTransfer:
         keep_colours: str = "none",
         keep_colours_strength: float = 1.0,
         tile: int = AUTO_TILE,
+        protect_mask: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, LossHistory]:
         content = from_host(content_image)
         preview = Preview(preview_every, content, keep_colours, keep_colours_strength)
@@ -217,6 +223,7 @@ class NeuralStyleTransfer:
                 seed=seed,
                 layers=layer_weights,
                 on_step=on_step,
+                protect=protect_mask,
                 keep_colours=keep_colours,
                 keep_colours_strength=keep_colours_strength,
                 tile={AUTO_TILE: "auto", WHOLE: None}.get(tile, tile),

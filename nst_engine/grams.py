@@ -14,6 +14,8 @@ from .errors import NSTError
 from .images import LARGEST_SIDE, check_picture, check_size, fit_long, resize, shape_of
 from .layers import check_layers
 from .recipes import Recipe, get_recipe
+from .regions import MODES, Region, check_mask, complement, fit_mask, guide
+from .regions import region as region_of
 from .tiles import cut, fit_tile
 from .vgg import Network, VGGFeatures, smallest_side
 
@@ -24,14 +26,17 @@ RUNGS = 4
 # Height and width of what the network sees of a style at a time, whatever its size.
 STYLE_PIECE = (512, 512)
 
+NO_WEIGHT = "style grams: the weights of the styles sum to zero; raise at least one."
+
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of one tap: the mean of its features (C) and their second moment F Fᵀ/N (C×C), over N positions."""
+    """Of one tap: the mean of its features (C) and their second moment F Fᵀ/N (C×C), over N positions; within a mask T,
+    whose guided features are T∘F, N is Σ T²."""
 
     mean: torch.Tensor
     moment: torch.Tensor
-    n: int
+    n: float
 
 
 def positions(features: torch.Tensor) -> torch.Tensor:
@@ -55,22 +60,36 @@ def second_moment(f: torch.Tensor) -> torch.Tensor:
     return (total + (f[whole:].T @ f[whole:]).float()) / n
 
 
-def statistics(features: torch.Tensor) -> Statistics:
-    """Statistics of a 1xCxHxW tensor, in fp32 whatever the features' precision."""
+def statistics(features: torch.Tensor, t: torch.Tensor | None = None) -> Statistics:
+    """Statistics of a 1xCxHxW tensor, in fp32 whatever the features' precision; where `t` is, if that is given."""
     f = positions(features)
-    return Statistics(f.float().mean(0), second_moment(f), f.shape[0])
+    if t is None:
+        return Statistics(f.float().mean(0), second_moment(f), f.shape[0])
+    t = t.reshape(-1, 1).to(f)
+    n = float(t.square().sum())
+    whole = max(n, 1e-30)
+    return Statistics((t.square() * f).float().sum(0) / whole, second_moment(t * f) * (len(f) / whole), n)
 
 
-def whole_statistics(network: Network, pixels: torch.Tensor, taps: Iterable[str]) -> dict[str, Statistics]:
-    """Of a picture of any size, tile by tile: all of them are sums over positions."""
+def whole_statistics(
+    network: Network,
+    pixels: torch.Tensor,
+    taps: Iterable[str],
+    mask: torch.Tensor | None = None,
+    mode: str = "simple",
+) -> dict[str, Statistics]:
+    """Of a picture of any size, tile by tile: all of them are sums over positions. With a mask of its size, of that
+    part; a tap at which nothing is left of it is left out."""
     taps = tuple(taps)
+    architecture = network.vgg.architecture
+    guides = {tap: guide(mask, tap, mode, architecture) for tap in taps} if mask is not None else {}
     sums: dict[str, Statistics] = {}
-    for tile in cut(shape_of(pixels), fit_tile(STYLE_PIECE[0], taps), taps, network.vgg.architecture):
+    for tile in cut(shape_of(pixels), fit_tile(STYLE_PIECE[0], taps), taps, architecture):
         for tap, features in network.activations(tile.pixels(pixels).to(network.device), taps):
-            s = statistics(tile.own(features, tap))
+            s = statistics(tile.own(features, tap), tile.place(guides[tap], tap) if guides else None)
             before = sums.get(tap, Statistics(torch.zeros_like(s.mean), torch.zeros_like(s.moment), 0))
             sums[tap] = Statistics(before.mean + s.n * s.mean, before.moment + s.n * s.moment, before.n + s.n)
-    return {tap: Statistics(s.mean / s.n, s.moment / s.n, s.n) for tap, s in sums.items()}
+    return {tap: Statistics(s.mean / s.n, s.moment / s.n, s.n) for tap, s in sums.items() if s.n > 1e-6}
 
 
 def mirrored(moment: torch.Tensor) -> torch.Tensor:
@@ -83,7 +102,11 @@ MemoKey = tuple[str, str, tuple[int, int]]  # network key, tap, (height, width)
 
 @dataclass(repr=False, eq=False)
 class Style:
-    """One picture (none when loaded from a file), its raw weight, the long side at which it is measured, its memo."""
+    """One picture (none when loaded from a file), its raw weight, the long side at which it is measured, its memo.
+
+    `mask` says which part of the picture is the style, `region` which part of the transfer is to take it on; None is
+    all of the one, and of the other whatever no style's region covers.
+    """
 
     picture: torch.Tensor | None
     weight: float = 1.0
@@ -93,6 +116,9 @@ class Style:
     memo: dict[MemoKey, Statistics] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
     thumbnail: torch.Tensor | None = None  # from a file, in bytes
+    mask: torch.Tensor | None = None  # 1x1xHxW, as large as the picture
+    region: torch.Tensor | None = None  # 1x1xHxW, in the proportions of the transfer
+    mask_mode: str = "simple"
 
     def shape_at(self, transfer: tuple[int, int], fraction: float, squash: bool) -> tuple[int, int]:
         """Height and width at which the style is measured for a level of this shape, `fraction` of the final size."""
@@ -123,7 +149,16 @@ class Style:
         with torch.inference_mode(False), torch.no_grad():
             # In fp32 always: measured once, so exactness costs little, and the memo serves every precision.
             pixels = resize(self.picture, shape)
-            for tap, found in whole_statistics(network.in_fp32(), pixels, taps).items():
+            mask = None if self.mask is None else fit_mask(self.mask, shape, f"style mask of {self.name}")
+            measured = whole_statistics(network.in_fp32(), pixels, taps, mask, self.mask_mode)
+            for tap in taps:
+                if tap not in measured:
+                    simple = "; mask mode simple would do" if self.mask_mode == "inside" else ""
+                    raise NSTError(
+                        f"style mask of {self.name}: it is too small for {tap} at {shape[1]}×{shape[0]}. Paint a "
+                        f"larger part, or give the style a larger size{simple}."
+                    )
+                found = measured[tap]
                 if not torch.isfinite(found.moment).all():
                     raise NSTError(
                         f"{self.name}: the statistics at {tap} are not finite in {network.dtype}; precision fp32 helps."
@@ -159,18 +194,81 @@ class StyleGrams:
                 "Weights, pooling and padding must be the same: use one Load VGG Features for both."
             )
 
+    @property
+    def guided(self) -> bool:
+        return any(style.region is not None for style in self.styles)
+
+    def uncovered(self, shape: tuple[int, int]) -> torch.Tensor | None:
+        """Where no style goes, 1x1xHxW; None where that is nowhere."""
+        counted = [style for style in self.styles if style.weight > 0]
+        if any(style.region is None for style in counted):
+            return None
+        masks: list[torch.Tensor] = []
+        for style in counted:
+            mask = fit_mask(style.region, shape, f"region of {style.name}")  # type: ignore[arg-type]
+            if not any(torch.equal(mask, other) for other in masks):
+                masks.append(mask)
+        rest = complement(masks, (style.name for style in counted))
+        return rest if float(rest.max()) > 0 else None
+
+    def regions(
+        self, network: Network, taps: Iterable[str], transfer: tuple[int, int], fraction: float, squash: bool
+    ) -> list[Region]:
+        """Where which statistics are to be met, in a level of this shape. Styles with the same region are blended."""
+        taps = tuple(taps)
+        counted = [style for style in self.styles if style.weight > 0]
+        if not counted:
+            raise NSTError(NO_WEIGHT)
+        groups: list[list[Style]] = []
+        for style in counted:
+            same = next((group for group in groups if _same(group[0].region, style.region)), None)
+            if same is None:
+                groups.append([style])
+            else:
+                same.append(style)
+        masks = {
+            id(group): fit_mask(group[0].region, transfer, f"region of {group[0].name}")
+            for group in groups
+            if group[0].region is not None
+        }
+        rest: torch.Tensor | None = None
+        if masks:
+            rest = complement(masks.values(), (group[0].name for group in groups if id(group) in masks))
+        found = []
+        for group in groups:
+            mask = masks.get(id(group), rest)
+            # The style for the rest of the picture, where there is none.
+            if mask is not None and float(mask.max()) < 0.01:
+                continue
+            moments = {
+                tap: s.moment for tap, s in self._blend(group, network, taps, transfer, fraction, squash).items()
+            }
+            architecture, name = network.vgg.architecture, f"region of {group[0].name}"
+            found.append(region_of(moments, mask, group[0].mask_mode, transfer, architecture, network.device, name))
+        return found
+
     def blend(
         self, network: Network, taps: Iterable[str], transfer: tuple[int, int], fraction: float, squash: bool
     ) -> dict[str, Statistics]:
-        """The weighted mean of the styles' statistics, for a level of this shape. A weight of 0 leaves a style out."""
-        taps = tuple(taps)
-        total = sum(style.weight for style in self.styles)
-        if total <= 0:
-            raise NSTError("style grams: the weights of the styles sum to zero; raise at least one.")
+        """The weighted mean of all styles' statistics, wherever they go."""
+        counted = [style for style in self.styles if style.weight > 0]
+        if not counted:
+            raise NSTError(NO_WEIGHT)
+        return self._blend(counted, network, tuple(taps), transfer, fraction, squash)
+
+    @staticmethod
+    def _blend(
+        styles: list[Style],
+        network: Network,
+        taps: tuple[str, ...],
+        transfer: tuple[int, int],
+        fraction: float,
+        squash: bool,
+    ) -> dict[str, Statistics]:
+        """The weighted mean of these styles' statistics."""
+        total = sum(style.weight for style in styles)
         blended: dict[str, Statistics] = {}
-        for style in self.styles:
-            if style.weight == 0:
-                continue
+        for style in styles:
             share = style.weight / total
             found = style.statistics(network, taps, style.shape_at(transfer, fraction, squash))
             for tap, s in found.items():
@@ -188,7 +286,7 @@ class StyleGrams:
         check_weight(weight)
         total = sum(style.weight for style in self.styles)
         if total <= 0:
-            raise NSTError("style grams: the weights of the styles sum to zero; raise at least one.")
+            raise NSTError(NO_WEIGHT)
         shared = (replace(style, weight=style.weight / total * weight) for style in self.styles)
         return StyleGrams(shared, self.vgg_key, self.vgg_description)
 
@@ -203,6 +301,12 @@ class StyleGrams:
         from .saved import load
 
         return load(Path(path))
+
+
+def _same(a: torch.Tensor | None, b: torch.Tensor | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return a.shape == b.shape and torch.equal(a, b)
 
 
 def interpolate(a: StyleGrams, b: StyleGrams, t: float) -> StyleGrams:
@@ -240,12 +344,22 @@ def compute_style_grams(
     layers: Mapping[str, float] | None = None,
     blend_with: StyleGrams | None = None,
     name: str = "style image",
+    mask: torch.Tensor | None = None,
+    region: torch.Tensor | None = None,
+    mask_mode: str = "simple",
 ) -> StyleGrams:
     """Styles from a batch of pictures (Nx3xHxW, 0..1), measured at once where their size is known.
 
     `size` is the long side at which strokes are measured; 0 means as large as the transfer, whose size is not known
     yet, so those statistics are made when the first transfer asks. `weight` is shared out over the batch.
+
+    `mask` (HxW or 1xHxW, 0..1) is the part of the pictures that is the style; `region` the part of the transfer that
+    takes it on. A style without a region goes where no other style's region lies; where none is left, the content is
+    kept. `mask_mode`: at the edge a neuron counts as much as lies within ("simple"), or not at all unless all that it
+    sees does ("inside").
     """
+    if mask_mode not in MODES:
+        raise NSTError(f"mask mode: {mask_mode!r} is not one of {', '.join(MODES)}.")
     recipe = get_recipe(recipe)
     check_weight(weight)
     if not 0 <= size <= LARGEST_SIDE:
@@ -257,6 +371,10 @@ def compute_style_grams(
     vgg.check_taps(taps, "style layers")
     with torch.inference_mode(False):
         pictures = check_picture(style, name)
+        if mask is not None:
+            mask = fit_mask(check_mask(mask, "style mask"), shape_of(pictures), "style mask")
+        if region is not None:
+            region = check_mask(region, "region mask")
         styles = [
             Style(
                 picture=picture[None],
@@ -264,6 +382,9 @@ def compute_style_grams(
                 size=size,
                 name=name if len(pictures) == 1 else f"{name} {i}",
                 aspect=(picture.shape[1], picture.shape[2]),
+                mask=mask,
+                region=region,
+                mask_mode=mask_mode,
             )
             for i, picture in enumerate(pictures, 1)
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -46,6 +47,8 @@ def target_shape(own: tuple[int, int], size: int, recipe: Recipe, device: torch.
 def plan(shape: tuple[int, int], recipe: Recipe, scales: int | None) -> list[Level]:
     """Coarse to fine: the recipe's passes, or `scales` levels √2 apart with more steps where they are cheap."""
     passes = recipe.passes
+    if scales is None and recipe.coarsest:
+        scales = min(MOST_SCALES, 1 + max(0, round(2 * math.log2(max(shape) / recipe.coarsest))))
     if scales is not None:
         if not 1 <= scales <= MOST_SCALES:
             raise NSTError(f"scales: {scales} is not a number of levels; give 1 to {MOST_SCALES}.")

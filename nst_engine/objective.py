@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from .content import ContentTarget
 from .errors import NSTError
-from .grams import Statistics, StyleGrams, network_for, positions, second_moment
+from .grams import StyleGrams, network_for, positions, second_moment
 from .images import check_picture, check_size, shape_of
 from .layers import check_layers
 from .losses import content_factor, style_factor, total_variation
 from .memory import Layout, free_memory, lay_out
 from .recipes import Recipe, get_recipe
+from .regions import Region
 from .tiles import Tile, cut, fit_tile
-from .vgg import Network, Tape, VGGFeatures
+from .vgg import Network, Tape, VGGFeatures, stride
 
 OnTile = Callable[[int, int], object]
+# By tap and region, what the features are multiplied with for their slope.
+Matrices = dict[str, dict[int, torch.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class Objective:
         network: Network,
         recipe: Recipe,
         content: torch.Tensor | None,
-        targets: Mapping[str, Statistics],
+        regions: Sequence[Region],
         style_layers: Mapping[str, float],
         content_layers: Mapping[str, float],
         multipliers: Multipliers,
@@ -94,7 +97,7 @@ class Objective:
         self.tiles: tuple[Tile, ...] | None = None
         if layout.tile is not None and self.taps:
             self.tiles = tuple(cut(shape, fit_tile(layout.tile, self.taps), self.taps, network.vgg.architecture))
-        self.moments = {tap: targets[tap].moment.to(network.device) for tap in self.style_layers}
+        self.regions = regions
         # A relative recipe is a mean over its taps: adding one does not raise the whole.
         self.style_sum = sum(self.style_layers.values()) if recipe.style_term == "relative" else 1.0
         content_sum = sum(self.content_layers.values()) if recipe.content_term == "relative" else 1.0
@@ -136,13 +139,13 @@ class Objective:
         tape: Tape = []
         taps: dict[str, torch.Tensor] = {}
         style, content = x.new_zeros(()), x.new_zeros(())
-        matrices: dict[str, torch.Tensor] = {}
+        matrices: Matrices = {}
         targets = self._content_at(None)
         for tap, features in self.network.activations(x, self.taps, tape):
             taps[tap] = features
             if tap in self.style_layers:
-                f = positions(features)
-                value, matrices[tap] = self._style(tap, second_moment(f), len(f))
+                sums = {i: self._guided_sum(i, tap, features) for i in self._regions_at(tap)}
+                value, matrices[tap] = self._style(tap, sums)
                 style = style + value
             if tap in targets:
                 content = content + self._content(tap, features, targets[tap])
@@ -166,19 +169,17 @@ class Objective:
                 on_tile(done, rounds * len(tiles))
 
         style, content = x.new_zeros(()), x.new_zeros(())
-        matrices: dict[str, torch.Tensor] = {}
+        matrices: Matrices = {}
         if self.style_layers:
-            sums: dict[str, torch.Tensor] = {}
-            counts = dict.fromkeys(self.style_layers, 0)
+            sums: dict[str, dict[int, torch.Tensor]] = {tap: {} for tap in self.style_layers}
             for tile in tiles:
                 for tap, features in self.network.activations(tile.pixels(x), self.style_layers):
-                    f = positions(tile.own(features, tap))
-                    part = second_moment(f) * len(f)
-                    sums[tap] = sums[tap] + part if tap in sums else part
-                    counts[tap] += len(f)
+                    for i in self._regions_at(tap):
+                        part = self._guided_sum(i, tap, tile.own(features, tap), tile)
+                        sums[tap][i] = sums[tap][i] + part if i in sums[tap] else part
                 tell()
-            for tap, n in counts.items():
-                value, matrices[tap] = self._style(tap, sums[tap] / n, n)
+            for tap in self.style_layers:
+                value, matrices[tap] = self._style(tap, sums[tap])
                 style = style + value
         gradient = torch.zeros_like(x)
         for tile in tiles:
@@ -194,13 +195,33 @@ class Objective:
     def _content_at(self, tile: Tile | None) -> dict[str, torch.Tensor]:
         return {} if self.content is None else self.content.at(tile)
 
-    def _style(self, tap: str, moment: torch.Tensor, n: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """k‖S − A‖² with S = F Fᵀ/N, and the matrix 4k/N (S − A) that F is multiplied with for its derivative
-        (Gatys et al. 2016, equation 6)."""
-        difference = moment - self.moments[tap]
+    def _regions_at(self, tap: str) -> list[int]:
+        return [i for i, region in enumerate(self.regions) if tap in region.moments]
+
+    def _guided_sum(self, i: int, tap: str, features: torch.Tensor, tile: Tile | None = None) -> torch.Tensor:
+        """F Fᵀ of the features that region i counts, T∘F."""
+        f = positions(features)
+        t = self.regions[i].rows(tap, tile, f)
+        return second_moment(f if t is None else t * f) * len(f)
+
+    def _style(self, tap: str, sums: Mapping[int, torch.Tensor]) -> tuple[torch.Tensor, dict[int, torch.Tensor]]:
+        """Over the regions, k‖S − A‖² with S = F Fᵀ/n, and the matrices 4k/n (S − A) that F is multiplied with for its
+        derivative (Gatys et al. 2016, equation 6).
+
+        A region of n of all N positions counts n/N of what the whole picture would: so a place is pulled as hard in a
+        small region as in a large one.
+        """
         weight = self.beta * self.style_layers[tap] / self.style_sum
-        k = weight * style_factor(self.recipe.gram, self.recipe.style_term, self.moments[tap], n)
-        return k * difference.square().sum(), (difference * (4 * k / n)).to(self.slope_dtype)
+        total = torch.zeros((), device=self.network.device)
+        matrices = {}
+        n_all = (self.shape[0] // stride(tap)) * (self.shape[1] // stride(tap))
+        for i, summed in sums.items():
+            target, n = self.regions[i].moments[tap], self.regions[i].count[tap]
+            difference = summed / n - target
+            k = weight * style_factor(self.recipe.gram, self.recipe.style_term, target, n_all)
+            total = total + k * (n / n_all) * difference.square().sum()
+            matrices[i] = (difference * (4 * k / n_all)).to(self.slope_dtype)
+        return total, matrices
 
     def _content(self, tap: str, features: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """k‖F − P‖²."""
@@ -210,7 +231,7 @@ class Objective:
         self,
         tape: Tape,
         taps: dict[str, torch.Tensor],
-        matrices: Mapping[str, torch.Tensor],
+        matrices: Matrices,
         targets: Mapping[str, torch.Tensor],
         tile: Tile | None = None,
     ) -> torch.Tensor:
@@ -220,13 +241,15 @@ class Objective:
             """∂L/∂F of one tap: 4k/N (S − A) F for style, 2k (F − P) for content."""
             slope: torch.Tensor | None = None
             f = features.to(self.slope_dtype)
-            if tap in matrices:
-                slope = (positions(f) @ matrices[tap]).view(1, *shape_of(f), -1).movedim(-1, 1)
+            for i, matrix in matrices.get(tap, {}).items():
+                t = self.regions[i].rows(tap, tile, f)
+                rows = positions(f) @ matrix if t is None else t.square() * (positions(f) @ matrix)
+                pull = rows.view(1, *shape_of(f), -1).movedim(-1, 1)
+                slope = pull if slope is None else slope.add_(pull)
             if tap in targets:
                 pull = (f - targets[tap]) * (2 * self.content_factors[tap])
                 slope = pull if slope is None else slope.add_(pull)
-            assert slope is not None
-            return slope
+            return torch.zeros_like(f) if slope is None else slope
 
         # fp16 has no small numbers: bring the largest slope to about 1 on the way down, and undo it in fp32.
         scale: torch.Tensor | None = None
@@ -311,5 +334,5 @@ def build(
     """The objective of one level: content already at `shape`, `fraction` of the final size."""
     grams.check_network(network.vgg)
     check_size(shape, (*style_layers, *content_layers), network.padding, "transfer", fraction)
-    targets = grams.blend(network, style_layers, shape, fraction, recipe.squash_style)
-    return Objective(network, recipe, content, targets, style_layers, content_layers, multipliers, shape, layout)
+    regions = grams.regions(network, style_layers, shape, fraction, recipe.squash_style)
+    return Objective(network, recipe, content, regions, style_layers, content_layers, multipliers, shape, layout)

@@ -88,6 +88,7 @@ class Recipe:
     clamp: bool = False  # to 0..1 before every evaluation; the result is always clamped
     size: Size = Size("long", (512,))
     passes: tuple[Pass, ...] = SINGLE_PASS
+    coarsest: int = 0  # 0: the passes. Else levels √2 apart, the first with about this long side, whatever the last has
     squash_style: bool = False  # a style "as large as the transfer" takes its exact shape, proportions lost
 
 
@@ -115,6 +116,7 @@ _RECIPES = (
         tv_unit=0.1,
         optimizer=BRISK,
         clamp=True,
+        coarsest=512,
     ),
     Recipe(
         name="persson",

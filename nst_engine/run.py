@@ -19,6 +19,7 @@ from .objective import Multipliers, Objective, Terms, build
 from .optim import Finished, Moments, adam, lbfgs
 from .precision import name_of
 from .recipes import LBFGS, Adam, Recipe
+from .regions import fit_mask
 from .vgg import IMAGENET_MEAN, IMAGENET_STD, Network
 
 STOP = object()
@@ -99,6 +100,7 @@ class Run:
     multipliers: Multipliers
     tile: int | str | None
     free: int  # bytes that the run may take
+    protect: torch.Tensor | None = None  # 1x1xHxW: what stays as it is in the content
     on_step: OnStep | None = None
     on_tile: OnTile | None = None
     pictures: int = 1
@@ -136,9 +138,12 @@ class Run:
                 pixels = self._start(at_level, start, generator)
             else:
                 pixels = resize(self._pixels(variable), level.shape)
+            pinned = self._pinned(level.shape)
+            if pinned is not None:
+                pixels = torch.lerp(pixels, at_level.to(pixels), pinned)
             variable = self.space.variable(pixels).requires_grad_()
             del pixels
-            moments = self._descend(variable, at_level, number, taken, moments)
+            moments = self._descend(variable, at_level, number, taken, moments, pinned)
             if self.stopped:
                 break
         assert variable is not None
@@ -147,7 +152,19 @@ class Run:
         self._check_finite(taken)
         if not torch.isfinite(variable).all():
             raise NSTError(self._diverged(len(taken)))
-        return resize(self._pixels(variable).cpu(), self.levels[-1].shape)
+        made = resize(self._pixels(variable).cpu(), self.levels[-1].shape)
+        pinned = self._pinned(self.levels[-1].shape)
+        # At a soft edge, between the two.
+        return made if pinned is None else torch.lerp(made, resize(content, self.levels[-1].shape), pinned.cpu())
+
+    def _pinned(self, shape: tuple[int, int]) -> torch.Tensor | None:
+        """Where the content's pixels stay: what is protected, and what no style covers. The content term alone would
+        not hold them, for Adam follows the smallest slope."""
+        masks = [self.grams.uncovered(shape)]
+        if self.protect is not None:
+            masks.append(fit_mask(self.protect, shape, "protect mask"))
+        given = [mask for mask in masks if mask is not None]
+        return torch.stack(given).amax(0).to(self.network.device) if given else None
 
     def _start(self, content: torch.Tensor, start: torch.Tensor | None, generator: torch.Generator) -> torch.Tensor:
         device = self.network.device
@@ -170,6 +187,7 @@ class Run:
         number: int,
         taken: list[tuple[int, int, Terms, float]],
         moments: Moments | None,
+        pinned: torch.Tensor | None,
     ) -> Moments | None:
         level = self.levels[number]
         first = len(taken)
@@ -197,6 +215,8 @@ class Run:
             pace.keep()
             variable.grad = None  # its memory can be used again
             terms, gradient = objective.value_and_grad(self.space.pixels(variable.detach()), on_tile)
+            if pinned is not None:
+                gradient.mul_(1 - pinned)
             variable.grad = self.space.slope(gradient)
             taken.append((len(taken), number, terms, time.perf_counter() - self.began))
             if len(taken) % patience == 0:

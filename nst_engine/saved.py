@@ -133,7 +133,7 @@ def _style(entry: Mapping, i: int, tensors: Mapping[str, torch.Tensor], name: st
         for tensor, shape in ((mean, (c,)), (values, (c * (c + 1) // 2,))):
             if tensor.shape != shape or tensor.dtype != torch.float32 or not torch.isfinite(tensor).all():
                 raise ValueError(f"the statistics of {tap} are not those of {c} channels")
-        memo[str(key), str(tap), (int(h), int(w))] = Statistics(mean, _from_triangle(values, c), int(n))
+        memo[str(key), str(tap), (int(h), int(w))] = Statistics(mean, _from_triangle(values, c), float(n))
     (height, width), size = map(int, entry["aspect"]), int(entry["size"])
     if min(height, width) < 1 or not 0 <= size <= LARGEST_SIDE:
         raise ValueError(f"{width}×{height} at size {size} cannot be")

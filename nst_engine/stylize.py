@@ -16,6 +16,7 @@ from .memory import footprint, free_memory
 from .objective import LayerWeights, Multipliers, layers_in_use
 from .precision import name_of
 from .recipes import BRISK, LBFGS, Adam, Recipe, get_recipe
+from .regions import check_mask
 from .run import OnStep, OnTile, Run, Step
 from .vgg import VGGFeatures
 
@@ -58,6 +59,7 @@ def stylize(
     layers: LayerWeights | None = None,
     keep_colours: str = "none",
     keep_colours_strength: float = 1.0,
+    protect: torch.Tensor | None = None,
     on_step: OnStep | None = None,
     tile: int | str | None = "auto",
     on_tile: OnTile | None = None,
@@ -68,6 +70,8 @@ def stylize(
     None leaves a choice to the recipe. Weights multiply the recipe's own; `size` is the long side of the result,
     0 the content's own size, -1 the recipe's. `on_step(progress)` may return STOP to end early and keep the picture;
     what it raises ends the run. `keep_colours` is how `match_colours` gives the finished picture the content's colours.
+
+    `protect` (HxW or 1xHxW, 0..1) is where the content's pixels stay as they are.
 
     `tile` bounds what the network sees at a time, in pixels: None is the whole picture, "auto" the whole if that fits
     into `memory` (bytes; by default what the device has free), else tiles. The result is the same. `on_tile` is told
@@ -97,6 +101,7 @@ def stylize(
             Multipliers(content_weight, style_weight, tv_weight),
             tile,
             free_memory(network.device) if memory is None else memory,
+            None if protect is None else check_mask(protect, "protect mask"),
             on_step,
             on_tile,
             len(pictures),

@@ -54,17 +54,18 @@ def grid(taps: Iterable[str]) -> int:
     return max(stride(tap) for tap in taps)
 
 
+def reach(taps: Iterable[str], architecture: str) -> int:
+    """How many pixels beyond its own a neuron of the deepest tap sees."""
+    names = layer_names(architecture)
+    names = names[: names.index(deepest_tap(taps, architecture)) + 1]
+    # A 3×3 kernel reaches one position further.
+    return sum(stride(layer) for layer in names if layer.startswith("conv"))
+
+
 def margin(taps: Iterable[str], architecture: str) -> int:
-    """How far beyond its own pixels a neuron of the deepest tap sees, rounded up to the grid."""
+    """The same, rounded up to the grid."""
     taps = tuple(taps)
-    deepest = deepest_tap(taps, architecture)
-    reach = 0
-    for layer in layer_names(architecture):
-        if layer.startswith("conv"):
-            reach += stride(layer)  # a 3×3 kernel reaches one position further
-        if layer == deepest:
-            break
-    return math.ceil(reach / grid(taps)) * grid(taps)
+    return math.ceil(reach(taps, architecture) / grid(taps)) * grid(taps)
 
 
 def fit_tile(tile: int, taps: Iterable[str]) -> int:

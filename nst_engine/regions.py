@@ -1,0 +1,123 @@
+"""Which part of a picture a style is taken from and which part it goes to: masks, carried down to the layers.
+
+The guided Gram matrix of Gatys et al. 2017 (section 4): at every tap the features F are multiplied by the mask T, so
+that the statistics are those within it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+
+from .errors import NSTError
+from .images import shape_of
+from .tiles import Tile, reach
+from .vgg import stride
+
+# What a neuron at a mask's edge counts: as much as its own place lies within, or nothing unless all that it sees does.
+MODES = ("simple", "inside")
+# Masks drawn by hand or resized touch each other a little.
+OVERLAP = 0.02
+
+
+def check_mask(mask: torch.Tensor, name: str, batch: int = 1) -> torch.Tensor:
+    """A 1x1xHxW (or Nx1xHxW) float32 copy on the CPU of a mask as hosts give it: HxW, NxHxW or Nx1xHxW in 0..1."""
+    if not isinstance(mask, torch.Tensor) or mask.ndim not in (2, 3, 4) or (mask.ndim == 4 and mask.shape[1] != 1):
+        shape = tuple(mask.shape) if isinstance(mask, torch.Tensor) else type(mask).__name__
+        raise NSTError(f"{name}: expected a mask (N×H×W), got {shape}.")
+    mask = mask.detach().clone().to("cpu", torch.float32).reshape(-1, 1, *mask.shape[-2:])
+    if len(mask) not in (1, batch):
+        raise NSTError(f"{name}: a batch of {len(mask)} masks; give 1{f' or {batch}' if batch > 1 else ''}.")
+    if mask.numel() == 0 or not torch.isfinite(mask).all() or float(mask.min()) < 0 or float(mask.max()) > 1:
+        raise NSTError(f"{name}: a mask is made of numbers from 0 to 1; this one is not.")
+    if float(mask.max()) == 0:
+        raise NSTError(f"{name}: the mask covers nothing; paint the part that is meant.")
+    return mask
+
+
+def fit_mask(mask: torch.Tensor, shape: tuple[int, int], name: str) -> torch.Tensor:
+    """The mask at this height and width, which must have its proportions."""
+    (h, w), (height, width) = shape_of(mask), shape
+    if (h, w) == shape:
+        return mask
+    if abs(h * width - w * height) > max(h, w, height, width) * 2:
+        raise NSTError(f"{name}: the mask is {w}×{h}, which are not the proportions of {width}×{height}.")
+    return F.interpolate(mask, size=shape, mode="bilinear", antialias=True, align_corners=False).clamp(0, 1)
+
+
+def guide(mask: torch.Tensor, tap: str, mode: str, architecture: str) -> torch.Tensor:
+    """The mask as a tap sees it, 1x1xhxw."""
+    s = stride(tap)
+    if mode == "simple":
+        return F.avg_pool2d(mask, s)
+    if mode != "inside":
+        raise NSTError(f"mask mode: {mode!r} is not one of {', '.join(MODES)}.")
+    # The least of all that a position sees. What lies outside of the picture does not count.
+    r = reach((tap,), architecture)
+    outside = 1 - mask
+    for size, padding in (((2 * r + 1, 1), (r, 0)), ((1, 2 * r + 1), (0, r))):
+        outside = _greatest(outside, size, padding)
+    return 1 - F.max_pool2d(outside, s)
+
+
+def _greatest(x: torch.Tensor, size: tuple[int, int], padding: tuple[int, int]) -> torch.Tensor:
+    # torch pads by half a window at most, which is what this is.
+    return F.max_pool2d(x, size, stride=1, padding=padding)
+
+
+def complement(masks: Iterable[torch.Tensor], names: Iterable[str]) -> torch.Tensor:
+    """What these masks, all of one size, leave uncovered; they may not cover anything twice."""
+    cover = torch.stack(tuple(masks)).sum(0)
+    over = float(cover.max())
+    if over > 1 + OVERLAP:
+        share = float((cover > 1 + OVERLAP).float().mean())
+        raise NSTError(
+            f"regions: the masks of {', '.join(names)} overlap on {share:.1%} of the picture, where they come to "
+            f"{over:.2g}; together they may come to 1."
+        )
+    return (1 - cover).clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class Region:
+    """A style's target moments A by tap, and where they are to be met: guides T by tap, or none for everywhere."""
+
+    moments: Mapping[str, torch.Tensor]
+    count: Mapping[str, float]  # Σ T², the number of positions for a whole picture
+    guides: Mapping[str, torch.Tensor] = field(default_factory=dict)
+
+    def rows(self, tap: str, tile: Tile | None, like: torch.Tensor) -> torch.Tensor | None:
+        """T as a column beside the features' rows, or None where everything counts."""
+        if tap not in self.guides:
+            return None
+        t = self.guides[tap]
+        return (t if tile is None else tile.place(t, tap)).reshape(-1, 1).to(like.dtype)
+
+
+def region(
+    moments: Mapping[str, torch.Tensor],
+    mask: torch.Tensor | None,
+    mode: str,
+    shape: tuple[int, int],
+    architecture: str,
+    device: torch.device,
+    name: str,
+) -> Region:
+    """The region of a transfer at this height and width. A tap at which nothing is left of the mask is left out."""
+    if mask is None:
+        counts = {tap: float((shape[0] // stride(tap)) * (shape[1] // stride(tap))) for tap in moments}
+        return Region({tap: moment.to(device) for tap, moment in moments.items()}, counts)
+    guides = {tap: guide(mask, tap, mode, architecture) for tap in moments}
+    counts = {tap: float(t.square().sum()) for tap, t in guides.items()}
+    kept = [tap for tap, count in counts.items() if count > 1e-6]
+    if not kept:
+        smaller = "; mode simple would do" if mode == "inside" else ""
+        raise NSTError(f"{name}: its region is too small for every layer at {shape[1]}×{shape[0]}{smaller}.")
+    return Region(
+        {tap: moments[tap].to(device) for tap in kept},
+        {tap: counts[tap] for tap in kept},
+        {tap: guides[tap].to(device) for tap in kept},
+    )

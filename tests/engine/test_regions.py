@@ -1,0 +1,216 @@
+"""Styles for parts of pictures: guided statistics against their formula, gradients, tiles, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from pictures import clouds
+
+import nst_engine as nst
+from nst_engine.regions import check_mask, complement, fit_mask, guide
+from nst_engine.tiles import reach
+from nst_engine.vgg import Network, layer_names, stride
+
+TAPS = {"relu1_1": 1.0, "relu2_1": 0.5, "relu3_1": 2.0}
+LAYERS = nst.LayerWeights(style=TAPS, content={"relu2_2": 1.0})
+
+
+def soft(seed, h, w):
+    return clouds(seed, h, w)[:, :1]
+
+
+def left(h, w, share=0.5):
+    mask = torch.zeros(1, 1, h, w)
+    mask[..., : round(w * share)] = 1
+    return mask
+
+
+@pytest.fixture(scope="module")
+def two(vgg):
+    """One style for a soft region, from a part of its picture; another for the rest."""
+    region = soft(5, 80, 112)
+    grams = nst.compute_style_grams(vgg, clouds(2, 64, 80), layers=TAPS, mask=soft(7, 64, 80)[0], region=region[0])
+    return nst.compute_style_grams(vgg, clouds(3, 72, 64), layers=TAPS, blend_with=grams), region
+
+
+def plain_value(vgg, content, image, regions):
+    """Σ over regions and taps, in float64 with autograd: the definition, with the engine's weights alone."""
+    convolutions = {k: (w.double(), b.double()) for k, (w, b) in Network(vgg)._convolutions.items()}
+
+    def features(x):
+        mean, std = (torch.tensor(v).view(1, 3, 1, 1).double() for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+        x, found = (x - mean) / std, {}
+        for layer in layer_names("vgg19"):
+            if layer.startswith("conv"):
+                x = F.conv2d(x, *convolutions[layer], padding=1)
+            else:
+                x = F.relu(x) if layer.startswith("relu") else F.max_pool2d(x, 2)
+            found[layer] = x
+            if layer == "relu3_1":
+                return found
+
+    def moment(f, t):
+        f = f[0].flatten(1)
+        t = torch.ones_like(f[0]) if t is None else F.avg_pool2d(t, round((t.numel() / f.shape[1]) ** 0.5)).flatten()
+        return (f * t) @ (f * t).T / t.square().sum(), float(t.square().sum()) / f.shape[1]
+
+    x = image.double().requires_grad_()
+    own, p = features(x), features(content.double())
+    loss = 0.02 * (own["relu2_2"] - p["relu2_2"]).square().sum() / p["relu2_2"].square().sum()
+    for picture, mask, region in regions:
+        theirs = features(picture.double())
+        for tap, weight in TAPS.items():
+            target, _ = moment(theirs[tap], None if mask is None else mask.double())
+            found, share = moment(own[tap], region.double())
+            relative = (found - target).square().sum() / target.square().sum()
+            loss = loss + weight / sum(TAPS.values()) * share * relative
+    loss.backward()
+    return loss.item(), x.grad
+
+
+def test_guided_statistics_are_those_of_the_formula(vgg):
+    content, image = clouds(1, 80, 112), clouds(4, 80, 112)
+    # As large as the transfer, so that nothing is resized on the way to the definition.
+    one, other = clouds(2, 80, 112), clouds(3, 80, 112)
+    mask, region = soft(7, 80, 112), soft(5, 80, 112)
+    grams = nst.compute_style_grams(vgg, one, layers=TAPS, mask=mask[0], region=region[0])
+    grams = nst.compute_style_grams(vgg, other, layers=TAPS, blend_with=grams)
+    terms, gradient = nst.objective(vgg, content, grams, layers=LAYERS).value_and_grad(image)
+    expected, slope = plain_value(vgg, content, image, [(one, mask, region), (other, None, 1 - region)])
+    assert float(terms.total) == pytest.approx(expected, rel=1e-5)
+    assert (gradient - slope).norm() < 1e-5 * slope.norm()
+
+
+@pytest.mark.parametrize("tile", [16, 40, 64])
+def test_regions_tile_exactly(vgg, two, tile):
+    grams, _ = two
+    content, image = clouds(1, 80, 112), clouds(4, 80, 112)
+    whole, gradient = nst.objective(vgg, content, grams, layers=LAYERS).value_and_grad(image)
+    tiled, same = nst.objective(vgg, content, grams, layers=LAYERS, tile=tile).value_and_grad(image)
+    assert float(tiled.total) == pytest.approx(float(whole.total), rel=1e-6)
+    assert (same - gradient).norm() < 1e-5 * gradient.norm()
+
+
+def test_a_region_of_everything_is_no_region(vgg):
+    content, image, style = clouds(1, 80, 112), clouds(4, 80, 112), clouds(2, 64, 80)
+    plain = nst.compute_style_grams(vgg, style, layers=TAPS)
+    everywhere = nst.compute_style_grams(vgg, style, layers=TAPS, mask=torch.ones(64, 80), region=torch.ones(80, 112))
+    results = [nst.objective(vgg, content, g, layers=LAYERS).value_and_grad(image) for g in (plain, everywhere)]
+    assert float(results[1][0].total) == pytest.approx(float(results[0][0].total), rel=1e-6)
+    assert (results[1][1] - results[0][1]).norm() < 1e-5 * results[0][1].norm()
+
+
+def test_outside_of_its_region_a_style_changes_nothing(vgg):
+    content = clouds(1, 64, 192)
+    grams = nst.compute_style_grams(vgg, clouds(2, 64, 64), layers=TAPS, region=left(64, 192)[0])
+    _, slope = nst.objective(vgg, content, grams, layers=LAYERS, content_weight=0).value_and_grad(content)
+    assert slope[..., :90].abs().mean() > 0
+    assert slope[..., 96 + reach(TAPS, "vgg19") :].abs().max() == 0
+    for start in ("content", "noise"):
+        result = nst.stylize(vgg, content, grams, layers=LAYERS, steps=15, start=start)
+        change = (result.image - content).abs().mean((0, 1, 2))
+        assert change[:96].mean() > 0.02
+        assert change[96:].max() < 1e-6, "what no style covers is the content"
+
+
+def test_what_is_protected_stays_as_it_is(vgg):
+    content = clouds(1, 64, 96)
+    grams = nst.compute_style_grams(vgg, clouds(2, 64, 64), layers=TAPS)
+    mask = torch.zeros(64, 96)
+    mask[16:40, 30:60] = 1
+    mask[16:40, 60] = 0.5
+    for optimizer in ("adam", "lbfgs"):
+        result = nst.stylize(vgg, content, grams, layers=LAYERS, steps=8, protect=mask, optimizer=optimizer, scales=2)
+        change = (result.image - content).abs().mean((0, 1))
+        assert change[16:40, 30:60].max() < 1e-6
+        assert change[:12].mean() > 0.02
+    with pytest.raises(nst.NSTError, match="protect mask: the mask covers nothing"):
+        nst.stylize(vgg, content, grams, layers=LAYERS, steps=1, protect=torch.zeros(64, 96))
+
+
+def test_the_rest_goes_to_the_style_without_a_region(vgg):
+    content = clouds(1, 64, 192)
+    mine = nst.compute_style_grams(vgg, clouds(2, 64, 64), layers=TAPS, region=left(64, 192)[0])
+    both = nst.compute_style_grams(vgg, clouds(9, 64, 64), layers=TAPS, blend_with=mine)
+    result = nst.stylize(vgg, content, both, layers=LAYERS, steps=15)
+    change = (result.image - content).abs().mean((0, 1, 2))
+    assert change[:90].mean() > 0.02 and change[110:].mean() > 0.02
+
+
+def test_styles_with_one_region_are_blended_and_regions_stay_apart(vgg):
+    region = left(80, 112)[0]
+    a = nst.compute_style_grams(vgg, clouds(2, 64, 64), layers=TAPS, region=region, weight=1)
+    ab = nst.compute_style_grams(vgg, clouds(3, 64, 64), layers=TAPS, region=region, weight=3, blend_with=a)
+    abc = nst.compute_style_grams(vgg, clouds(4, 64, 64), layers=TAPS, weight=100, blend_with=ab)
+    network = Network(vgg)
+    shared, rest = abc.regions(network, TAPS, (80, 112), 1.0, False)
+    singles = [style.statistics(network, TAPS, style.shape_at((80, 112), 1.0, False)) for style in abc.styles]
+    for tap in TAPS:
+        expected = 0.25 * singles[0][tap].moment + 0.75 * singles[1][tap].moment
+        assert torch.allclose(shared.moments[tap], expected, rtol=1e-5, atol=1e-7)
+        assert torch.equal(rest.moments[tap], singles[2][tap].moment)
+        assert torch.allclose(shared.guides[tap] + rest.guides[tap], torch.ones_like(rest.guides[tap]))
+
+
+def test_inside_counts_only_what_sees_nothing_else():
+    mask = left(96, 160)
+    for tap in ("relu1_1", "relu2_1", "relu3_1"):
+        s, r = stride(tap), reach((tap,), "vgg19")
+        t = guide(mask, tap, "inside", "vgg19")
+        assert t.shape == (1, 1, 96 // s, 160 // s)
+        expected = torch.tensor([float(p * s + s - 1 + r < 80) for p in range(160 // s)])
+        assert torch.equal(t[0, 0, 3], expected), tap
+        assert torch.equal(guide(torch.ones(1, 1, 96, 160), tap, "inside", "vgg19"), torch.ones_like(t))
+    assert guide(mask, "relu2_1", "simple", "vgg19").sum() == 48 * 40
+
+
+def test_a_layer_that_sees_too_much_is_left_out_of_a_small_region(vgg):
+    region = torch.zeros(80, 112)
+    region[20:40, 20:40] = 1
+    grams = nst.compute_style_grams(vgg, clouds(2, 64, 64), layers=TAPS, region=region, mask_mode="inside")
+    (found,) = grams.regions(Network(vgg), TAPS, (80, 112), 1.0, False)
+    assert set(found.moments) == {"relu1_1", "relu2_1"}
+    terms, gradient = nst.objective(vgg, clouds(1, 80, 112), grams, layers=LAYERS).value_and_grad(clouds(4, 80, 112))
+    assert torch.isfinite(gradient).all() and float(terms.style) > 0
+
+
+def test_masks_are_resized_with_their_picture_and_refused_when_they_are_another_shape(vgg, two):
+    grams, _ = two
+    result = nst.stylize(vgg, clouds(1, 80, 112), grams, layers=LAYERS, size=56, steps=2)
+    assert result.image.shape[-2:] == (40, 56)
+    assert fit_mask(torch.ones(1, 1, 100, 200), (50, 101), "m").shape[-2:] == (50, 101)
+    with pytest.raises(nst.NSTError, match=r"region of style image: the mask is 112×80, .* proportions of 80×80"):
+        nst.stylize(vgg, clouds(1, 80, 80), grams, layers=LAYERS, steps=1)
+
+
+@pytest.mark.parametrize(
+    ("mask", "says"),
+    [
+        (torch.zeros(8, 8), "covers nothing"),
+        (torch.full((8, 8), 2.0), "numbers from 0 to 1"),
+        (torch.full((8, 8), float("nan")), "numbers from 0 to 1"),
+        (torch.ones(3, 8, 8), "a batch of 3 masks; give 1."),
+        (torch.ones(1, 3, 8, 8), r"expected a mask"),
+    ],
+)
+def test_what_is_no_mask_is_refused(mask, says):
+    with pytest.raises(nst.NSTError, match=says):
+        check_mask(mask, "region mask")
+
+
+def test_overlap_is_refused_with_how_much(vgg):
+    a = nst.compute_style_grams(vgg, clouds(2, 64, 64), layers=TAPS, region=left(80, 112)[0], name="one")
+    b = nst.compute_style_grams(
+        vgg, clouds(3, 64, 64), layers=TAPS, region=left(80, 112, 0.75)[0], name="other", blend_with=a
+    )
+    with pytest.raises(nst.NSTError, match=r"one, other overlap on 50\.0% of the picture, where they come to 2"):
+        nst.objective(vgg, clouds(1, 80, 112), b, layers=LAYERS)
+    assert torch.equal(complement([left(4, 4), 1 - left(4, 4)], ["a", "b"]), torch.zeros(1, 1, 4, 4))
+
+
+def test_a_style_mask_that_is_too_small_for_a_layer_is_refused(vgg):
+    dot = torch.zeros(64, 64)
+    dot[:8, :8] = 1
+    with pytest.raises(nst.NSTError, match=r"style mask of style image: it is too small for .*mode simple would do"):
+        nst.compute_style_grams(vgg, clouds(2, 64, 64), layers=TAPS, mask=dot, size=64, mask_mode="inside")

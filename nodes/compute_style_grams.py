@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 
 from .. import nst_engine as nst
-from ..nst_engine.grams import STYLE_PIECE
+from ..nst_engine.grams import memory_to_measure
 from ..nst_engine.images import from_host
 from ..nst_engine.regions import MODES
 from . import host
@@ -89,7 +89,7 @@ class ComputeStyleGrams:
         mask_mode: str = "simple",
     ) -> tuple[nst.StyleGrams]:
         pictures = from_host(style_image)
-        with host.room_for(nst.memory_needed(vgg, STYLE_PIECE), vgg.device):
+        with host.room_for(memory_to_measure(vgg), vgg.device):
             grams = nst.compute_style_grams(
                 vgg,
                 pictures,

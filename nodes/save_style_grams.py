@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import nst_engine as nst
-from ..nst_engine.grams import STYLE_PIECE, measure
+from ..nst_engine.grams import measure, memory_to_measure
 from ..nst_engine.saved import SUFFIX
 from . import host
 
@@ -88,7 +88,7 @@ class SaveStyleGrams:
                     "Compute Style Grams a size, 512 for instance."
                 )
         if vgg is not None:
-            with host.room_for(nst.memory_needed(vgg, STYLE_PIECE), vgg.device):
+            with host.room_for(memory_to_measure(vgg), vgg.device):
                 measure(style_grams, vgg, recipe)
         path = host.new_output(filename_prefix, SUFFIX)
         try:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 
 from .. import nst_engine as nst
-from ..nst_engine.grams import STYLE_PIECE
+from ..nst_engine.grams import memory_to_measure
 from ..nst_engine.inside import ORDERS, SCALES, gram_sheet
 from . import host
 from .layer_weights import layer_choice
@@ -46,5 +46,5 @@ class NSTShowGram:
     def show(
         self, vgg: nst.VGGFeatures, style_grams: nst.StyleGrams, layer: str, order: str, scale: str, recipe: str
     ) -> tuple[torch.Tensor]:
-        with host.room_for(nst.memory_needed(vgg, STYLE_PIECE), vgg.device):
+        with host.room_for(memory_to_measure(vgg), vgg.device):
             return (gram_sheet(vgg, style_grams, layer, order=order, scale=scale, recipe=recipe),)

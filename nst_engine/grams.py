@@ -16,8 +16,8 @@ from .layers import check_layers
 from .recipes import Recipe, get_recipe
 from .regions import MODES, Region, check_mask, complement, fit_mask, guide
 from .regions import region as region_of
-from .tiles import cut, fit_tile
-from .vgg import Network, VGGFeatures, smallest_side
+from .tiles import cut, fit_tile, margin
+from .vgg import Network, VGGFeatures, channels, smallest_side
 
 log = logging.getLogger("nst_engine.grams")
 
@@ -201,7 +201,7 @@ class StyleGrams:
     def uncovered(self, shape: tuple[int, int]) -> torch.Tensor | None:
         """Where no style goes, 1x1xHxW; None where that is nowhere."""
         counted = [style for style in self.styles if style.weight > 0]
-        if any(style.region is None for style in counted):
+        if not self.guided or any(style.region is None for style in counted):
             return None
         masks: list[torch.Tensor] = []
         for style in counted:
@@ -394,6 +394,14 @@ def compute_style_grams(
         if size:
             _measure_ladder(styles, vgg, recipe, taps)
     return grams
+
+
+def memory_to_measure(vgg: VGGFeatures) -> int:
+    """Bytes that measuring a style takes at its most, whatever its size: three maps of the first block for a piece and
+    its margin, and the weights twice, in fp32."""
+    around = 2 * margin(("relu5_1",), vgg.architecture)
+    seen = (STYLE_PIECE[0] + around) * (STYLE_PIECE[1] + around)
+    return 4 * (3 * channels("conv1_1") * seen + 2 * sum(weight.numel() for weight, _ in vgg.convolutions.values()))
 
 
 def measure(grams: StyleGrams, vgg: VGGFeatures, recipe: str | Recipe = "balanced") -> None:

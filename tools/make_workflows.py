@@ -71,11 +71,11 @@ def transfer(
     chained: Link | None = None
     for i, (style, weight) in enumerate(styles):
         picture, grams = (f"style{i + 1}", f"grams{i + 1}")
-        nodes[picture] = Node("NSTExampleImage", {"name": style}, (40 + 310 * i, 740 + 110 * i), (270 - 40 * i, 60))
+        nodes[picture] = Node("NSTExampleImage", {"name": style}, (40 + 310 * i, 740 + 180 * i), (270 - 40 * i, 60))
         inputs: dict[str, Any] = {"vgg": ("vgg", 0), "style_image": (picture, 0), "weight": weight, "size": style_size}
         if chained:
             inputs["style_grams"] = chained
-        nodes[grams] = Node("ComputeStyleGrams", inputs, (350 + 270 * i, 640 - 60 * i), (230, 150))
+        nodes[grams] = Node("ComputeStyleGrams", inputs, (350 + 270 * i, 640 - 60 * i), (230, 220))
         chained = (grams, 0)
     x = 350 + 270 * len(styles)
     # Room for the live preview below the widgets.
@@ -160,8 +160,8 @@ def style_row() -> Workflow:
     )
     nodes = workflow.nodes
     del nodes["grams2"].inputs["style_grams"], nodes["plot"], nodes["show plot"]
-    nodes["style2"].pos, nodes["style2"].size = (40, 880), (270, 60)
-    nodes["grams2"].pos = (350, 850)
+    nodes["style2"].pos, nodes["style2"].size = (40, 950), (270, 60)
+    nodes["grams2"].pos = (350, 920)
     for name in ("transfer", "save"):
         nodes[name].pos = (nodes[name].pos[0] + 40, 120)
     row = {"from_style": ("grams1", 0), "to_style": ("grams2", 0), "frames": 4}

@@ -54,7 +54,7 @@ class Position:
     @property
     def done(self) -> float:
         """Steps, of all `steps` · `pictures`."""
-        within = self.tile / self.tiles if self.tile < self.tiles else 0
+        within = self.tile / self.tiles if self.tiles else 0
         return self.picture * self.steps + self.step + within
 
 

@@ -454,6 +454,26 @@ def test_every_step_moves_the_bar_and_the_preview(server: Server) -> None:
     assert server.run(graph).of("preview") == []
 
 
+def test_a_step_by_tiles_is_seen_moving_and_can_be_cancelled_within(server: Server) -> None:
+    graph = api_graph("quickstart", size=192, steps=2)
+    inputs = graph[find(graph, "NeuralStyleTransfer")]["inputs"]
+    inputs["tile"] = 64
+    moved = [e.data["value"] for e in server.run(graph).of("progress")]
+    assert moved == sorted(moved) and moved[-1] == 2
+    assert len([value for value in moved if 0 < value < 1]) >= 4, "several tiles within the first step"
+
+    # Steps of several seconds: what ends the run in less is not the end of a step.
+    graph = api_graph("quickstart", size=768, steps=50)
+    graph[find(graph, "NeuralStyleTransfer")]["inputs"] |= {"tile": 64, "scales": 1}
+    run = server.start(graph)
+    run.wait("progress", 3)
+    server.post("/interrupt", {})
+    run.finish()
+    assert run.ending == "execution_interrupted"
+    assert max(e.data["value"] for e in run.of("progress")) < 1
+    server.wait_for(lambda: server.get("/queue")["queue_running"] == [], "an empty queue")
+
+
 def test_cancelling_stops_within_a_step(server: Server) -> None:
     # At this size a step takes about half a second on two idle cores.
     graph = api_graph("quickstart", size=384, steps=5000)

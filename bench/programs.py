@@ -204,7 +204,9 @@ def ours(
     vgg: nst.VGGFeatures, content: torch.Tensor, style: torch.Tensor, recipe: str | nst.Recipe = "balanced"
 ) -> Engine:
     grams = nst.compute_style_grams(vgg, style, recipe=recipe)
-    return Engine(lambda steps, on_step: nst.stylize(vgg, content, grams, recipe=recipe, steps=steps, on_step=on_step))
+    return Engine(
+        lambda steps, on_step: nst.stylize(vgg, content, grams, recipe=recipe, steps=steps, scales=1, on_step=on_step)
+    )
 
 
 def pastiche(content: Path, style: Path, size: int, device: str) -> Program:

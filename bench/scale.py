@@ -57,6 +57,7 @@ def measure(side: int, tile: int | None, device: str) -> Measured:
         content,
         grams,
         steps=2 if tile is None else 1,
+        scales=1,
         tile=tile,
         on_tile=lambda _: tiles.append(now(device)),
         on_step=lambda _: steps.append(now(device)),

@@ -23,8 +23,8 @@ log = logging.getLogger("nst_engine.grams")
 
 # Styles are measured in advance on so many rungs from their size down: those that coarse-to-fine levels ask for.
 RUNGS = 4
-# Height and width of what the network sees of a style at a time, whatever its size.
-STYLE_PIECE = (512, 512)
+# Side of what the network sees of a style at a time, whatever its size.
+STYLE_PIECE = 512
 
 NO_WEIGHT = "style grams: the weights of the styles sum to zero; raise at least one."
 
@@ -84,7 +84,7 @@ def whole_statistics(
     architecture = network.vgg.architecture
     guides = {tap: guide(mask, tap, mode, architecture) for tap in taps} if mask is not None else {}
     sums: dict[str, Statistics] = {}
-    for tile in cut(shape_of(pixels), fit_tile(STYLE_PIECE[0], taps), taps, architecture):
+    for tile in cut(shape_of(pixels), fit_tile(STYLE_PIECE, taps), taps, architecture):
         for tap, features in network.activations(tile.pixels(pixels).to(network.device), taps):
             s = statistics(tile.own(features, tap), tile.place(guides[tap], tap) if guides else None)
             before = sums.get(tap, Statistics(torch.zeros_like(s.mean), torch.zeros_like(s.moment), 0))
@@ -399,8 +399,7 @@ def compute_style_grams(
 def memory_to_measure(vgg: VGGFeatures) -> int:
     """Bytes that measuring a style takes at its most, whatever its size: three maps of the first block for a piece and
     its margin, and the weights twice, in fp32."""
-    around = 2 * margin(("relu5_1",), vgg.architecture)
-    seen = (STYLE_PIECE[0] + around) * (STYLE_PIECE[1] + around)
+    seen = (STYLE_PIECE + 2 * margin(("relu5_1",), vgg.architecture)) ** 2
     return 4 * (3 * channels("conv1_1") * seen + 2 * sum(weight.numel() for weight, _ in vgg.convolutions.values()))
 
 

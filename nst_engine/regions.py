@@ -59,13 +59,8 @@ def guide(mask: torch.Tensor, tap: str, mode: str, architecture: str) -> torch.T
     r = reach((tap,), architecture)
     outside = 1 - mask
     for size, padding in (((2 * r + 1, 1), (r, 0)), ((1, 2 * r + 1), (0, r))):
-        outside = _greatest(outside, size, padding)
+        outside = F.max_pool2d(outside, size, stride=1, padding=padding)
     return 1 - F.max_pool2d(outside, s)
-
-
-def _greatest(x: torch.Tensor, size: tuple[int, int], padding: tuple[int, int]) -> torch.Tensor:
-    # torch pads by half a window at most, which is what this is.
-    return F.max_pool2d(x, size, stride=1, padding=padding)
 
 
 def complement(masks: Iterable[torch.Tensor], names: Iterable[str]) -> torch.Tensor:

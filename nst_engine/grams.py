@@ -149,7 +149,8 @@ class Style:
         with torch.inference_mode(False), torch.no_grad():
             # In fp32 always: measured once, so exactness costs little, and the memo serves every precision.
             pixels = resize(self.picture, shape)
-            mask = None if self.mask is None else fit_mask(self.mask, shape, f"style mask of {self.name}")
+            # Whatever becomes of the picture's proportions becomes of the mask's.
+            mask = None if self.mask is None else resize(self.mask, shape)
             measured = whole_statistics(network.in_fp32(), pixels, taps, mask, self.mask_mode)
             for tap in taps:
                 if tap not in measured:

@@ -101,6 +101,17 @@ def test_a_region_of_everything_is_no_region(vgg):
     assert (results[1][1] - results[0][1]).norm() < 1e-5 * results[0][1].norm()
 
 
+def test_a_style_mask_is_stretched_with_its_picture(vgg):
+    """As recipes do that make the style the content's shape, whatever its own."""
+    mask = left(64, 80)
+    grams = nst.compute_style_grams(vgg, clouds(2, 64, 80), layers=TAPS, mask=mask[0])
+    (found,) = grams.regions(Network(vgg), TAPS, (96, 96), 1.0, True)
+    picture = F.interpolate(clouds(2, 64, 80), size=(96, 96), mode="bicubic", antialias=True).clamp(0, 1)
+    expected = nst.compute_style_grams(vgg, picture, layers=TAPS, mask=left(96, 96)[0], size=96)
+    for tap, s in expected.blend(Network(vgg), TAPS, (96, 96), 1.0, False).items():
+        assert (found.moments[tap] - s.moment).norm() < 0.02 * s.moment.norm()
+
+
 def test_outside_of_its_region_a_style_changes_nothing(vgg):
     content = clouds(1, 64, 192)
     grams = nst.compute_style_grams(vgg, clouds(2, 64, 64), layers=TAPS, region=left(64, 192)[0])

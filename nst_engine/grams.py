@@ -118,7 +118,8 @@ class Style:
     thumbnail: torch.Tensor | None = None  # from a file, in bytes
     mask: torch.Tensor | None = None  # 1x1xHxW, as large as the picture
     region: torch.Tensor | None = None  # 1x1xHxW, in the proportions of the transfer
-    mask_mode: str = "simple"
+    mask_mode: str = "simple"  # of the mask, and so of what the memo holds
+    region_mode: str = "simple"
 
     def shape_at(self, transfer: tuple[int, int], fraction: float, squash: bool) -> tuple[int, int]:
         """Height and width at which the style is measured for a level of this shape, `fraction` of the final size."""
@@ -245,7 +246,7 @@ class StyleGrams:
                 tap: s.moment for tap, s in self._blend(group, network, taps, transfer, fraction, squash).items()
             }
             architecture, name = network.vgg.architecture, f"region of {group[0].name}"
-            found.append(region_of(moments, mask, group[0].mask_mode, transfer, architecture, network.device, name))
+            found.append(region_of(moments, mask, group[0].region_mode, transfer, architecture, network.device, name))
         return found
 
     def blend(
@@ -291,6 +292,16 @@ class StyleGrams:
         shared = (replace(style, weight=style.weight / total * weight) for style in self.styles)
         return StyleGrams(shared, self.vgg_key, self.vgg_description)
 
+    def within(self, region: torch.Tensor | None, mask_mode: str = "simple") -> StyleGrams:
+        """The same styles, all going to this part of the transfer (HxW or 1xHxW, 0..1) wherever they went before; None
+        is whatever no other style's region covers. What was measured within a style mask stays as it is, in its mode.
+        """
+        _check_mode(mask_mode)
+        with torch.inference_mode(False):
+            mask = None if region is None else check_mask(region, "region mask")
+        moved = (replace(style, region=mask, region_mode=mask_mode) for style in self.styles)
+        return StyleGrams(moved, self.vgg_key, self.vgg_description)
+
     def save(self, path: str | Path, *, thumbnails: bool = False) -> None:
         """The statistics without the pictures, as .safetensors; `thumbnails` adds a small copy of each picture."""
         from .saved import save
@@ -322,6 +333,11 @@ def check_weight(weight: float) -> float:
     if not 0 <= weight < float("inf"):
         raise NSTError(f"weight: {weight} is not a weight; give 0 or more.")
     return weight
+
+
+def _check_mode(mode: str) -> None:
+    if mode not in MODES:
+        raise NSTError(f"mask mode: {mode!r} is not one of {', '.join(MODES)}.")
 
 
 def network_for(vgg: VGGFeatures, recipe: Recipe) -> Network:
@@ -359,8 +375,7 @@ def compute_style_grams(
     kept. `mask_mode`: at the edge a neuron counts as much as lies within ("simple"), or not at all unless all that it
     sees does ("inside").
     """
-    if mask_mode not in MODES:
-        raise NSTError(f"mask mode: {mask_mode!r} is not one of {', '.join(MODES)}.")
+    _check_mode(mask_mode)
     recipe = get_recipe(recipe)
     check_weight(weight)
     if not 0 <= size <= LARGEST_SIDE:
@@ -386,6 +401,7 @@ def compute_style_grams(
                 mask=mask,
                 region=region,
                 mask_mode=mask_mode,
+                region_mode=mask_mode,
             )
             for i, picture in enumerate(pictures, 1)
         ]

@@ -164,6 +164,60 @@ def test_styles_with_one_region_are_blended_and_regions_stay_apart(vgg):
         assert torch.allclose(shared.guides[tap] + rest.guides[tap], torch.ones_like(rest.guides[tap]))
 
 
+def same_value(vgg, one, other):
+    content, image = clouds(1, 80, 112), clouds(4, 80, 112)
+    results = [nst.objective(vgg, content, g, layers=LAYERS).value_and_grad(image) for g in (one, other)]
+    return float(results[0][0].total) == float(results[1][0].total) and torch.equal(results[0][1], results[1][1])
+
+
+@pytest.mark.parametrize("mode", ["simple", "inside"])
+def test_a_style_can_be_sent_to_a_region_later(vgg, mode):
+    picture, region = clouds(2, 64, 64), left(80, 112, 0.75)[0]
+    at_once = nst.compute_style_grams(vgg, picture, layers=TAPS, region=region, mask_mode=mode)
+    plain = nst.compute_style_grams(vgg, picture, layers=TAPS)
+    later = plain.within(region, mode)
+    assert same_value(vgg, later, at_once) and not same_value(vgg, later, plain)
+    assert not plain.guided and later.styles[0].memo is plain.styles[0].memo
+    assert same_value(vgg, later.within(None), plain)
+
+
+def test_styles_sent_to_regions_are_blended_like_any_others(vgg):
+    a, b = (nst.compute_style_grams(vgg, clouds(seed, 64, 64), layers=TAPS, name=str(seed)) for seed in (2, 3))
+    one, other = left(80, 112)[0], 1 - left(80, 112)[0]
+    regions = (a.within(one) + b).regions(Network(vgg), TAPS, (80, 112), 1.0, False)
+    alone = [g.regions(Network(vgg), TAPS, (80, 112), 1.0, False)[0] for g in (a.within(one), b.within(other))]
+    for found, expected in zip(regions, alone, strict=True):
+        for tap in TAPS:
+            assert torch.equal(found.moments[tap], expected.moments[tap])
+            assert torch.equal(found.guides[tap], expected.guides[tap])
+    # A blend goes there as a whole, whatever it weighs.
+    (blend,) = (a + b.weighted(3)).within(one).weighted(8).regions(Network(vgg), TAPS, (80, 112), 1.0, False)
+    for tap in TAPS:
+        expected = 0.25 * alone[0].moments[tap] + 0.75 * alone[1].moments[tap]
+        assert torch.allclose(blend.moments[tap], expected, rtol=1e-5, atol=1e-7)
+    with pytest.raises(nst.NSTError, match=r"2, 3 overlap on 50\.0%"):
+        nst.objective(vgg, clouds(1, 80, 112), a.within(one) + b.within(one.clone().fill_(1)), layers=LAYERS)
+
+
+def test_the_mode_of_a_region_changes_nothing_that_is_measured(vgg):
+    """A style mask has a mode of its own, for what was measured and for what is measured later."""
+    region = left(80, 112)[0]
+    options = {"layers": TAPS, "mask": left(64, 80)[0], "mask_mode": "inside"}
+    moved = nst.compute_style_grams(vgg, clouds(2, 64, 80), **options).within(region, "simple")
+    (there,) = moved.regions(Network(vgg), TAPS, (80, 112), 1.0, False)
+    fresh = nst.compute_style_grams(vgg, clouds(2, 64, 80), **options)
+    for tap, s in fresh.blend(Network(vgg), TAPS, (80, 112), 1.0, False).items():
+        assert torch.equal(there.moments[tap], s.moment)
+        assert torch.equal(there.guides[tap], guide(region[None], tap, "simple", "vgg19"))
+
+
+def test_what_cannot_be_a_region_is_refused(vgg, grams):
+    with pytest.raises(nst.NSTError, match="region mask: the mask covers nothing"):
+        grams.within(torch.zeros(8, 8))
+    with pytest.raises(nst.NSTError, match="mask mode: 'outside' is not one of simple, inside"):
+        grams.within(torch.ones(8, 8), "outside")
+
+
 def test_inside_counts_only_what_sees_nothing_else():
     mask = left(96, 160)
     for tap in ("relu1_1", "relu2_1", "relu3_1"):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import torch
 
 from .. import nst_engine as nst
+from ..nst_engine.regions import MODES
 from ..nst_engine.saved import THUMBNAIL
 from . import host
 
@@ -47,6 +48,20 @@ class LoadStyleGrams:
             },
             "optional": {
                 "style_grams": ("STYLE_GRAMS", {"tooltip": "Styles to blend this one with, by their weights."}),
+                "region_mask": (
+                    "MASK",
+                    {
+                        "tooltip": "The part of the content picture that takes on this style. Without: whatever no "
+                        "other style's region covers. What no style covers stays content."
+                    },
+                ),
+                "mask_mode": (
+                    list(MODES),
+                    {
+                        "tooltip": "At the region's edge: simple counts a place by how much of it is covered; inside "
+                        "leaves out whatever sees anything beyond the region. What is saved in the file stays as it is."
+                    },
+                ),
             },
         }
 
@@ -67,9 +82,14 @@ class LoadStyleGrams:
         return f"{file.st_mtime_ns} {file.st_size}"
 
     def load(
-        self, style: str, weight: float, style_grams: nst.StyleGrams | None = None
+        self,
+        style: str,
+        weight: float,
+        style_grams: nst.StyleGrams | None = None,
+        region_mask: torch.Tensor | None = None,
+        mask_mode: str = "simple",
     ) -> tuple[nst.StyleGrams, torch.Tensor]:
-        grams = nst.StyleGrams.load(host.style_file(style)).weighted(weight)
+        grams = nst.StyleGrams.load(host.style_file(style)).weighted(weight).within(region_mask, mask_mode)
         none = torch.zeros(THUMBNAIL, dtype=torch.uint8)
         thumbnails = torch.stack([none if s.thumbnail is None else s.thumbnail for s in grams.styles]) / 255
         return (grams if style_grams is None else style_grams + grams), thumbnails

@@ -153,6 +153,26 @@ def test_a_loaded_style_is_blended_with_others(pack, vgg, grams, other):
     assert torch.equal(blended(pack, vgg, chained), blended(pack, vgg, grams + other))
 
 
+def test_a_loaded_style_goes_to_a_region(pack, vgg, grams, other):
+    content = torch.rand(1, 40, 48, 3, generator=torch.Generator().manual_seed(0))
+    region = torch.zeros(1, 40, 48)
+    region[..., :24] = 1
+    name = save(pack, other)
+    left, _ = load(pack, name, region_mask=region)
+    assert not left.styles[0].region.is_inference()
+    change = (transfer(pack, vgg, left) - content).abs().mean((0, 1, 3))
+    assert change[:24].mean() > 0.01 and change[24:].max() < 1e-6
+    # Beside a style that has no region, and so the rest.
+    both, _ = load(pack, name, weight=2.0, style_grams=grams, region_mask=region)
+    change = (transfer(pack, vgg, both) - content).abs().mean((0, 1, 3))
+    assert change[:24].mean() > 0.01 and change[24:].mean() > 0.01
+    assert torch.equal(transfer(pack, vgg, both), transfer(pack, vgg, grams + other.within(region)))
+    with pytest.raises(pack.nst_engine.NSTError, match="its region is too small for every layer"):
+        small = torch.zeros(1, 40, 48)
+        small[..., 20:22, 20:22] = 1
+        transfer(pack, vgg, load(pack, name, region_mask=small, mask_mode="inside")[0])
+
+
 def test_what_a_recipe_needs_is_measured_before_saving(pack, vgg, styles):
     alone, _ = load(pack, save(pack, measured(pack, vgg, styles[:1])))
     with pytest.raises(pack.nst_engine.NSTError, match=r"lacks relu1_1.*nothing for this network and recipe"):

@@ -10,6 +10,7 @@ from . import RECIPES, NSTError, __version__
 from .files import FORMATS
 from .levels import OWN_SIZE, RECIPE_SIZE
 from .precision import PRECISIONS
+from .regions import MODES
 from .stylize import KEEP_COLOURS, OPTIMIZERS, check_keep_colours
 from .vgg import PADDINGS, POOLINGS
 from .weights import BUILT_IN, INPUTS
@@ -121,6 +122,17 @@ def _stylize_arguments(parser: argparse.ArgumentParser) -> None:
     add("--style-size", type=_whole(0), default=OWN_SIZE, metavar="PIXELS", help="long side; 0: as large as the result")
     add("--style-weights", type=float, nargs="+", metavar="W", help="one for each STYLE; only proportions matter")
     add("--save-style", metavar="FILE", help="keep the measured style, ending in .safetensors; needs --style-size")
+    group = parser.add_argument_group(
+        "masks",
+        "A mask is a picture in the proportions of the one it is for. White is covered, black is not, grey is in part; "
+        "where a file has transparent parts, what is opaque is covered, whatever its colour.",
+    )
+    add = group.add_argument
+    each = "one FILE for each STYLE, - for none"
+    add("--style-masks", nargs="+", metavar="FILE", help=f"the part of STYLE that is the style; {each}")
+    add("--regions", nargs="+", metavar="FILE", help=f"the part of CONTENT that takes on STYLE; {each}: the rest")
+    add("--mask-mode", choices=MODES, default="simple", help="at edges: in part, or nothing that sees beyond them")
+    add("--protect", metavar="FILE", help="where CONTENT stays as it is")
     group = parser.add_argument_group("network and machine")
     add = group.add_argument
     add("--weights", default=BUILT_IN[0], metavar="NAME|PATH", help=f"{', '.join(BUILT_IN)}, or a file")

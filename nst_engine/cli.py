@@ -9,7 +9,6 @@ import importlib.util
 import os
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -33,9 +32,9 @@ from . import (
     stylize,
 )
 from .arguments import parser
-from .files import FORMATS, check_target, read_picture, read_settings, write_picture
+from .files import FORMATS, read_settings, write_picture
+from .inputs import read_inputs
 from .layers import check_layers, parse_layers
-from .saved import SUFFIX
 
 DONE, USER_ERROR, INTERRUPTED = 0, 1, 130
 SECONDS_BETWEEN_LINES = 5.0  # where there is no terminal to draw a bar on
@@ -74,31 +73,23 @@ def _say(text: str) -> None:
 
 def _stylize(args: argparse.Namespace, argv: list[str], beside: Path | None = None) -> int:
     """`argv` goes into the picture. File names are looked for in the folder `beside`, too."""
-    out = Path(args.out)
-    inputs = [Path(args.content), *map(Path, args.styles)]
-    own_start = args.start not in (None, "content", "noise")
-    if own_start:
-        inputs.append(Path(args.start))
-    inputs = [_find(path, beside) for path in inputs]
-    _check_output(out, args.bits or 8, inputs)
-    _check_style_target(args, inputs)
     weights = args.style_weights or [1.0] * len(args.styles)
     if len(weights) != len(args.styles):
         raise NSTError(f"--style-weights: {len(weights)} for {len(args.styles)} styles; give one for each.")
     layers = LayerWeights(
         _layers(args.style_layers, "--style-layers"), _layers(args.content_layers, "--content-layers")
     )
-    content = read_picture(inputs[0])
-    styles = [StyleGrams.load(p) if _is_saved(p) else read_picture(p) for p in inputs[1 : 1 + len(args.styles)]]
-    start = read_picture(inputs[-1]) if own_start else None
+    inputs = read_inputs(args, beside)
+    content, start, out = inputs.content, inputs.start, Path(args.out)
     bits = args.bits or (content.bits if FORMATS[out.suffix.lower()] in ("PNG", "TIFF") else 8)
 
     with _ProgressDisplay(args.quiet) as display:
         vgg = _load_vgg(args, display)
         grams = None
-        for style, weight in zip(styles, weights, strict=True):
+        for given, weight in zip(inputs.styles, weights, strict=True):
+            style = given.style
             if isinstance(style, StyleGrams):
-                style = style.weighted(weight)
+                style = style.weighted(weight).within(given.region, args.mask_mode)
                 grams = style if grams is None else grams + style
                 continue
             grams = compute_style_grams(
@@ -110,6 +101,9 @@ def _stylize(args: argparse.Namespace, argv: list[str], beside: Path | None = No
                 layers=layers.style,
                 blend_with=grams,
                 name=style.path.name,
+                mask=given.mask,
+                region=given.region,
+                mask_mode=args.mask_mode,
             )
         assert grams is not None
         if args.save_style:
@@ -137,7 +131,7 @@ def _stylize(args: argparse.Namespace, argv: list[str], beside: Path | None = No
                 content_weight=args.content_weight,
                 style_weight=args.style_weight,
                 tv_weight=args.tv_weight,
-                start=None if own_start else args.start,
+                start=args.start if start is None else None,
                 start_image=None if start is None else start.pixels,
                 size=args.size,
                 scales=args.scales,
@@ -146,6 +140,7 @@ def _stylize(args: argparse.Namespace, argv: list[str], beside: Path | None = No
                 on_step=on_step,
                 keep_colours=args.keep_colours[0],
                 keep_colours_strength=args.keep_colours[1],
+                protect=inputs.protect,
                 tile=args.tile,
                 on_tile=on_tile,
             )
@@ -164,41 +159,6 @@ def _stylize(args: argparse.Namespace, argv: list[str], beside: Path | None = No
             _say(note)
     print(out)
     return INTERRUPTED if result.settings["stopped_early"] else DONE
-
-
-def _find(path: Path, beside: Path | None) -> Path:
-    """As given; else in the folder `beside`, by the same path or by name alone."""
-    candidates = [path, *([beside / path, beside / path.name] if beside else [])]
-    return next((candidate for candidate in candidates if candidate.is_file()), path)
-
-
-def _check_output(out: Path, bits: int, inputs: list[Path]) -> None:
-    """Raise now what would otherwise be raised when hours of work are to be written."""
-    check_target(out, bits)
-    try:
-        tempfile.TemporaryFile(dir=out.parent).close()
-    except OSError as error:
-        raise NSTError(f"{out}: the folder {out.parent} cannot be written to ({error.strerror}).") from error
-    for path in inputs:
-        if out.exists() and path.exists() and out.samefile(path):
-            raise NSTError(f"{out}: this is one of the pictures to be read, and would be lost; give another --out.")
-
-
-def _is_saved(style: str | Path) -> bool:
-    return Path(style).suffix.lower() == SUFFIX
-
-
-def _check_style_target(args: argparse.Namespace, inputs: list[Path]) -> None:
-    """The same for the file of --save-style."""
-    if not args.save_style:
-        return
-    path = Path(args.save_style)
-    if not _is_saved(path) or path.is_dir() or not path.parent.is_dir():
-        raise NSTError(f"--save-style: {path} will not do; name a file ending in {SUFFIX}, in a folder that exists.")
-    if any(path.exists() and given.exists() and path.samefile(given) for given in inputs):
-        raise NSTError(f"--save-style: {path} is one of the files to be read, and would be lost; give another name.")
-    if not args.style_size and not all(map(_is_saved, args.styles)):
-        raise NSTError("--save-style: a style as large as the result has no size to be saved at; give --style-size.")
 
 
 def _layers(text: str | None, where: str) -> dict[str, float] | None:

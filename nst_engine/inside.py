@@ -64,7 +64,7 @@ def feature_sheet(
     vgg.check_taps((tap,), "layer")
     recipe = get_recipe(recipe)
     with torch.inference_mode(False):
-        network = network_for(vgg, recipe).in_fp32()
+        network = network_for(vgg, recipe).measuring()
         pictures = check_picture(picture, "image")
         own = shape_of(pictures)
         shape = fit_long(own, size) if 0 < size < max(own) else own

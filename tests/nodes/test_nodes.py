@@ -262,7 +262,7 @@ def test_previews_show_the_colours_that_are_kept(pack, vgg, content, grams, side
 def test_a_preview_of_a_picture_that_is_lost_is_left_to_the_engine(pack, content):
     picture = torch.full((1, 3, 40, 56), float("nan"))
     lost = SimpleNamespace(preview=lambda side: picture, picture=0)
-    preview = pack.nodes.neural_style_transfer.Preview(1, content.movedim(-1, 1), "symmetric", 1.0)
+    preview = pack.nodes.preview.Preview(1, content.movedim(-1, 1), "symmetric", 1.0)
     assert preview(lost) is picture
 
 

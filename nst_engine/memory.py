@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -78,6 +78,7 @@ def footprint(
     style_taps: Iterable[str],
     content_taps: Iterable[str],
     keep_content: bool = True,
+    guided: bool = False,
 ) -> Footprint:
     style_taps, content_taps = tuple(style_taps), tuple(content_taps)
     taps = tuple(dict.fromkeys((*style_taps, *content_taps)))
@@ -95,7 +96,7 @@ def footprint(
     return Footprint(
         network=weights * network.dtype.itemsize + WORKSPACE + sorting,
         state=pictures + moments + targets,
-        seen=bytes_per_pixel(network, taps) + slope,
+        seen=bytes_per_pixel(network, taps, style_taps if guided else set(style_taps) & set(content_taps)) + slope,
         margin=margin(taps, network.vgg.architecture),
         grid=grid(taps),
     )
@@ -106,8 +107,9 @@ def _bytes(layer: str, network: Network) -> float:
     return channels(layer) * network.dtype.itemsize / stride(layer) ** 2
 
 
-def bytes_per_pixel(network: Network, taps: Iterable[str]) -> float:
-    """The most that a pass there and back holds at a time, found by walking the layers as `Network` does."""
+def bytes_per_pixel(network: Network, taps: Iterable[str], crowded: Container[str] = ()) -> float:
+    """The most that a pass there and back holds at a time, found by walking the layers as `Network` does. Crowded taps
+    are pulled from several sides: by style and content, or by the styles of several regions."""
     taps = set(taps)
     deepest = deepest_tap(taps, network.vgg.architecture)
     names = layer_names(network.vgg.architecture)
@@ -143,7 +145,7 @@ def bytes_per_pixel(network: Network, taps: Iterable[str]) -> float:
         out = _bytes(layer, network)
         if layer in taps:
             slope = out
-            peak = max(peak, sum(kept.values()) + 2 * slope)
+            peak = max(peak, sum(kept.values()) + (3 if layer in crowded else 2) * slope)
         if layer.startswith("relu"):
             kept.pop(layer, None)
             continue
@@ -234,6 +236,7 @@ def lay_out(
     shape: tuple[int, int],
     tile: int | str | None,
     free: int,
+    guided: bool = False,
 ) -> Layout:
     """One pass where it fits into what is free; else the tiles and the treatment of the content that take the least
     time. L-BFGS's memory comes first, being the largest, but takes no more than half."""
@@ -244,7 +247,7 @@ def lay_out(
         history = max(SHORTEST_HISTORY, min(recipe.optimizer.history, history))
         recipe = replace(recipe, optimizer=replace(recipe.optimizer, history=history))
     sorts = recipe.statistic in BY_SORTING
-    keeping, making = (footprint(network, recipe, style_taps, content_taps, keep) for keep in (True, False))
+    keeping, making = (footprint(network, recipe, style_taps, content_taps, keep, guided) for keep in (True, False))
     if isinstance(tile, str) and tile != "auto":
         raise NSTError(f"tile: {tile!r} is not a tile size; give pixels, 'auto', or None for one pass.")
     if sorts and isinstance(tile, int):

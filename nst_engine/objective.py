@@ -384,13 +384,14 @@ class _Slopes:
                 rows = self._sorted(i, tap, f, t)
             else:
                 rows = self.pulls[tap][i](positions(f))
-                rows = rows if t is None else t.square() * rows
+                if t is not None:
+                    rows.mul_(t.square())
             pull = rows.view(1, *shape_of(f), -1).movedim(-1, 1)
             style = pull if style is None else style.add_(pull)
         if style is not None:
             yield "style", style
         if tap in self.targets:
-            pull = (f - self.targets[tap]) * (2 * o.content_factors[tap])
+            pull = (f - self.targets[tap]).mul_(2 * o.content_factors[tap])
             if tap in o.emphasis:
                 pull *= _at(o.emphasis[tap], tap, self.tile).to(pull)
             yield "content", pull
@@ -456,7 +457,7 @@ def objective(
         multipliers = Multipliers(content_weight, style_weight, tv_weight, strength)
         free = free_memory(network.device)
         held = content_layers if content is not None else {}
-        layout = lay_out(network, recipe, style_layers, held, shape, tile, free)
+        layout = lay_out(network, recipe, style_layers, held, shape, tile, free, grams.guided)
         return build(
             network,
             recipe,

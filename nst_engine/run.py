@@ -134,6 +134,7 @@ class Run:
             level.shape,
             self.tile,
             self.free,
+            self.grams.guided,
         )
 
     def _resize(self, pixels: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:

@@ -24,14 +24,16 @@ GB = 2**30
 
 
 ADAM = Adam(0.03)
+BALANCED = nst.RECIPES["balanced"]
 
 
 def taken(vgg):
-    return footprint(Network(vgg, dtype=torch.bfloat16), FIVE, CONTENT, ADAM)
+    return footprint(Network(vgg, dtype=torch.bfloat16), BALANCED, FIVE, CONTENT)
 
 
 def lay(vgg, shape, free, optimizer=ADAM, tile="auto"):
-    return lay_out(Network(vgg, dtype=torch.bfloat16), FIVE, CONTENT, optimizer, shape, tile, int(free))
+    recipe = replace(BALANCED, optimizer=optimizer)
+    return lay_out(Network(vgg, dtype=torch.bfloat16), recipe, FIVE, CONTENT, shape, tile, int(free))
 
 
 MEASURE = """

@@ -148,8 +148,8 @@ def test_styles_with_one_region_are_blended_and_regions_stay_apart(vgg):
     singles = [style.statistics(network, TAPS, style.shape_at((80, 112), 1.0, False)) for style in abc.styles]
     for tap in TAPS:
         expected = 0.25 * singles[0][tap].moment + 0.75 * singles[1][tap].moment
-        assert torch.allclose(shared.moments[tap], expected, rtol=1e-5, atol=1e-7)
-        assert torch.equal(rest.moments[tap], singles[2][tap].moment)
+        assert torch.allclose(shared.targets[tap].moment, expected, rtol=1e-5, atol=1e-7)
+        assert torch.equal(rest.targets[tap].moment, singles[2][tap].moment)
         assert torch.allclose(shared.guides[tap] + rest.guides[tap], torch.ones_like(rest.guides[tap]))
 
 
@@ -170,7 +170,7 @@ def test_a_layer_that_sees_too_much_is_left_out_of_a_small_region(vgg):
     region[20:40, 20:40] = 1
     grams = nst.compute_style_grams(vgg, clouds(2, 64, 64), layers=TAPS, region=region, mask_mode="inside")
     (found,) = grams.regions(Network(vgg), TAPS, (80, 112), 1.0, False)
-    assert set(found.moments) == {"relu1_1", "relu2_1"}
+    assert set(found.targets) == {"relu1_1", "relu2_1"}
     terms, gradient = nst.objective(vgg, clouds(1, 80, 112), grams, layers=LAYERS).value_and_grad(clouds(4, 80, 112))
     assert torch.isfinite(gradient).all() and float(terms.style) > 0
 

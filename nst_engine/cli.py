@@ -33,7 +33,7 @@ from . import (
     stylize,
 )
 from .arguments import parser
-from .files import FORMATS, check_target, read_picture, read_settings, write_picture
+from .files import FORMATS, check_target, read_picture, read_settings, write_somewhere
 from .layers import check_layers, parse_layers
 from .saved import SUFFIX
 
@@ -150,7 +150,7 @@ def _stylize(args: argparse.Namespace, argv: list[str], beside: Path | None = No
                 on_tile=on_tile,
             )
             settings = {**result.settings, "content": content.path.name, "program": f"nst {__version__}", "argv": argv}
-            write_picture(
+            written, failure = write_somewhere(
                 out,
                 result.image[:, :3],
                 alpha=None if content.alpha is None else result.image[:, 3:],
@@ -162,7 +162,9 @@ def _stylize(args: argparse.Namespace, argv: list[str], beside: Path | None = No
     if not args.quiet:
         for note in result.notes:
             _say(note)
-    print(out)
+    print(written)
+    if failure:
+        return _fail(f"{failure}. The finished picture is {written} instead.")
     return INTERRUPTED if result.settings["stopped_early"] else DONE
 
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import torch
 
 from .. import nst_engine as nst
+from ..nst_engine.controls import STRONGEST
 from ..nst_engine.images import LARGEST_SIDE, from_host, shape_of, to_host
 from ..nst_engine.levels import RECIPE_SIZE
-from ..nst_engine.objective import STRONGEST
 from ..nst_engine.starts import STARTS
 from ..nst_engine.stylize import KEEP_COLOURS, PROTECT_MODES
 from . import host, inputs

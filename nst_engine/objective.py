@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
 from .content import ContentTarget
-from .distances import BY_SORTING, by_moments, by_sorting, random_directions
+from .controls import LayerWeights, Multipliers
+from .distances import BY_SORTING, by_moments
 from .errors import NSTError
 from .grams import StyleGrams, network_for
 from .images import check_picture, check_size, shape_of
@@ -19,37 +20,11 @@ from .measure import positions, second_moment
 from .memory import Layout, free_memory, lay_out
 from .recipes import LBFGS, Recipe, get_recipe
 from .regions import Region, nearer
+from .slopes import Norms, Pull, Pulls, Slopes, Sums, at
 from .tiles import Tile, cut, fit_tile, grid
 from .vgg import Network, Tape, VGGFeatures, stride
 
 OnTile = Callable[[int, int], object]
-
-
-@dataclass(frozen=True)
-class Pull:
-    """What a tap's features are pulled with: as rows, F·matrix + row."""
-
-    matrix: torch.Tensor
-    row: torch.Tensor | None
-
-    def __call__(self, f: torch.Tensor) -> torch.Tensor:
-        return f @ self.matrix if self.row is None else torch.addmm(self.row, f, self.matrix)
-
-
-@dataclass(frozen=True)
-class Sums:
-    """Over positions: Σ F, where somebody asks for it, and Σ F Fᵀ."""
-
-    features: torch.Tensor | None
-    products: torch.Tensor
-
-    def __add__(self, other: Sums) -> Sums:
-        both = None if self.features is None or other.features is None else self.features + other.features
-        return Sums(both, self.products + other.products)
-
-
-# By tap and region.
-Pulls = dict[str, dict[int, Pull]]
 
 
 @dataclass(frozen=True)
@@ -60,53 +35,6 @@ class Terms:
     content: torch.Tensor
     style: torch.Tensor
     tv: torch.Tensor
-
-
-@dataclass(frozen=True)
-class LayerWeights:
-    """Which taps count and how much; None leaves that to the recipe."""
-
-    style: Mapping[str, float] | None = None
-    content: Mapping[str, float] | None = None
-
-    def __repr__(self) -> str:
-        def listed(taps: Mapping[str, float] | None) -> str:
-            return "as the recipe" if taps is None else ", ".join(f"{t}={w:g}" for t, w in taps.items())
-
-        return f"<LAYER_WEIGHTS style: {listed(self.style)}; content: {listed(self.content)}>"
-
-
-STRONGEST = 10.0
-# Beyond strength 1 the content counts less by this power of it.
-STRENGTH_POWER = 3
-
-
-@dataclass(frozen=True)
-class Multipliers:
-    """The user's sliders: of content and style, 1 is what the recipe says; of total variation, None is.
-
-    `strength` is how far the statistics aimed at lie from the content's own (0) to the style's (1); beyond, the content
-    counts less and less.
-    """
-
-    content: float = 1.0
-    style: float = 1.0
-    tv: float | None = None
-    strength: float = 1.0
-
-    @property
-    def content_in_all(self) -> float:
-        return self.content / max(1.0, self.strength) ** STRENGTH_POWER
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.strength <= STRONGEST:
-            raise NSTError(
-                f"strength: {self.strength} is not a strength; 0 leaves the content as it is, 1 is what the recipe "
-                f"says, up to {STRONGEST:g} is more."
-            )
-        for name, value in (("content_weight", self.content), ("style_weight", self.style), ("tv_weight", self.tv)):
-            if value is not None and not 0 <= value < float("inf"):
-                raise NSTError(f"{name}: {value} is not a multiplier; give 0 or more (1 is what the recipe says).")
 
 
 class Objective:
@@ -206,11 +134,11 @@ class Objective:
         content = x.new_zeros(())
         values: list[torch.Tensor] = []
         pulls: Pulls = {}
-        slopes = _Slopes(self, pulls, self._content_at(None))
+        slopes = Slopes(self, pulls, self._content_at(None))
         for tap, features in self.network.activations(x, self.taps, tape):
             taps[tap] = features
             if tap in self.style_layers and not self.sorts:
-                value, pulls[tap] = self._style(tap, {i: self._sums(i, tap, features) for i in self._regions_at(tap)})
+                value, pulls[tap] = self._style(tap, {i: self._sums(i, tap, features) for i in self.regions_at(tap)})
                 values.append(value)
             if tap in slopes.targets:
                 content = content + self._content(tap, features, slopes.targets[tap])
@@ -242,7 +170,7 @@ class Objective:
             sums: dict[str, dict[int, Sums]] = {tap: {} for tap in self.style_layers}
             for tile in tiles:
                 for tap, features in self.network.activations(tile.pixels(x), self.style_layers):
-                    for i in self._regions_at(tap):
+                    for i in self.regions_at(tap):
                         part = self._sums(i, tap, tile.own(features, tap), tile)
                         sums[tap][i] = sums[tap][i] + part if i in sums[tap] else part
                 tell()
@@ -252,7 +180,7 @@ class Objective:
         norms: Norms = {}
         if normed:
             for tile in tiles:
-                slopes = _Slopes(self, pulls, self._content_at(tile), tile)
+                slopes = Slopes(self, pulls, self._content_at(tile), tile)
                 for tap, features in self.network.activations(tile.pixels(x), self.taps):
                     for part, slope in slopes.parts(tap, tile.own(features, tap)):
                         norms[part, tap] = norms.get((part, tap), 0) + torch.linalg.vector_norm(
@@ -261,7 +189,7 @@ class Objective:
                 tell()
         gradient = torch.zeros_like(x)
         for tile in tiles:
-            slopes = _Slopes(self, pulls, self._content_at(tile), tile, norms)
+            slopes = Slopes(self, pulls, self._content_at(tile), tile, norms)
             tape: Tape = []
             taps = dict(self.network.activations(tile.pixels(x), self.taps, tape))
             for tap, target in slopes.targets.items():
@@ -273,7 +201,7 @@ class Objective:
     def _content_at(self, tile: Tile | None) -> dict[str, torch.Tensor]:
         return {} if self.content is None else self.content.at(tile)
 
-    def _regions_at(self, tap: str) -> list[int]:
+    def regions_at(self, tap: str) -> list[int]:
         return [i for i, region in enumerate(self.regions) if tap in region.targets]
 
     def _sums(self, i: int, tap: str, features: torch.Tensor, tile: Tile | None = None) -> Sums:
@@ -297,9 +225,9 @@ class Objective:
         """
         total = torch.zeros((), device=self.network.device)
         pulls = {}
-        n_all = self._positions(tap)
+        n_all = self.positions(tap)
         for i, summed in sums.items():
-            n, k = self.regions[i].count[tap], self._factor(i, tap)
+            n, k = self.regions[i].count[tap], self.factor(i, tap)
             moment = summed.products / n
             mean = moment.new_zeros(len(moment)) if summed.features is None else summed.features / n
             d = self.distances[i][tap](mean, moment)
@@ -308,11 +236,11 @@ class Objective:
             pulls[i] = Pull((d.by_moment * (2 * k / n_all)).to(self.slope_dtype), row)
         return total, pulls
 
-    def _positions(self, tap: str) -> int:
+    def positions(self, tap: str) -> int:
         return (self.shape[0] // stride(tap)) * (self.shape[1] // stride(tap))
 
-    def _factor(self, i: int, tap: str) -> torch.Tensor | float:
-        return self.style_weights[tap] * style_factor(self.recipe, self.regions[i].targets[tap], self._positions(tap))
+    def factor(self, i: int, tap: str) -> torch.Tensor | float:
+        return self.style_weights[tap] * style_factor(self.recipe, self.regions[i].targets[tap], self.positions(tap))
 
     def _content(
         self, tap: str, features: torch.Tensor, target: torch.Tensor, tile: Tile | None = None
@@ -320,10 +248,10 @@ class Objective:
         """k‖F − P‖²."""
         squares = (features - target).float().square()
         if tap in self.emphasis:
-            squares = squares * _at(self.emphasis[tap], tap, tile)
+            squares = squares * at(self.emphasis[tap], tap, tile)
         return self.content_factors[tap] * squares.sum()
 
-    def _pull_back(self, tape: Tape, taps: dict[str, torch.Tensor], slopes: _Slopes) -> torch.Tensor:
+    def _pull_back(self, tape: Tape, taps: dict[str, torch.Tensor], slopes: Slopes) -> torch.Tensor:
         """Carry the taps' slopes back to the pixels; uses up the tape and the features at the taps."""
         tile = slopes.tile
         # fp16 has no small numbers: bring the largest slope to about 1 on the way down, and undo it in fp32.
@@ -347,76 +275,6 @@ class Objective:
 
         gradient = self.network.pull_back(tape, self.taps, add_slope)
         return gradient if scale is None else gradient / scale
-
-
-# By part (content or style) and tap, Σ|∂L/∂F|.
-Norms = dict[tuple[str, str], torch.Tensor]
-
-
-@dataclass
-class _Slopes:
-    """∂L/∂F of one tap after the other, for the whole picture or for a tile."""
-
-    objective: Objective
-    pulls: Pulls
-    targets: Mapping[str, torch.Tensor]
-    tile: Tile | None = None
-    norms: Norms = field(default_factory=dict)  # of the whole picture, when this is a tile of it
-    values: dict[tuple[str, int], torch.Tensor] = field(default_factory=dict)  # of distances known only now
-    directions: dict[str, torch.Tensor] = field(default_factory=dict)
-
-    def at(self, tap: str, features: torch.Tensor) -> torch.Tensor:
-        total: torch.Tensor | None = None
-        for part, slope in self.parts(tap, features):
-            if self.objective.recipe.normalise_gradients:
-                slope = self._normalised(part, tap, slope)
-            total = slope if total is None else total.add_(slope)
-        return torch.zeros_like(features, dtype=self.objective.slope_dtype) if total is None else total
-
-    def parts(self, tap: str, features: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
-        """For style T²∘(F·B + b), for content 2k (F − P)."""
-        o = self.objective
-        f = features.to(o.slope_dtype)
-        style: torch.Tensor | None = None
-        for i in o._regions_at(tap) if tap in o.style_layers else ():
-            t = o.regions[i].rows(tap, self.tile, f)
-            if o.sorts:
-                rows = self._sorted(i, tap, f, t)
-            else:
-                rows = self.pulls[tap][i](positions(f))
-                if t is not None:
-                    rows.mul_(t.square())
-            pull = rows.view(1, *shape_of(f), -1).movedim(-1, 1)
-            style = pull if style is None else style.add_(pull)
-        if style is not None:
-            yield "style", style
-        if tap in self.targets:
-            pull = (f - self.targets[tap]).mul_(2 * o.content_factors[tap])
-            if tap in o.emphasis:
-                pull *= _at(o.emphasis[tap], tap, self.tile).to(pull)
-            yield "content", pull
-
-    def _sorted(self, i: int, tap: str, f: torch.Tensor, t: torch.Tensor | None) -> torch.Tensor:
-        o = self.objective
-        k, n, n_all = o._factor(i, tap), o.regions[i].count[tap], o._positions(tap)
-        if o.recipe.statistic == "sliced" and tap not in self.directions:
-            c = f.shape[1]
-            self.directions[tap] = random_directions(c, c, o.generator, f.device)
-        weights = None if t is None else t.flatten().float().square()
-        value, slope = by_sorting(positions(f), weights, o.regions[i].samples[tap], self.directions.get(tap))
-        self.values[tap, i] = k * (n / n_all) * value
-        return slope.mul_(k * (n / n_all)).to(o.slope_dtype)
-
-    def _normalised(self, part: str, tap: str, slope: torch.Tensor) -> torch.Tensor:
-        norm = self.norms.get((part, tap))
-        if norm is None:
-            norm = torch.linalg.vector_norm(slope, 1, dtype=torch.float32)
-        weights = self.objective.style_weights if part == "style" else self.objective.content_weights
-        return slope.mul_(weights[tap] / norm.clamp_min(1e-30))
-
-
-def _at(guide: torch.Tensor, tap: str, tile: Tile | None) -> torch.Tensor:
-    return guide if tile is None else tile.place(guide, tap)
 
 
 def objective(

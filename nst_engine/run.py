@@ -10,13 +10,14 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 import torch
 
 from . import memory
+from .controls import Multipliers
 from .distances import BY_MOMENTS, BY_SORTING
 from .errors import NSTError
 from .grams import StyleGrams
 from .images import fit_long, resize, shape_of
 from .levels import Level
 from .memory import Layout, lay_out
-from .objective import Multipliers, Objective, Terms, build
+from .objective import Objective, Terms, build
 from .optim import Average, Finished, Moments, adam, lbfgs
 from .precision import name_of
 from .recipes import LBFGS, Adam, Recipe

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from .color import METHODS, check_strength, match_colours
+from .controls import LayerWeights, Multipliers
 from .distances import STATISTICS
 from .errors import NSTError
 from .grams import StyleGrams, network_for
@@ -15,7 +16,7 @@ from .images import LARGEST_SIDE, alpha_of, check_picture, resize, shape_of
 from .levels import OWN_SIZE, plan, target_shape
 from .losses import VARIATIONS
 from .memory import footprint, free_memory
-from .objective import LayerWeights, Multipliers, layers_in_use
+from .objective import layers_in_use
 from .precision import name_of
 from .recipes import BRISK, LBFGS, Adam, Recipe, get_recipe
 from .regions import check_mask

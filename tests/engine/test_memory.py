@@ -14,8 +14,9 @@ from pictures import clouds
 
 import nst_engine as nst
 from nst_engine import memory, precision
+from nst_engine.controls import Multipliers
 from nst_engine.memory import Layout, bytes_per_pixel, footprint, is_out_of_memory, lay_out
-from nst_engine.objective import Multipliers, build
+from nst_engine.objective import build
 from nst_engine.recipes import FIVE, LBFGS, Adam
 from nst_engine.vgg import Network
 
@@ -40,7 +41,8 @@ MEASURE = """
 import json, sys, torch
 import nst_engine as nst
 from nst_engine.memory import bytes_per_pixel, footprint
-from nst_engine.objective import Multipliers, build
+from nst_engine.controls import Multipliers
+from nst_engine.objective import build
 from nst_engine.recipes import FIVE, Adam
 from nst_engine.vgg import Network
 

@@ -71,8 +71,12 @@ def resize(pixels: torch.Tensor, shape: tuple[int, int], wraps: bool = False) ->
     if wraps:
         for dim, size in zip((2, 3), shape, strict=True):
             pixels = _resize_around(pixels, dim, size)
-        return pixels
-    return F.interpolate(pixels, size=shape, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+        return pixels.clamp(0, 1)
+    return _interpolate(pixels, shape).clamp(0, 1)
+
+
+def _interpolate(pixels: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    return F.interpolate(pixels, size=shape, mode="bicubic", antialias=True, align_corners=False)
 
 
 def _resize_around(pixels: torch.Tensor, dim: int, size: int) -> torch.Tensor:
@@ -84,7 +88,7 @@ def _resize_around(pixels: torch.Tensor, dim: int, size: int) -> torch.Tensor:
     wide = pixels.index_select(dim, around)
     after = border * size // own
     shape = (size + 2 * after, pixels.shape[3]) if dim == 2 else (pixels.shape[2], size + 2 * after)
-    return resize(wide, shape).narrow(dim, after, size)
+    return _interpolate(wide, shape).narrow(dim, after, size)
 
 
 def fit_long(shape: tuple[int, int], long_side: float) -> tuple[int, int]:

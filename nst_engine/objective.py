@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from .content import ContentTarget
 from .controls import LayerWeights, Multipliers
-from .distances import BY_SORTING, by_moments
+from .distances import BY_SORTING, by_moments, random_directions
 from .errors import NSTError
 from .grams import StyleGrams, network_for
 from .images import check_picture, check_size, shape_of
@@ -22,7 +22,7 @@ from .recipes import LBFGS, Recipe, get_recipe
 from .regions import Region, nearer
 from .slopes import Norms, Pull, Pulls, Slopes, Sums, at
 from .tiles import Tile, cut, fit_tile, grid
-from .vgg import Network, Tape, VGGFeatures, stride
+from .vgg import Network, Tape, VGGFeatures, channels, stride
 
 OnTile = Callable[[int, int], object]
 
@@ -134,7 +134,7 @@ class Objective:
         content = x.new_zeros(())
         values: list[torch.Tensor] = []
         pulls: Pulls = {}
-        slopes = Slopes(self, pulls, self._content_at(None))
+        slopes = Slopes(self, pulls, self._content_at(None), directions=self._directions())
         for tap, features in self.network.activations(x, self.taps, tape):
             taps[tap] = features
             if tap in self.style_layers and not self.sorts:
@@ -197,6 +197,13 @@ class Objective:
             tile.add_to(gradient, self._pull_back(tape, taps, slopes))
             tell()
         return style, content, gradient
+
+    def _directions(self) -> dict[str, torch.Tensor]:
+        """As many for each tap as it has channels; new ones at every step."""
+        if self.recipe.statistic != "sliced":
+            return {}
+        sizes = {tap: channels(tap) for tap in self.style_layers}
+        return {tap: random_directions(c, c, self.generator, self.network.device) for tap, c in sizes.items()}
 
     def _content_at(self, tile: Tile | None) -> dict[str, torch.Tensor]:
         return {} if self.content is None else self.content.at(tile)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from .distances import by_sorting, random_directions
+from .distances import by_sorting
 from .images import shape_of
 from .measure import positions
 from .tiles import Tile
@@ -56,8 +56,8 @@ class Slopes:
     targets: Mapping[str, torch.Tensor]
     tile: Tile | None = None
     norms: Norms = field(default_factory=dict)  # of the whole picture, when this is a tile of it
+    directions: Mapping[str, torch.Tensor] = field(default_factory=dict)  # for the sliced distance
     values: dict[tuple[str, int], torch.Tensor] = field(default_factory=dict)  # of distances known only now
-    directions: dict[str, torch.Tensor] = field(default_factory=dict)
 
     def at(self, tap: str, features: torch.Tensor) -> torch.Tensor:
         total: torch.Tensor | None = None
@@ -93,9 +93,6 @@ class Slopes:
     def _sorted(self, i: int, tap: str, f: torch.Tensor, t: torch.Tensor | None) -> torch.Tensor:
         o = self.objective
         k, n, n_all = o.factor(i, tap), o.regions[i].count[tap], o.positions(tap)
-        if o.recipe.statistic == "sliced" and tap not in self.directions:
-            c = f.shape[1]
-            self.directions[tap] = random_directions(c, c, o.generator, f.device)
         weights = None if t is None else t.flatten().float().square()
         value, slope = by_sorting(positions(f), weights, o.regions[i].samples[tap], self.directions.get(tap))
         self.values[tap, i] = k * (n / n_all) * value

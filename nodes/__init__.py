@@ -8,18 +8,22 @@ from .layer_weights import LayerWeights
 from .load_style_grams import LoadStyleGrams
 from .load_vgg_features import LoadVGGFeatures
 from .match_colours import NSTMatchColours
+from .method import NSTMethod
 from .neural_style_transfer import NeuralStyleTransfer
 from .plot_loss_history import NSTPlotLossHistory
 from .reconstruct_layer import NSTReconstructLayer
 from .save_style_grams import SaveStyleGrams
 from .show_features import NSTShowFeatures
 from .show_gram import NSTShowGram
+from .synthesize_texture import NSTSynthesizeTexture
 
 _NODES = (
     LoadVGGFeatures,
     LayerWeights,
     ComputeStyleGrams,
     NeuralStyleTransfer,
+    NSTMethod,
+    NSTSynthesizeTexture,
     NSTMatchColours,
     NSTPlotLossHistory,
     NSTExampleImage,

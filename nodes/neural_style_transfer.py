@@ -1,45 +1,18 @@
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
 import torch
 
 from .. import nst_engine as nst
-from ..nst_engine.images import from_host, shape_of, to_host
+from ..nst_engine.controls import STRONGEST
+from ..nst_engine.images import LARGEST_SIDE, from_host, shape_of, to_host
 from ..nst_engine.levels import RECIPE_SIZE
-from ..nst_engine.stylize import KEEP_COLOURS, OPTIMIZERS, STARTS
-from . import host
-
-RECIPE = "recipe"
-AS_RECIPE = -1
-AUTO_PREVIEW = -1
-AUTO_TILE = -1
-WHOLE = 0
-SECONDS_BETWEEN_PREVIEWS = 1.0
-
-
-@dataclass(frozen=True, repr=False)
-class LossHistory:
-    """LOSS_HISTORY: a list of steps per picture, and what was used to make them."""
-
-    histories: list[list[nst.Step]]
-    settings: dict[str, Any]
-
-    def __repr__(self) -> str:
-        last = self.histories[0][-1].total if self.histories and self.histories[0] else float("nan")
-        return f"<LOSS_HISTORY {len(self.histories)} picture(s), {self.settings['steps']} steps, last loss {last:.4g}>"
-
-
-def number_or_recipe(default_text: str, kind: str = "INT", **options: Any) -> tuple[str, dict[str, Any]]:
-    return kind, {
-        "default": AS_RECIPE,
-        "min": AS_RECIPE,
-        **options,
-        "tooltip": f"{default_text} -1: as the recipe says.",
-    }
+from ..nst_engine.starts import STARTS
+from ..nst_engine.stylize import KEEP_COLOURS, PROTECT_MODES
+from . import host, inputs
+from .inputs import AS_RECIPE, AUTO_TILE, RECIPE, given, multiplier, number_or_recipe, share
+from .loss_history import LossHistory
+from .method import Method
+from .preview import AUTO_PREVIEW, Preview, follow
 
 
 class NeuralStyleTransfer:
@@ -59,88 +32,42 @@ class NeuralStyleTransfer:
 
     @classmethod
     def INPUT_TYPES(cls):
-        multiplier = {"default": 1.0, "min": 0.0, "max": 1000.0, "step": 0.05}
         return {
             "required": {
-                "vgg": ("VGG_FEATURES", {"tooltip": "The same network that the style was measured with."}),
+                "vgg": inputs.VGG,
                 "content_image": (
                     "IMAGE",
                     {"tooltip": "The picture to be stylised. Every picture of a batch is done."},
                 ),
-                "style_grams": ("STYLE_GRAMS", {"tooltip": "The style, from Compute Style Grams."}),
-                "recipe": (
-                    list(nst.RECIPES),
-                    {
-                        "tooltip": "balanced: works at any size. The others are published programs and papers: their "
-                        "layers, losses, weights, optimiser, steps, start and size. Precision fp32 and style size 0 "
-                        "make them exact."
-                    },
-                ),
+                "style_grams": inputs.STYLE_GRAMS,
+                "recipe": inputs.RECIPES,
             },
             "optional": {
-                "steps": number_or_recipe(
-                    "Evaluations of the loss in all. 0 gives back the start picture.", max=100000
+                "steps": inputs.STEPS,
+                "optimizer": inputs.OPTIMIZER,
+                "learning_rate": inputs.LEARNING_RATE,
+                "content_weight": multiplier(
+                    "Multiplies the recipe's content weight: above 1 keeps more of the content."
                 ),
-                "optimizer": (
-                    [RECIPE, *OPTIMIZERS],
-                    {"tooltip": "adam is steady, lbfgs takes larger leaps. recipe: as the recipe says."},
+                "style_weight": multiplier(
+                    "Multiplies the recipe's style weight: above 1 brings in more of the style."
                 ),
-                "learning_rate": number_or_recipe(
-                    "How far the optimiser moves at each step.", "FLOAT", max=100.0, step=0.0001, round=False
-                ),
-                "content_weight": (
-                    "FLOAT",
-                    {
-                        **multiplier,
-                        "tooltip": "Multiplies the recipe's content weight: above 1 keeps more of the content.",
-                    },
-                ),
-                "style_weight": (
-                    "FLOAT",
-                    {
-                        **multiplier,
-                        "tooltip": "Multiplies the recipe's style weight: above 1 brings in more of the style.",
-                    },
-                ),
-                "tv_weight": number_or_recipe(
-                    "Total variation: smooths away noise. 1 is a light smoothing under every recipe, 0 is none.",
-                    "FLOAT",
-                    max=1000.0,
-                    step=0.05,
-                ),
+                "tv_weight": inputs.TV_WEIGHT,
                 "start": (
                     [RECIPE, *STARTS],
-                    {"tooltip": "What the first step begins from; image: the start image. recipe: as the recipe says."},
-                ),
-                "size": number_or_recipe("Long side of the result in pixels. 0: the content's own size.", max=16384),
-                "scales": number_or_recipe(
-                    "Coarse-to-fine levels, each √2 larger than the last: more give larger strokes, 1 the finest.",
-                    max=12,
-                ),
-                "seed": (
-                    "INT",
                     {
-                        "default": 0,
-                        "min": 0,
-                        "max": 0xFFFFFFFFFFFFFFFF,
-                        "control_after_generate": True,
-                        "tooltip": "Of the noise start: the same seed begins from the same noise on every device.",
+                        "tooltip": "What the first step begins from. image: the start image. style: the style picture. "
+                        "style-noise: noise in the style's colours. recipe: as the recipe says."
                     },
                 ),
-                "preview_every": (
-                    "INT",
-                    {
-                        "default": AUTO_PREVIEW,
-                        "min": AUTO_PREVIEW,
-                        "max": 10000,
-                        "tooltip": "Steps between preview pictures. -1: about one a second. 0: none.",
-                    },
+                "size": number_or_recipe(
+                    "Long side of the result in pixels. 0: the content's own size.", max=LARGEST_SIDE
                 ),
-                "layer_weights": ("LAYER_WEIGHTS", {"tooltip": "Other layers than the recipe's, from Layer Weights."}),
-                "start_image": (
-                    "IMAGE",
-                    {"tooltip": "The picture to begin from, when start is recipe or image; resized if need be."},
-                ),
+                "scales": inputs.SCALES,
+                "seed": inputs.SEED,
+                "preview_every": inputs.PREVIEW_EVERY,
+                "layer_weights": inputs.LAYER_WEIGHTS,
+                "start_image": inputs.START_IMAGE,
                 "keep_colours": (
                     list(KEEP_COLOURS),
                     {
@@ -148,31 +75,50 @@ class NeuralStyleTransfer:
                         "place, light and dark remain the result's. The others: its palette as a whole."
                     },
                 ),
-                "keep_colours_strength": (
+                "keep_colours_strength": share("How much of the content's colours: 0 is none, 1 all.", 1.0),
+                "tile": inputs.TILE,
+                "protect_mask": (
+                    "MASK",
+                    {"tooltip": "Where the content stays: faces, lettering. A soft edge blends."},
+                ),
+                "strength": (
                     "FLOAT",
                     {
                         "default": 1.0,
                         "min": 0.0,
-                        "max": 1.0,
+                        "max": STRONGEST,
                         "step": 0.05,
-                        "tooltip": "How much of the content's colours: 0 is none, 1 all.",
+                        "tooltip": "How much style in all: 0 gives the content back, 1 is what the recipe says, more "
+                        "lets go of the content.",
                     },
                 ),
-                "tile": (
-                    "INT",
+                "start_mix": share("How much of the content is mixed into the start. 0 is none.", 0.0),
+                "seamless": (
+                    "BOOLEAN",
                     {
-                        "default": AUTO_TILE,
-                        "min": AUTO_TILE,
-                        "max": 16384,
-                        "tooltip": "How much of the picture the network sees at a time, in pixels: less takes less "
-                        "memory and more time, and gives the same picture. -1: all of it if it fits into the memory "
-                        "that is free, else tiles as large as fit. 0: all of it.",
+                        "default": False,
+                        "tooltip": "Left meets right and top meets bottom, so that the result can be laid side by "
+                        "side like tiles.",
                     },
                 ),
-                "protect_mask": (
-                    "MASK",
-                    {"tooltip": "Where the content stays exactly as it is: faces, lettering. A soft edge blends."},
+                "protect_mode": (
+                    list(PROTECT_MODES),
+                    {
+                        "tooltip": "pixels: what the mask covers stays exactly as it is. content: it is stylised, but "
+                        "the content counts more there."
+                    },
                 ),
+                "protect_weight": (
+                    "FLOAT",
+                    {
+                        "default": 20.0,
+                        "min": 1.0,
+                        "max": 1000.0,
+                        "step": 1.0,
+                        "tooltip": "How many times more, when protect_mode is content.",
+                    },
+                ),
+                "method": inputs.METHOD,
             },
         }
 
@@ -199,98 +145,56 @@ class NeuralStyleTransfer:
         keep_colours_strength: float = 1.0,
         tile: int = AUTO_TILE,
         protect_mask: torch.Tensor | None = None,
+        strength: float = 1.0,
+        start_mix: float = 0.0,
+        seamless: bool = False,
+        protect_mode: str = "pixels",
+        protect_weight: float = 20.0,
+        method: Method | None = None,
     ) -> tuple[torch.Tensor, LossHistory]:
+        method = method or Method()
         content = from_host(content_image)
-        preview = Preview(preview_every, content, keep_colours, keep_colours_strength)
-        on_step, on_tile = follow(preview)
+        on_step, on_tile = follow(Preview(preview_every, content, keep_colours, keep_colours_strength))
         shape = nst.target_shape(shape_of(content), size, nst.RECIPES[recipe], vgg.device)
-        with host.room_for(nst.memory_needed(vgg, shape, recipe, layer_weights), vgg.device):
+        with host.room_for(nst.memory_needed(vgg, shape, method.in_place_of(recipe), layer_weights), vgg.device):
             result = nst.stylize(
                 vgg,
                 content,
                 style_grams,
                 recipe=recipe,
-                steps=_given(steps),
-                optimizer=None if optimizer == RECIPE else optimizer,
-                learning_rate=_given(learning_rate),
+                steps=given(steps),
+                optimizer=given(optimizer),
+                learning_rate=given(learning_rate),
                 content_weight=content_weight,
                 style_weight=style_weight,
-                tv_weight=_given(tv_weight),
-                start=None if start == RECIPE else start,
+                tv_weight=given(tv_weight),
+                strength=strength,
+                **vars(method),
+                start=given(start),
                 start_image=None if start_image is None else from_host(start_image),
+                start_mix=start_mix,
                 size=size,
-                scales=_given(scales),
+                seamless=seamless,
+                scales=given(scales),
                 seed=seed,
                 layers=layer_weights,
                 on_step=on_step,
                 protect=protect_mask,
+                protect_mode=protect_mode,
+                protect_weight=protect_weight,
                 keep_colours=keep_colours,
                 keep_colours_strength=keep_colours_strength,
-                tile={AUTO_TILE: "auto", WHOLE: None}.get(tile, tile),
+                tile=inputs.tile_of(tile),
                 on_tile=on_tile,
                 memory=host.free_memory(vgg.device),
             )
-        for note in result.notes:
-            host.log.info("%s", note)
-        host.log.info("Neural style transfer used %s", result.settings)
-        image = to_host(result.image).to(host.resting_device())
-        return image, LossHistory(result.histories, result.settings)
+        return told(result)
 
 
-def _given(value):
-    """-1 leaves it to the recipe."""
-    return None if value == AS_RECIPE else value
-
-
-def follow(preview: Preview) -> tuple[Callable[[nst.Progress], None], Callable[[nst.Position], None]]:
-    """Move the host's bar at every step and every tile, and show the picture now and then; raise when the user has
-    cancelled."""
-    bar: host.ProgressBar | None = None
-
-    def move(position: nst.Position, done: float, picture: torch.Tensor | None = None) -> None:
-        nonlocal bar
-        bar = bar or host.ProgressBar(position.steps * position.pictures)
-        bar.update(done, picture)
-
-    def on_step(progress: nst.Progress) -> None:
-        move(progress, int(progress.done), preview(progress) if preview.is_due(progress.step) else None)
-
-    def on_tile(position: nst.Position) -> None:
-        move(position, position.done)
-
-    return on_step, on_tile
-
-
-class Preview:
-    """What is shown of a run, and when: every so many steps, or about once a second."""
-
-    def __init__(
-        self,
-        every: int = AUTO_PREVIEW,
-        content: torch.Tensor | None = None,
-        keep_colours: str = "none",
-        strength: float = 1.0,
-    ) -> None:
-        self.every = every
-        self.content = content
-        self.keep_colours = keep_colours
-        self.strength = strength
-        self.last = float("-inf")
-
-    def __call__(self, progress: nst.Progress) -> torch.Tensor:
-        image = progress.preview(host.PREVIEW_SIDE)
-        # A picture that is lost already is not to fail here: the engine says better what has happened.
-        if self.content is None or self.keep_colours == "none" or not torch.isfinite(image).all():
-            return image
-        # Small, because colours take a while in a large picture, and previews come often.
-        content = host.preview_sized(self.content[[progress.picture]])
-        return nst.match_colours(image, content, self.keep_colours, self.strength)
-
-    def is_due(self, step: int) -> bool:
-        if self.every != AUTO_PREVIEW:
-            return self.every > 0 and step % self.every == 0
-        now = time.monotonic()
-        if now - self.last < SECONDS_BETWEEN_PREVIEWS:
-            return False
-        self.last = now
-        return True
+def told(result: nst.Result) -> tuple[torch.Tensor, LossHistory]:
+    """What the host gets, and its log."""
+    for note in result.notes:
+        host.log.info("%s", note)
+    host.log.info("Neural style transfer used %s", result.settings)
+    image = to_host(result.image).to(host.resting_device())
+    return image, LossHistory(result.histories, result.settings)

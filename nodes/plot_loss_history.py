@@ -4,7 +4,7 @@ import torch
 
 from ..nst_engine.plot import plot
 from . import host
-from .neural_style_transfer import LossHistory
+from .loss_history import LossHistory
 
 
 class NSTPlotLossHistory:

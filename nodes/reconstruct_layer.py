@@ -7,7 +7,8 @@ from ..nst_engine.images import fit_long, from_host, shape_of, to_host
 from ..nst_engine.inside import PARTS, reconstruct
 from . import host
 from .layer_weights import layer_choice
-from .neural_style_transfer import LossHistory, Preview, follow
+from .loss_history import LossHistory
+from .preview import Preview, follow
 
 
 class NSTReconstructLayer:

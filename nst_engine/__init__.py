@@ -1,10 +1,11 @@
 """Neural style transfer: a picture takes on another's style by moving its pixels until VGG sees it so."""
 
 from .color import match_colours
+from .controls import LayerWeights
 from .errors import NSTError
 from .grams import StyleGrams, compute_style_grams, interpolate
 from .levels import target_shape
-from .objective import LayerWeights, objective
+from .objective import objective
 from .recipes import RECIPES, Recipe
 from .run import STOP, Position, Progress, Step
 from .stylize import Result, memory_needed, stylize

@@ -32,7 +32,7 @@ from . import (
     stylize,
 )
 from .arguments import parser
-from .files import FORMATS, read_settings, write_picture
+from .files import FORMATS, read_settings, write_somewhere
 from .inputs import read_inputs
 from .layers import check_layers, parse_layers
 
@@ -145,7 +145,7 @@ def _stylize(args: argparse.Namespace, argv: list[str], beside: Path | None = No
                 on_tile=on_tile,
             )
             settings = {**result.settings, "content": content.path.name, "program": f"nst {__version__}", "argv": argv}
-            write_picture(
+            written, failure = write_somewhere(
                 out,
                 result.image[:, :3],
                 alpha=None if content.alpha is None else result.image[:, 3:],
@@ -157,7 +157,9 @@ def _stylize(args: argparse.Namespace, argv: list[str], beside: Path | None = No
     if not args.quiet:
         for note in result.notes:
             _say(note)
-    print(out)
+    print(written)
+    if failure:
+        return _fail(f"{failure}. The finished picture is {written} instead.")
     return INTERRUPTED if result.settings["stopped_early"] else DONE
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import struct
 import sys
+import tempfile
 import threading
 import zlib
 from collections.abc import Iterator
@@ -118,6 +119,22 @@ def write_picture(
         raise PictureError(f"{path}: could not be written as {bits}-bit {kind} ({err}); nothing was changed") from err
     finally:
         part.unlink(missing_ok=True)
+
+
+def write_somewhere(path: str | os.PathLike[str], pixels: torch.Tensor, **options: Any) -> tuple[Path, str]:
+    """Write a finished picture, and where that fails, on a full disk for instance, in another folder: hours of work are
+    not lost. Where it is, and why if it is elsewhere."""
+    path = Path(path)
+    try:
+        write_picture(path, pixels, **options)
+        return path, ""
+    except PictureError as error:
+        for folder in (tempfile.gettempdir(), Path.home()):
+            other = Path(folder, f"{path.stem}-{os.urandom(3).hex()}{path.suffix}")
+            with contextlib.suppress(PictureError):
+                write_picture(other, pixels, **options)
+                return other, str(error)
+        raise
 
 
 @contextlib.contextmanager

@@ -10,86 +10,21 @@ from pathlib import Path
 
 import torch
 
+from .distances import BY_MOMENTS, BY_SORTING, Samples, Statistics, mixed, pooled
 from .errors import NSTError
 from .images import LARGEST_SIDE, check_picture, check_size, fit_long, resize, shape_of
 from .layers import check_layers
+from .measure import whole_samples, whole_statistics
 from .recipes import Recipe, get_recipe
-from .regions import MODES, Region, check_mask, complement, fit_mask, guide
-from .regions import region as region_of
-from .tiles import cut, fit_tile, margin
-from .vgg import Network, VGGFeatures, channels, smallest_side
+from .regions import MODES, Region, check_mask, complement, fit_mask, guide, guides_of
+from .vgg import Network, VGGFeatures, smallest_side
 
 log = logging.getLogger("nst_engine.grams")
 
 # Styles are measured in advance on so many rungs from their size down: those that coarse-to-fine levels ask for.
 RUNGS = 4
-# Side of what the network sees of a style at a time, whatever its size.
-STYLE_PIECE = 512
 
 NO_WEIGHT = "style grams: the weights of the styles sum to zero; raise at least one."
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """Of one tap: the mean of its features (C) and their second moment F Fᵀ/N (C×C), over N positions; within a mask T,
-    whose guided features are T∘F, N is Σ T²."""
-
-    mean: torch.Tensor
-    moment: torch.Tensor
-    n: float
-
-
-def positions(features: torch.Tensor) -> torch.Tensor:
-    """A 1xCxHxW tensor as N rows of C; no copy, since features lie in memory channel by channel last."""
-    return features.movedim(1, -1).flatten(1, 2)[0]
-
-
-def second_moment(f: torch.Tensor) -> torch.Tensor:
-    """F Fᵀ/N in fp32 from N rows of C. Half-precision products are rounded to half precision, so they are made in
-    parts and summed in fp32."""
-    n, c = f.shape
-    if f.dtype == torch.float32:
-        return f.T @ f / n
-    if f.dtype == torch.float16:  # sums of squares leave its range
-        f = f.float()
-        return f.T @ f / n
-    parts = 16
-    whole = n // parts * parts
-    stacked = f[:whole].view(parts, -1, c)
-    total = torch.bmm(stacked.mT, stacked).sum(0, dtype=torch.float32)
-    return (total + (f[whole:].T @ f[whole:]).float()) / n
-
-
-def statistics(features: torch.Tensor, t: torch.Tensor | None = None) -> Statistics:
-    """Statistics of a 1xCxHxW tensor, in fp32 whatever the features' precision; where `t` is, if that is given."""
-    f = positions(features)
-    if t is None:
-        return Statistics(f.float().mean(0), second_moment(f), f.shape[0])
-    t = t.reshape(-1, 1).to(f)
-    n = float(t.square().sum())
-    whole = max(n, 1e-30)
-    return Statistics((t.square() * f).float().sum(0) / whole, second_moment(t * f) * (len(f) / whole), n)
-
-
-def whole_statistics(
-    network: Network,
-    pixels: torch.Tensor,
-    taps: Iterable[str],
-    mask: torch.Tensor | None = None,
-    mode: str = "simple",
-) -> dict[str, Statistics]:
-    """Of a picture of any size, tile by tile: all of them are sums over positions. With a mask of its size, of that
-    part; a tap at which nothing is left of it is left out."""
-    taps = tuple(taps)
-    architecture = network.vgg.architecture
-    guides = {tap: guide(mask, tap, mode, architecture) for tap in taps} if mask is not None else {}
-    sums: dict[str, Statistics] = {}
-    for tile in cut(shape_of(pixels), fit_tile(STYLE_PIECE, taps), taps, architecture):
-        for tap, features in network.activations(tile.pixels(pixels).to(network.device), taps):
-            s = statistics(tile.own(features, tap), tile.place(guides[tap], tap) if guides else None)
-            before = sums.get(tap, Statistics(torch.zeros_like(s.mean), torch.zeros_like(s.moment), 0))
-            sums[tap] = Statistics(before.mean + s.n * s.mean, before.moment + s.n * s.moment, before.n + s.n)
-    return {tap: Statistics(s.mean / s.n, s.moment / s.n, s.n) for tap, s in sums.items() if s.n > 1e-6}
 
 
 def mirrored(moment: torch.Tensor) -> torch.Tensor:
@@ -149,10 +84,9 @@ class Style:
         log.debug("measured %s at %d×%d: %s", self.name, shape[1], shape[0], " ".join(taps))
         with torch.inference_mode(False), torch.no_grad():
             # In fp32 always: measured once, so exactness costs little, and the memo serves every precision.
-            pixels = resize(self.picture, shape)
-            # Whatever becomes of the picture's proportions becomes of the mask's.
-            mask = None if self.mask is None else resize(self.mask, shape)
-            measured = whole_statistics(network.in_fp32(), pixels, taps, mask, self.mask_mode)
+            measured = whole_statistics(
+                network.measuring(), resize(self.picture, shape), taps, self._guides(taps, shape, network)
+            )
             for tap in taps:
                 if tap not in measured:
                     simple = "; mask mode simple would do" if self.mask_mode == "inside" else ""
@@ -166,6 +100,23 @@ class Style:
                         f"{self.name}: the statistics at {tap} are not finite in {network.dtype}; precision fp32 helps."
                     )
                 self.memo[network.key, tap, shape] = Statistics(found.mean.cpu(), mirrored(found.moment.cpu()), found.n)
+
+    def _guides(self, taps: Iterable[str], shape: tuple[int, int], network: Network) -> dict[str, torch.Tensor]:
+        if self.mask is None:
+            return {}
+        mask = resize(self.mask, shape)  # whatever becomes of the picture's proportions becomes of the mask's
+        return {tap: guide(mask, tap, self.mask_mode, network.vgg.architecture) for tap in taps}
+
+    def samples(self, network: Network, taps: Iterable[str], shape: tuple[int, int]) -> dict[str, Samples]:
+        """The features themselves, made anew each time: they are too many to keep."""
+        if self.picture is None:
+            raise NSTError(
+                f"style grams: {self.name} was loaded from a file, which holds {', '.join(BY_MOMENTS)}; the statistics "
+                f"{' and '.join(BY_SORTING)} need the style picture."
+            )
+        taps = tuple(taps)
+        check_size(shape, taps, network.padding, self.name)
+        return whole_samples(network.measuring(), resize(self.picture, shape), taps, self._guides(taps, shape, network))
 
 
 class StyleGrams:
@@ -214,7 +165,13 @@ class StyleGrams:
         return rest if float(rest.max()) > 0 else None
 
     def regions(
-        self, network: Network, taps: Iterable[str], transfer: tuple[int, int], fraction: float, squash: bool
+        self,
+        network: Network,
+        taps: Iterable[str],
+        transfer: tuple[int, int],
+        fraction: float,
+        squash: bool,
+        sorts: bool = False,
     ) -> list[Region]:
         """Where which statistics are to be met, in a level of this shape. Styles with the same region are blended."""
         taps = tuple(taps)
@@ -237,16 +194,25 @@ class StyleGrams:
         if masks:
             rest = complement(masks.values(), (group[0].name for group in groups if id(group) in masks))
         found = []
+        device = network.device
         for group in groups:
             mask = masks.get(id(group), rest)
             # The style for the rest of the picture, where there is none.
             if mask is not None and float(mask.max()) < 0.01:
                 continue
-            moments = {
-                tap: s.moment for tap, s in self._blend(group, network, taps, transfer, fraction, squash).items()
-            }
-            architecture, name = network.vgg.architecture, f"region of {group[0].name}"
-            found.append(region_of(moments, mask, group[0].region_mode, transfer, architecture, network.device, name))
+            guides, counts = guides_of(
+                mask,
+                taps,
+                group[0].region_mode,
+                transfer,
+                network.vgg.architecture,
+                device,
+                f"region of {group[0].name}",
+            )
+            blended = self._blend(group, network, taps, transfer, fraction, squash)
+            samples = self._samples(group, network, taps, transfer, fraction, squash) if sorts else {}
+            targets = {tap: blended[tap].to(device) for tap in counts}
+            found.append(Region(targets, counts, guides, {tap: s.to(device) for tap, s in samples.items()}))
         return found
 
     def blend(
@@ -269,19 +235,22 @@ class StyleGrams:
     ) -> dict[str, Statistics]:
         """The weighted mean of these styles' statistics."""
         total = sum(style.weight for style in styles)
-        blended: dict[str, Statistics] = {}
-        for style in styles:
-            share = style.weight / total
-            found = style.statistics(network, taps, style.shape_at(transfer, fraction, squash))
-            for tap, s in found.items():
-                if share == 1:
-                    blended[tap] = s
-                elif tap in blended:
-                    b = blended[tap]
-                    blended[tap] = Statistics(b.mean + share * s.mean, b.moment + share * s.moment, b.n)
-                else:
-                    blended[tap] = Statistics(share * s.mean, share * s.moment, s.n)
-        return blended
+        each = [s.statistics(network, taps, s.shape_at(transfer, fraction, squash)) for s in styles]
+        return {tap: mixed([(s.weight / total, e[tap]) for s, e in zip(styles, each, strict=True)]) for tap in taps}
+
+    @staticmethod
+    def _samples(
+        styles: list[Style],
+        network: Network,
+        taps: tuple[str, ...],
+        transfer: tuple[int, int],
+        fraction: float,
+        squash: bool,
+    ) -> dict[str, Samples]:
+        """All these styles' features, each style having its share."""
+        total = sum(style.weight for style in styles)
+        each = [s.samples(network, taps, s.shape_at(transfer, fraction, squash)) for s in styles]
+        return {tap: pooled([(s.weight / total, e[tap]) for s, e in zip(styles, each, strict=True)]) for tap in taps}
 
     def weighted(self, weight: float) -> StyleGrams:
         """The same styles, sharing out this weight in the proportions they have. What either measures, both know."""
@@ -340,7 +309,7 @@ def _check_mode(mode: str) -> None:
         raise NSTError(f"mask mode: {mode!r} is not one of {', '.join(MODES)}.")
 
 
-def network_for(vgg: VGGFeatures, recipe: Recipe) -> Network:
+def network_for(vgg: VGGFeatures, recipe: Recipe, seamless: bool = False) -> Network:
     return Network(
         vgg,
         units=recipe.units,
@@ -348,6 +317,7 @@ def network_for(vgg: VGGFeatures, recipe: Recipe) -> Network:
         pooling=recipe.pooling,
         padding=recipe.padding,
         rescale_pooling=recipe.rescale_pooling,
+        seamless=seamless,
     )
 
 
@@ -411,13 +381,6 @@ def compute_style_grams(
         if size:
             _measure_ladder(styles, vgg, recipe, taps)
     return grams
-
-
-def memory_to_measure(vgg: VGGFeatures) -> int:
-    """Bytes that measuring a style takes at its most, whatever its size: three maps of the first block for a piece and
-    its margin, and the weights twice, in fp32."""
-    seen = (STYLE_PIECE + 2 * margin(("relu5_1",), vgg.architecture)) ** 2
-    return 4 * (3 * channels("conv1_1") * seen + 2 * sum(weight.numel() for weight, _ in vgg.convolutions.values()))
 
 
 def measure(grams: StyleGrams, vgg: VGGFeatures, recipe: str | Recipe = "balanced") -> None:

@@ -63,11 +63,32 @@ def shape_of(pixels: torch.Tensor) -> tuple[int, int]:
     return pixels.shape[-2], pixels.shape[-1]
 
 
-def resize(pixels: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
-    """To height × width, anti-aliased; the same picture comes back when nothing is to be done."""
+def resize(pixels: torch.Tensor, shape: tuple[int, int], wraps: bool = False) -> torch.Tensor:
+    """To height × width, anti-aliased; the same picture comes back when nothing is to be done. With `wraps` the picture
+    goes on on the other side, before and after."""
     if shape_of(pixels) == shape:
         return pixels
-    return F.interpolate(pixels, size=shape, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+    if wraps:
+        for dim, size in zip((2, 3), shape, strict=True):
+            pixels = _resize_around(pixels, dim, size)
+        return pixels.clamp(0, 1)
+    return _interpolate(pixels, shape).clamp(0, 1)
+
+
+def _interpolate(pixels: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    return F.interpolate(pixels, size=shape, mode="bicubic", antialias=True, align_corners=False)
+
+
+def _resize_around(pixels: torch.Tensor, dim: int, size: int) -> torch.Tensor:
+    """One side of a picture that goes on at the other, by a border that is a whole number of pixels in either size."""
+    own = pixels.shape[dim]
+    step = own // math.gcd(own, size)
+    border = math.ceil(3 * max(1, own / size) / step) * step
+    around = torch.arange(-border, own + border, device=pixels.device) % own
+    wide = pixels.index_select(dim, around)
+    after = border * size // own
+    shape = (size + 2 * after, pixels.shape[3]) if dim == 2 else (pixels.shape[2], size + 2 * after)
+    return _interpolate(wide, shape).narrow(dim, after, size)
 
 
 def fit_long(shape: tuple[int, int], long_side: float) -> tuple[int, int]:

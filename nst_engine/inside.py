@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from .controls import LayerWeights
 from .errors import NSTError
 from .grams import StyleGrams, compute_style_grams, network_for
 from .images import check_picture, check_size, fit_long, resize, shape_of
-from .objective import LayerWeights
 from .plot import BACKGROUND, TEXT
 from .recipes import RECIPES, Adam, Recipe, get_recipe
 from .run import Progress
@@ -64,7 +64,7 @@ def feature_sheet(
     vgg.check_taps((tap,), "layer")
     recipe = get_recipe(recipe)
     with torch.inference_mode(False):
-        network = network_for(vgg, recipe).in_fp32()
+        network = network_for(vgg, recipe).measuring()
         pictures = check_picture(picture, "image")
         own = shape_of(pictures)
         shape = fit_long(own, size) if 0 < size < max(own) else own

@@ -44,8 +44,9 @@ def target_shape(own: tuple[int, int], size: int, recipe: Recipe, device: torch.
     return fit_short(own, pixels[0])
 
 
-def plan(shape: tuple[int, int], recipe: Recipe, scales: int | None) -> list[Level]:
-    """Coarse to fine: the recipe's passes, or `scales` levels √2 apart with more steps where they are cheap."""
+def plan(shape: tuple[int, int], recipe: Recipe, scales: int | None, grid: int = 1) -> list[Level]:
+    """Coarse to fine: the recipe's passes, or `scales` levels √2 apart with more steps where they are cheap; their
+    sides are multiples of `grid`."""
     passes = recipe.passes
     if scales is None and recipe.coarsest:
         scales = min(MOST_SCALES, 1 + max(0, round(2 * math.log2(max(shape) / recipe.coarsest))))
@@ -60,7 +61,8 @@ def plan(shape: tuple[int, int], recipe: Recipe, scales: int | None) -> list[Lev
     for p in passes:
         first, done = done, done + p.share
         steps = round(done * recipe.steps) - round(first * recipe.steps)
-        level = Level((max(1, round(shape[0] * p.scale)), max(1, round(shape[1] * p.scale))), p.scale, steps)
+        height, width = (max(1, round(side * p.scale / grid)) * grid for side in shape)
+        level = Level((height, width), p.scale, steps)
         # A level without steps would only blur what the next one starts from.
         if steps or p is passes[-1]:
             levels.append(level)

@@ -11,6 +11,9 @@ from collections.abc import Callable
 
 import torch
 
+from .distances import Statistics, shifted
+from .recipes import Recipe
+
 Tensor = torch.Tensor
 
 # G = factor · F Fᵀ/N
@@ -28,12 +31,20 @@ STYLE_TERMS: dict[str, Callable[[int, int], float]] = {
 }
 
 
-def style_factor(gram: str, term: str, style_moment: Tensor, n: int) -> Tensor | float:
-    """k in: style term of one tap = k · ‖S − A‖²."""
-    if term == "relative":  # ‖G − A‖² / ‖A‖²: the same whatever the convention
-        return 1.0 / style_moment.square().sum().clamp_min(1e-30)
-    c = style_moment.shape[0]
-    return STYLE_TERMS[term](c, n) * GRAMS[gram](c, n) ** 2
+def style_factor(recipe: Recipe, target: Statistics, n: int) -> Tensor | float:
+    """k in: style term of one tap = k · D, where D is the distance that the recipe measures.
+
+    Its conventions are those of the Gram matrix. The other distances are made to count as much as that one at a blank
+    picture, from which the Gram matrix is ‖A‖² away and they are tr A.
+    """
+    a = shifted(target.mean, target.moment, recipe.shift)
+    size = a.square().sum().clamp_min(1e-30)
+    if recipe.style_term == "relative":  # ‖G − A‖² / ‖A‖²: the same whatever the convention
+        k: Tensor | float = 1.0 / size
+    else:
+        c = a.shape[0]
+        k = STYLE_TERMS[recipe.style_term](c, n) * GRAMS[recipe.gram](c, n) ** 2
+    return k if recipe.statistic == "gram" else k * size / target.moment.trace().clamp_min(1e-30)
 
 
 def content_factor(term: str, energy: Tensor, numel: int) -> Tensor | float:
@@ -43,15 +54,47 @@ def content_factor(term: str, energy: Tensor, numel: int) -> Tensor | float:
     return {"mean": 1.0 / numel, "half-sum": 0.5}[term]  # half-sum: Gatys et al. 2016, equation 1
 
 
-def total_variation(pixels: Tensor, term: str) -> tuple[Tensor, Tensor]:
-    """Squared differences between neighbours (Mahendran & Vedaldi 2015, β = 2), summed or per pixel, and the slope."""
-    k = 1.0 / (pixels.shape[-2] * pixels.shape[-1]) if term == "mean" else 1.0
+# Total variation: a power of the differences to the neighbours at these offsets (down, right), each with its weight.
+# A pixel and its four neighbours favour horizontal and vertical edges; all nine treat the directions nearly alike. On
+# an even slope both come to the same.
+FIVE_POINTS = (((0, 1), 1.0), ((1, 0), 1.0))
+NINE_POINTS = (((0, 1), 2 / 3), ((1, 0), 2 / 3), ((1, 1), 1 / 6), ((1, -1), 1 / 6))
+VARIATIONS = {"l2": (2, FIVE_POINTS), "l1": (1, FIVE_POINTS), "l2-nine": (2, NINE_POINTS), "l1-nine": (1, NINE_POINTS)}
+# What the differences of neighbours come to: so that L1's weight means what L2's does.
+USUAL_DIFFERENCE = 0.05
+
+
+def total_variation(pixels: Tensor, reduction: str, kind: str = "l2", wraps: bool = False) -> tuple[Tensor, Tensor]:
+    """Absolute (L1; Rudin, Osher & Fatemi 1992) or squared (L2) differences of neighbours, summed or per pixel, and the
+    slope. Where the picture wraps around, its last pixel's neighbour is the first."""
+    power, neighbours = VARIATIONS[kind]
+    h, w = pixels.shape[-2:]
+    k = (1.0 / (h * w) if reduction == "mean" else 1.0) * (1.0 if power == 2 else USUAL_DIFFERENCE)
     slope = torch.zeros_like(pixels)
     total = pixels.new_zeros(())
-    for dim in (2, 3):
-        step = pixels.diff(dim=dim)
-        total = total + step.square().sum()
-        last = pixels.shape[dim] - 1
-        slope.narrow(dim, 1, last).add_(step, alpha=2 * k)
-        slope.narrow(dim, 0, last).sub_(step, alpha=2 * k)
-    return k * total, slope
+    for (down, right), weight in neighbours:
+        if wraps:
+            step = pixels.roll((-down, -right), (2, 3)) - pixels
+        else:
+            there, here = _shifted(pixels, down, right)
+            step = there - here
+        if power == 2:
+            total, pull = total + k * weight * step.square().sum(), step.mul_(2 * k * weight)
+        else:
+            total, pull = total + k * weight * step.abs().sum(), step.sign_().mul_(k * weight)
+        if wraps:
+            slope.add_(pull.roll((down, right), (2, 3))).sub_(pull)
+        else:
+            there, here = _shifted(slope, down, right)
+            there.add_(pull)
+            here.sub_(pull)
+    return total, slope
+
+
+def _shifted(x: Tensor, down: int, right: int) -> tuple[Tensor, Tensor]:
+    """Views of the pixels that have a neighbour so far down and right: of the neighbours, and of themselves."""
+    h, w = x.shape[-2] - down, x.shape[-1] - abs(right)
+    return (
+        x.narrow(2, down, h).narrow(3, max(0, right), w),
+        x.narrow(2, 0, h).narrow(3, max(0, -right), w),
+    )

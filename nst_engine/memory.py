@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
 import torch
 
+from .distances import BY_MOMENTS, BY_SORTING, SORTED_AT_ONCE
 from .errors import NSTError
-from .recipes import LBFGS, Adam
+from .measure import MOST_SAMPLES
+from .recipes import LBFGS, Recipe
 from .tiles import grid, margin
 from .vgg import Network, channels, deepest_tap, layer_names, stride
 
@@ -21,6 +23,8 @@ SHARE = 0.8
 # Convolutions' workspaces and reordered weights.
 WORKSPACE = 64 << 20
 PICTURE = 12  # bytes a pixel: three channels in fp32
+# Bytes that sorting takes for each number: itself, sorted, its place, and as much again for the style's.
+SORTING = 40
 # Smaller tiles would be nearly all margin.
 SMALLEST_TILE = 128
 # An L-BFGS that remembers less than this is no longer worth its name.
@@ -57,6 +61,11 @@ class Footprint:
         tile = inner // self.grid * self.grid
         return tile if tile >= min(SMALLEST_TILE, *shape) else None
 
+    def largest_in_one_pass(self, shape: tuple[int, int], budget: float) -> int:
+        """The long side of a picture with these proportions."""
+        left = max(0.0, budget - self.network)
+        return int(max(shape) * math.sqrt(left / (self.state + self.seen) / (shape[0] * shape[1])))
+
     def largest_long_side(self, shape: tuple[int, int], budget: float) -> int:
         """Of a picture with these proportions, with the smallest tiles."""
         left = budget - self.network - self.seen * (SMALLEST_TILE + 2 * self.margin) ** 2
@@ -65,24 +74,29 @@ class Footprint:
 
 def footprint(
     network: Network,
+    recipe: Recipe,
     style_taps: Iterable[str],
     content_taps: Iterable[str],
-    optimizer: Adam | LBFGS,
     keep_content: bool = True,
+    guided: bool = False,
 ) -> Footprint:
-    content_taps = tuple(content_taps)
+    style_taps, content_taps = tuple(style_taps), tuple(content_taps)
     taps = tuple(dict.fromkeys((*style_taps, *content_taps)))
+    optimizer, sorts = recipe.optimizer, recipe.statistic in BY_SORTING
     # The picture, its gradient, and the content at its size. What the caller gave is in memory already.
-    pictures = 3 * PICTURE
+    pictures = (4 if recipe.averaging else 3) * PICTURE
     moments = 2 * (optimizer.history + 3) * PICTURE if isinstance(optimizer, LBFGS) else 2 * PICTURE
     targets = sum(_bytes(tap, network) for tap in content_taps) if keep_content else 0.0
     if not taps:
         return Footprint(0, pictures + moments, 0.0, 0, 1)
     weights = 2 * sum(weight.numel() for name, (weight, _) in network.vgg.convolutions.items())
+    sorting = SORTED_AT_ONCE * SORTING + sum(4 * MOST_SAMPLES * channels(tap) for tap in style_taps) if sorts else 0
+    # The slope of what is sorted is made in fp32.
+    slope = max((4 * channels(tap) / stride(tap) ** 2 for tap in style_taps), default=0.0) if sorts else 0.0
     return Footprint(
-        network=weights * network.dtype.itemsize + WORKSPACE,
+        network=weights * network.dtype.itemsize + WORKSPACE + sorting,
         state=pictures + moments + targets,
-        seen=bytes_per_pixel(network, taps),
+        seen=bytes_per_pixel(network, taps, style_taps if guided else set(style_taps) & set(content_taps)) + slope,
         margin=margin(taps, network.vgg.architecture),
         grid=grid(taps),
     )
@@ -93,15 +107,16 @@ def _bytes(layer: str, network: Network) -> float:
     return channels(layer) * network.dtype.itemsize / stride(layer) ** 2
 
 
-def bytes_per_pixel(network: Network, taps: Iterable[str]) -> float:
-    """The most that a pass there and back holds at a time, found by walking the layers as `Network` does."""
+def bytes_per_pixel(network: Network, taps: Iterable[str], crowded: Container[str] = ()) -> float:
+    """The most that a pass there and back holds at a time, found by walking the layers as `Network` does. Crowded taps
+    are pulled from several sides: by style and content, or by the styles of several regions."""
     taps = set(taps)
     deepest = deepest_tap(taps, network.vgg.architecture)
     names = layer_names(network.vgg.architecture)
     names = names[: names.index(deepest) + 1]
     one_byte = 1 / network.dtype.itemsize
     fused = network.pooling == "max"
-    spare = 1.0 if network.padding == "zeros" else 2.0  # other paddings copy what they pad
+    spare = 1.0 if network.edges == "zeros" else 2.0  # other paddings copy what they pad
 
     kept: dict[str, float] = {}  # on the tape or at a tap
     x, x_is_kept = 3.0 * network.dtype.itemsize, False
@@ -130,7 +145,7 @@ def bytes_per_pixel(network: Network, taps: Iterable[str]) -> float:
         out = _bytes(layer, network)
         if layer in taps:
             slope = out
-            peak = max(peak, sum(kept.values()) + 2 * slope)
+            peak = max(peak, sum(kept.values()) + (3 if layer in crowded else 2) * slope)
         if layer.startswith("relu"):
             kept.pop(layer, None)
             continue
@@ -215,30 +230,44 @@ class Layout:
 
 def lay_out(
     network: Network,
+    recipe: Recipe,
     style_taps: Iterable[str],
     content_taps: Iterable[str],
-    optimizer: Adam | LBFGS,
     shape: tuple[int, int],
     tile: int | str | None,
     free: int,
+    guided: bool = False,
 ) -> Layout:
     """One pass where it fits into what is free; else the tiles and the treatment of the content that take the least
     time. L-BFGS's memory comes first, being the largest, but takes no more than half."""
     budget = SHARE * free
     history = 0
-    if isinstance(optimizer, LBFGS):
+    if isinstance(recipe.optimizer, LBFGS):
         history = int(budget / 2 / (2 * PICTURE * shape[0] * shape[1]))
-        history = max(SHORTEST_HISTORY, min(optimizer.history, history))
-        optimizer = replace(optimizer, history=history)
-    keeping, making = (footprint(network, style_taps, content_taps, optimizer, keep) for keep in (True, False))
+        history = max(SHORTEST_HISTORY, min(recipe.optimizer.history, history))
+        recipe = replace(recipe, optimizer=replace(recipe.optimizer, history=history))
+    sorts = recipe.statistic in BY_SORTING
+    keeping, making = (footprint(network, recipe, style_taps, content_taps, keep, guided) for keep in (True, False))
+    if isinstance(tile, str) and tile != "auto":
+        raise NSTError(f"tile: {tile!r} is not a tile size; give pixels, 'auto', or None for one pass.")
+    if sorts and isinstance(tile, int):
+        raise NSTError(
+            f"tile: the statistic {recipe.statistic!r} sorts the whole picture's features, which tiles cannot do. "
+            f"Leave tile at 'auto', or choose a statistic that is a sum: {', '.join(BY_MOMENTS)}."
+        )
     if tile is None:
         return Layout(None, True, history)
     if isinstance(tile, int):
         return Layout(tile, keeping.total(shape, tile) <= budget, history)
-    if tile != "auto":
-        raise NSTError(f"tile: {tile!r} is not a tile size; give pixels, 'auto', or None for one pass.")
     if keeping.total(shape) <= budget:
         return Layout(None, True, history)
+    if sorts:
+        raise NSTError(
+            f"size: the statistic {recipe.statistic!r} sorts the whole picture's features, which tiles cannot do, and "
+            f"{shape[1]}×{shape[0]} pixels in one pass take {keeping.total(shape) / 2**30:.1f} GB; "
+            f"{budget / 2**30:.1f} GB are free. A long side of {keeping.largest_in_one_pass(shape, budget)} would do, "
+            f"or a statistic that is a sum: {', '.join(BY_MOMENTS)}."
+        )
     choices = [
         Layout(largest, kept, history)
         for kept, taken in ((True, keeping), (False, making))

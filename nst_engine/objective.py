@@ -6,22 +6,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 
 from .content import ContentTarget
+from .controls import LayerWeights, Multipliers
+from .distances import BY_SORTING, by_moments, random_directions
 from .errors import NSTError
-from .grams import StyleGrams, network_for, positions, second_moment
+from .grams import StyleGrams, network_for
 from .images import check_picture, check_size, shape_of
 from .layers import check_layers
 from .losses import content_factor, style_factor, total_variation
+from .measure import positions, second_moment
 from .memory import Layout, free_memory, lay_out
-from .recipes import Recipe, get_recipe
-from .regions import Region
-from .tiles import Tile, cut, fit_tile
-from .vgg import Network, Tape, VGGFeatures, stride
+from .recipes import LBFGS, Recipe, get_recipe
+from .regions import Region, nearer
+from .slopes import Norms, Pull, Pulls, Slopes, Sums, at
+from .tiles import Tile, cut, fit_tile, grid
+from .vgg import Network, Tape, VGGFeatures, channels, stride
 
 OnTile = Callable[[int, int], object]
-# By tap and region, what the features are multiplied with for their slope.
-Matrices = dict[str, dict[int, torch.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -32,34 +35,6 @@ class Terms:
     content: torch.Tensor
     style: torch.Tensor
     tv: torch.Tensor
-
-
-@dataclass(frozen=True)
-class LayerWeights:
-    """Which taps count and how much; None leaves that to the recipe."""
-
-    style: Mapping[str, float] | None = None
-    content: Mapping[str, float] | None = None
-
-    def __repr__(self) -> str:
-        def listed(taps: Mapping[str, float] | None) -> str:
-            return "as the recipe" if taps is None else ", ".join(f"{t}={w:g}" for t, w in taps.items())
-
-        return f"<LAYER_WEIGHTS style: {listed(self.style)}; content: {listed(self.content)}>"
-
-
-@dataclass(frozen=True)
-class Multipliers:
-    """The user's sliders: of content and style, 1 is what the recipe says; of total variation, None is."""
-
-    content: float = 1.0
-    style: float = 1.0
-    tv: float | None = None
-
-    def __post_init__(self) -> None:
-        for name, value in (("content_weight", self.content), ("style_weight", self.style), ("tv_weight", self.tv)):
-            if value is not None and not 0 <= value < float("inf"):
-                raise NSTError(f"{name}: {value} is not a multiplier; give 0 or more (1 is what the recipe says).")
 
 
 class Objective:
@@ -76,13 +51,15 @@ class Objective:
         multipliers: Multipliers,
         shape: tuple[int, int],
         layout: Layout,
+        emphasis: torch.Tensor | None = None,
+        seed: int = 0,
     ) -> None:
         self.network = network
         self.recipe = recipe
         self.shape = shape
         self.style_layers = style_layers
         self.content_layers = content_layers
-        self.alpha = recipe.content_weight * multipliers.content
+        self.alpha = recipe.content_weight * multipliers.content_in_all
         self.beta = recipe.style_weight * multipliers.style
         self.gamma = recipe.tv_weight if multipliers.tv is None else recipe.tv_unit * multipliers.tv
         if self.alpha == 0 or content is None:
@@ -96,11 +73,19 @@ class Objective:
         self.slope_dtype = torch.float32 if network.dtype == torch.float16 else network.dtype
         self.tiles: tuple[Tile, ...] | None = None
         if layout.tile is not None and self.taps:
-            self.tiles = tuple(cut(shape, fit_tile(layout.tile, self.taps), self.taps, network.vgg.architecture))
+            tile = fit_tile(layout.tile, self.taps)
+            self.tiles = tuple(cut(shape, tile, self.taps, network.vgg.architecture, network.seamless))
         self.regions = regions
+        self.sorts = recipe.statistic in BY_SORTING
+        self.distances = [
+            {} if self.sorts else {t: by_moments(recipe.statistic, a, recipe.shift) for t, a in region.targets.items()}
+            for region in regions
+        ]
         # A relative recipe is a mean over its taps: adding one does not raise the whole.
-        self.style_sum = sum(self.style_layers.values()) if recipe.style_term == "relative" else 1.0
+        style_sum = sum(self.style_layers.values()) if recipe.style_term == "relative" else 1.0
         content_sum = sum(self.content_layers.values()) if recipe.content_term == "relative" else 1.0
+        self.style_weights = {tap: self.beta * w / style_sum for tap, w in self.style_layers.items()}
+        self.content_weights = {tap: self.alpha * w / content_sum for tap, w in self.content_layers.items()}
         self.content: ContentTarget | None = None
         self.content_factors: dict[str, torch.Tensor | float] = {}
         if self.content_layers and content is not None:
@@ -108,12 +93,17 @@ class Objective:
                 network, content, self.content_layers, self.tiles, layout.keep_content
             )
             self.content_factors = {
-                tap: self.alpha
-                * weight
-                / content_sum
-                * content_factor(recipe.content_term, target.energy[tap], target.numel[tap])
-                for tap, weight in self.content_layers.items()
+                tap: weight * content_factor(recipe.content_term, target.energy[tap], target.numel[tap])
+                for tap, weight in self.content_weights.items()
             }
+        # How much more the content counts at each place of a tap.
+        self.emphasis = (
+            {}
+            if emphasis is None
+            else {tap: F.avg_pool2d(emphasis, stride(tap)).to(network.device) for tap in self.content_layers}
+        )
+        self.seed = seed
+        self.generator = torch.Generator().manual_seed(seed)
 
     @torch.no_grad()
     def value_and_grad(self, pixels: torch.Tensor, on_tile: OnTile | None = None) -> tuple[Terms, torch.Tensor]:
@@ -122,6 +112,9 @@ class Objective:
         x = pixels.detach().to(self.network.device)
         if shape_of(x) != self.shape:
             raise NSTError(f"image: {shape_of(x)} (height, width) is not the transfer's size, {self.shape}.")
+        # New directions at every step; but L-BFGS compares steps, so for it they stay.
+        if isinstance(self.recipe.optimizer, LBFGS):
+            self.generator.manual_seed(self.seed)
         style, content, tv = (torch.zeros((), device=x.device) for _ in range(3))
         if not self.taps:
             gradient = torch.zeros_like(x)
@@ -130,7 +123,7 @@ class Objective:
         else:
             style, content, gradient = self._by_tiles(x, self.tiles, on_tile)
         if self.gamma:
-            value, slope = total_variation(x, self.recipe.tv_term)
+            value, slope = total_variation(x, self.recipe.tv_term, self.recipe.tv_kind, self.network.seamless)
             tv = self.gamma * value
             gradient.add_(slope, alpha=self.gamma)
         return Terms(content + style + tv, content, style, tv), gradient
@@ -138,18 +131,20 @@ class Objective:
     def _in_one_pass(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         tape: Tape = []
         taps: dict[str, torch.Tensor] = {}
-        style, content = x.new_zeros(()), x.new_zeros(())
-        matrices: Matrices = {}
-        targets = self._content_at(None)
+        content = x.new_zeros(())
+        values: list[torch.Tensor] = []
+        pulls: Pulls = {}
+        slopes = Slopes(self, pulls, self._content_at(None), directions=self._directions())
         for tap, features in self.network.activations(x, self.taps, tape):
             taps[tap] = features
-            if tap in self.style_layers:
-                sums = {i: self._guided_sum(i, tap, features) for i in self._regions_at(tap)}
-                value, matrices[tap] = self._style(tap, sums)
-                style = style + value
-            if tap in targets:
-                content = content + self._content(tap, features, targets[tap])
-        return style, content, self._pull_back(tape, taps, matrices, targets)
+            if tap in self.style_layers and not self.sorts:
+                value, pulls[tap] = self._style(tap, {i: self._sums(i, tap, features) for i in self.regions_at(tap)})
+                values.append(value)
+            if tap in slopes.targets:
+                content = content + self._content(tap, features, slopes.targets[tap])
+        gradient = self._pull_back(tape, taps, slopes)
+        values += slopes.values.values()
+        return sum(values, x.new_zeros(())), content, gradient
 
     def _by_tiles(
         self, x: torch.Tensor, tiles: tuple[Tile, ...], on_tile: OnTile | None
@@ -159,7 +154,8 @@ class Objective:
         The statistics are sums over positions, so they are collected tile by tile; from the whole of them follows one
         small matrix per tap, and with it every tile gives its part of the gradient back.
         """
-        rounds = 2 if self.style_layers else 1
+        normed = self.recipe.normalise_gradients
+        rounds = 1 + bool(self.style_layers) + normed
         done = 0
 
         def tell() -> None:
@@ -169,93 +165,107 @@ class Objective:
                 on_tile(done, rounds * len(tiles))
 
         style, content = x.new_zeros(()), x.new_zeros(())
-        matrices: Matrices = {}
+        pulls: Pulls = {}
         if self.style_layers:
-            sums: dict[str, dict[int, torch.Tensor]] = {tap: {} for tap in self.style_layers}
+            sums: dict[str, dict[int, Sums]] = {tap: {} for tap in self.style_layers}
             for tile in tiles:
                 for tap, features in self.network.activations(tile.pixels(x), self.style_layers):
-                    for i in self._regions_at(tap):
-                        part = self._guided_sum(i, tap, tile.own(features, tap), tile)
+                    for i in self.regions_at(tap):
+                        part = self._sums(i, tap, tile.own(features, tap), tile)
                         sums[tap][i] = sums[tap][i] + part if i in sums[tap] else part
                 tell()
             for tap in self.style_layers:
-                value, matrices[tap] = self._style(tap, sums[tap])
+                value, pulls[tap] = self._style(tap, sums[tap])
                 style = style + value
+        norms: Norms = {}
+        if normed:
+            for tile in tiles:
+                slopes = Slopes(self, pulls, self._content_at(tile), tile)
+                for tap, features in self.network.activations(tile.pixels(x), self.taps):
+                    for part, slope in slopes.parts(tap, tile.own(features, tap)):
+                        norms[part, tap] = norms.get((part, tap), 0) + torch.linalg.vector_norm(
+                            slope, 1, dtype=torch.float32
+                        )
+                tell()
         gradient = torch.zeros_like(x)
         for tile in tiles:
-            targets = self._content_at(tile)
+            slopes = Slopes(self, pulls, self._content_at(tile), tile, norms)
             tape: Tape = []
             taps = dict(self.network.activations(tile.pixels(x), self.taps, tape))
-            for tap, target in targets.items():
-                content = content + self._content(tap, tile.own(taps[tap], tap), target)
-            tile.pixels(gradient).add_(self._pull_back(tape, taps, matrices, targets, tile))
+            for tap, target in slopes.targets.items():
+                content = content + self._content(tap, tile.own(taps[tap], tap), target, tile)
+            tile.add_to(gradient, self._pull_back(tape, taps, slopes))
             tell()
         return style, content, gradient
+
+    def _directions(self) -> dict[str, torch.Tensor]:
+        """As many for each tap as it has channels; new ones at every step."""
+        if self.recipe.statistic != "sliced":
+            return {}
+        sizes = {tap: channels(tap) for tap in self.style_layers}
+        return {tap: random_directions(c, c, self.generator, self.network.device) for tap, c in sizes.items()}
 
     def _content_at(self, tile: Tile | None) -> dict[str, torch.Tensor]:
         return {} if self.content is None else self.content.at(tile)
 
-    def _regions_at(self, tap: str) -> list[int]:
-        return [i for i, region in enumerate(self.regions) if tap in region.moments]
+    def regions_at(self, tap: str) -> list[int]:
+        return [i for i, region in enumerate(self.regions) if tap in region.targets]
 
-    def _guided_sum(self, i: int, tap: str, features: torch.Tensor, tile: Tile | None = None) -> torch.Tensor:
-        """F Fᵀ of the features that region i counts, T∘F."""
+    def _sums(self, i: int, tap: str, features: torch.Tensor, tile: Tile | None = None) -> Sums:
+        """Σ T²F and F Fᵀ of the features that region i counts, T∘F."""
         f = positions(features)
         t = self.regions[i].rows(tap, tile, f)
-        return second_moment(f if t is None else t * f) * len(f)
+        guided = f if t is None else t * f
+        # A covariance is a small difference of large numbers.
+        exact = guided if self.recipe.statistic == "gram" else guided.float()
+        products = second_moment(exact) * len(f)
+        if self.recipe.statistic == "gram" and not self.recipe.shift:
+            return Sums(None, products)
+        return Sums((guided if t is None else t * guided).sum(0, dtype=torch.float32), products)
 
-    def _style(self, tap: str, sums: Mapping[int, torch.Tensor]) -> tuple[torch.Tensor, dict[int, torch.Tensor]]:
-        """Over the regions, k‖S − A‖² with S = F Fᵀ/n, and the matrices 4k/n (S − A) that F is multiplied with for its
-        derivative (Gatys et al. 2016, equation 6).
+    def _style(self, tap: str, sums: Mapping[int, Sums]) -> tuple[torch.Tensor, dict[int, Pull]]:
+        """Over the regions, k·D(S, A) with S = F Fᵀ/n, and what F is pulled with: for the Gram matrix's ‖S − A‖², that
+        is 4k/n (S − A) (Gatys et al. 2016, equation 6).
 
         A region of n of all N positions counts n/N of what the whole picture would: so a place is pulled as hard in a
         small region as in a large one.
         """
-        weight = self.beta * self.style_layers[tap] / self.style_sum
         total = torch.zeros((), device=self.network.device)
-        matrices = {}
-        n_all = (self.shape[0] // stride(tap)) * (self.shape[1] // stride(tap))
+        pulls = {}
+        n_all = self.positions(tap)
         for i, summed in sums.items():
-            target, n = self.regions[i].moments[tap], self.regions[i].count[tap]
-            difference = summed / n - target
-            k = weight * style_factor(self.recipe.gram, self.recipe.style_term, target, n_all)
-            total = total + k * (n / n_all) * difference.square().sum()
-            matrices[i] = (difference * (4 * k / n_all)).to(self.slope_dtype)
-        return total, matrices
+            n, k = self.regions[i].count[tap], self.factor(i, tap)
+            moment = summed.products / n
+            mean = moment.new_zeros(len(moment)) if summed.features is None else summed.features / n
+            d = self.distances[i][tap](mean, moment)
+            total = total + k * (n / n_all) * d.value
+            row = None if d.by_mean is None else (d.by_mean * (k / n_all)).to(self.slope_dtype)
+            pulls[i] = Pull((d.by_moment * (2 * k / n_all)).to(self.slope_dtype), row)
+        return total, pulls
 
-    def _content(self, tap: str, features: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """k‖F − P‖²."""
-        return self.content_factors[tap] * (features - target).float().square().sum()
+    def positions(self, tap: str) -> int:
+        return (self.shape[0] // stride(tap)) * (self.shape[1] // stride(tap))
 
-    def _pull_back(
-        self,
-        tape: Tape,
-        taps: dict[str, torch.Tensor],
-        matrices: Matrices,
-        targets: Mapping[str, torch.Tensor],
-        tile: Tile | None = None,
+    def factor(self, i: int, tap: str) -> torch.Tensor | float:
+        return self.style_weights[tap] * style_factor(self.recipe, self.regions[i].targets[tap], self.positions(tap))
+
+    def _content(
+        self, tap: str, features: torch.Tensor, target: torch.Tensor, tile: Tile | None = None
     ) -> torch.Tensor:
+        """k‖F − P‖²."""
+        squares = (features - target).float().square()
+        if tap in self.emphasis:
+            squares = squares * at(self.emphasis[tap], tap, tile)
+        return self.content_factors[tap] * squares.sum()
+
+    def _pull_back(self, tape: Tape, taps: dict[str, torch.Tensor], slopes: Slopes) -> torch.Tensor:
         """Carry the taps' slopes back to the pixels; uses up the tape and the features at the taps."""
-
-        def slope_of(tap: str, features: torch.Tensor) -> torch.Tensor:
-            """∂L/∂F of one tap: 4k/N (S − A) F for style, 2k (F − P) for content."""
-            slope: torch.Tensor | None = None
-            f = features.to(self.slope_dtype)
-            for i, matrix in matrices.get(tap, {}).items():
-                t = self.regions[i].rows(tap, tile, f)
-                rows = positions(f) @ matrix if t is None else t.square() * (positions(f) @ matrix)
-                pull = rows.view(1, *shape_of(f), -1).movedim(-1, 1)
-                slope = pull if slope is None else slope.add_(pull)
-            if tap in targets:
-                pull = (f - targets[tap]) * (2 * self.content_factors[tap])
-                slope = pull if slope is None else slope.add_(pull)
-            return torch.zeros_like(f) if slope is None else slope
-
+        tile = slopes.tile
         # fp16 has no small numbers: bring the largest slope to about 1 on the way down, and undo it in fp32.
         scale: torch.Tensor | None = None
         if self.network.dtype == torch.float16:
             own = {tap: f if tile is None else tile.own(f, tap) for tap, f in taps.items()}
-            largest = torch.stack([slope_of(tap, f).abs().amax() for tap, f in own.items()]).amax()
+            largest = torch.stack([slopes.at(tap, f).abs().amax() for tap, f in own.items()]).amax()
             scale = torch.exp2(-torch.log2(largest.clamp_min(1e-30)).round())
 
         def add_slope(tap: str, slope: torch.Tensor | None) -> torch.Tensor:
@@ -263,7 +273,7 @@ class Objective:
             # Nothing but a tile's own positions pulls: what its margin wants, its neighbours say.
             if tile is not None and slope is None:
                 slope = torch.zeros_like(features)
-            own = slope_of(tap, features if tile is None else tile.own(features, tap))
+            own = slopes.at(tap, features if tile is None else tile.own(features, tap))
             own = own if scale is None else (own * scale).half()
             if slope is None:
                 return own
@@ -286,8 +296,16 @@ def objective(
     tv_weight: float | None = None,
     shape: tuple[int, int] | None = None,
     tile: int | str | None = None,
+    strength: float = 1.0,
+    seamless: bool = False,
+    emphasis: torch.Tensor | None = None,
+    seed: int = 0,
 ) -> Objective:
     """The objective of a recipe for one content picture (1x3xHxW), or for none: then `shape` is the picture's.
+
+    A `seamless` picture goes on on its other side; its sides are multiples of the pooling grid (16 for relu5_1).
+    `emphasis` (1x1xHxW) is what the content term is multiplied by, place by place. `seed` is that of the directions in
+    which the statistic `sliced` looks.
 
     With `tile`, a size in pixels (rounded down to the pooling grid), the network never sees more than a tile and its
     margin at a time; value and gradient are the same. "auto": in one pass if that fits into what the device has free.
@@ -299,13 +317,26 @@ def objective(
             shape = shape_of(content)
         if shape is None:
             raise NSTError("objective: without a content picture, give the shape (height, width) of the result.")
-        network = network_for(vgg, recipe)
+        network = network_for(vgg, recipe, seamless)
         style_layers, content_layers = layers_in_use(vgg, recipe, layers or LayerWeights())
-        multipliers = Multipliers(content_weight, style_weight, tv_weight)
+        multipliers = Multipliers(content_weight, style_weight, tv_weight, strength)
         free = free_memory(network.device)
         held = content_layers if content is not None else {}
-        layout = lay_out(network, style_layers, held, recipe.optimizer, shape, tile, free)
-        return build(network, recipe, content, grams, style_layers, content_layers, multipliers, shape, 1.0, layout)
+        layout = lay_out(network, recipe, style_layers, held, shape, tile, free, grams.guided)
+        return build(
+            network,
+            recipe,
+            content,
+            grams,
+            style_layers,
+            content_layers,
+            multipliers,
+            shape,
+            1.0,
+            layout,
+            emphasis,
+            seed,
+        )
 
 
 def layers_in_use(
@@ -330,9 +361,29 @@ def build(
     shape: tuple[int, int],
     fraction: float,
     layout: Layout,
+    emphasis: torch.Tensor | None = None,
+    seed: int = 0,
 ) -> Objective:
     """The objective of one level: content already at `shape`, `fraction` of the final size."""
     grams.check_network(network.vgg)
+    step = grid((*style_layers, *content_layers))
+    if network.seamless and (shape[0] % step or shape[1] % step):
+        raise NSTError(f"seamless: {shape[1]}×{shape[0]} will not do; the sides have to be multiples of {step}.")
     check_size(shape, (*style_layers, *content_layers), network.padding, "transfer", fraction)
-    regions = grams.regions(network, style_layers, shape, fraction, recipe.squash_style)
-    return Objective(network, recipe, content, regions, style_layers, content_layers, multipliers, shape, layout)
+    sorts = recipe.statistic in BY_SORTING
+    regions = grams.regions(network, style_layers, shape, fraction, recipe.squash_style, sorts)
+    if multipliers.strength < 1 and content is not None:
+        regions = [nearer(region, multipliers.strength, network, content, sorts) for region in regions]
+    return Objective(
+        network,
+        recipe,
+        content,
+        regions,
+        style_layers,
+        content_layers,
+        multipliers,
+        shape,
+        layout,
+        emphasis,
+        seed,
+    )

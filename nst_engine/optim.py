@@ -39,6 +39,22 @@ class Moments:
         return Moments(m.mul_(share), v.mul_(share**2), self.t)
 
 
+@dataclass
+class Average:
+    """A running mean over the last 1 / (1 − decay) pictures or so; over all of them while they are fewer."""
+
+    decay: float
+    pixels: Tensor | None = None
+    count: int = 0
+
+    def add(self, pixels: Tensor) -> None:
+        self.count += 1
+        if self.pixels is None:
+            self.pixels = pixels.clone()
+        else:
+            self.pixels.lerp_(pixels, max(1 - self.decay, 1 / self.count))
+
+
 def adam(
     variable: Tensor, evaluate: Evaluate, settings: Adam, first: int, total: int, moments: Moments | None = None
 ) -> Moments:

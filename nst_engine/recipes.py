@@ -73,6 +73,13 @@ class Recipe:
     tv_unit: float
     tv_weight: float = 0.0
     tv_term: str = "mean"
+    tv_kind: str = "l2"
+    # What is compared of style: distances.py holds the formulas. `shift` is added to activations before their Gram.
+    statistic: str = "gram"
+    shift: float = 0.0
+    # Every tap's slope is divided by the sum of its absolute values, so that weights alone say what it counts
+    # (Johnson's program has that as an option).
+    normalise_gradients: bool = False
     # The network: what it is fed (imagenet: normalised pixels; raw: pixels as they are) and what it is made of.
     space: str = "imagenet"
     units: str = "unit"
@@ -89,6 +96,7 @@ class Recipe:
     size: Size = Size("long", (512,))
     passes: tuple[Pass, ...] = SINGLE_PASS
     coarsest: int = 0  # 0: the passes. Else levels √2 apart, the first with about this long side, whatever the last has
+    averaging: float = 0.0  # the result is a running mean over the last 1 / (1 − averaging) pictures; 0: the last one
     squash_style: bool = False  # a style "as large as the transfer" takes its exact shape, proportions lost
 
 

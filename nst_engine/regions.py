@@ -7,15 +7,17 @@ that the statistics are those within it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
 
+from .distances import Samples, Statistics, mixed, pooled
 from .errors import NSTError
 from .images import shape_of
+from .measure import whole_samples, whole_statistics
 from .tiles import Tile, reach
-from .vgg import stride
+from .vgg import Network, stride
 
 # What a neuron at a mask's edge counts: as much as its own place lies within, or nothing unless all that it sees does.
 MODES = ("simple", "inside")
@@ -78,11 +80,13 @@ def complement(masks: Iterable[torch.Tensor], names: Iterable[str]) -> torch.Ten
 
 @dataclass(frozen=True)
 class Region:
-    """A style's target moments A by tap, and where they are to be met: guides T by tap, or none for everywhere."""
+    """What a style's statistics A are at each tap, and where they are to be met: guides T by tap, or none for
+    everywhere."""
 
-    moments: Mapping[str, torch.Tensor]
+    targets: Mapping[str, Statistics]
     count: Mapping[str, float]  # Σ T², the number of positions for a whole picture
     guides: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    samples: Mapping[str, Samples] = field(default_factory=dict)  # for distances that sort
 
     def rows(self, tap: str, tile: Tile | None, like: torch.Tensor) -> torch.Tensor | None:
         """T as a column beside the features' rows, or None where everything counts."""
@@ -92,27 +96,40 @@ class Region:
         return (t if tile is None else tile.place(t, tap)).reshape(-1, 1).to(like.dtype)
 
 
-def region(
-    moments: Mapping[str, torch.Tensor],
+def guides_of(
     mask: torch.Tensor | None,
+    taps: Iterable[str],
     mode: str,
     shape: tuple[int, int],
     architecture: str,
     device: torch.device,
     name: str,
-) -> Region:
-    """The region of a transfer at this height and width. A tap at which nothing is left of the mask is left out."""
+) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+    """T by tap, none for no mask, and Σ T². A tap at which nothing is left of the mask is left out."""
     if mask is None:
-        counts = {tap: float((shape[0] // stride(tap)) * (shape[1] // stride(tap))) for tap in moments}
-        return Region({tap: moment.to(device) for tap, moment in moments.items()}, counts)
-    guides = {tap: guide(mask, tap, mode, architecture) for tap in moments}
-    counts = {tap: float(t.square().sum()) for tap, t in guides.items()}
-    kept = [tap for tap, count in counts.items() if count > 1e-6]
-    if not kept:
+        return {}, {tap: float((shape[0] // stride(tap)) * (shape[1] // stride(tap))) for tap in taps}
+    guides = {tap: guide(mask, tap, mode, architecture) for tap in taps}
+    counts = {tap: count for tap, t in guides.items() if (count := float(t.square().sum())) > 1e-6}
+    if not counts:
         smaller = "; mode simple would do" if mode == "inside" else ""
         raise NSTError(f"{name}: its region is too small for every layer at {shape[1]}×{shape[0]}{smaller}.")
-    return Region(
-        {tap: moments[tap].to(device) for tap in kept},
-        {tap: counts[tap] for tap in kept},
-        {tap: guides[tap].to(device) for tap in kept},
-    )
+    return {tap: guides[tap].to(device) for tap in counts}, counts
+
+
+def nearer(region: Region, strength: float, network: Network, content: torch.Tensor, sorts: bool) -> Region:
+    """The same with aims so far from the content's own statistics (0) to the style's (1)."""
+    measuring = network.measuring()
+    own = whole_statistics(measuring, content, region.targets, region.guides)
+    shares = (1 - strength, strength)
+    targets = {
+        tap: mixed([(shares[0], own[tap].to(network.device)), (shares[1], style)]) if tap in own else style
+        for tap, style in region.targets.items()
+    }
+    samples = {}
+    if sorts:
+        seen = whole_samples(measuring, content, region.samples, region.guides)
+        samples = {
+            tap: pooled([(shares[0], seen[tap].to(network.device)), (shares[1], style)])
+            for tap, style in region.samples.items()
+        }
+    return replace(region, targets=targets, samples=samples)

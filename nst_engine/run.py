@@ -10,16 +10,19 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 import torch
 
 from . import memory
+from .controls import Multipliers
+from .distances import BY_MOMENTS, BY_SORTING
 from .errors import NSTError
 from .grams import StyleGrams
 from .images import fit_long, resize, shape_of
 from .levels import Level
 from .memory import Layout, lay_out
-from .objective import Multipliers, Objective, Terms, build
-from .optim import Finished, Moments, adam, lbfgs
+from .objective import Objective, Terms, build
+from .optim import Average, Finished, Moments, adam, lbfgs
 from .precision import name_of
 from .recipes import LBFGS, Adam, Recipe
 from .regions import fit_mask
+from .starts import start_pixels
 from .vgg import IMAGENET_MEAN, IMAGENET_STD, Network
 
 STOP = object()
@@ -87,6 +90,14 @@ OnStep = Callable[[Progress], object]
 OnTile = Callable[[Position], object]
 
 
+@dataclass(frozen=True)
+class Protect:
+    """Where the content is to stay: pixel by pixel, or by counting so many times more to the network."""
+
+    mask: torch.Tensor  # 1x1xHxW
+    weight: float | None = None
+
+
 @dataclass
 class Run:
     """What the pictures of one call share, and what has happened so far."""
@@ -100,7 +111,8 @@ class Run:
     multipliers: Multipliers
     tile: int | str | None
     free: int  # bytes that the run may take
-    protect: torch.Tensor | None = None  # 1x1xHxW: what stays as it is in the content
+    protect: Protect | None = None
+    start_mix: float = 0.0
     on_step: OnStep | None = None
     on_tile: OnTile | None = None
     pictures: int = 1
@@ -117,33 +129,43 @@ class Run:
     def layout(self, level: Level) -> Layout:
         return lay_out(
             self.network,
+            self.recipe,
             self.style_layers,
             self.content_layers,
-            self.recipe.optimizer,
             level.shape,
             self.tile,
             self.free,
+            self.grams.guided,
         )
 
-    def one(self, content: torch.Tensor, start: torch.Tensor | None, seed: int) -> torch.Tensor:
+    def _resize(self, pixels: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+        return resize(pixels, shape, self.network.seamless)
+
+    def one(self, content: torch.Tensor | None, start: torch.Tensor | None, seed: int) -> torch.Tensor:
         """One picture from its start to the end."""
         # The same noise for every picture of a batch: a picture comes out as it would alone.
         generator = torch.Generator().manual_seed(seed)
         taken: list[tuple[int, int, Terms, float]] = []
         variable: torch.Tensor | None = None
         moments: Moments | None = None
+        average = Average(self.recipe.averaging) if self.recipe.averaging else None
         for number, level in enumerate(self.levels):
-            at_level = resize(content, level.shape)
+            at_level = None if content is None else self._resize(content, level.shape)
             if variable is None:
-                pixels = self._start(at_level, start, generator)
+                pixels = start_pixels(
+                    self.recipe, level.shape, at_level, start, self.grams, generator, self.start_mix
+                ).to(self.network.device)
             else:
-                pixels = resize(self._pixels(variable), level.shape)
-            pinned = self._pinned(level.shape)
+                pixels = self._resize(self._shown(variable, average), level.shape)
+                if average is not None:
+                    average.pixels = pixels.clone()
+            pinned = None if at_level is None else self._pinned(level.shape)
             if pinned is not None:
+                assert at_level is not None
                 pixels = torch.lerp(pixels, at_level.to(pixels), pinned)
             variable = self.space.variable(pixels).requires_grad_()
             del pixels
-            moments = self._descend(variable, at_level, number, taken, moments, pinned)
+            moments = self._descend(variable, at_level, number, taken, moments, pinned, average, seed)
             if self.stopped:
                 break
         assert variable is not None
@@ -152,47 +174,51 @@ class Run:
         self._check_finite(taken)
         if not torch.isfinite(variable).all():
             raise NSTError(self._diverged(len(taken)))
-        made = resize(self._pixels(variable).cpu(), self.levels[-1].shape)
-        pinned = self._pinned(self.levels[-1].shape)
+        shape = self.levels[-1].shape
+        made = self._resize(self._shown(variable, average).cpu(), shape)
+        pinned = None if content is None else self._pinned(shape)
+        if pinned is None:
+            return made
+        assert content is not None
         # At a soft edge, between the two.
-        return made if pinned is None else torch.lerp(made, resize(content, self.levels[-1].shape), pinned.cpu())
+        return torch.lerp(made, self._resize(content, shape), pinned.cpu())
 
     def _pinned(self, shape: tuple[int, int]) -> torch.Tensor | None:
         """Where the content's pixels stay: what is protected, and what no style covers. The content term alone would
         not hold them, for Adam follows the smallest slope."""
         masks = [self.grams.uncovered(shape)]
-        if self.protect is not None:
-            masks.append(fit_mask(self.protect, shape, "protect mask"))
+        if self.protect is not None and self.protect.weight is None:
+            masks.append(fit_mask(self.protect.mask, shape, "protect mask"))
         given = [mask for mask in masks if mask is not None]
         return torch.stack(given).amax(0).to(self.network.device) if given else None
 
-    def _start(self, content: torch.Tensor, start: torch.Tensor | None, generator: torch.Generator) -> torch.Tensor:
-        device = self.network.device
-        if self.recipe.start == "content":
-            return content.to(device)
-        if self.recipe.start == "image":
-            assert start is not None
-            return resize(start, shape_of(content)).to(device)
-        # Drawn on the CPU: the same seed starts from the same noise on every device.
-        noise = torch.randn(content.shape, generator=generator) * self.recipe.noise
-        return (noise + torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1)).to(device)
+    def _emphasis(self, shape: tuple[int, int]) -> torch.Tensor | None:
+        if self.protect is None or self.protect.weight is None:
+            return None
+        return 1 + (self.protect.weight - 1) * fit_mask(self.protect.mask, shape, "protect mask")
 
     def _pixels(self, variable: torch.Tensor) -> torch.Tensor:
         return self.space.pixels(variable.detach()).clamp(0, 1)
 
+    def _shown(self, variable: torch.Tensor, average: Average | None) -> torch.Tensor:
+        """The picture that a run which ended now would give."""
+        return self._pixels(variable) if average is None or average.pixels is None else average.pixels
+
     def _descend(
         self,
         variable: torch.Tensor,
-        content: torch.Tensor,
+        content: torch.Tensor | None,
         number: int,
         taken: list[tuple[int, int, Terms, float]],
         moments: Moments | None,
         pinned: torch.Tensor | None,
+        average: Average | None,
+        seed: int,
     ) -> Moments | None:
         level = self.levels[number]
         first = len(taken)
         # Made also when no step is to be taken: what cannot be used is refused all the same.
-        objective = _Patient(self, content, number)
+        objective = _Patient(self, content, number, seed)
 
         def position(tile: int = 0, tiles: int = 0) -> Position:
             done = len(self.histories)
@@ -207,6 +233,8 @@ class Run:
         pace = _Pace(self.network.device)
 
         def evaluate() -> torch.Tensor:
+            if average is not None and len(taken) > first:
+                average.add(self._pixels(variable))
             if len(taken) - first >= level.steps or self.stopped:
                 raise Finished
             if self.recipe.clamp:
@@ -222,7 +250,7 @@ class Run:
             if len(taken) % patience == 0:
                 self._check_finite(taken)
             if self.on_step is not None:
-                progress = Progress(**vars(position()), terms=terms, _pixels=lambda: self._pixels(variable))
+                progress = Progress(**vars(position()), terms=terms, _pixels=lambda: self._shown(variable, average))
                 if self.on_step(progress) is STOP:
                     self.stopped = True
             return terms.total
@@ -256,8 +284,8 @@ class Run:
 class _Patient:
     """A level's objective that, when the device runs out of memory all the same, halves its tiles and tries again."""
 
-    def __init__(self, run: Run, content: torch.Tensor, number: int) -> None:
-        self.run, self.content, self.number = run, content, number
+    def __init__(self, run: Run, content: torch.Tensor | None, number: int, seed: int) -> None:
+        self.run, self.content, self.number, self.seed = run, content, number, seed
         self.layout = run.layout(run.levels[number])
         self.objective: Objective | None = None
         self._trying(lambda objective: objective)
@@ -291,6 +319,8 @@ class _Patient:
             level.shape,
             level.fraction,
             self.layout,
+            run._emphasis(level.shape),
+            self.seed,
         )
 
     def _make_room(self) -> None:
@@ -298,6 +328,12 @@ class _Patient:
         memory.release(self.run.network.device)
         h, w = self.run.levels[self.number].shape
         smaller = self.layout.halved((h, w))
+        if self.run.recipe.statistic in BY_SORTING:
+            raise NSTError(
+                f"size: {w}×{h} pixels do not fit into the memory of {self.run.network.device} in one pass, and the "
+                f"statistic {self.run.recipe.statistic!r}, which sorts, cannot be had by tiles. A smaller size would "
+                f"do, or a statistic that is a sum: {', '.join(BY_MOMENTS)}."
+            )
         if smaller is None:
             raise NSTError(
                 f"size: {w}×{h} pixels do not fit into the memory of {self.run.network.device}, not even by tiles of "

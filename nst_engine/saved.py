@@ -14,8 +14,9 @@ from pathlib import Path
 
 import torch
 
+from .distances import Statistics
 from .errors import NSTError
-from .grams import MemoKey, Statistics, Style, StyleGrams, check_weight
+from .grams import MemoKey, Style, StyleGrams, check_weight
 from .images import LARGEST_SIDE, fit_long, resize
 from .vgg import channels
 

@@ -8,21 +8,26 @@ from typing import Any
 import torch
 
 from .color import METHODS, check_strength, match_colours
+from .controls import LayerWeights, Multipliers
+from .distances import STATISTICS
 from .errors import NSTError
 from .grams import StyleGrams, network_for
-from .images import alpha_of, check_picture, resize, shape_of
+from .images import LARGEST_SIDE, alpha_of, check_picture, resize, shape_of
 from .levels import OWN_SIZE, plan, target_shape
+from .losses import VARIATIONS
 from .memory import footprint, free_memory
-from .objective import LayerWeights, Multipliers, layers_in_use
+from .objective import layers_in_use
 from .precision import name_of
 from .recipes import BRISK, LBFGS, Adam, Recipe, get_recipe
 from .regions import check_mask
-from .run import OnStep, OnTile, Run, Step
+from .run import OnStep, OnTile, Protect, Run, Step
+from .starts import STARTS
+from .tiles import grid
 from .vgg import VGGFeatures
 
-STARTS = ("content", "noise", "image")
 OPTIMIZERS = ("adam", "lbfgs")
 KEEP_COLOURS = ("none", *METHODS)
+PROTECT_MODES = ("pixels", "content")
 
 LARGEST_RATE = 1e30
 
@@ -41,7 +46,7 @@ class Result:
 
 def stylize(
     vgg: VGGFeatures,
-    content: torch.Tensor,
+    content: torch.Tensor | None,
     grams: StyleGrams,
     *,
     recipe: str | Recipe = "balanced",
@@ -51,46 +56,90 @@ def stylize(
     content_weight: float = 1.0,
     style_weight: float = 1.0,
     tv_weight: float | None = None,
+    tv_kind: str | None = None,
+    strength: float = 1.0,
+    statistic: str | None = None,
+    shift: float | None = None,
+    normalise_gradients: bool | None = None,
+    averaging: float | None = None,
     start: str | None = None,
     start_image: torch.Tensor | None = None,
+    start_mix: float = 0.0,
     size: int = OWN_SIZE,
+    shape: tuple[int, int] | None = None,
+    seamless: bool = False,
     scales: int | None = None,
     seed: int = 0,
     layers: LayerWeights | None = None,
     keep_colours: str = "none",
     keep_colours_strength: float = 1.0,
     protect: torch.Tensor | None = None,
+    protect_mode: str = "pixels",
+    protect_weight: float = 20.0,
     on_step: OnStep | None = None,
     tile: int | str | None = "auto",
     on_tile: OnTile | None = None,
     memory: int | None = None,
 ) -> Result:
-    """Give every picture of `content` (Nx3xHxW or Nx4xHxW, 0..1) the style of `grams`.
+    """Give every picture of `content` (Nx3xHxW or Nx4xHxW, 0..1) the style of `grams`; with no content, make a picture
+    of the style alone.
 
-    None leaves a choice to the recipe. Weights multiply the recipe's own; `size` is the long side of the result,
-    0 the content's own size, -1 the recipe's. `on_step(progress)` may return STOP to end early and keep the picture;
-    what it raises ends the run. `keep_colours` is how `match_colours` gives the finished picture the content's colours.
+    None leaves a choice to the recipe. Weights multiply the recipe's own; `strength` goes from 0, the content
+    untouched, over 1, what the recipe says, to more. `size` is the long side of the result, 0 the content's own size,
+    -1 the recipe's; `shape` (height, width) stands in its place where there is no content. The result is `seamless` if
+    it is to go on on its other side. `on_step(progress)` may return STOP to end early and keep the picture; what it
+    raises ends the run. `keep_colours` is how `match_colours` gives the finished picture the content's colours.
 
-    `protect` (HxW or 1xHxW, 0..1) is where the content's pixels stay as they are.
+    `protect` (HxW or 1xHxW, 0..1) is where the content stays: its pixels as they are, or ("content") by counting
+    `protect_weight` times more. `start_mix` is how much of the content is mixed into the start.
 
     `tile` bounds what the network sees at a time, in pixels: None is the whole picture, "auto" the whole if that fits
     into `memory` (bytes; by default what the device has free), else tiles. The result is the same. `on_tile` is told
     whenever a tile is done; what it raises ends the run, too.
     """
     check_keep_colours(keep_colours, keep_colours_strength)
-    recipe = adjust(get_recipe(recipe), steps, optimizer, learning_rate, start, start_image is not None)
+    _check_range("start_mix", start_mix, 0, 1)
+    if protect_mode not in PROTECT_MODES:
+        raise NSTError(f"protect_mode: {protect_mode!r} is not one of {', '.join(PROTECT_MODES)}.")
+    _check_range("protect_weight", protect_weight, 1, 1e6)
+    multipliers = Multipliers(content_weight, style_weight, tv_weight, strength)
+    recipe = adjust(
+        get_recipe(recipe),
+        steps,
+        optimizer,
+        learning_rate,
+        _start_of(get_recipe(recipe), start, start_image is not None, content is not None, grams),
+        statistic=statistic,
+        shift=shift,
+        tv_kind=tv_kind,
+        normalise_gradients=normalise_gradients,
+        averaging=averaging,
+    )
     if not (isinstance(seed, int) and 0 <= seed < 2**64):
         raise NSTError(f"seed: {seed} is not a seed; give a whole number from 0 to 2**64 − 1.")
     with torch.inference_mode(False):
-        pictures = check_picture(content, "content image")
-        alpha = alpha_of(content)
-        network = network_for(vgg, recipe)
-        shape = target_shape(shape_of(pictures), size, recipe, network.device)
-        levels = plan(shape, recipe, scales)
+        pictures: list[torch.Tensor | None] = [None]
+        alpha = None
+        network = network_for(vgg, recipe, seamless)
+        style_layers, content_layers = layers_in_use(vgg, recipe, layers or LayerWeights())
+        if content is None:
+            shape = _texture_shape(shape, keep_colours, protect)
+            content_layers = {}
+        else:
+            given = check_picture(content, "content image")
+            pictures = list(given.split(1))
+            alpha = alpha_of(content)
+            shape = target_shape(shape_of(given), size, recipe, network.device)
+        levels = plan(shape, recipe, scales, grid((*style_layers, *content_layers)) if seamless else 1)
         starts, notes = _start_images(start_image, len(pictures), shape)
         if starts is not None and recipe.start != "image":
             notes = [f"start image: not used, because start is {recipe.start!r}"]
-        style_layers, content_layers = layers_in_use(vgg, recipe, layers or LayerWeights())
+        if recipe.shift and recipe.statistic != "gram":
+            notes.append(f"shift: of no consequence to the statistic {recipe.statistic!r}, only to gram")
+        if strength == 0 and content is not None:
+            # Whatever the start, what is asked for is the content.
+            recipe = replace(recipe, steps=0, start="content")
+            levels = [replace(levels[-1], steps=0)]
         run = Run(
             network,
             recipe,
@@ -98,10 +147,11 @@ def stylize(
             grams,
             style_layers,
             content_layers,
-            Multipliers(content_weight, style_weight, tv_weight),
+            multipliers,
             tile,
             free_memory(network.device) if memory is None else memory,
-            None if protect is None else check_mask(protect, "protect mask"),
+            _protect(protect, protect_mode, protect_weight),
+            start_mix,
             on_step,
             on_tile,
             len(pictures),
@@ -110,13 +160,14 @@ def stylize(
         for i, picture in enumerate(pictures):
             if run.stopped:
                 # Stopped for good: the pictures not begun come back as they were, none is lost.
-                finished.append(resize(picture[None], shape))
+                assert picture is not None
+                finished.append(resize(picture, shape))
                 run.histories.append([])
                 continue
-            given = None if starts is None else starts[i % len(starts)][None]
-            made = run.one(picture[None], given, seed)
-            if keep_colours != "none":
-                made = match_colours(made, resize(picture[None], shape), keep_colours, keep_colours_strength)
+            made = run.one(picture, None if starts is None else starts[i % len(starts)][None], seed)
+            made = resize(made, shape, seamless)
+            if keep_colours != "none" and picture is not None:
+                made = match_colours(made, resize(picture, shape), keep_colours, keep_colours_strength)
             finished.append(made)
         image = finished[0] if len(finished) == 1 else torch.cat(finished)
         if alpha is not None:
@@ -129,7 +180,15 @@ def stylize(
         "content_weight": content_weight,
         "style_weight": style_weight,
         "tv_weight": tv_weight,
+        "tv_kind": recipe.tv_kind,
+        "strength": strength,
+        "statistic": recipe.statistic,
+        "shift": recipe.shift,
+        "normalise_gradients": recipe.normalise_gradients,
+        "averaging": recipe.averaging,
         "start": recipe.start,
+        "start_mix": start_mix,
+        "seamless": seamless,
         "width": shape[1],
         "height": shape[0],
         "levels": [[*level.shape, level.steps] for level in levels],
@@ -137,6 +196,7 @@ def stylize(
         "seed": seed,
         "keep_colours": keep_colours,
         "keep_colours_strength": keep_colours_strength,
+        "protect_mode": protect_mode if protect is not None else None,
         "layers": {"style": dict(run.style_layers), "content": dict(run.content_layers)},
         "styles": [{"name": s.name, "weight": s.weight, "size": s.size} for s in grams.styles],
         "network": vgg.source,
@@ -149,13 +209,33 @@ def stylize(
     return Result(image, run.histories, settings, notes + run.notes)
 
 
+def _texture_shape(shape: tuple[int, int] | None, keep_colours: str, protect: torch.Tensor | None) -> tuple[int, int]:
+    for name, asked in (("keep_colours", keep_colours != "none"), ("protect", protect is not None)):
+        if asked:
+            raise NSTError(f"{name}: a picture made of the style alone has no content to keep; leave it out.")
+    if shape is None or not all(isinstance(side, int) and 1 <= side <= LARGEST_SIDE for side in shape):
+        raise NSTError(f"shape: {shape} is not a size; give height and width in pixels, up to {LARGEST_SIDE}.")
+    return shape
+
+
+def _protect(mask: torch.Tensor | None, mode: str, weight: float) -> Protect | None:
+    if mask is None:
+        return None
+    return Protect(check_mask(mask, "protect mask"), None if mode == "pixels" else weight)
+
+
+def _check_range(name: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:
+        raise NSTError(f"{name}: {value} will not do; give {least:g} to {most:g}.")
+
+
 def memory_needed(
     vgg: VGGFeatures, shape: tuple[int, int], recipe: str | Recipe = "balanced", layers: LayerWeights | None = None
 ) -> int:
     """Bytes that a run at this height and width takes when nothing has to be saved."""
     recipe = get_recipe(recipe)
     style_layers, content_layers = layers_in_use(vgg, recipe, layers or LayerWeights())
-    return footprint(network_for(vgg, recipe), style_layers, content_layers, recipe.optimizer).total(shape)
+    return footprint(network_for(vgg, recipe), recipe, style_layers, content_layers).total(shape)
 
 
 def adjust(
@@ -164,7 +244,7 @@ def adjust(
     optimizer: str | None,
     learning_rate: float | None,
     start: str | None,
-    has_start_image: bool,
+    **choices: Any,
 ) -> Recipe:
     """The recipe with the user's own choices in place of its."""
     if steps is not None:
@@ -185,15 +265,28 @@ def adjust(
                 f"learning_rate: {learning_rate} is not a rate; give a number above 0, up to {LARGEST_RATE}."
             )
         recipe = replace(recipe, optimizer=replace(recipe.optimizer, lr=learning_rate))
-    if start is not None:
-        if start not in STARTS:
-            raise NSTError(f"start: {start!r} is not one of {', '.join(STARTS)}.")
-        recipe = replace(recipe, start=start)
-    elif has_start_image:
-        recipe = replace(recipe, start="image")
-    if recipe.start == "image" and not has_start_image:
+    chosen = {name: value for name, value in {"start": start, **choices}.items() if value is not None}
+    for name, known in (("start", STARTS), ("statistic", STATISTICS), ("tv_kind", VARIATIONS)):
+        if name in chosen and chosen[name] not in known:
+            raise NSTError(f"{name}: {chosen[name]!r} is not one of {', '.join(known)}.")
+    _check_range("shift", chosen.get("shift", 0.0), -1e6, 1e6)
+    _check_range("averaging", chosen.get("averaging", 0.0), 0, 0.9999)
+    return replace(recipe, **chosen)
+
+
+def _start_of(recipe: Recipe, start: str | None, has_image: bool, has_content: bool, grams: StyleGrams) -> str | None:
+    """What was asked for, or what goes without saying; None leaves it to the recipe."""
+    if start == "image" and not has_image:
         raise NSTError("start: 'image' needs a start image; connect one, or choose content or noise.")
-    return recipe
+    if start == "content" and not has_content:
+        raise NSTError("start: 'content' needs a content picture; choose noise, grey or the style.")
+    if start is not None:
+        return start
+    if has_image:
+        return "image"
+    if has_content or recipe.start != "content":
+        return None
+    return "style-noise" if all(s.picture is not None for s in grams.styles if s.weight > 0) else "noise"
 
 
 def check_keep_colours(method: str, strength: float) -> None:

@@ -25,11 +25,29 @@ class Tile:
     inner: tuple[Span, Span]
     outer: tuple[Span, Span]
     shape: tuple[int, int]  # of the whole picture
+    wraps: bool = False  # beyond the picture's end it begins again, and `outer` may reach there
 
     def pixels(self, picture: torch.Tensor) -> torch.Tensor:
-        """A view of the looked-at part."""
+        """The looked-at part: a view, unless the picture wraps around."""
         (top, bottom), (left, right) = self.outer
-        return picture[:, :, top:bottom, left:right]
+        if not self.wraps:
+            return picture[:, :, top:bottom, left:right]
+        rows, columns = self._around(picture.device)
+        return picture.index_select(2, rows).index_select(3, columns)
+
+    def add_to(self, picture: torch.Tensor, part: torch.Tensor) -> None:
+        """Add what belongs to the looked-at part."""
+        if not self.wraps:
+            self.pixels(picture).add_(part)
+            return
+        rows, columns = self._around(picture.device)
+        strip = picture.new_zeros(*picture.shape[:3], part.shape[3]).index_add_(2, rows, part)
+        picture.index_add_(3, columns, strip)
+
+    def _around(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        (top, bottom), (left, right) = self.outer
+        rows, columns = (torch.arange(*span, device=device) for span in ((top, bottom), (left, right)))
+        return rows % self.shape[0], columns % self.shape[1]
 
     def own(self, features: torch.Tensor, tap: str) -> torch.Tensor:
         """A view of the features that count, of the features of `pixels`."""
@@ -76,18 +94,19 @@ def fit_tile(tile: int, taps: Iterable[str]) -> int:
     return tile // step * step
 
 
-def cut(shape: tuple[int, int], tile: int, taps: Iterable[str], architecture: str) -> Iterator[Tile]:
+def cut(
+    shape: tuple[int, int], tile: int, taps: Iterable[str], architecture: str, wraps: bool = False
+) -> Iterator[Tile]:
     """Tiles of at most `tile` pixels a side, as even as the grid allows, that cover a picture of this shape."""
     taps = tuple(taps)
     around = margin(taps, architecture)
     for rows in _spans(shape[0], tile, grid(taps)):
         for columns in _spans(shape[1], tile, grid(taps)):
-            inner = (rows, columns)
             outer = tuple(
-                (max(0, first - around), min(size, last + around))
-                for (first, last), size in zip(inner, shape, strict=True)
+                (first - around, last + around) if wraps else (max(0, first - around), min(size, last + around))
+                for (first, last), size in zip((rows, columns), shape, strict=True)
             )
-            yield Tile(inner, outer, shape)  # type: ignore[arg-type]
+            yield Tile((rows, columns), outer, shape, wraps)  # type: ignore[arg-type]
 
 
 def _spans(size: int, tile: int, step: int) -> Iterator[Span]:

@@ -167,6 +167,7 @@ class Network:
         pooling: str = "max",
         padding: str = "zeros",
         rescale_pooling: bool = True,
+        seamless: bool = False,
         dtype: torch.dtype | None = None,
     ) -> None:
         self.vgg = vgg
@@ -175,6 +176,8 @@ class Network:
         self.space = space
         self.pooling = pooling if vgg.pooling == "recipe" else vgg.pooling
         self.padding = padding if vgg.padding == "recipe" else vgg.padding
+        # A picture that is to meet itself on all sides has no border. Styles have, so `key` does not know of this.
+        self.seamless = seamless
         self.gain = POOLING_GAIN[self.pooling] if rescale_pooling else 1.0
         # Files in torchvision's layout are taken as they are, whatever units the recipe was written for.
         self.scaled = bool(vgg.mean_activations) and units == "unit"
@@ -194,15 +197,22 @@ class Network:
             for name, (weight, bias) in source.items()
         }
 
-    def in_fp32(self) -> Network:
-        """The same in fp32. Made anew when asked for: it is needed now and then, and its weights are not small."""
-        if self.dtype == torch.float32:
+    def measuring(self) -> Network:
+        """The same as pictures are measured with: in fp32, and with their borders. Made anew when asked for: it is
+        needed now and then, and its weights are not small."""
+        if self.dtype == torch.float32 and not self.seamless:
             return self
         exact = copy.copy(self)
-        for made in ("_convolutions", "_turned"):
-            exact.__dict__.pop(made, None)
-        exact.dtype = torch.float32
+        exact.seamless = False
+        if self.dtype != torch.float32:
+            for made in ("_convolutions", "_turned"):
+                exact.__dict__.pop(made, None)
+            exact.dtype = torch.float32
         return exact
+
+    @property
+    def edges(self) -> str:
+        return "circular" if self.seamless else self.padding
 
     @cached_property
     def _turned(self) -> dict[str, torch.Tensor]:
@@ -293,14 +303,14 @@ class Network:
 
     def _convolve(self, x: torch.Tensor, layer: str) -> torch.Tensor:
         weight, bias = self._convolutions[layer]
-        if self.padding == "zeros":
+        if self.edges == "zeros":
             return F.conv2d(x, weight, bias, padding=1)
-        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode=self.padding), weight, bias)
+        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode=self.edges), weight, bias)
 
     def _convolve_back(self, slope: torch.Tensor, layer: str) -> torch.Tensor:
-        if self.padding == "zeros":
+        if self.edges == "zeros":
             return F.conv2d(slope, self._turned[layer], padding=1)
-        return fold_border(F.conv2d(slope, self._turned[layer], padding=2), self.padding)
+        return fold_border(F.conv2d(slope, self._turned[layer], padding=2), self.edges)
 
     def _pool(self, x: torch.Tensor, recorded: bool) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
         """The pooled features, and what the way back needs."""
@@ -321,14 +331,14 @@ class Network:
         return pooling.l2_unpool(slope, took, gave).mul_(self.gain**2)
 
 
-def fold_border(slope: torch.Tensor, padding: str) -> torch.Tensor:
+def fold_border(slope: torch.Tensor, edges: str) -> torch.Tensor:
     """Give the slope of a padded border back to the pixels that it repeated."""
-    inward = {"replicate": 1, "reflect": 2}[padding]
     for dim in (2, 3):
-        size = slope.shape[dim]
-        slope.select(dim, inward).add_(slope.select(dim, 0))
-        slope.select(dim, size - 1 - inward).add_(slope.select(dim, size - 1))
-        slope = slope.narrow(dim, 1, size - 2)
+        last = slope.shape[dim] - 1
+        first_of, last_of = {"replicate": (1, last - 1), "reflect": (2, last - 2), "circular": (last - 1, 1)}[edges]
+        slope.select(dim, first_of).add_(slope.select(dim, 0))
+        slope.select(dim, last_of).add_(slope.select(dim, last))
+        slope = slope.narrow(dim, 1, last - 1)
     return slope.contiguous(memory_format=torch.channels_last)
 
 

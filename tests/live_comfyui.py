@@ -387,6 +387,8 @@ def api_graph(name: str, *, size: int = 96, steps: int = 3, style_size: int | No
     for node in graph.values():
         if node["class_type"] in ("NeuralStyleTransfer", "NSTReconstructLayer"):
             node["inputs"] |= {"size": size, "steps": steps}
+        elif node["class_type"] == "NSTSynthesizeTexture":
+            node["inputs"] |= {"width": size, "height": size, "steps": steps}
         elif node["class_type"] == "ComputeStyleGrams" and style_size is not None:
             node["inputs"]["size"] = style_size
     return graph

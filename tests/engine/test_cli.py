@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import shutil
 import signal
 import struct
 import subprocess
@@ -534,3 +536,29 @@ def test_a_terminal_gets_a_bar(folder):
         pass
     assert process.wait(60) == 0
     assert b"stylise: 100%" in seen and b"2/2" in seen and b"loss" in seen
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="needs a small disk of its own to fill")
+def test_a_full_disk_loses_no_finished_picture(folder, tmp_path):
+    disk, refuge = tmp_path / "disk", tmp_path / "refuge"
+    disk.mkdir()
+    refuge.mkdir()
+    command = [sys.executable, "-m", "nst_engine", "stylize", "content.png", "style.png", "-o", disk / "out.png"]
+    line = " ".join(shlex.quote(str(word)) for word in [*command, "--steps", "1", "--size", "64", "--quiet"])
+    mounted = f"mount -t tmpfs -o size=8k none {disk} && {line}; code=$?; ls -A {disk}; exit $code"
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", mounted],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(refuge)},
+    )
+    if "unshare failed" in done.stderr or "mount:" in done.stderr:
+        pytest.skip("this system lets nobody mount a disk")
+    (saved,) = refuge.glob("out-*.png")
+    assert done.returncode == 1
+    assert done.stdout.split() == [str(saved)], "and nothing is left on the full disk"
+    assert f"{disk / 'out.png'}: could not be written" in done.stderr and "No space left" in done.stderr
+    assert f"The finished picture is {saved} instead." in done.stderr
+    assert read_picture(saved).pixels.shape == (1, 3, 51, 64)
+    assert read_settings(saved)["steps"] == 1

@@ -14,8 +14,9 @@ from pictures import clouds
 
 import nst_engine as nst
 from nst_engine import memory, precision
+from nst_engine.controls import Multipliers
 from nst_engine.memory import Layout, bytes_per_pixel, footprint, is_out_of_memory, lay_out
-from nst_engine.objective import Multipliers, build
+from nst_engine.objective import build
 from nst_engine.recipes import FIVE, LBFGS, Adam
 from nst_engine.vgg import Network
 
@@ -24,21 +25,24 @@ GB = 2**30
 
 
 ADAM = Adam(0.03)
+BALANCED = nst.RECIPES["balanced"]
 
 
 def taken(vgg):
-    return footprint(Network(vgg, dtype=torch.bfloat16), FIVE, CONTENT, ADAM)
+    return footprint(Network(vgg, dtype=torch.bfloat16), BALANCED, FIVE, CONTENT)
 
 
 def lay(vgg, shape, free, optimizer=ADAM, tile="auto"):
-    return lay_out(Network(vgg, dtype=torch.bfloat16), FIVE, CONTENT, optimizer, shape, tile, int(free))
+    recipe = replace(BALANCED, optimizer=optimizer)
+    return lay_out(Network(vgg, dtype=torch.bfloat16), recipe, FIVE, CONTENT, shape, tile, int(free))
 
 
 MEASURE = """
 import json, sys, torch
 import nst_engine as nst
 from nst_engine.memory import bytes_per_pixel, footprint
-from nst_engine.objective import Multipliers, build
+from nst_engine.controls import Multipliers
+from nst_engine.objective import build
 from nst_engine.recipes import FIVE, Adam
 from nst_engine.vgg import Network
 

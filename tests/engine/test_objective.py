@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from pictures import clouds
 
 import nst_engine as nst
-from nst_engine.grams import network_for, second_moment, statistics
+from nst_engine.grams import network_for
 from nst_engine.losses import total_variation
+from nst_engine.measure import second_moment, statistics
 from nst_engine.vgg import IMAGENET_MEAN, IMAGENET_STD, Network, Tape, layer_names
 
 

@@ -109,7 +109,7 @@ def test_a_style_mask_is_stretched_with_its_picture(vgg):
     picture = F.interpolate(clouds(2, 64, 80), size=(96, 96), mode="bicubic", antialias=True).clamp(0, 1)
     expected = nst.compute_style_grams(vgg, picture, layers=TAPS, mask=left(96, 96)[0], size=96)
     for tap, s in expected.blend(Network(vgg), TAPS, (96, 96), 1.0, False).items():
-        assert (found.moments[tap] - s.moment).norm() < 0.02 * s.moment.norm()
+        assert (found.targets[tap].moment - s.moment).norm() < 0.02 * s.moment.norm()
 
 
 def test_outside_of_its_region_a_style_changes_nothing(vgg):
@@ -159,8 +159,8 @@ def test_styles_with_one_region_are_blended_and_regions_stay_apart(vgg):
     singles = [style.statistics(network, TAPS, style.shape_at((80, 112), 1.0, False)) for style in abc.styles]
     for tap in TAPS:
         expected = 0.25 * singles[0][tap].moment + 0.75 * singles[1][tap].moment
-        assert torch.allclose(shared.moments[tap], expected, rtol=1e-5, atol=1e-7)
-        assert torch.equal(rest.moments[tap], singles[2][tap].moment)
+        assert torch.allclose(shared.targets[tap].moment, expected, rtol=1e-5, atol=1e-7)
+        assert torch.equal(rest.targets[tap].moment, singles[2][tap].moment)
         assert torch.allclose(shared.guides[tap] + rest.guides[tap], torch.ones_like(rest.guides[tap]))
 
 
@@ -188,13 +188,13 @@ def test_styles_sent_to_regions_are_blended_like_any_others(vgg):
     alone = [g.regions(Network(vgg), TAPS, (80, 112), 1.0, False)[0] for g in (a.within(one), b.within(other))]
     for found, expected in zip(regions, alone, strict=True):
         for tap in TAPS:
-            assert torch.equal(found.moments[tap], expected.moments[tap])
+            assert torch.equal(found.targets[tap].moment, expected.targets[tap].moment)
             assert torch.equal(found.guides[tap], expected.guides[tap])
     # A blend goes there as a whole, whatever it weighs.
     (blend,) = (a + b.weighted(3)).within(one).weighted(8).regions(Network(vgg), TAPS, (80, 112), 1.0, False)
     for tap in TAPS:
-        expected = 0.25 * alone[0].moments[tap] + 0.75 * alone[1].moments[tap]
-        assert torch.allclose(blend.moments[tap], expected, rtol=1e-5, atol=1e-7)
+        expected = 0.25 * alone[0].targets[tap].moment + 0.75 * alone[1].targets[tap].moment
+        assert torch.allclose(blend.targets[tap].moment, expected, rtol=1e-5, atol=1e-7)
     with pytest.raises(nst.NSTError, match=r"2, 3 overlap on 50\.0%"):
         nst.objective(vgg, clouds(1, 80, 112), a.within(one) + b.within(one.clone().fill_(1)), layers=LAYERS)
 
@@ -207,7 +207,7 @@ def test_the_mode_of_a_region_changes_nothing_that_is_measured(vgg):
     (there,) = moved.regions(Network(vgg), TAPS, (80, 112), 1.0, False)
     fresh = nst.compute_style_grams(vgg, clouds(2, 64, 80), **options)
     for tap, s in fresh.blend(Network(vgg), TAPS, (80, 112), 1.0, False).items():
-        assert torch.equal(there.moments[tap], s.moment)
+        assert torch.equal(there.targets[tap].moment, s.moment)
         assert torch.equal(there.guides[tap], guide(region[None], tap, "simple", "vgg19"))
 
 
@@ -235,7 +235,7 @@ def test_a_layer_that_sees_too_much_is_left_out_of_a_small_region(vgg):
     region[20:40, 20:40] = 1
     grams = nst.compute_style_grams(vgg, clouds(2, 64, 64), layers=TAPS, region=region, mask_mode="inside")
     (found,) = grams.regions(Network(vgg), TAPS, (80, 112), 1.0, False)
-    assert set(found.moments) == {"relu1_1", "relu2_1"}
+    assert set(found.targets) == {"relu1_1", "relu2_1"}
     terms, gradient = nst.objective(vgg, clouds(1, 80, 112), grams, layers=LAYERS).value_and_grad(clouds(4, 80, 112))
     assert torch.isfinite(gradient).all() and float(terms.style) > 0
 

@@ -11,8 +11,10 @@ from pictures import clouds
 from safetensors.torch import save_file
 
 import nst_engine as nst
-from nst_engine.grams import Statistics, Style, statistics
+from nst_engine.distances import Statistics
+from nst_engine.grams import Style
 from nst_engine.levels import plan
+from nst_engine.measure import statistics
 from nst_engine.vgg import Network
 
 

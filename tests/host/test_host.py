@@ -40,6 +40,7 @@ def test_the_pack_loads_without_a_complaint(server: Server) -> None:
 # optional and go last. A text is a wire's type, a list a choice (the first is the default), a pair kind and default.
 RECIPES = ["balanced", "persson", "udacity", "pytorch-tutorial", "convnet", "gatys2016", "gatys2017", "johnson"]
 COLOUR_METHODS = ["symmetric", "pca", "cholesky", "histogram", "lab", "luminance"]
+STARTS = ["content", "noise", "image", "grey", "style", "style-noise"]
 LAYERS = ["relu3_1", "conv1_1", "relu1_1", "pool1", "conv4_4", "relu5_4", "pool5"]  # some of them
 NODES = {
     "LoadVGGFeatures": {
@@ -70,7 +71,13 @@ NODES = {
         "name": "Compute Style Grams",
         "category": "style transfer",
         "required": {"vgg": "VGG_FEATURES", "style_image": "IMAGE", "weight": ("FLOAT", 1.0), "size": ("INT", 512)},
-        "optional": {"layer_weights": "LAYER_WEIGHTS", "style_grams": "STYLE_GRAMS"},
+        "optional": {
+            "layer_weights": "LAYER_WEIGHTS",
+            "style_grams": "STYLE_GRAMS",
+            "style_mask": "MASK",
+            "region_mask": "MASK",
+            "mask_mode": ["simple", "inside"],
+        },
         "outputs": {"style_grams": "STYLE_GRAMS"},
     },
     "NeuralStyleTransfer": {
@@ -89,7 +96,7 @@ NODES = {
             "content_weight": ("FLOAT", 1.0),
             "style_weight": ("FLOAT", 1.0),
             "tv_weight": ("FLOAT", -1),
-            "start": ["recipe", "content", "noise", "image"],
+            "start": ["recipe", *STARTS],
             "size": ("INT", -1),
             "scales": ("INT", -1),
             "seed": ("INT", 0),
@@ -98,6 +105,54 @@ NODES = {
             "start_image": "IMAGE",
             "keep_colours": ["none", *COLOUR_METHODS],
             "keep_colours_strength": ("FLOAT", 1.0),
+            "tile": ("INT", -1),
+            "protect_mask": "MASK",
+            "strength": ("FLOAT", 1.0),
+            "start_mix": ("FLOAT", 0.0),
+            "seamless": ("BOOLEAN", False),
+            "protect_mode": ["pixels", "content"],
+            "protect_weight": ("FLOAT", 20.0),
+            "method": "NST_METHOD",
+        },
+        "outputs": {"image": "IMAGE", "loss_history": "LOSS_HISTORY"},
+    },
+    "NSTMethod": {
+        "name": "NST Method",
+        "category": "style transfer",
+        "required": {
+            "statistic": ["recipe", "gram", "mean-std", "covariance", "histogram", "sliced"],
+            "shift": ("FLOAT", 0.0),
+            "normalise_gradients": ["recipe", "on", "off"],
+            "averaging": ("FLOAT", -1),
+            "tv_kind": ["recipe", "l2", "l1", "l2-nine", "l1-nine"],
+        },
+        "optional": {},
+        "outputs": {"method": "NST_METHOD"},
+    },
+    "NSTSynthesizeTexture": {
+        "name": "NST Synthesize Texture",
+        "category": "style transfer",
+        "required": {
+            "vgg": "VGG_FEATURES",
+            "style_grams": "STYLE_GRAMS",
+            "width": ("INT", 512),
+            "height": ("INT", 512),
+            "seamless": ("BOOLEAN", True),
+            "recipe": RECIPES,
+            "seed": ("INT", 0),
+        },
+        "optional": {
+            "steps": ("INT", -1),
+            "optimizer": ["recipe", "adam", "lbfgs"],
+            "learning_rate": ("FLOAT", -1),
+            "tv_weight": ("FLOAT", -1),
+            "start": ["recipe", *STARTS[1:]],
+            "scales": ("INT", -1),
+            "preview_every": ("INT", -1),
+            "layer_weights": "LAYER_WEIGHTS",
+            "start_image": "IMAGE",
+            "tile": ("INT", -1),
+            "method": "NST_METHOD",
         },
         "outputs": {"image": "IMAGE", "loss_history": "LOSS_HISTORY"},
     },

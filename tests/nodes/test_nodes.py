@@ -14,6 +14,8 @@ IDS = {
     "LayerWeights",
     "ComputeStyleGrams",
     "NeuralStyleTransfer",
+    "NSTMethod",
+    "NSTSynthesizeTexture",
     "NSTMatchColours",
     "NSTPlotLossHistory",
     "NSTExampleImage",
@@ -262,7 +264,7 @@ def test_previews_show_the_colours_that_are_kept(pack, vgg, content, grams, side
 def test_a_preview_of_a_picture_that_is_lost_is_left_to_the_engine(pack, content):
     picture = torch.full((1, 3, 40, 56), float("nan"))
     lost = SimpleNamespace(preview=lambda side: picture, picture=0)
-    preview = pack.nodes.neural_style_transfer.Preview(1, content.movedim(-1, 1), "symmetric", 1.0)
+    preview = pack.nodes.preview.Preview(1, content.movedim(-1, 1), "symmetric", 1.0)
     assert preview(lost) is picture
 
 
@@ -370,3 +372,48 @@ def test_wire_objects_print_short(vgg, grams):
     for thing in (vgg, grams):
         assert len(repr(thing)) < 300
         assert "tensor" not in repr(thing)
+
+
+def test_a_method_is_what_was_chosen_and_nothing_else(pack, vgg, content, grams):
+    (nothing,) = call(pack, "NSTMethod")
+    assert set(vars(nothing).values()) == {None}
+    plain, _ = transfer(pack, vgg, content, grams)
+    assert torch.equal(transfer(pack, vgg, content, grams, method=nothing)[0], plain)
+    (method,) = call(
+        pack,
+        "NSTMethod",
+        statistic="covariance",
+        shift=-1.0,
+        normalise_gradients="on",
+        averaging=0.9,
+        tv_kind="l1-nine",
+    )
+    assert repr(method) == (
+        "<NST_METHOD statistic=covariance, shift=-1.0, normalise_gradients=True, averaging=0.9, tv_kind=l1-nine>"
+    )
+    image, history = transfer(pack, vgg, content, grams, method=method, tv_weight=1.0)
+    assert vars(method).items() <= history.settings.items()
+    assert not torch.allclose(image, plain, atol=1e-3)
+
+
+def test_strength_start_mix_seamless_and_protection_reach_the_engine(pack, vgg, content, grams):
+    assert torch.allclose(transfer(pack, vgg, content, grams, strength=0.0)[0], content)
+    mask = torch.zeros(1, 40, 56)
+    mask[:, :, :20] = 1
+    options = {"start": "noise", "start_mix": 0.5, "protect_mask": mask, "protect_mode": "content", "seamless": True}
+    image, history = transfer(pack, vgg, content, grams, **options)
+    assert image.shape == content.shape
+    said = {name: history.settings[name] for name in ("start", "start_mix", "protect_mode", "seamless")}
+    assert said == {"start": "noise", "start_mix": 0.5, "protect_mode": "content", "seamless": True}
+
+
+def test_a_texture_has_the_size_that_was_asked_for(pack, vgg, grams):
+    image, history = call(
+        pack, "NSTSynthesizeTexture", vgg=vgg, style_grams=grams, width=56, height=40, steps=3, seed=4
+    )
+    assert image.shape == (1, 40, 56, 3)
+    assert torch.isfinite(image).all()
+    assert len(history.histories[0]) == 3
+    assert history.settings["seamless"] and history.settings["start"] == "style-noise"
+    other, _ = call(pack, "NSTSynthesizeTexture", vgg=vgg, style_grams=grams, width=56, height=40, steps=3, seed=5)
+    assert not torch.equal(image, other)

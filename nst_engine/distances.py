@@ -1,0 +1,246 @@
+"""How far apart the features of two pictures are at one tap, and which way is nearer.
+
+The Gram matrix is one answer. The others are squared Wasserstein distances, the least work that brings one cloud of
+features to the other's: of normal distributions with their means and deviations, or with their means and covariances
+(Mroueh 2019), of every channel by itself (the histogram loss of Risser et al. 2017), and of the shadows that the clouds
+cast in random directions (Heitz et al. 2021). They share a unit: the mean of ‖F‖² over a picture, its distance from
+nothing.
+
+F is N positions of C channels; μ their mean, M = F Fᵀ/N their second moment; those of the style are marked A.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+Tensor = torch.Tensor
+
+# What follows from μ and M can be collected tile by tile; what sorts wants the whole picture at once.
+BY_MOMENTS = ("gram", "mean-std", "covariance")
+BY_SORTING = ("histogram", "sliced")
+STATISTICS = BY_MOMENTS + BY_SORTING
+
+# Of the mean variance, added to every variance: a square root has no slope at nothing.
+LEAST_VARIANCE = 1e-4
+# Enough for Gatys' covariances, whose smallest variances are a hundred-thousandth of the largest.
+ITERATIONS = 16
+# Numbers sorted at a time.
+SORTED_AT_ONCE = 1 << 22
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Of one tap: the mean of its features (C) and their second moment F Fᵀ/N (C×C), over N positions; within a mask T,
+    whose guided features are T∘F, N is Σ T²."""
+
+    mean: Tensor
+    moment: Tensor
+    n: float
+
+    def to(self, device: torch.device) -> Statistics:
+        return Statistics(self.mean.to(device), self.moment.to(device), self.n)
+
+
+def mixed(parts: list[tuple[float, Statistics]]) -> Statistics:
+    """Of all features together, each part having its share."""
+    if len(parts) == 1:
+        return parts[0][1]
+    return Statistics(
+        sum((share * s.mean for share, s in parts[1:]), parts[0][0] * parts[0][1].mean),
+        sum((share * s.moment for share, s in parts[1:]), parts[0][0] * parts[0][1].moment),
+        parts[0][1].n,
+    )
+
+
+@dataclass(frozen=True)
+class Slope:
+    """A distance and its derivatives by μ and M; D changes by ⟨by_moment, dM⟩ + ⟨by_mean, dμ⟩."""
+
+    value: Tensor
+    by_moment: Tensor
+    by_mean: Tensor | None = None  # None: it does not depend on μ
+
+
+# From the style's statistics, once, to what is asked at every step.
+Distance = Callable[[Tensor, Tensor], Slope]
+
+
+def by_moments(name: str, target: Statistics, shift: float = 0.0) -> Distance:
+    """The distance of (μ, M) to this target."""
+    return {"gram": gram, "mean-std": mean_std, "covariance": covariance}[name](target, shift)
+
+
+def shifted(mean: Tensor, moment: Tensor, s: float) -> Tensor:
+    """The second moment of F + s: M + s(μ1ᵀ + 1μᵀ) + s²."""
+    return moment if s == 0 else moment + s * (mean[:, None] + mean) + s**2
+
+
+def gram(target: Statistics, shift: float) -> Distance:
+    """‖S − A‖² of the second moments (Gatys et al. 2016), of activations shifted by s (Novak & Nikulin 2016)."""
+    a = shifted(target.mean, target.moment, shift)
+
+    def distance(mean: Tensor, moment: Tensor) -> Slope:
+        difference = shifted(mean, moment, shift) - a
+        by_mean = 4 * shift * difference.sum(1) if shift else None
+        return Slope(difference.square().sum(), 2 * difference, by_mean)
+
+    return distance
+
+
+def mean_std(target: Statistics, _: float = 0.0) -> Distance:
+    """‖μ − μ_A‖² + ‖σ − σ_A‖² (Li et al. 2017, Huang & Belongie 2017)."""
+    least = LEAST_VARIANCE * _mean_variance(target)
+
+    def deviation(mean: Tensor, moment: Tensor) -> Tensor:
+        return ((moment.diagonal() - mean.square()).clamp_min(0) + least).sqrt()
+
+    sigma_a = deviation(target.mean, target.moment)
+
+    def distance(mean: Tensor, moment: Tensor) -> Slope:
+        sigma = deviation(mean, moment)
+        value = (mean - target.mean).square().sum() + (sigma - sigma_a).square().sum()
+        by_variance = (sigma - sigma_a) / sigma
+        return Slope(value, by_variance.diag(), 2 * (mean - target.mean) - 2 * by_variance * mean)
+
+    return distance
+
+
+def covariance(target: Statistics, _: float = 0.0) -> Distance:
+    """‖μ − μ_A‖² + tr(C + C_A − 2(R C R)^½), where R = C_A^½: the Wasserstein distance of two normal distributions.
+
+    Its slope by C is I − R (R C R)^−½ R, and both roots come from the same iteration.
+    """
+    least = LEAST_VARIANCE * _mean_variance(target)
+
+    def covered(mean: Tensor, moment: Tensor) -> Tensor:
+        return moment - torch.outer(mean, mean) + least * torch.eye(len(mean), device=mean.device, dtype=mean.dtype)
+
+    c_a = covered(target.mean, target.moment)
+    root_a, _inverse = square_root(c_a)
+
+    def distance(mean: Tensor, moment: Tensor) -> Slope:
+        c = covered(mean, moment)
+        root, inverse = square_root(root_a @ c @ root_a)
+        value = (mean - target.mean).square().sum() + c.trace() + c_a.trace() - 2 * root.trace()
+        by_covariance = -(root_a @ inverse @ root_a)
+        by_covariance.diagonal().add_(1)
+        by_covariance = (by_covariance + by_covariance.T) / 2
+        return Slope(value, by_covariance, 2 * (mean - target.mean) - 2 * by_covariance @ mean)
+
+    return distance
+
+
+def _mean_variance(s: Statistics) -> Tensor:
+    return (s.moment.diagonal() - s.mean.square()).mean().clamp_min(1e-30)
+
+
+def square_root(a: Tensor, iterations: int = ITERATIONS) -> tuple[Tensor, Tensor]:
+    """A^½ and A^−½ of a positive definite matrix by Newton–Schulz iteration (Higham 2008, equation 6.35): products
+    only, which every device is good at."""
+    eye = torch.eye(len(a), device=a.device, dtype=a.dtype)
+    norm = a.norm().clamp_min(1e-30)
+    y, z = a / norm, eye
+    for _ in range(iterations):
+        t = 1.5 * eye - 0.5 * z @ y
+        y, z = y @ t, t @ z
+    return y * norm.sqrt(), z / norm.sqrt()
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Features themselves, N rows of C, and how much each counts (None: all the same)."""
+
+    rows: Tensor
+    weights: Tensor | None = None
+
+    def to(self, device: torch.device) -> Samples:
+        return Samples(self.rows.to(device), None if self.weights is None else self.weights.to(device))
+
+
+def pooled(parts: list[tuple[float, Samples]]) -> Samples:
+    """All of them together, each part having its share."""
+    if len(parts) == 1:
+        return parts[0][1]
+    weights = []
+    for share, s in parts:
+        w = torch.ones(len(s.rows), device=s.rows.device) if s.weights is None else s.weights
+        weights.append(w * (share / w.sum().clamp_min(1e-30)))
+    return Samples(torch.cat([s.rows for _, s in parts]), torch.cat(weights))
+
+
+@dataclass(frozen=True)
+class Quantiles:
+    """Sorted numbers, K rows of N, and for each the share of the whole that lies below it (half its own included):
+    one row of shares for all where every number counts the same."""
+
+    values: Tensor
+    shares: Tensor
+    order: Tensor
+    weights: Tensor | None
+
+    @staticmethod
+    def of(x: Tensor, weights: Tensor | None) -> Quantiles:
+        values, order = x.sort(dim=1)
+        n = x.shape[1]
+        if weights is None:
+            return Quantiles(values, (torch.arange(n, device=x.device, dtype=x.dtype) + 0.5) / n, order, None)
+        w = (weights / weights.sum().clamp_min(1e-30)).to(x.dtype)[order]
+        return Quantiles(values, w.cumsum(1) - w / 2, order, w)
+
+    def at(self, shares: Tensor) -> Tensor:
+        """The numbers below which these shares lie, in between by straight lines."""
+        m = self.values.shape[1]
+        if self.shares.ndim == 1 and shares.ndim == 1:
+            place = (shares * m - 0.5).clamp(0, m - 1)
+            low = place.long().clamp_max(max(m - 2, 0))
+            below, above = self.values[:, low], self.values[:, (low + 1).clamp_max(m - 1)]
+            return torch.lerp(below, above, place - low)
+        rows = len(self.values)
+        q, p = (s.expand(rows, -1).contiguous() for s in (self.shares, shares))
+        high = torch.searchsorted(q, p).clamp(min(1, m - 1), m - 1)
+        low = (high - 1).clamp_min(0)
+        q_low, q_high = q.gather(1, low), q.gather(1, high)
+        part = ((p - q_low) / (q_high - q_low).clamp_min(1e-30)).clamp(0, 1)
+        return torch.lerp(self.values.gather(1, low), self.values.gather(1, high), part)
+
+
+def by_sorting(f: Tensor, weights: Tensor | None, target: Samples, directions: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The distance of N rows of C to the target's, and its slope.
+
+    Along one direction the least work keeps the order, so the distance is that of the sorted numbers. Directions are
+    the columns of a C×K matrix of unit vectors, or the channels themselves if there is none; C/K of their sum is what
+    all directions would come to.
+    """
+    f = f.to(torch.promote_types(f.dtype, torch.float32))
+    c = f.shape[1]
+    k = c if directions is None else directions.shape[1]
+    total = f.new_zeros(())
+    slope = torch.zeros_like(f)
+    per_turn = max(1, SORTED_AT_ONCE // max(len(f), len(target.rows)))
+    for first in range(0, k, per_turn):
+        turn = slice(first, first + per_turn)
+        if directions is None:
+            x, a = f[:, turn].T, target.rows[:, turn].to(f).T
+        else:
+            v = directions[:, turn].to(f)
+            x, a = (f @ v).T, (target.rows.to(f) @ v).T
+        ours, theirs = Quantiles.of(x, weights), Quantiles.of(a, target.weights)
+        far = ours.values - theirs.at(ours.shares)
+        pull = 2 * far * (1 / len(f) if ours.weights is None else ours.weights)
+        total = total + (far * pull).sum() / 2
+        back = torch.empty_like(x).scatter_(1, ours.order, pull)
+        if directions is None:
+            slope[:, turn] = back.T
+        else:
+            slope.addmm_(back.T, v.T)
+    scale = c / k
+    return total * scale, slope.mul_(scale)
+
+
+def random_directions(c: int, k: int, generator: torch.Generator, device: torch.device) -> Tensor:
+    """Unit vectors as the columns of a C×K matrix; drawn on the CPU, so that they are the same on every device."""
+    v = torch.randn(c, k, generator=generator)
+    return (v / v.norm(dim=0)).to(device)

@@ -1,0 +1,108 @@
+"""What a picture's features come to at named taps, whatever the picture's size: statistics, or the features
+themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import torch
+
+from .distances import Samples, Statistics
+from .images import shape_of
+from .tiles import cut, fit_tile, margin
+from .vgg import Network, VGGFeatures, channels
+
+# Side of what the network sees of a picture at a time.
+PIECE = 512
+# Features that are compared by sorting: more of them, evenly spread, would not tell more.
+MOST_SAMPLES = 1 << 16
+
+
+def positions(features: torch.Tensor) -> torch.Tensor:
+    """A 1xCxHxW tensor as N rows of C; no copy, since features lie in memory channel by channel last."""
+    return features.movedim(1, -1).flatten(1, 2)[0]
+
+
+def second_moment(f: torch.Tensor) -> torch.Tensor:
+    """F Fᵀ/N in fp32 from N rows of C. Half-precision products are rounded to half precision, so they are made in
+    parts and summed in fp32."""
+    n, c = f.shape
+    if f.dtype == torch.float32:
+        return f.T @ f / n
+    if f.dtype == torch.float16:  # sums of squares leave its range
+        f = f.float()
+        return f.T @ f / n
+    parts = 16
+    whole = n // parts * parts
+    stacked = f[:whole].view(parts, -1, c)
+    total = torch.bmm(stacked.mT, stacked).sum(0, dtype=torch.float32)
+    return (total + (f[whole:].T @ f[whole:]).float()) / n
+
+
+def statistics(features: torch.Tensor, t: torch.Tensor | None = None) -> Statistics:
+    """Statistics of a 1xCxHxW tensor, in fp32 whatever the features' precision; where `t` is, if that is given."""
+    f = positions(features)
+    if t is None:
+        return Statistics(f.float().mean(0), second_moment(f), f.shape[0])
+    t = t.reshape(-1, 1).to(f)
+    n = float(t.square().sum())
+    whole = max(n, 1e-30)
+    return Statistics((t.square() * f).float().sum(0) / whole, second_moment(t * f) * (len(f) / whole), n)
+
+
+def whole_statistics(
+    network: Network, pixels: torch.Tensor, taps: Iterable[str], guides: Mapping[str, torch.Tensor] | None = None
+) -> dict[str, Statistics]:
+    """Of a picture, tile by tile: all of them are sums over positions. With guides T at these taps, of what they leave;
+    a tap at which that is nothing is left out."""
+    sums: dict[str, Statistics] = {}
+    for tap, features, t in _pieces(network, pixels, taps, guides):
+        s = statistics(features, t)
+        before = sums.get(tap, Statistics(torch.zeros_like(s.mean), torch.zeros_like(s.moment), 0))
+        sums[tap] = Statistics(before.mean + s.n * s.mean, before.moment + s.n * s.moment, before.n + s.n)
+    return {tap: Statistics(s.mean / s.n, s.moment / s.n, s.n) for tap, s in sums.items() if s.n > 1e-6}
+
+
+def whole_samples(
+    network: Network, pixels: torch.Tensor, taps: Iterable[str], guides: Mapping[str, torch.Tensor] | None = None
+) -> dict[str, Samples]:
+    """The features themselves, as many as are worth sorting; each counts T²."""
+    rows: dict[str, list[torch.Tensor]] = {}
+    weights: dict[str, list[torch.Tensor]] = {}
+    for tap, features, t in _pieces(network, pixels, taps, guides):
+        rows.setdefault(tap, []).append(positions(features))
+        if t is not None:
+            weights.setdefault(tap, []).append(t.reshape(-1).square())
+    return {
+        tap: _thinned(torch.cat(parts), torch.cat(weights[tap]) if tap in weights else None)
+        for tap, parts in rows.items()
+    }
+
+
+def _thinned(rows: torch.Tensor, weights: torch.Tensor | None) -> Samples:
+    if weights is not None:
+        rows, weights = rows[weights > 0], weights[weights > 0]
+    if len(rows) > MOST_SAMPLES:
+        # Drawn, because even steps would fall in with the picture's rows.
+        chosen = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:MOST_SAMPLES].to(rows.device)
+        rows, weights = rows[chosen], None if weights is None else weights[chosen]
+    return Samples(rows, weights)
+
+
+def _pieces(
+    network: Network, pixels: torch.Tensor, taps: Iterable[str], guides: Mapping[str, torch.Tensor] | None
+) -> Iterator[tuple[str, torch.Tensor, torch.Tensor | None]]:
+    """Tap, features and guide of one piece of the picture after the other."""
+    taps = tuple(taps)
+    architecture = network.vgg.architecture
+    for tile in cut(shape_of(pixels), fit_tile(PIECE, taps), taps, architecture, network.seamless):
+        for tap, features in network.activations(tile.pixels(pixels).to(network.device), taps):
+            t = tile.place(guides[tap], tap).to(network.device) if guides else None
+            yield tap, tile.own(features, tap), t
+
+
+def memory_to_measure(vgg: VGGFeatures) -> int:
+    """Bytes that measuring a style takes at its most, whatever its size: three maps of the first block for a piece and
+    its margin, and the weights twice, in fp32."""
+    seen = (PIECE + 2 * margin(("relu5_1",), vgg.architecture)) ** 2
+    return 4 * (3 * channels("conv1_1") * seen + 2 * sum(weight.numel() for weight, _ in vgg.convolutions.values()))

@@ -1,0 +1,110 @@
+"""From what the objective makes of a tap's features to the slope that goes back through the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+
+from .distances import by_sorting
+from .images import shape_of
+from .measure import positions
+from .tiles import Tile
+
+if TYPE_CHECKING:
+    from .objective import Objective
+
+
+@dataclass(frozen=True)
+class Pull:
+    """What a tap's features are pulled with: as rows, F·matrix + row."""
+
+    matrix: torch.Tensor
+    row: torch.Tensor | None
+
+    def __call__(self, f: torch.Tensor) -> torch.Tensor:
+        return f @ self.matrix if self.row is None else torch.addmm(self.row, f, self.matrix)
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Over positions: Σ F, where somebody asks for it, and Σ F Fᵀ."""
+
+    features: torch.Tensor | None
+    products: torch.Tensor
+
+    def __add__(self, other: Sums) -> Sums:
+        both = None if self.features is None or other.features is None else self.features + other.features
+        return Sums(both, self.products + other.products)
+
+
+# By tap and region.
+Pulls = dict[str, dict[int, Pull]]
+
+# By part (content or style) and tap, Σ|∂L/∂F|.
+Norms = dict[tuple[str, str], torch.Tensor]
+
+
+@dataclass
+class Slopes:
+    """∂L/∂F of one tap after the other, for the whole picture or for a tile."""
+
+    objective: Objective
+    pulls: Pulls
+    targets: Mapping[str, torch.Tensor]
+    tile: Tile | None = None
+    norms: Norms = field(default_factory=dict)  # of the whole picture, when this is a tile of it
+    directions: Mapping[str, torch.Tensor] = field(default_factory=dict)  # for the sliced distance
+    values: dict[tuple[str, int], torch.Tensor] = field(default_factory=dict)  # of distances known only now
+
+    def at(self, tap: str, features: torch.Tensor) -> torch.Tensor:
+        total: torch.Tensor | None = None
+        for part, slope in self.parts(tap, features):
+            if self.objective.recipe.normalise_gradients:
+                slope = self._normalised(part, tap, slope)
+            total = slope if total is None else total.add_(slope)
+        return torch.zeros_like(features, dtype=self.objective.slope_dtype) if total is None else total
+
+    def parts(self, tap: str, features: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
+        """For style T²∘(F·B + b), for content 2k (F − P)."""
+        o = self.objective
+        f = features.to(o.slope_dtype)
+        style: torch.Tensor | None = None
+        for i in o.regions_at(tap) if tap in o.style_layers else ():
+            t = o.regions[i].rows(tap, self.tile, f)
+            if o.sorts:
+                rows = self._sorted(i, tap, f, t)
+            else:
+                rows = self.pulls[tap][i](positions(f))
+                if t is not None:
+                    rows.mul_(t.square())
+            pull = rows.view(1, *shape_of(f), -1).movedim(-1, 1)
+            style = pull if style is None else style.add_(pull)
+        if style is not None:
+            yield "style", style
+        if tap in self.targets:
+            pull = (f - self.targets[tap]).mul_(2 * o.content_factors[tap])
+            if tap in o.emphasis:
+                pull *= at(o.emphasis[tap], tap, self.tile).to(pull)
+            yield "content", pull
+
+    def _sorted(self, i: int, tap: str, f: torch.Tensor, t: torch.Tensor | None) -> torch.Tensor:
+        o = self.objective
+        k, n, n_all = o.factor(i, tap), o.regions[i].count[tap], o.positions(tap)
+        weights = None if t is None else t.flatten().float().square()
+        value, slope = by_sorting(positions(f), weights, o.regions[i].samples[tap], self.directions.get(tap))
+        self.values[tap, i] = k * (n / n_all) * value
+        return slope.mul_(k * (n / n_all)).to(o.slope_dtype)
+
+    def _normalised(self, part: str, tap: str, slope: torch.Tensor) -> torch.Tensor:
+        norm = self.norms.get((part, tap))
+        if norm is None:
+            norm = torch.linalg.vector_norm(slope, 1, dtype=torch.float32)
+        weights = self.objective.style_weights if part == "style" else self.objective.content_weights
+        return slope.mul_(weights[tap] / norm.clamp_min(1e-30))
+
+
+def at(guide: torch.Tensor, tap: str, tile: Tile | None) -> torch.Tensor:
+    return guide if tile is None else tile.place(guide, tap)

@@ -1,0 +1,343 @@
+"""How style is measured: every distance against its formula in float64, and its slope against finite differences."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from pictures import clouds
+
+import nst_engine as nst
+from nst_engine.distances import (
+    BY_MOMENTS,
+    BY_SORTING,
+    LEAST_VARIANCE,
+    STATISTICS,
+    Quantiles,
+    Samples,
+    Statistics,
+    by_moments,
+    by_sorting,
+    mixed,
+    pooled,
+    random_directions,
+    square_root,
+)
+from nst_engine.recipes import LBFGS
+
+BALANCED = nst.RECIPES["balanced"]
+TAPS = {"relu1_1": 1.0, "relu2_1": 0.5, "relu3_1": 2.0}
+LAYERS = nst.LayerWeights(style=TAPS, content={"relu2_2": 1.0})
+
+
+def rows(seed: int, n: int, c: int = 6) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    mixing = torch.randn(c, c, generator=generator, dtype=torch.float64)
+    return (torch.randn(n, c, generator=generator, dtype=torch.float64) @ mixing + 0.3 * seed).relu()
+
+
+def apart(seed: int, n: int) -> torch.Tensor:
+    """The same, no two numbers alike: among equals the order, and with it each one's share, is left open."""
+    return rows(seed, n) + 0.01 * torch.rand(n, 6, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
+
+
+def of(f: torch.Tensor) -> Statistics:
+    return Statistics(f.mean(0), f.T @ f / len(f), len(f))
+
+
+def root(a: np.ndarray) -> np.ndarray:
+    values, vectors = np.linalg.eigh(a)
+    return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+
+
+def by_formula(name: str, f: np.ndarray, a: np.ndarray, shift: float) -> float:
+    """From the features themselves, as the papers write it."""
+    if name == "gram":
+        return float((((f + shift).T @ (f + shift) / len(f) - (a + shift).T @ (a + shift) / len(a)) ** 2).sum())
+    apart = float(((f.mean(0) - a.mean(0)) ** 2).sum())
+    least = LEAST_VARIANCE * a.var(0).mean()
+    if name == "mean-std":
+        return apart + float(((np.sqrt(f.var(0) + least) - np.sqrt(a.var(0) + least)) ** 2).sum())
+    c_f, c_a = (np.cov(x.T, bias=True) + least * np.eye(x.shape[1]) for x in (f, a))
+    return apart + float(np.trace(c_f + c_a - 2 * root(root(c_a) @ c_f @ root(c_a))))
+
+
+@pytest.mark.parametrize("shift", [0.0, -0.7])
+@pytest.mark.parametrize("name", BY_MOMENTS)
+def test_what_follows_from_moments_is_its_formula(name, shift):
+    f, a = rows(1, 300), rows(2, 200)
+    found = by_moments(name, of(a), shift)(of(f).mean, of(f).moment)
+    assert float(found.value) == pytest.approx(by_formula(name, f.numpy(), a.numpy(), shift), rel=1e-9)
+    assert float(by_moments(name, of(a), shift)(of(a).mean, of(a).moment).value) == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("shift", [0.0, -0.7])
+@pytest.mark.parametrize("name", BY_MOMENTS)
+def test_its_slope_is_that_of_small_steps(name, shift):
+    f, distance = rows(1, 300), by_moments(name, of(rows(2, 200)), shift)
+    way = torch.randn(f.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    there, back = (float(distance(s.mean, s.moment).value) for s in (of(f + 1e-6 * way), of(f - 1e-6 * way)))
+    found = distance(of(f).mean, of(f).moment)
+    slope = f @ (2 * found.by_moment) / len(f)
+    if found.by_mean is not None:
+        slope += found.by_mean / len(f)
+    assert float((slope * way).sum()) == pytest.approx((there - back) / 2e-6, rel=1e-5)
+
+
+def test_the_square_root_of_a_covariance_with_a_wide_spectrum():
+    """As wide as those of real features: measured at relu4_1 and relu5_1, four decades lie between the largest variance
+    and the middle one."""
+    generator = torch.Generator().manual_seed(0)
+    vectors = torch.linalg.qr(torch.randn(64, 64, generator=generator, dtype=torch.float64))[0]
+    values = torch.logspace(0, -4, 64, dtype=torch.float64)
+    a = (vectors * values) @ vectors.T
+    y, z = square_root(a)
+    assert (y @ y - a).norm() < 1e-6 * a.norm()
+    assert (y @ z - torch.eye(64)).norm() < 1e-4
+    single, _ = square_root(a.float())
+    assert (single.double() - y).norm() < 1e-3 * y.norm()
+
+
+def quantile_distance(f: np.ndarray, a: np.ndarray, w_f: np.ndarray | None, w_a: np.ndarray | None) -> float:
+    """Of two sets of numbers: Σ w (x − Q(p))², Q being the other's quantiles, straight lines between them."""
+
+    def sorted_shares(x: np.ndarray, w: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        w = np.full(len(x), 1 / len(x)) if w is None else w / w.sum()
+        order = np.argsort(x)
+        return x[order], np.cumsum(w[order]) - w[order] / 2, w[order]
+
+    x, p, w = sorted_shares(f, w_f)
+    theirs, q, _ = sorted_shares(a, w_a)
+    return float((w * (x - np.interp(p, q, theirs)) ** 2).sum())
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", BY_SORTING)
+def test_what_sorts_is_its_formula(name, weighted):
+    f, a = apart(1, 150), apart(2, 211)
+    generator = torch.Generator().manual_seed(5)
+    w_f, w_a = (torch.rand(len(x), generator=generator) if weighted else None for x in (f, a))
+    v = random_directions(6, 9, generator, f.device).double() if name == "sliced" else None
+    value, _ = by_sorting(f, w_f, Samples(a, w_a), v)
+    project = torch.eye(6, dtype=torch.float64) if v is None else v
+    numpy_of = [None if w is None else w.double().numpy() for w in (w_f, w_a)]
+    columns = [
+        quantile_distance(*((x @ project).numpy()[:, i] for x in (f, a)), *numpy_of) for i in range(project.shape[1])
+    ]
+    assert float(value) == pytest.approx(6 / project.shape[1] * sum(columns), rel=1e-6)
+    assert float(by_sorting(a, w_a, Samples(a, w_a), v)[0]) == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", BY_SORTING)
+def test_the_slope_of_what_sorts_is_that_of_small_steps(name, weighted):
+    f, a = apart(1, 150), rows(2, 211)
+    generator = torch.Generator().manual_seed(5)
+    w = torch.rand(len(f), generator=generator) if weighted else None
+    v = random_directions(6, 6, generator, f.device).double() if name == "sliced" else None
+    way = torch.randn(f.shape, generator=generator, dtype=torch.float64)
+    _, slope = by_sorting(f, w, Samples(a), v)
+    there, back = (float(by_sorting(f + e * way, w, Samples(a), v)[0]) for e in (1e-8, -1e-8))
+    assert float((slope * way).sum()) == pytest.approx((there - back) / 2e-8, rel=1e-4)
+
+
+def test_a_sliced_distance_sees_what_channels_alone_do_not():
+    """Two clouds with the same histograms and opposite diagonals."""
+    line = torch.randn(500, generator=torch.Generator().manual_seed(0))
+    up, down = torch.stack([line, line], 1), torch.stack([line, -line], 1)
+    directions = random_directions(2, 64, torch.Generator().manual_seed(1), line.device)
+    histogram = float(by_sorting(up, None, Samples(down), None)[0])
+    sliced = float(by_sorting(up, None, Samples(down), directions)[0])
+    assert sliced > 0.3 > 5 * histogram
+
+
+def test_numbers_are_sorted_in_portions_without_a_difference(monkeypatch):
+    f, a = rows(1, 150), Samples(rows(2, 211))
+    whole = by_sorting(f, None, a, None)
+    monkeypatch.setattr("nst_engine.distances.SORTED_AT_ONCE", 250)
+    parts = by_sorting(f, None, a, None)
+    assert float(parts[0]) == pytest.approx(float(whole[0]), rel=1e-12)
+    assert torch.allclose(parts[1], whole[1])
+
+
+def test_blends_are_mixtures():
+    a, b = rows(1, 100), rows(2, 300)
+    together = of(torch.cat([a, b]))
+    found = mixed([(0.25, of(a)), (0.75, of(b))])
+    assert torch.allclose(found.mean, together.mean) and torch.allclose(found.moment, together.moment)
+    samples = pooled([(0.25, Samples(a)), (0.75, Samples(b))])
+    value, _ = by_sorting(torch.cat([a, b]), None, samples, None)
+    assert float(value) == pytest.approx(0, abs=1e-9)
+    assert mixed([(1.0, of(a))]).moment is not None
+
+
+def test_quantiles_of_one_number_and_of_two():
+    one = Quantiles.of(torch.tensor([[3.0]]), None)
+    assert torch.equal(one.at(torch.tensor([0.1, 0.9])), torch.tensor([[3.0, 3.0]]))
+    two = Quantiles.of(torch.tensor([[4.0, 2.0]]), torch.tensor([1.0, 3.0]))
+    assert torch.allclose(two.at(torch.tensor([0.0, 0.375, 0.625, 0.875, 1.0])), torch.tensor([[2, 2, 3, 4.0, 4]]))
+
+
+# --- in the objective ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return clouds(1, 80, 112), clouds(4, 80, 112), clouds(2, 64, 80)
+
+
+@pytest.fixture(scope="module")
+def measured(vgg, pictures):
+    region = torch.zeros(80, 112)
+    region[:, :60] = 1
+    plain = nst.compute_style_grams(vgg, pictures[2], layers=TAPS)
+    one = nst.compute_style_grams(vgg, pictures[2], layers=TAPS, region=region)
+    guided = nst.compute_style_grams(vgg, clouds(3, 72, 64), layers=TAPS, blend_with=one)
+    return {"plain": plain, "guided": guided}
+
+
+@pytest.mark.parametrize("where", ["plain", "guided"])
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_the_gradient_of_the_whole_is_that_of_small_steps(vgg, pictures, measured, statistic, where):
+    content, image, _ = pictures
+    recipe = replace(BALANCED, statistic=statistic, shift=-0.5, optimizer=LBFGS())  # which keeps its directions
+    objective = nst.objective(vgg, content, measured[where], recipe=recipe, layers=LAYERS)
+    terms, gradient = objective.value_and_grad(image)
+    way = gradient / gradient.norm() + 0.3 * clouds(11, 80, 112) / clouds(11, 80, 112).norm()
+    step = 0.02
+    there, back = (float(objective.value_and_grad(image + e * way)[0].total) for e in (step, -step))
+    assert float((gradient * way).sum()) == pytest.approx((there - back) / (2 * step), rel=0.01)
+    assert float(terms.style) > 0
+
+
+@pytest.mark.parametrize("where", ["plain", "guided"])
+@pytest.mark.parametrize("statistic", BY_MOMENTS)
+def test_sums_can_be_had_by_tiles(vgg, pictures, measured, statistic, where):
+    content, image, _ = pictures
+    recipe = replace(BALANCED, statistic=statistic, shift=-0.5)
+    # A root of small variances multiplies rounding.
+    rounding = {"gram": 1e-5, "mean-std": 1e-5, "covariance": 2e-4}[statistic]
+    whole, tiled = (
+        nst.objective(vgg, content, measured[where], recipe=recipe, layers=LAYERS, tile=tile).value_and_grad(image)
+        for tile in (None, 40)
+    )
+    assert float(tiled[0].total) == pytest.approx(float(whole[0].total), rel=rounding)
+    assert (tiled[1] - whole[1]).norm() < rounding * whole[1].norm()
+
+
+@pytest.mark.parametrize("statistic", BY_SORTING)
+def test_what_sorts_is_refused_by_tiles_and_without_the_picture(vgg, pictures, measured, tmp_path, statistic):
+    content, image, _ = pictures
+    recipe = replace(BALANCED, statistic=statistic)
+    with pytest.raises(
+        nst.NSTError, match=rf"tile: the statistic '{statistic}' sorts .* choose a statistic that is a sum"
+    ):
+        nst.objective(vgg, content, measured["plain"], recipe=recipe, layers=LAYERS, tile=64)
+    with pytest.raises(
+        nst.NSTError, match=r"size: the statistic .* in one pass take .* GB.*A long side of \d+ would do"
+    ):
+        nst.stylize(vgg, clouds(1, 512, 512), measured["plain"], layers=LAYERS, statistic=statistic, memory=1 << 28)
+    grams = nst.compute_style_grams(vgg, clouds(2, 64, 80), layers=TAPS, size=80)
+    grams.save(tmp_path / "style.safetensors")
+    loaded = nst.StyleGrams.load(tmp_path / "style.safetensors")
+    with pytest.raises(nst.NSTError, match=r"style was loaded from a file.*need the style picture"):
+        nst.stylize(vgg, content, loaded, layers=LAYERS, statistic=statistic, steps=1)
+    assert nst.stylize(vgg, content, loaded, layers=LAYERS, statistic="covariance", steps=1).image.shape == image.shape
+
+
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_every_statistic_brings_the_style_nearer(vgg, pictures, measured, statistic):
+    """By its own measure, and by the Gram matrix's, whichever was asked for."""
+    content, _, _ = pictures
+    result = nst.stylize(vgg, content, measured["plain"], layers=LAYERS, statistic=statistic, steps=25, scales=1)
+    assert result.settings["statistic"] == statistic
+    assert result.history[-1].style < 0.3 * result.history[0].style
+    before, after = (
+        float(nst.objective(vgg, content, measured["plain"], layers=LAYERS).value_and_grad(x)[0].style)
+        for x in (content, result.image)
+    )
+    assert after < 0.5 * before
+
+
+def test_the_same_seed_looks_in_the_same_directions(vgg, pictures, measured):
+    content, _, _ = pictures
+    options = {"layers": LAYERS, "statistic": "sliced", "steps": 3}
+    a, b, c = (nst.stylize(vgg, content, measured["plain"], seed=seed, **options).image for seed in (1, 1, 2))
+    assert torch.equal(a, b)
+    assert not torch.equal(a, c)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_half_precisions_agree_within_their_rounding(pictures, measured, vgg, statistic, precision):
+    half = nst.load_vgg("vgg19-caffe", precision=precision, device="cpu")
+    content, image, _ = pictures
+    recipe = replace(BALANCED, statistic=statistic)
+    exact, rough = (
+        nst.objective(v, content, measured["guided"], recipe=recipe, layers=LAYERS).value_and_grad(image)
+        for v in (vgg, half)
+    )
+    assert float(rough[0].total) == pytest.approx(float(exact[0].total), rel=0.03)
+    cosine = torch.nn.functional.cosine_similarity(rough[1].flatten(), exact[1].flatten(), dim=0)
+    assert float(cosine) > 0.98
+
+
+def test_a_shift_of_nothing_is_no_shift_and_one_of_no_consequence_is_said(vgg, pictures, measured):
+    content, _, _ = pictures
+    options = {"layers": LAYERS, "steps": 2}
+    assert torch.equal(
+        nst.stylize(vgg, content, measured["plain"], **options).image,
+        nst.stylize(vgg, content, measured["plain"], shift=0.0, **options).image,
+    )
+    result = nst.stylize(vgg, content, measured["plain"], shift=-1.0, statistic="covariance", **options)
+    assert any("shift: of no consequence to the statistic 'covariance'" in note for note in result.notes)
+
+
+# --- normalised gradients -----------------------------------------------------------------------------------------
+
+
+def test_normalised_gradients_are_each_of_the_size_of_their_weight(vgg, pictures, measured):
+    """The gradient is the sum of every tap's own, each divided by what its slope at the tap sums to."""
+    content, image, _ = pictures
+    recipe = replace(BALANCED, normalise_gradients=True)
+    _, found = nst.objective(vgg, content, measured["plain"], recipe=recipe, layers=LAYERS).value_and_grad(image)
+    expected = torch.zeros_like(image)
+    network = nst.grams.network_for(vgg, BALANCED)
+    for part, taps in (("style", TAPS), ("content", {"relu2_2": 1.0})):
+        for tap, weight in taps.items():
+            one = nst.LayerWeights(**{**vars(LAYERS), part: {tap: 1.0}})
+            other = {"content_weight": 0.0} if part == "style" else {"style_weight": 0.0}
+            _, alone = nst.objective(vgg, content, measured["plain"], layers=one, **other).value_and_grad(image)
+            f = network.features(image, (tap,))[tap].requires_grad_()
+            if part == "content":
+                p = network.features(content, (tap,))[tap]
+                loss = BALANCED.content_weight * (f - p).square().sum() / p.square().sum()
+                strength = BALANCED.content_weight
+            else:
+                rows = f.movedim(1, -1).flatten(0, 2)
+                (style,) = measured["plain"].styles
+                a = style.statistics(network, (tap,), style.shape_at((80, 112), 1.0, False))[tap].moment
+                loss = (rows.T @ rows / len(rows) - a).square().sum() / a.square().sum()
+                strength = weight / sum(TAPS.values())
+            (slope,) = torch.autograd.grad(loss, f)
+            expected += strength * alone / slope.abs().sum()
+    assert (found - expected).norm() < 1e-4 * expected.norm()
+
+
+@pytest.mark.parametrize("where", ["plain", "guided"])
+def test_normalised_gradients_can_be_had_by_tiles(vgg, pictures, measured, where):
+    content, image, _ = pictures
+    recipe = replace(BALANCED, normalise_gradients=True)
+    told = []
+    whole, tiled = (
+        nst.objective(vgg, content, measured[where], recipe=recipe, layers=LAYERS, tile=tile).value_and_grad(
+            image, lambda done, of: told.append((done, of))
+        )
+        for tile in (None, 40)
+    )
+    assert float(tiled[0].total) == pytest.approx(float(whole[0].total), rel=1e-6)
+    # Divided by their size, the slopes of a tap whose statistics nearly agree bring their rounding along.
+    assert (tiled[1] - whole[1]).norm() < 5e-4 * whole[1].norm()
+    assert told == [(i, len(told)) for i in range(1, len(told) + 1)]

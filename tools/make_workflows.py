@@ -66,12 +66,12 @@ def transfer(
             (40, 510),
             (270, 160),
         ),
-        "content": Node("NSTExampleImage", {"name": content}, (40, 380), (270, 60)),
+        "content": Node("NSTExampleImage", {"name": content}, (40, 380), (270, 80)),
     }
     chained: Link | None = None
     for i, (style, weight) in enumerate(styles):
         picture, grams = (f"style{i + 1}", f"grams{i + 1}")
-        nodes[picture] = Node("NSTExampleImage", {"name": style}, (40 + 310 * i, 740 + 180 * i), (270 - 40 * i, 60))
+        nodes[picture] = Node("NSTExampleImage", {"name": style}, (40 + 310 * i, 740 + 180 * i), (270 - 40 * i, 80))
         inputs: dict[str, Any] = {"vgg": ("vgg", 0), "style_image": (picture, 0), "weight": weight, "size": style_size}
         if chained:
             inputs["style_grams"] = chained
@@ -160,7 +160,7 @@ def style_row() -> Workflow:
     )
     nodes = workflow.nodes
     del nodes["grams2"].inputs["style_grams"], nodes["plot"], nodes["show plot"]
-    nodes["style2"].pos, nodes["style2"].size = (40, 950), (270, 60)
+    nodes["style2"].pos, nodes["style2"].size = (40, 950), (270, 80)
     nodes["grams2"].pos = (350, 920)
     for name in ("transfer", "save"):
         nodes[name].pos = (nodes[name].pos[0] + 40, 120)

@@ -135,7 +135,7 @@ NODES = {
             ]
         },
         "optional": {},
-        "outputs": {"image": "IMAGE"},
+        "outputs": {"image": "IMAGE", "mask": "MASK"},
     },
     "SaveStyleGrams": {
         "name": "Save Style Grams",

@@ -15,7 +15,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from make_workflows import ROOT, TEMPLATES, TITLES, WORKFLOWS, Node, Workflow, api_form, load_pack
+from make_workflows import (
+    FOR_INPUT,
+    ROOT,
+    TEMPLATES,
+    TITLES,
+    WORKFLOWS,
+    Node,
+    Workflow,
+    api_form,
+    default_of,
+    load_pack,
+)
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 DOCS = ROOT / "docs"
@@ -26,7 +37,8 @@ THUMBNAIL_WIDTH = 480
 # What is shown anyway, and what does not change the pictures.
 NOT_SAID = {"NSTExampleImage", "NSTPlotLossHistory", "SaveImage", "PreviewImage"}
 NOT_SAID_INPUTS = {"preview_every", "filename_prefix"}
-COMPARED = {"NeuralStyleTransfer", "LoadVGGFeatures"}
+# Whose settings a comparison compares.
+COMPARED = {"NeuralStyleTransfer", "NSTSynthesizeTexture", "LoadVGGFeatures", *(kind for kind, _ in FOR_INPUT.values())}
 
 
 # --- running ------------------------------------------------------------------------------------------------------
@@ -37,7 +49,7 @@ def run(workflow: Workflow, pack: Any) -> None:
     headless = importlib.import_module(f"{pack.__name__}.nodes.headless")
     with tempfile.TemporaryDirectory() as folder:
         files = headless.run_embedded(
-            api_form(workflow),
+            api_form(workflow, pack.NODE_CLASS_MAPPINGS),
             node_classes=pack.NODE_CLASS_MAPPINGS,
             input_folder=".",
             output_folder=folder,
@@ -208,14 +220,8 @@ def changed(node: Node, classes: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def default_of(kind: tuple) -> Any:
-    """The value of an input that is left alone; of a list of choices without a default, the first."""
-    options = kind[1] if len(kind) > 1 else {}
-    return options.get("default", kind[0][0] if isinstance(kind[0], list) else None)
-
-
 def shown(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value) or "–"
 
 
 def results(workflow: Workflow, classes: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
@@ -235,18 +241,27 @@ def results(workflow: Workflow, classes: Mapping[str, Any]) -> Iterator[tuple[st
 def compared_values(workflow: Workflow, title: str, classes: Mapping[str, Any]) -> str:
     """What one variant has in every setting that any variant changes."""
     transfer = workflow.nodes[f"transfer {title}"]
+    own = {kind: workflow.nodes.get(f"{key} {title}") for key, (kind, _) in FOR_INPUT.items() if kind in classes}
     said = {}
-    for node in (workflow.nodes[transfer.inputs["vgg"][0]], transfer):
-        types = classes[node.type].INPUT_TYPES()
-        for key, kind in {**types["required"], **types.get("optional", {})}.items():
+    nodes = {"LoadVGGFeatures": workflow.nodes[transfer.inputs["vgg"][0]], transfer.type: transfer, **own}
+    for kind, node in nodes.items():
+        types = classes[kind].INPUT_TYPES()
+        for key, entry in {**types["required"], **types.get("optional", {})}.items():
             if key in compared(workflow):
-                value = node.inputs.get(key, default_of(kind))
+                value = node.inputs.get(key, default_of(entry)) if node else default_of(entry)
                 said[key] = title_of(value[0]).lower() if isinstance(value, tuple) else shown(value)
     return ", ".join(f"`{key}` {said[key]}" for key in compared(workflow))
 
 
 def compared(workflow: Workflow) -> list[str]:
-    return list(dict.fromkeys(key for differing in workflow.variants.values() for key in differing))
+    """The settings that variants change, in their own nodes as well."""
+    keys = [
+        key
+        for differing in workflow.variants.values()
+        for name, value in differing.items()
+        for key in (value if isinstance(value, dict) else [name])
+    ]
+    return list(dict.fromkeys(keys))
 
 
 def write_page(classes: Mapping[str, Any]) -> None:

@@ -106,10 +106,14 @@ def transfer(
     return Workflow(name, note, nodes, caption)
 
 
+# Nodes that a variant of a comparison may have of its own: by the transfer's input that they are for, with their size.
+FOR_INPUT = {"layer_weights": ("LayerWeights", (270, 230)), "method": ("NSTMethod", (270, 160))}
+
+
 def compare(
     name: str,
     note: str,
-    content: str,
+    content: str | None,
     style: str,
     variants: list[tuple[str, dict[str, Any]]],
     style_size: int = 256,
@@ -118,9 +122,12 @@ def compare(
 ) -> Workflow:
     """One graph of several transfers, each into a SaveImage that is titled with what is particular to it.
 
-    A variant is its title, and the inputs of the transfer or of the network in which it differs from `common`. What it
-    can share with others it shares: the pictures, and where the network is the same, that and the style's statistics.
-    So variants of one network belong together in the list, that their wires stay apart from others'.
+    A variant is its title, and the inputs of the transfer or of the network in which it differs from `common`. Where an
+    input takes a node (see FOR_INPUT), it is given that node's inputs: {"layer_weights": {"preset": …}}. What variants
+    can share they share: the pictures, and where the network is the same, that and the style's statistics. So variants
+    of one network belong together in the list, that their wires stay apart from others'.
+
+    Without a content the transfers are NSTSynthesizeTexture nodes.
     """
     of_network = ("weights", "pooling", "padding", "precision", "input")
     networks = [{key: v[key] for key in of_network if key in v} for _, v in variants]
@@ -132,7 +139,10 @@ def compare(
     pitch, top = 700, 270
     x_grams = 310 + 60 + 70 * max(owners)
     x_transfer = x_grams + 230 + 60 + 70 * (len(variants) - 1)
-    nodes = {"content": example(content, (x_grams, 120), 230), "style": example(style, (40, 380))}
+    kind = "NeuralStyleTransfer" if content else "NSTSynthesizeTexture"
+    pictures: dict[str, Any] = {"content_image": ("content", 0)} if content else {}
+    nodes = {"content": example(content, (x_grams, 120), 230)} if content else {}
+    nodes["style"] = example(style, (40, 380))
     for row, ((title, differing), settings, owner) in enumerate(zip(variants, networks, owners, strict=True)):
         y = top + pitch * row
         vgg, grams = (f"{node} {variants[owner][0]}" if several else node for node in ("vgg", "grams"))
@@ -141,12 +151,16 @@ def compare(
             measured = {"vgg": (vgg, 0), "style_image": ("style", 0), "weight": 1.0, "size": style_size}
             heading = f"Style grams: {title}" if several else ""
             nodes[grams] = Node("ComputeStyleGrams", measured, (x_grams, y), (230, 220), title=heading)
-        inputs = {"vgg": (vgg, 0), "content_image": ("content", 0), "style_grams": (grams, 0), "seed": 0}
+        inputs: dict[str, Any] = {"vgg": (vgg, 0), **pictures, "style_grams": (grams, 0), "seed": 0}
         # Without a preview, for which there would have to be room below the widgets.
         inputs |= {"preview_every": 0, **common, **{k: v for k, v in differing.items() if k not in of_network}}
-        nodes[f"transfer {title}"] = Node(
-            "NeuralStyleTransfer", inputs, (x_transfer, y + 240), (300, 640), title=f"Transfer: {title}"
-        )
+        below = y + 240 + 160 + 60
+        for key, (own, size) in FOR_INPUT.items():
+            if isinstance(inputs.get(key), dict):
+                nodes[f"{key} {title}"] = Node(own, inputs[key], (40, below), size, title=title)
+                inputs[key] = (f"{key} {title}", 0)
+                below += size[1] + 60
+        nodes[f"transfer {title}"] = Node(kind, inputs, (x_transfer, y + 240), (300, 640), title=f"Transfer: {title}")
         saved = {"images": (f"transfer {title}", 0), "filename_prefix": f"nst/{name}-{slug(title)}"}
         nodes[f"save {title}"] = Node("SaveImage", saved, (x_transfer + 340, y + 240), (420, 420), title=title)
     return Workflow(name, note, nodes, caption, dict(variants))
@@ -419,7 +433,7 @@ def load_pack() -> Any:
     return module
 
 
-def api_form(workflow: Workflow) -> dict[str, Any]:
+def api_form(workflow: Workflow, classes: dict[str, Any]) -> dict[str, Any]:
     ids = {name: str(i) for i, name in enumerate(workflow.nodes, 1)}
 
     def value(v: Any) -> Any:
@@ -428,12 +442,24 @@ def api_form(workflow: Workflow) -> dict[str, Any]:
     return {
         ids[name]: {
             "class_type": node.type,
-            "inputs": {key: value(v) for key, v in node.inputs.items()},
+            "inputs": {key: value(v) for key, v in {**node.inputs, **left_out(node, classes)}.items()},
             "_meta": {"title": name},
         }
         for name, node in workflow.nodes.items()
         if not node.muted
     }
+
+
+def left_out(node: Node, classes: dict[str, Any]) -> dict[str, Any]:
+    """Required inputs that are at their defaults: a host takes no graph without them."""
+    required = classes[node.type].INPUT_TYPES()["required"] if node.type in classes else {}
+    return {name: default_of(entry) for name, entry in required.items() if name not in node.inputs}
+
+
+def default_of(entry: tuple) -> Any:
+    """The value of an input that is left alone; of a list of choices without a default, the first."""
+    options = entry[1] if len(entry) > 1 else {}
+    return options.get("default", entry[0][0] if isinstance(entry[0], list) else None)
 
 
 def canvas_form(workflow: Workflow, classes: dict[str, Any]) -> dict[str, Any]:
@@ -506,7 +532,7 @@ def slots(node: Node, classes: dict[str, Any]) -> tuple[list[tuple[str, str]], l
     for name, (kind, *options) in {**types["required"], **types.get("optional", {})}.items():
         option = options[0] if options else {}
         if isinstance(kind, list) or kind in ("INT", "FLOAT", "STRING", "BOOLEAN"):
-            widgets.append(node.inputs[name] if name in node.inputs else option.get("default", kind[0]))
+            widgets.append(node.inputs[name] if name in node.inputs else default_of((kind, *options)))
             if option.get("control_after_generate"):
                 widgets.append("fixed")
         else:
@@ -520,7 +546,7 @@ def write_graphs() -> None:
     for workflow in TEMPLATES:
         for path, graph in (
             (WORKFLOWS / f"{workflow.name}.json", canvas_form(workflow, classes)),
-            (WORKFLOWS / "api" / f"{workflow.name}.json", api_form(workflow)),
+            (WORKFLOWS / "api" / f"{workflow.name}.json", api_form(workflow, classes)),
         ):
             path.write_text(json.dumps(graph, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

@@ -220,6 +220,18 @@ def test_variants_of_the_network_measure_the_style_with_their_own(script):
         assert nodes[inputs["style_grams"][0]].inputs["vgg"] == inputs["vgg"]
 
 
+def test_a_variant_may_have_a_node_of_its_own(pack, script):
+    layers = {"preset": "custom", "content_layers": "relu3_1"}
+    variants = [("deep", {}), ("shallow", {"layer_weights": layers})]
+    workflow = script.compare("try", "", "content-landscape", "style-strokes", variants)
+    graph = script.api_form(workflow, pack.NODE_CLASS_MAPPINGS)
+    [(number, own)] = [(i, node) for i, node in graph.items() if node["class_type"] == "LayerWeights"]
+    required = pack.NODE_CLASS_MAPPINGS["LayerWeights"].INPUT_TYPES()["required"]
+    assert own["inputs"].keys() == required.keys() and own["inputs"].items() >= layers.items()
+    transfers = [node["inputs"] for node in graph.values() if node["class_type"] == "NeuralStyleTransfer"]
+    assert [t.get("layer_weights") for t in transfers] == [None, [number, 0]]
+
+
 @pytest.mark.parametrize("name", ["regions", "protect"])
 def test_templates_with_masks_do_what_they_say(pack, tmp_path, name):
     """Small and short: what is protected stays the content to the pixel, and everything else has moved."""

@@ -164,6 +164,11 @@ class Samples:
     def to(self, device: torch.device) -> Samples:
         return Samples(self.rows.to(device), None if self.weights is None else self.weights.to(device))
 
+    def along(self, directions: Tensor | None, dtype: torch.dtype) -> Quantiles:
+        """In every direction, or for every channel, sorted."""
+        rows = self.rows.to(dtype)
+        return Quantiles.of((rows if directions is None else rows @ directions).T, self.weights)
+
 
 def pooled(parts: list[tuple[float, Samples]]) -> Samples:
     """All of them together, each part having its share."""
@@ -195,6 +200,10 @@ class Quantiles:
         w = (weights / weights.sum().clamp_min(1e-30)).to(x.dtype)[order]
         return Quantiles(values, w.cumsum(1) - w / 2, order, w)
 
+    def part(self, rows: slice) -> Quantiles:
+        shares = self.shares if self.shares.ndim == 1 else self.shares[rows]
+        return Quantiles(self.values[rows], shares, self.order[rows], self.weights)
+
     def at(self, shares: Tensor) -> Tensor:
         """The numbers below which these shares lie, in between by straight lines."""
         m = self.values.shape[1]
@@ -212,32 +221,36 @@ class Quantiles:
         return torch.lerp(self.values.gather(1, low), self.values.gather(1, high), part)
 
 
-def by_sorting(f: Tensor, weights: Tensor | None, target: Samples, directions: Tensor | None) -> tuple[Tensor, Tensor]:
+def by_sorting(
+    f: Tensor, weights: Tensor | None, target: Samples | Quantiles, directions: Tensor | None
+) -> tuple[Tensor, Tensor]:
     """The distance of N rows of C to the target's, and its slope.
 
     Along one direction the least work keeps the order, so the distance is that of the sorted numbers. Directions are
     the columns of a C×K matrix of unit vectors, or the channels themselves if there is none; C/K of their sum is what
-    all directions would come to.
+    all directions would come to. A target may be sorted already, along the same ones.
     """
     f = f.to(torch.promote_types(f.dtype, torch.float32))
     c = f.shape[1]
     k = c if directions is None else directions.shape[1]
     total = f.new_zeros(())
     slope = torch.zeros_like(f)
-    per_turn = max(1, SORTED_AT_ONCE // max(len(f), len(target.rows)))
+    per_turn = max(1, SORTED_AT_ONCE // len(f))
     for first in range(0, k, per_turn):
         turn = slice(first, first + per_turn)
-        if directions is None:
-            x, a = f[:, turn].T, target.rows[:, turn].to(f).T
+        v = None if directions is None else directions[:, turn].to(f)
+        x = (f[:, turn] if v is None else f @ v).T
+        ours = Quantiles.of(x, weights)
+        if isinstance(target, Quantiles):
+            theirs = target.part(turn)
         else:
-            v = directions[:, turn].to(f)
-            x, a = (f @ v).T, (target.rows.to(f) @ v).T
-        ours, theirs = Quantiles.of(x, weights), Quantiles.of(a, target.weights)
+            own = Samples(target.rows[:, turn], target.weights) if v is None else target
+            theirs = own.along(v, f.dtype)
         far = ours.values - theirs.at(ours.shares)
         pull = 2 * far * (1 / len(f) if ours.weights is None else ours.weights)
         total = total + (far * pull).sum() / 2
         back = torch.empty_like(x).scatter_(1, ours.order, pull)
-        if directions is None:
+        if v is None:
             slope[:, turn] = back.T
         else:
             slope.addmm_(back.T, v.T)

@@ -15,7 +15,7 @@ from .vgg import Network, VGGFeatures, channels
 # Side of what the network sees of a picture at a time.
 PIECE = 512
 # Features that are compared by sorting: more of them, evenly spread, would not tell more.
-MOST_SAMPLES = 1 << 16
+MOST_SAMPLES = 1 << 14
 
 
 def positions(features: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from .content import ContentTarget
 from .controls import LayerWeights, Multipliers
-from .distances import BY_SORTING, by_moments, random_directions
+from .distances import BY_SORTING, Quantiles, Samples, by_moments, random_directions
 from .errors import NSTError
 from .grams import StyleGrams, network_for
 from .images import check_picture, check_size, shape_of
@@ -79,6 +79,13 @@ class Objective:
         self.sorts = recipe.statistic in BY_SORTING
         self.distances = [
             {} if self.sorts else {t: by_moments(recipe.statistic, a, recipe.shift) for t, a in region.targets.items()}
+            for region in regions
+        ]
+        # Channels stay the same from step to step, so that the style's are sorted once.
+        self.samples: list[Mapping[str, Samples | Quantiles]] = [
+            {tap: s.along(None, torch.float32) for tap, s in region.samples.items()}
+            if recipe.statistic == "histogram"
+            else region.samples
             for region in regions
         ]
         # A relative recipe is a mean over its taps: adding one does not raise the whole.

@@ -94,7 +94,7 @@ class Slopes:
         o = self.objective
         k, n, n_all = o.factor(i, tap), o.regions[i].count[tap], o.positions(tap)
         weights = None if t is None else t.flatten().float().square()
-        value, slope = by_sorting(positions(f), weights, o.regions[i].samples[tap], self.directions.get(tap))
+        value, slope = by_sorting(positions(f), weights, o.samples[i][tap], self.directions.get(tap))
         self.values[tap, i] = k * (n / n_all) * value
         return slope.mul_(k * (n / n_all)).to(o.slope_dtype)
 

@@ -223,7 +223,9 @@ def changed(node: Node, classes: Mapping[str, Any]) -> dict[str, str]:
 
 
 def shown(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value) or "–"
+    if value is None or value == "":
+        return "–"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def results(workflow: Workflow, classes: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
@@ -251,10 +253,10 @@ def compared_values(workflow: Workflow, title: str, classes: Mapping[str, Any]) 
         for key, entry in {**types["required"], **types.get("optional", {})}.items():
             if key in compared(workflow):
                 value = node.inputs.get(key, default_of(entry)) if node else default_of(entry)
-                said[key] = title_of(value[0]).lower() if isinstance(value, tuple) else shown(value)
-    if "style_size" in compared(workflow):  # what `compare` calls the size in Compute Style Grams
-        said["style_size"] = shown(workflow.nodes[transfer.inputs["style_grams"][0]].inputs["size"])
-    return ", ".join(f"`{key}` {said[key]}" for key in compared(workflow) if key in said)
+                said[key] = f"of the {title_of(value[0]).lower()}" if isinstance(value, tuple) else shown(value)
+    # What `compare` calls the size in Compute Style Grams.
+    said["style_size"] = shown(workflow.nodes[transfer.inputs["style_grams"][0]].inputs["size"])
+    return ", ".join(f"`{key}` {said[key]}" for key in compared(workflow))
 
 
 def compared(workflow: Workflow) -> list[str]:

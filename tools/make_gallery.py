@@ -84,13 +84,13 @@ def keep(made: Mapping[str, list[Image.Image]]) -> None:
         for i, picture in enumerate(pictures, 1):
             small = picture.copy()
             small.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
-            name = stem if len(pictures) == 1 else f"{stem}-{i}"
+            name = stem if len(pictures) == 1 else f"{stem}_{i}"
             small.save(GALLERY / f"{name}.jpg", quality=85, optimize=True)
 
 
 def kept(stem: str) -> list[Path]:
-    """What one SaveImage has put into the gallery: one picture, or a numbered row."""
-    return sorted([*GALLERY.glob(f"{stem}.jpg"), *GALLERY.glob(f"{stem}-[0-9].jpg")])
+    """What one SaveImage has put into the gallery: one picture, or a numbered row (with _, which no title leads to)."""
+    return sorted([*GALLERY.glob(f"{stem}.jpg"), *GALLERY.glob(f"{stem}_[0-9].jpg")])
 
 
 def thumbnail(workflow: Workflow, results: list[tuple[str, Image.Image]]) -> Image.Image:
@@ -195,6 +195,8 @@ def settings(workflow: Workflow, classes: Mapping[str, Any]) -> list[str]:
     for name, node in workflow.nodes.items():
         if node.type not in NOT_SAID and not node.muted:
             hidden = compared(workflow) if node.type in COMPARED else []
+            if node.type == "ComputeStyleGrams" and "style_size" in compared(workflow):
+                hidden = ["size"]
             differing = [f"`{key}` {v}" for key, v in changed(node, classes).items() if key not in hidden]
             said.setdefault(classes[node.type].TITLE, {})[name] = ", ".join(differing)
     lines = []
@@ -221,7 +223,9 @@ def changed(node: Node, classes: Mapping[str, Any]) -> dict[str, str]:
 
 
 def shown(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value) or "–"
+    if value is None or value == "":
+        return "–"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def results(workflow: Workflow, classes: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
@@ -249,7 +253,8 @@ def compared_values(workflow: Workflow, title: str, classes: Mapping[str, Any]) 
         for key, entry in {**types["required"], **types.get("optional", {})}.items():
             if key in compared(workflow):
                 value = node.inputs.get(key, default_of(entry)) if node else default_of(entry)
-                said[key] = title_of(value[0]).lower() if isinstance(value, tuple) else shown(value)
+                said[key] = f"of the {title_of(value[0]).lower()}" if isinstance(value, tuple) else shown(value)
+    # What `compare` calls the size in Compute Style Grams.
     said["style_size"] = shown(workflow.nodes[transfer.inputs["style_grams"][0]].inputs["size"])
     return ", ".join(f"`{key}` {said[key]}" for key in compared(workflow))
 

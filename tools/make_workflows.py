@@ -94,7 +94,7 @@ def transfer(
         "NeuralStyleTransfer",
         {"vgg": ("vgg", 0), "content_image": ("content", 0), "style_grams": chained, "seed": 0, **settings},
         (x, 120),
-        (300, 805),
+        (300, 880),
     )
     x += 350
     saved = {"images": ("transfer", 0), "filename_prefix": f"nst/{name}"}
@@ -137,7 +137,7 @@ def compare(
     # A row for each variant. The wires that fan out to the rows do so in gutters without nodes, which are the wider the
     # longer the wires, for these swing out by a quarter of their length. A network is lower than its style's statistics
     # and as high as its transfer, so that wires from it pass below them.
-    pitch, top = 700, 270
+    pitch, top = 760, 270
     x_grams = 310 + 60 + 70 * max(owners)
     x_transfer = x_grams + 230 + 60 + 70 * (len(variants) - 1)
     kind = "NeuralStyleTransfer" if content else "NSTSynthesizeTexture"
@@ -165,7 +165,7 @@ def compare(
                 nodes[f"{key} {title}"] = Node(own, inputs[key], (40, below), size, title=title)
                 inputs[key] = (f"{key} {title}", 0)
                 below += size[1] + 60
-        nodes[f"transfer {title}"] = Node(kind, inputs, (x_transfer, y + 240), (300, 640), title=f"Transfer: {title}")
+        nodes[f"transfer {title}"] = Node(kind, inputs, (x_transfer, y + 240), (300, 700), title=f"Transfer: {title}")
         saved = {"images": (f"transfer {title}", 0), "filename_prefix": f"nst/{name}-{slug(title)}"}
         nodes[f"save {title}"] = Node("SaveImage", saved, (x_transfer + 340, y + 240), (420, 420), title=title)
     return Workflow(name, note, nodes, caption, dict(variants))
@@ -213,11 +213,11 @@ def save_style() -> Workflow:
     nodes["transfer"].inputs["style_grams"] = ("keep", 0)
     # The file that the first run writes where there is none yet.
     loaded = {"style": "nst/style_00001_.safetensors [output]", "weight": 1.0}
-    nodes["load"] = Node("LoadStyleGrams", loaded, (620, 1380), (270, 110), muted=True)
+    nodes["load"] = Node("LoadStyleGrams", loaded, (620, 1460), (270, 140), muted=True)
     again = {**nodes["transfer"].inputs, "style_grams": ("load", 0)}
-    nodes["transfer again"] = Node("NeuralStyleTransfer", again, (930, 1210), (300, 805), muted=True)
+    nodes["transfer again"] = Node("NeuralStyleTransfer", again, (930, 1290), (300, 880), muted=True)
     saved = {"images": ("transfer again", 0), "filename_prefix": "nst/load-style"}
-    nodes["save again"] = Node("SaveImage", saved, (1280, 1210), (500, 430), muted=True)
+    nodes["save again"] = Node("SaveImage", saved, (1280, 1290), (500, 430), muted=True)
     # The style above and the loaded style below, so that what both transfers need goes between them.
     places = {"style1": (40, 380), "content": (40, 510), "vgg": (40, 640), "grams1": (360, 120), "transfer": (930, 330)}
     places |= {"save": (1280, 330), "plot": (1280, 830), "show plot": (1530, 830)}

@@ -73,7 +73,7 @@ def test_a_run_keeps_its_pictures_and_makes_the_thumbnail(pack, gallery, monkeyp
     for name, folder in (("GALLERY", tmp_path / "docs"), ("WORKFLOWS", tmp_path)):
         monkeypatch.setattr(gallery, name, folder)
     (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "padding-zeros-2.jpg").write_bytes(b"of an earlier run that made two")
+    (tmp_path / "docs" / "padding-zeros_2.jpg").write_bytes(b"of an earlier run that made two")
     workflow = next(w for w in gallery.TEMPLATES if w.name == "padding")
     for node in workflow.nodes.values():
         small = {"NeuralStyleTransfer": {"size": 48, "steps": 1}, "ComputeStyleGrams": {"size": 48}}.get(node.type, {})

@@ -16,7 +16,7 @@ from .images import LARGEST_SIDE, check_picture, check_size, fit_long, resize, s
 from .layers import check_layers
 from .measure import whole_samples, whole_statistics
 from .recipes import Recipe, get_recipe
-from .regions import MODES, Region, check_mask, complement, fit_mask, guide, guides_of
+from .regions import MODES, Region, check_mask, complement, fit_mask, guide, guides_of, stretch
 from .vgg import Network, VGGFeatures, smallest_side
 
 log = logging.getLogger("nst_engine.grams")
@@ -104,7 +104,7 @@ class Style:
     def _guides(self, taps: Iterable[str], shape: tuple[int, int], network: Network) -> dict[str, torch.Tensor]:
         if self.mask is None:
             return {}
-        mask = resize(self.mask, shape)  # whatever becomes of the picture's proportions becomes of the mask's
+        mask = stretch(self.mask, shape)
         return {tap: guide(mask, tap, self.mask_mode, network.vgg.architecture) for tap in taps}
 
     def samples(self, network: Network, taps: Iterable[str], shape: tuple[int, int]) -> dict[str, Samples]:
@@ -147,6 +147,12 @@ class StyleGrams:
                 "Weights, pooling and padding must be the same: use one Load VGG Features for both."
             )
 
+    def check_regions(self, shape: tuple[int, int]) -> None:
+        """They must have the proportions of the content picture, of which this is the shape."""
+        for style in self.styles:
+            if style.region is not None and style.weight > 0:
+                fit_mask(style.region, shape, f"region of {style.name}")
+
     @property
     def guided(self) -> bool:
         return any(style.region is not None for style in self.styles)
@@ -158,7 +164,7 @@ class StyleGrams:
             return None
         masks: list[torch.Tensor] = []
         for style in counted:
-            mask = fit_mask(style.region, shape, f"region of {style.name}")  # type: ignore[arg-type]
+            mask = stretch(style.region, shape)  # type: ignore[arg-type]
             if not any(torch.equal(mask, other) for other in masks):
                 masks.append(mask)
         rest = complement(masks, (style.name for style in counted))
@@ -185,11 +191,7 @@ class StyleGrams:
                 groups.append([style])
             else:
                 same.append(style)
-        masks = {
-            id(group): fit_mask(group[0].region, transfer, f"region of {group[0].name}")
-            for group in groups
-            if group[0].region is not None
-        }
+        masks = {id(group): stretch(group[0].region, transfer) for group in groups if group[0].region is not None}
         rest: torch.Tensor | None = None
         if masks:
             rest = complement(masks.values(), (group[0].name for group in groups if id(group) in masks))

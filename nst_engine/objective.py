@@ -323,6 +323,7 @@ def objective(
             shape = shape_of(content)
         if shape is None:
             raise NSTError("objective: without a content picture, give the shape (height, width) of the result.")
+        grams.check_regions(shape)
         network = network_for(vgg, recipe, seamless)
         style_layers, content_layers = layers_in_use(vgg, recipe, layers or LayerWeights())
         multipliers = Multipliers(content_weight, style_weight, tv_weight, strength)

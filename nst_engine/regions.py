@@ -41,12 +41,17 @@ def check_mask(mask: torch.Tensor, name: str, batch: int = 1) -> torch.Tensor:
 
 
 def fit_mask(mask: torch.Tensor, shape: tuple[int, int], name: str) -> torch.Tensor:
-    """The mask at this height and width, which must have its proportions."""
+    """The mask at the height and width of the picture that it is for, whose proportions it must have."""
     (h, w), (height, width) = shape_of(mask), shape
-    if (h, w) == shape:
-        return mask
     if abs(h * width - w * height) > max(h, w, height, width) * 2:
         raise NSTError(f"{name}: the mask is {w}×{h}, which are not the proportions of {width}×{height}.")
+    return stretch(mask, shape)
+
+
+def stretch(mask: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    """To the shape that its picture takes, whatever becomes of the proportions of both."""
+    if shape_of(mask) == shape:
+        return mask
     return F.interpolate(mask, size=shape, mode="bilinear", antialias=True, align_corners=False).clamp(0, 1)
 
 

@@ -21,7 +21,7 @@ from .objective import Objective, Terms, build
 from .optim import Average, Finished, Moments, adam, lbfgs
 from .precision import name_of
 from .recipes import LBFGS, Adam, Recipe
-from .regions import fit_mask
+from .regions import stretch
 from .starts import start_pixels
 from .vgg import IMAGENET_MEAN, IMAGENET_STD, Network
 
@@ -188,14 +188,14 @@ class Run:
         not hold them, for Adam follows the smallest slope."""
         masks = [self.grams.uncovered(shape)]
         if self.protect is not None and self.protect.weight is None:
-            masks.append(fit_mask(self.protect.mask, shape, "protect mask"))
+            masks.append(stretch(self.protect.mask, shape))
         given = [mask for mask in masks if mask is not None]
         return torch.stack(given).amax(0).to(self.network.device) if given else None
 
     def _emphasis(self, shape: tuple[int, int]) -> torch.Tensor | None:
         if self.protect is None or self.protect.weight is None:
             return None
-        return 1 + (self.protect.weight - 1) * fit_mask(self.protect.mask, shape, "protect mask")
+        return 1 + (self.protect.weight - 1) * stretch(self.protect.mask, shape)
 
     def _pixels(self, variable: torch.Tensor) -> torch.Tensor:
         return self.space.pixels(variable.detach()).clamp(0, 1)

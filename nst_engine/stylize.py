@@ -19,7 +19,7 @@ from .memory import footprint, free_memory
 from .objective import layers_in_use
 from .precision import name_of
 from .recipes import BRISK, LBFGS, Adam, Recipe, get_recipe
-from .regions import check_mask
+from .regions import check_mask, fit_mask
 from .run import OnStep, OnTile, Protect, Run, Step
 from .starts import STARTS
 from .tiles import grid
@@ -123,13 +123,15 @@ def stylize(
         network = network_for(vgg, recipe, seamless)
         style_layers, content_layers = layers_in_use(vgg, recipe, layers or LayerWeights())
         if content is None:
-            shape = _texture_shape(shape, keep_colours, protect)
+            own = shape = _texture_shape(shape, keep_colours, protect)
             content_layers = {}
         else:
             given = check_picture(content, "content image")
             pictures = list(given.split(1))
             alpha = alpha_of(content)
-            shape = target_shape(shape_of(given), size, recipe, network.device)
+            own = shape_of(given)
+            shape = target_shape(own, size, recipe, network.device)
+        grams.check_regions(own)
         levels = plan(shape, recipe, scales, grid((*style_layers, *content_layers)) if seamless else 1)
         starts, notes = _start_images(start_image, len(pictures), shape)
         if starts is not None and recipe.start != "image":
@@ -150,7 +152,7 @@ def stylize(
             multipliers,
             tile,
             free_memory(network.device) if memory is None else memory,
-            _protect(protect, protect_mode, protect_weight),
+            _protect(protect, own, protect_mode, protect_weight),
             start_mix,
             on_step,
             on_tile,
@@ -218,10 +220,11 @@ def _texture_shape(shape: tuple[int, int] | None, keep_colours: str, protect: to
     return shape
 
 
-def _protect(mask: torch.Tensor | None, mode: str, weight: float) -> Protect | None:
+def _protect(mask: torch.Tensor | None, shape: tuple[int, int], mode: str, weight: float) -> Protect | None:
     if mask is None:
         return None
-    return Protect(check_mask(mask, "protect mask"), None if mode == "pixels" else weight)
+    fitted = fit_mask(check_mask(mask, "protect mask"), shape, "protect mask")
+    return Protect(fitted, None if mode == "pixels" else weight)
 
 
 def _check_range(name: str, value: float, least: float, most: float) -> None:

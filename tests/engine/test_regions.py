@@ -279,3 +279,16 @@ def test_a_style_mask_that_is_too_small_for_a_layer_is_refused(vgg):
     dot[:8, :8] = 1
     with pytest.raises(nst.NSTError, match=r"style mask of style image: it is too small for .*mode simple would do"):
         nst.compute_style_grams(vgg, clouds(2, 64, 64), layers=TAPS, mask=dot, size=64, mask_mode="inside")
+
+
+def test_masks_are_squashed_with_their_picture(vgg):
+    """persson makes a square of every picture; a seamless one is a multiple of the grid."""
+    content = clouds(1, 80, 112)
+    region = left(80, 112)[0]
+    grams = nst.compute_style_grams(vgg, clouds(2, 64, 64), recipe="persson", region=region)
+    for options in ({"recipe": "persson", "size": -1}, {"seamless": True, "size": 90}):
+        result = nst.stylize(vgg, content, grams, steps=1, protect=region, **options)
+        other = nst.stylize(vgg, content, grams, steps=1, protect=region, protect_mode="content", **options)
+        assert torch.isfinite(result.image).all() and other.image.shape == result.image.shape
+    with pytest.raises(nst.NSTError, match=r"protect mask: the mask is 112×80, .* proportions of 80×80"):
+        nst.stylize(vgg, clouds(1, 80, 80), nst.compute_style_grams(vgg, clouds(2, 64, 64)), protect=region, steps=1)

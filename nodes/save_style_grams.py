@@ -3,7 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 from .. import nst_engine as nst
-from ..nst_engine.grams import measure, memory_to_measure
+from ..nst_engine.grams import measure
+from ..nst_engine.measure import memory_to_measure
 from ..nst_engine.saved import SUFFIX
 from . import host
 

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench bench-scale workflows clean
+.PHONY: demo test lint bench bench-scale workflows gallery clean
 
 demo: .venv/standalone
 	$(BIN)/nst run workflows/api/quickstart.json --output output
@@ -23,6 +23,10 @@ bench-scale: .venv/standalone
 
 workflows: .venv/standalone
 	$(BIN)/python tools/make_workflows.py
+	$(BIN)/python tools/make_gallery.py --page
+
+gallery: workflows
+	$(BIN)/python tools/make_gallery.py
 
 .venv/standalone: pyproject.toml
 	$(PYTHON) -m venv .venv

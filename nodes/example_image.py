@@ -14,9 +14,13 @@ class NSTExampleImage:
     TITLE = "NST Example Image"
     CATEGORY = f"{host.CATEGORY}/utilities"
     DESCRIPTION = "One of the pack's own pictures, to try things with: two contents and several styles."
-    RETURN_TYPES = ("IMAGE",)
-    RETURN_NAMES = ("image",)
-    OUTPUT_TOOLTIPS = ("The picture.",)
+    RETURN_TYPES = ("IMAGE", "MASK")
+    RETURN_NAMES = ("image", "mask")
+    OUTPUT_TOOLTIPS = (
+        "The picture.",
+        "A part of it: the landscape's sky; the still life's jug, bowl and fruit, without cloth and wall. Of a style: "
+        "all of it.",
+    )
     FUNCTION = "load"
 
     @classmethod
@@ -24,9 +28,14 @@ class NSTExampleImage:
         names = sorted(file.stem for file in FOLDER.glob("*.jpg"))
         return {"required": {"name": (names, {"tooltip": "content-…: something to stylise. style-…: a style."})}}
 
-    def load(self, name: str) -> tuple[torch.Tensor]:
-        from PIL import Image
+    def load(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+        image = read(FOLDER / f"{name}.jpg", "RGB")
+        mask = FOLDER / f"{name}-mask.png"
+        return image, read(mask, "L") if mask.is_file() else torch.ones(image.shape[:3])
 
-        with Image.open(FOLDER / f"{name}.jpg") as picture:
-            pixels = np.asarray(picture.convert("RGB"), dtype=np.float32) / 255
-        return (torch.from_numpy(pixels)[None],)
+
+def read(file: Path, mode: str) -> torch.Tensor:
+    from PIL import Image
+
+    with Image.open(file) as picture:
+        return torch.from_numpy(np.asarray(picture.convert(mode), dtype=np.float32) / 255)[None]

@@ -1,4 +1,4 @@
-"""Draw the example pictures of the pack: python tools/draw_examples.py [folder] [name ...]
+"""Draw the example pictures of the pack, and masks of two of them: python tools/draw_examples.py [folder] [name ...]
 
 Everything is computed here from seeded noise and distance functions, so that the pictures are ours to give away.
 Colours are floats in 0..1, lengths are pixels of the finished picture; canvases are S times finer and averaged down.
@@ -79,11 +79,17 @@ def relief(height, strength):
     return 1 + np.clip(strength * (gx + gy), -0.5, 0.6)
 
 
-def save(folder, name, canvas):
-    """Average the canvas down and write a JPEG of the best quality that stays below the limit."""
+def average(canvas):
+    """The finished picture: every pixel the mean of its part of the canvas."""
     h, w = canvas.shape[0] // S, canvas.shape[1] // S
-    small = np.clip(canvas, 0, 1).reshape(h, S, w, S, 3).mean((1, 3))
-    picture = Image.fromarray((small * 255 + 0.5).astype(np.uint8))
+    small = np.clip(canvas, 0, 1).reshape(h, S, w, S, *canvas.shape[2:]).mean((1, 3))
+    return Image.fromarray((small * 255 + 0.5).astype(np.uint8))
+
+
+def save(folder, name, canvas, mask=None):
+    """Average the canvas down and write a JPEG of the best quality that stays below the limit; a mask beside it."""
+    picture = average(canvas)
+    w, h = picture.size
     for quality in range(93, 40, -2):
         data = io.BytesIO()
         picture.save(data, "JPEG", quality=quality, optimize=True)
@@ -91,13 +97,19 @@ def save(folder, name, canvas):
             break
     (Path(folder) / name).write_bytes(data.getvalue())
     print(f"{name}: {w}x{h}, quality {quality}, {data.tell()} bytes", flush=True)
+    if mask is not None:
+        # As sharp as the picture itself, and a little softer, as a mask that is cut out by hand would be.
+        average(blur(mask, 0.5)).save(Path(folder) / f"{Path(name).stem}-mask.png", optimize=True)
 
 
 # ---------------------------------------------------------------------------------------------------- content
 
 
-def fir(canvas, rng, cx, base, tall, colour, haze):
-    """One fir tree: a jagged cone of branches, lit from the left, painted into its own little window."""
+def fir(canvas, rng, cx, base, tall, colour, haze, behind=None):
+    """One fir tree: a jagged cone of branches, lit from the left, painted into its own little window.
+
+    `behind` is a mask of what the tree stands in front of; the tree is taken out of it.
+    """
     half = tall * rng.uniform(0.2, 0.26)
     x0, x1, y0, y1 = (int(v * S) for v in (cx - half - 2, cx + half + 2, base - tall - 2, base + 1))
     x0, x1, y0, y1 = max(x0, 0), min(x1, canvas.shape[1]), max(y0, 0), min(y1, canvas.shape[0])
@@ -116,10 +128,12 @@ def fir(canvas, rng, cx, base, tall, colour, haze):
     leaf = np.asarray(colour, np.float32) * (0.45 + 0.9 * np.clip(light, 0, 1.2))[..., None]
     leaf = mix(leaf, (0.74, 0.8, 0.86), np.full(t.shape, haze))
     canvas[y0:y1, x0:x1] = mix(canvas[y0:y1, x0:x1], leaf, cover)
+    if behind is not None:
+        behind[y0:y1, x0:x1] *= 1 - cover
 
 
 def landscape(rng):
-    """Mountains (a ray-cast height field), a lake that mirrors them, firs and a house on the near bank."""
+    """Mountains (a ray-cast height field), a lake that mirrors them, firs and a house on the near bank; and its sky."""
     w, h, horizon, focal, eye = 768, 512, 286.0, 768.0, 0.36
     x, y = grid(w, h)
     sun = np.hypot((x - 170) / 1.25, y - 150)
@@ -172,6 +186,7 @@ def landscape(rng):
     ground = ground * mix(np.full_like(ground, 1) * (0.34, 0.42, 0.62), (1.4, 1.22, 0.95), sunlit)
     ground = mix(ground, (0.72, 0.78, 0.87), 0.72 * smooth(4, 26, z) + 0.12 * smooth(0.9, 0, tall) * smooth(8, 14, z))
     view = mix(sky, ground, land)
+    open_sky = 1 - land.astype(np.float32)
     for _ in range(260):  # a dark belt of firs along the far shore gives the lake its edge
         cx = rng.uniform(-10, w + 10)
         wide = np.abs(cx - w / 2) / w
@@ -201,7 +216,7 @@ def landscape(rng):
     firs = ((655, 120), (700, 165), (748, 215), (540, 62), (676, 92), (727, 128), (24, 150), (62, 98), (92, 60))
     for cx, size in firs:
         foot = float(bank[0, int(np.clip(cx * S, 0, w * S - 1))]) + 6 + size / 14
-        fir(view, rng, cx, foot, size, (0.26, 0.4, 0.2), 0.02)
+        fir(view, rng, cx, foot, size, (0.26, 0.4, 0.2), 0.02, open_sky)
     layer = Image.fromarray((np.clip(view, 0, 1) * 255).astype(np.uint8))
     pen = ImageDraw.Draw(layer)
     place = rng.uniform(0, 1, (26000, 2))
@@ -220,7 +235,7 @@ def landscape(rng):
             c = ((214, 60, 44), (244, 208, 72), (245, 240, 232))[rng.integers(3)]
             r = size / 7 * S
             pen.ellipse([tip * S - r, (by - size) * S - r, tip * S + r, (by - size) * S + r], c)
-    return np.asarray(layer, np.float32) / 255
+    return np.asarray(layer, np.float32) / 255, open_sky
 
 
 def house(pen, x, y):
@@ -246,7 +261,8 @@ def house(pen, x, y):
 
 
 def still_life(rng):
-    """Jug, bowl and fruit on a striped cloth: distance functions, sphere-traced, with soft shadows."""
+    """Jug, bowl and fruit on a striped cloth: distance functions, sphere-traced, with soft shadows; and what is a
+    thing, not wall or cloth."""
     w = h = 512
     x, y = grid(w, h)
     bumps = noise(rng, x, 30, 5)
@@ -359,6 +375,8 @@ def still_life(rng):
     out = wall.reshape(-1, 3)
     p = hit[solid]
     what = np.argmin([part(p) for part in parts], 0)
+    things = np.zeros(x.size, np.float32)
+    things[solid] = what > 0  # the cloth is the first part
     e = 0.002
     normal = np.stack([scene(p + e * k) - scene(p - e * k) for k in np.eye(3, dtype=np.float32)], -1)
     normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
@@ -417,7 +435,7 @@ def still_life(rng):
     light = lambert[:, None] * (1.12, 1.04, 0.9) + (open_ * (0.12 + 0.24 * sky))[:, None] * (0.85, 0.95, 1.15)
     light += (open_ * 0.14 * np.clip(-normal[:, 1] + 0.3, 0, 1))[:, None] * (1.1, 0.95, 0.75)
     out[solid] = colour * light + shine[:, None]
-    return 1 - np.exp(-1.9 * out.reshape((*x.shape, 3)) ** 1.08)
+    return 1 - np.exp(-1.9 * out.reshape((*x.shape, 3)) ** 1.08), things.reshape(x.shape)
 
 
 # ----------------------------------------------------------------------------------------------------- styles
@@ -919,7 +937,8 @@ def main(folder=Path(__file__).parents[1] / "nodes" / "examples", *names):
     Path(folder).mkdir(parents=True, exist_ok=True)
     for seed, (name, draw) in enumerate(PICTURES.items(), 11):
         if not names or name in names:
-            save(folder, name, draw(np.random.default_rng(seed)))
+            drawn = draw(np.random.default_rng(seed))
+            save(folder, name, *(drawn if isinstance(drawn, tuple) else (drawn,)))
 
 
 if __name__ == "__main__":

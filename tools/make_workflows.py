@@ -1,15 +1,16 @@
 """Write workflows/*.json (the canvas) and workflows/api/*.json (headless) from one description of each graph.
 
-python tools/make_workflows.py            writes the graphs
-python tools/make_workflows.py --pictures also runs them, for the thumbnails beside the canvas files
+python tools/make_workflows.py
+
+They are run, for their thumbnails and the gallery, by make_gallery.py.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import sys
-import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ class Node:
     pos: tuple[int, int]
     size: tuple[int, int]
     muted: bool = False
+    title: str = ""
 
 
 @dataclass
@@ -51,27 +53,36 @@ class Workflow:
     name: str
     note: str
     nodes: dict[str, Node] = field(default_factory=dict)
+    caption: str = ""  # what the gallery says, where the note's first paragraph would not do
+    variants: dict[str, dict[str, Any]] = field(default_factory=dict)  # of a comparison: titles, and what differs
+
+
+def network(pos: tuple[int, int], title: str = "", **settings: str) -> Node:
+    plain = {"weights": "vgg19-caffe", "pooling": "recipe", "padding": "recipe", "precision": "auto", "input": "auto"}
+    return Node("LoadVGGFeatures", {**plain, **settings}, pos, (270, 160), title=title)
+
+
+def example(name: str, pos: tuple[int, int], width: int = 270) -> Node:
+    return Node("NSTExampleImage", {"name": name}, pos, (width, 80))
 
 
 def transfer(
-    name: str, note: str, content: str, styles: list[tuple[str, float]], style_size: int = 0, **settings: Any
+    name: str,
+    note: str,
+    content: str,
+    styles: list[tuple[str, float]],
+    style_size: int = 0,
+    caption: str = "",
+    **settings: Any,
 ) -> Workflow:
-    """The graph that every template is made of: a network, a content, styles in a chain, a transfer, what it made."""
+    """The graph of most templates: a network, a content, styles in a chain, a transfer, what it made."""
     # Columns from left to right, so that no wire runs behind a node: what goes in under the note, the styles'
     # statistics (one column each, for they are chained), the transfer, what it made.
-    nodes = {
-        "vgg": Node(
-            "LoadVGGFeatures",
-            {"weights": "vgg19-caffe", "pooling": "recipe", "padding": "recipe", "precision": "auto", "input": "auto"},
-            (40, 510),
-            (270, 160),
-        ),
-        "content": Node("NSTExampleImage", {"name": content}, (40, 380), (270, 60)),
-    }
+    nodes = {"vgg": network((40, 510)), "content": example(content, (40, 380))}
     chained: Link | None = None
     for i, (style, weight) in enumerate(styles):
         picture, grams = (f"style{i + 1}", f"grams{i + 1}")
-        nodes[picture] = Node("NSTExampleImage", {"name": style}, (40 + 310 * i, 740 + 180 * i), (270 - 40 * i, 60))
+        nodes[picture] = example(style, (40 + 310 * i, 740 + 180 * i), 270 - 40 * i)
         inputs: dict[str, Any] = {"vgg": ("vgg", 0), "style_image": (picture, 0), "weight": weight, "size": style_size}
         if chained:
             inputs["style_grams"] = chained
@@ -85,14 +96,78 @@ def transfer(
         (x, 120),
         (300, 805),
     )
-    x += 340
+    x += 350
     saved = {"images": ("transfer", 0), "filename_prefix": f"nst/{name}"}
     nodes["save"] = Node("SaveImage", saved, (x, 120), (500, 430))
     nodes["plot"] = Node(
         "NSTPlotLossHistory", {"loss_history": ("transfer", 1), "width": 480, "height": 320}, (x, 620), (210, 100)
     )
     nodes["show plot"] = Node("PreviewImage", {"images": ("plot", 0)}, (x + 250, 620), (250, 230))
-    return Workflow(name, note, nodes)
+    return Workflow(name, note, nodes, caption)
+
+
+# Nodes that a variant of a comparison may have of its own: by the transfer's input that they are for, with their size.
+FOR_INPUT = {"layer_weights": ("LayerWeights", (270, 230)), "method": ("NSTMethod", (270, 160))}
+
+
+def compare(
+    name: str,
+    note: str,
+    content: str | None,
+    style: str,
+    variants: list[tuple[str, dict[str, Any]]],
+    style_size: int = 256,
+    caption: str = "",
+    **common: Any,
+) -> Workflow:
+    """One graph of several transfers, each into a SaveImage that is titled with what is particular to it.
+
+    A variant is its title, and the inputs of the transfer or of the network in which it differs from `common`. Where an
+    input takes a node (see FOR_INPUT), it is given that node's inputs: {"layer_weights": {"preset": …}}. What variants
+    can share they share: the pictures, and where the network is the same, that and the style's statistics. So variants
+    of one network belong together in the list, that their wires stay apart from others'.
+
+    Without a content the transfers are NSTSynthesizeTexture nodes.
+    """
+    of_network = ("weights", "pooling", "padding", "precision", "input")
+    networks = [{key: v[key] for key in of_network if key in v} for _, v in variants]
+    owners = [networks.index(settings) for settings in networks]  # the first variant with the same network
+    several = len(set(owners)) > 1
+    # A row for each variant. The wires that fan out to the rows do so in gutters without nodes, which are the wider the
+    # longer the wires, for these swing out by a quarter of their length. A network is lower than its style's statistics
+    # and as high as its transfer, so that wires from it pass below them.
+    pitch, top = 700, 270
+    x_grams = 310 + 60 + 70 * max(owners)
+    x_transfer = x_grams + 230 + 60 + 70 * (len(variants) - 1)
+    kind = "NeuralStyleTransfer" if content else "NSTSynthesizeTexture"
+    pictures: dict[str, Any] = {"content_image": ("content", 0)} if content else {}
+    nodes = {"content": example(content, (x_grams, 120), 230)} if content else {}
+    nodes["style"] = example(style, (40, 380))
+    for row, ((title, differing), settings, owner) in enumerate(zip(variants, networks, owners, strict=True)):
+        y = top + pitch * row
+        vgg, grams = (f"{node} {variants[owner][0]}" if several else node for node in ("vgg", "grams"))
+        if owner == row:
+            nodes[vgg] = network((40, y + 240), f"Network: {title}" if several else "", **settings)
+            measured = {"vgg": (vgg, 0), "style_image": ("style", 0), "weight": 1.0, "size": style_size}
+            heading = f"Style grams: {title}" if several else ""
+            nodes[grams] = Node("ComputeStyleGrams", measured, (x_grams, y), (230, 220), title=heading)
+        inputs: dict[str, Any] = {"vgg": (vgg, 0), **pictures, "style_grams": (grams, 0), "seed": 0}
+        # Without a preview, for which there would have to be room below the widgets.
+        inputs |= {"preview_every": 0, **common, **{k: v for k, v in differing.items() if k not in of_network}}
+        below = y + 240 + 160 + 60
+        for key, (own, size) in FOR_INPUT.items():
+            if isinstance(inputs.get(key), dict):
+                nodes[f"{key} {title}"] = Node(own, inputs[key], (40, below), size, title=title)
+                inputs[key] = (f"{key} {title}", 0)
+                below += size[1] + 60
+        nodes[f"transfer {title}"] = Node(kind, inputs, (x_transfer, y + 240), (300, 640), title=f"Transfer: {title}")
+        saved = {"images": (f"transfer {title}", 0), "filename_prefix": f"nst/{name}-{slug(title)}"}
+        nodes[f"save {title}"] = Node("SaveImage", saved, (x_transfer + 340, y + 240), (420, 420), title=title)
+    return Workflow(name, note, nodes, caption, dict(variants))
+
+
+def slug(title: str) -> str:
+    return re.sub("[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
 def style_matched(workflow: Workflow, method: str) -> Workflow:
@@ -125,6 +200,7 @@ def save_style() -> Workflow:
         recipe="balanced",
         steps=60,
         size=256,
+        caption="A style is measured, saved without its picture as a file of a few megabytes, and used from there.",
     )
     nodes = workflow.nodes
     kept = {"style_grams": ("grams1", 0), "filename_prefix": "nst/style"}
@@ -136,10 +212,10 @@ def save_style() -> Workflow:
     again = {**nodes["transfer"].inputs, "style_grams": ("load", 0)}
     nodes["transfer again"] = Node("NeuralStyleTransfer", again, (930, 1210), (300, 805), muted=True)
     saved = {"images": ("transfer again", 0), "filename_prefix": "nst/load-style"}
-    nodes["save again"] = Node("SaveImage", saved, (1270, 1210), (500, 430), muted=True)
+    nodes["save again"] = Node("SaveImage", saved, (1280, 1210), (500, 430), muted=True)
     # The style above and the loaded style below, so that what both transfers need goes between them.
-    places = {"style1": (40, 380), "content": (40, 510), "vgg": (40, 640), "grams1": (350, 120), "transfer": (930, 330)}
-    places |= {"save": (1270, 330), "plot": (1270, 830), "show plot": (1520, 830)}
+    places = {"style1": (40, 380), "content": (40, 510), "vgg": (40, 640), "grams1": (360, 120), "transfer": (930, 330)}
+    places |= {"save": (1280, 330), "plot": (1280, 830), "show plot": (1530, 830)}
     for name, place in places.items():
         nodes[name].pos = place
     return workflow
@@ -160,13 +236,30 @@ def style_row() -> Workflow:
     )
     nodes = workflow.nodes
     del nodes["grams2"].inputs["style_grams"], nodes["plot"], nodes["show plot"]
-    nodes["style2"].pos, nodes["style2"].size = (40, 950), (270, 60)
+    nodes["style2"].pos, nodes["style2"].size = (40, 950), (270, 80)
     nodes["grams2"].pos = (350, 920)
     for name in ("transfer", "save"):
         nodes[name].pos = (nodes[name].pos[0] + 40, 120)
     row = {"from_style": ("grams1", 0), "to_style": ("grams2", 0), "frames": 4}
     nodes["row"] = Node("NSTInterpolateStyles", row, (620, 740), (270, 90))
     nodes["transfer"].inputs["style_grams"] = ("row", 0)
+    return workflow
+
+
+def regions() -> Workflow:
+    workflow = transfer(
+        "regions",
+        "One style for the sky, another for the land. The first *Compute Style Grams* has a **region_mask**; the "
+        "second has none and goes to all that is left.\n\n"
+        "For a picture of your own paint the mask in ComfyUI's mask editor (right-click *Load Image*).",
+        LANDSCAPE,
+        [("style-strokes", 1.0), ("style-mosaic", 1.0)],
+        style_size=256,
+        recipe="balanced",
+        steps=60,
+        size=256,
+    )
+    workflow.nodes["grams1"].inputs["region_mask"] = ("content", 1)
     return workflow
 
 
@@ -212,6 +305,7 @@ TEMPLATES = (
         recipe="balanced",
         steps=100,
         size=384,
+        caption="The default recipe at a smaller size: a landscape takes on flowing brush strokes.",
     ),
     transfer(
         "balanced",
@@ -287,9 +381,44 @@ TEMPLATES = (
         ),
         "symmetric",
     ),
+    regions(),
+    transfer(
+        "protect",
+        "Only the background takes on the style: **protect_mask** keeps jug, bowl and fruit as they are, to the pixel. "
+        "A soft edge blends.",
+        STILL_LIFE,
+        [("style-strokes", 1.0)],
+        style_size=256,
+        recipe="balanced",
+        steps=60,
+        size=256,
+        protect_mask=("content", 1),
+    ),
     save_style(),
     style_row(),
     inside(),
+    compare(
+        "pooling",
+        "How the network halves its maps: by the largest of four values, by their mean, or by the root of their mean "
+        "square. The style is measured with the same network.",
+        LANDSCAPE,
+        "style-strokes",
+        [(pooling, {"pooling": pooling}) for pooling in ("max", "average", "l2")],
+        recipe="balanced",
+        steps=45,
+        size=224,
+    ),
+    compare(
+        "padding",
+        "What the network sees beyond the picture's edge: nothing, the edge's own pixels again, or the picture "
+        "mirrored. Look at the borders, which *zeros* darkens.",
+        LANDSCAPE,
+        "style-mosaic",
+        [(padding, {"padding": padding}) for padding in ("zeros", "replicate", "reflect")],
+        recipe="balanced",
+        steps=45,
+        size=224,
+    ),
 )
 
 
@@ -304,7 +433,7 @@ def load_pack() -> Any:
     return module
 
 
-def api_form(workflow: Workflow) -> dict[str, Any]:
+def api_form(workflow: Workflow, classes: dict[str, Any]) -> dict[str, Any]:
     ids = {name: str(i) for i, name in enumerate(workflow.nodes, 1)}
 
     def value(v: Any) -> Any:
@@ -313,12 +442,24 @@ def api_form(workflow: Workflow) -> dict[str, Any]:
     return {
         ids[name]: {
             "class_type": node.type,
-            "inputs": {key: value(v) for key, v in node.inputs.items()},
+            "inputs": {key: value(v) for key, v in {**node.inputs, **left_out(node, classes)}.items()},
             "_meta": {"title": name},
         }
         for name, node in workflow.nodes.items()
         if not node.muted
     }
+
+
+def left_out(node: Node, classes: dict[str, Any]) -> dict[str, Any]:
+    """Required inputs that are at their defaults: a host takes no graph without them."""
+    required = classes[node.type].INPUT_TYPES()["required"] if node.type in classes else {}
+    return {name: default_of(entry) for name, entry in required.items() if name not in node.inputs}
+
+
+def default_of(entry: tuple) -> Any:
+    """The value of an input that is left alone; of a list of choices without a default, the first."""
+    options = entry[1] if len(entry) > 1 else {}
+    return options.get("default", entry[0][0] if isinstance(entry[0], list) else None)
 
 
 def canvas_form(workflow: Workflow, classes: dict[str, Any]) -> dict[str, Any]:
@@ -338,7 +479,7 @@ def canvas_form(workflow: Workflow, classes: dict[str, Any]) -> dict[str, Any]:
             "mode": MUTED if node.muted else 0,
             "inputs": [{"name": n, "type": t, "link": None} for n, t in inputs],
             "outputs": [{"name": n, "type": t, "links": [], "slot_index": i} for i, (n, t) in enumerate(outputs)],
-            **({"title": TITLES[kind]} if (kind := name.rstrip("0123456789")) in TITLES else {}),
+            **({"title": title} if (title := node.title or TITLES.get(name.rstrip("0123456789"))) else {}),
             "properties": {"Node name for S&R": node.type},
             "widgets_values": widgets,
         }
@@ -391,7 +532,7 @@ def slots(node: Node, classes: dict[str, Any]) -> tuple[list[tuple[str, str]], l
     for name, (kind, *options) in {**types["required"], **types.get("optional", {})}.items():
         option = options[0] if options else {}
         if isinstance(kind, list) or kind in ("INT", "FLOAT", "STRING", "BOOLEAN"):
-            widgets.append(node.inputs[name] if name in node.inputs else option.get("default", kind[0]))
+            widgets.append(node.inputs[name] if name in node.inputs else default_of((kind, *options)))
             if option.get("control_after_generate"):
                 widgets.append("fixed")
         else:
@@ -405,54 +546,10 @@ def write_graphs() -> None:
     for workflow in TEMPLATES:
         for path, graph in (
             (WORKFLOWS / f"{workflow.name}.json", canvas_form(workflow, classes)),
-            (WORKFLOWS / "api" / f"{workflow.name}.json", api_form(workflow)),
+            (WORKFLOWS / "api" / f"{workflow.name}.json", api_form(workflow, classes)),
         ):
             path.write_text(json.dumps(graph, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def write_thumbnails(names: list[str]) -> None:
-    """What the template browser shows: the result, with the style in a corner."""
-    pack = load_pack()
-    headless = importlib.import_module("nst_pack.nodes.headless")
-    for workflow in TEMPLATES:
-        if names and workflow.name not in names:
-            continue
-        with tempfile.TemporaryDirectory() as folder:
-            files = headless.run_embedded(
-                api_form(workflow),
-                node_classes=pack.NODE_CLASS_MAPPINGS,
-                input_folder=".",
-                output_folder=folder,
-                on_progress=lambda title, value, total, _: print(f"\r{title} {value}/{total}   ", end="", flush=True),
-            )
-            thumbnail(workflow, [f for f in files if f.name.startswith(workflow.name)])
-
-
-def thumbnail(workflow: Workflow, results: list[Path]) -> None:
-    from PIL import Image, ImageOps
-
-    if len(results) == 4:
-        sheet = Image.new("RGB", (480, 320))
-        for i, result in enumerate(results):
-            with Image.open(result) as made:
-                sheet.paste(
-                    ImageOps.fit(made.convert("RGB"), (240, 160), centering=(0, 0)), (i % 2 * 240, i // 2 * 160)
-                )
-        sheet.save(WORKFLOWS / f"{workflow.name}.jpg", quality=88)
-        return
-    (result,) = results
-    style = next(node.inputs["name"] for name, node in workflow.nodes.items() if name.startswith("style"))
-    with Image.open(result) as made, Image.open(ROOT / "nodes" / "examples" / f"{style}.jpg") as given:
-        picture, corner = made.convert("RGB"), given.convert("RGB")
-    picture = picture.resize((480, round(480 * picture.height / picture.width)), Image.Resampling.LANCZOS)
-    corner.thumbnail((120, 120), Image.Resampling.LANCZOS)
-    framed = Image.new("RGB", (corner.width + 6, corner.height + 6), "white")
-    framed.paste(corner, (3, 3))
-    picture.paste(framed, (picture.width - framed.width - 10, picture.height - framed.height - 10))
-    picture.save(WORKFLOWS / f"{workflow.name}.jpg", quality=88)
-
-
 if __name__ == "__main__":
     write_graphs()
-    if "--pictures" in sys.argv:
-        write_thumbnails([a for a in sys.argv[1:] if not a.startswith("--")])

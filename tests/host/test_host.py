@@ -190,7 +190,7 @@ NODES = {
             ]
         },
         "optional": {},
-        "outputs": {"image": "IMAGE"},
+        "outputs": {"image": "IMAGE", "mask": "MASK"},
     },
     "SaveStyleGrams": {
         "name": "Save Style Grams",
@@ -292,18 +292,25 @@ def test_every_node_of_the_pack_is_listed_above(server: Server) -> None:
 # --- running ------------------------------------------------------------------------------------------------------
 
 
-def start_picture(server: Server, graph: Graph) -> np.ndarray:
-    """The same graph without a step: what its transfer starts from, at its size."""
+def start_pictures(server: Server, graph: Graph) -> list[np.ndarray]:
+    """The same graph without a step: what its transfers start from, at their size, in the order of the results."""
     unmoved = {i: {**node, "inputs": dict(node["inputs"])} for i, node in graph.items()}
-    unmoved[find(graph, "NeuralStyleTransfer")]["inputs"]["steps"] = 0
+    for node in unmoved.values():
+        if node["class_type"] == "NeuralStyleTransfer":
+            node["inputs"]["steps"] = 0
     # The plot of no steps is not what this is about.
     unmoved = {i: n for i, n in unmoved.items() if n["class_type"] not in ("NSTPlotLossHistory", "PreviewImage")}
-    return np.asarray(server.run(unmoved).pictures(find(unmoved, "SaveImage"))[0])
+    run = server.run(unmoved)
+    return [np.asarray(picture) for i in all_of(unmoved, "SaveImage") for picture in run.pictures(i)]
+
+
+def all_of(graph: Graph, class_type: str) -> list[str]:
+    return [i for i, node in graph.items() if node["class_type"] == class_type]
 
 
 def own_size(graph: Graph) -> tuple[int, int]:
     """Width and height of the example that is the content."""
-    content, _ = graph[find(graph, "NeuralStyleTransfer")]["inputs"]["content_image"]
+    content, _ = graph[all_of(graph, "NeuralStyleTransfer")[0]]["inputs"]["content_image"]
     with Image.open(ROOT / "nodes" / "examples" / f"{graph[content]['inputs']['name']}.jpg") as picture:
         return picture.size
 
@@ -313,19 +320,18 @@ def test_a_workflow_runs_to_its_end(server: Server, name: str) -> None:
     graph = api_graph(name)
     mark = server.log_mark()
     run = server.run(graph)
-    kinds = {i: node["class_type"] for i, node in graph.items()}
-    pictures = [picture for i, kind in kinds.items() if kind == "SaveImage" for picture in run.pictures(i)]
-    assert len(pictures) == {"style-row": 4, "inside": 4}.get(name, 1)
+    saves = all_of(graph, "SaveImage")
+    pictures = [picture for i in saves for picture in run.pictures(i)]
+    assert len(pictures) == {"style-row": 4}.get(name, len(saves))
     for picture in pictures:
         assert picture.mode == "RGB"
         assert np.asarray(picture).std() > 5  # something is to be seen
-    if "NeuralStyleTransfer" in kinds.values():
+    if all_of(graph, "NeuralStyleTransfer"):
         width, height = own_size(graph)
-        start = start_picture(server, graph)
-        for picture in pictures:
+        for picture, start in zip(pictures, start_pictures(server, graph), strict=True):
             assert picture.size == (round(96 * width / max(width, height)), round(96 * height / max(width, height)))
             assert (np.asarray(picture).astype(int) != start).mean() > 0.05
-    for plot in (plot for i, kind in kinds.items() if kind == "PreviewImage" for plot in run.pictures(i)):
+    for plot in (plot for i in all_of(graph, "PreviewImage") for plot in run.pictures(i)):
         assert plot.size == (480, 320)
     # A NaN on its way to a file shows up as a warning here.
     assert not re.search("Traceback|Warning", said := server.log(mark)), said

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
+from torch import nn
 
 ROOT = Path(__file__).resolve().parents[2]
 CANVAS = sorted((ROOT / "workflows").glob("*.json"))
@@ -71,7 +75,7 @@ def test_the_seeds_and_the_default_have_a_template_each():
     names = {path.stem for path in CANVAS}
     assert names == {path.stem for path in API}
     assert {"quickstart", "balanced", "persson", "udacity", "pytorch-tutorial", "convnet"} <= names
-    assert {"save-style", "style-row", "inside"} <= names
+    assert {"save-style", "style-row", "inside", "regions", "protect", "pooling", "padding"} <= names
 
 
 @pytest.mark.parametrize("path", CANVAS, ids=lambda p: p.stem)
@@ -133,19 +137,128 @@ def test_canvas_files_are_whole(path):
     assert path.with_suffix(".jpg").is_file(), "a template shows a thumbnail of the same name"
 
 
-def test_the_files_are_what_the_script_writes(pack, monkeypatch, tmp_path):
-    import importlib.util
+TITLE = 30  # pixels of a node's title, above its place
 
-    spec = importlib.util.spec_from_file_location("make_workflows", ROOT / "tools" / "make_workflows.py")
-    assert spec and spec.loader
-    script = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(__import__("sys").modules, "make_workflows", script)
-    spec.loader.exec_module(script)
+
+def box(node: dict[str, Any]) -> tuple[float, float, float, float]:
+    (x, y), (width, height) = node["pos"], node["size"]
+    return x, y - TITLE, x + width, y + height
+
+
+@pytest.mark.parametrize("path", CANVAS, ids=lambda p: p.stem)
+def test_no_node_of_a_canvas_hides_another(path):
+    nodes = read(path)["nodes"]
+    for i, node in enumerate(nodes):
+        left, upper, right, lower = box(node)
+        for other in nodes[:i]:
+            left2, upper2, right2, lower2 = box(other)
+            apart = right <= left2 or right2 <= left or lower <= upper2 or lower2 <= upper
+            assert apart, (node["type"], other["type"])
+
+
+@pytest.mark.parametrize("path", CANVAS, ids=lambda p: p.stem)
+def test_no_wire_runs_behind_a_node(path):
+    """Wires as the canvas draws them: Bézier curves that swing out sideways by a quarter of their length."""
+    graph = read(path)
+    by_id = {node["id"]: node for node in graph["nodes"]}
+    t = np.linspace(0, 1, 200)
+    for _, source, slot, target, target_slot, _ in graph["links"]:
+        x1, y1 = by_id[source]["pos"][0] + by_id[source]["size"][0], by_id[source]["pos"][1] + (slot + 0.7) * 20
+        x2, y2 = by_id[target]["pos"][0], by_id[target]["pos"][1] + (target_slot + 0.7) * 20
+        swing = np.hypot(x2 - x1, y2 - y1) / 4
+        x = bezier(t, x1, x1 + swing, x2 - swing, x2)
+        y = bezier(t, y1, y1, y2, y2)
+        for node in graph["nodes"]:
+            left, upper, right, lower = box(node)
+            hidden = node["id"] not in (source, target) and (left < x) & (x < right) & (upper < y) & (y < lower)
+            assert not np.any(hidden), (by_id[source]["type"], by_id[target]["type"], node["type"], node["pos"])
+
+
+def bezier(t: np.ndarray, a: float, b: float, c: float, d: float) -> np.ndarray:
+    return (1 - t) ** 3 * a + 3 * (1 - t) ** 2 * t * b + 3 * (1 - t) * t**2 * c + t**3 * d
+
+
+@pytest.fixture
+def script(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    return importlib.import_module("make_workflows")
+
+
+def test_the_files_are_what_the_script_writes(pack, script, monkeypatch, tmp_path):
     monkeypatch.setattr(script, "WORKFLOWS", tmp_path)
     monkeypatch.setattr(script, "load_pack", lambda: pack)
     script.write_graphs()
     for path in (*CANVAS, *API):
         assert (tmp_path / path.relative_to(ROOT / "workflows")).read_bytes() == path.read_bytes(), path.name
+
+
+def test_variants_of_a_transfer_share_everything_else(script):
+    variants = [("strong", {"style_weight": 3.0}), ("as it is", {}), ("from noise", {"start": "noise", "steps": 9})]
+    workflow = script.compare("try", "", "content-landscape", "style-strokes", variants, steps=5)
+    kinds = [node.type for node in workflow.nodes.values()]
+    assert kinds.count("LoadVGGFeatures") == kinds.count("ComputeStyleGrams") == 1
+    transfers = [node.inputs for node in workflow.nodes.values() if node.type == "NeuralStyleTransfer"]
+    assert [t.get("style_weight") for t in transfers] == [3.0, None, None]
+    assert [t["steps"] for t in transfers] == [5, 5, 9]
+    saves = [node for node in workflow.nodes.values() if node.type == "SaveImage"]
+    assert [node.title for node in saves] == ["strong", "as it is", "from noise"]
+    assert [node.inputs["filename_prefix"] for node in saves] == [
+        "nst/try-strong",
+        "nst/try-as-it-is",
+        "nst/try-from-noise",
+    ]
+
+
+def test_variants_of_the_network_measure_the_style_with_their_own(script):
+    variants = [("max", {"pooling": "max"}), ("more", {"pooling": "max", "steps": 9}), ("l2", {"pooling": "l2"})]
+    nodes = script.compare("try", "", "content-landscape", "style-strokes", variants).nodes
+    assert [n.inputs["pooling"] for n in nodes.values() if n.type == "LoadVGGFeatures"] == ["max", "l2"]
+    for title, differing in variants:
+        inputs = nodes[f"transfer {title}"].inputs
+        assert "pooling" not in inputs
+        assert nodes[inputs["vgg"][0]].inputs["pooling"] == differing["pooling"]
+        assert nodes[inputs["style_grams"][0]].inputs["vgg"] == inputs["vgg"]
+
+
+def test_a_variant_may_have_a_node_of_its_own(pack, script):
+    layers = {"preset": "custom", "content_layers": "relu3_1"}
+    variants = [("deep", {}), ("shallow", {"layer_weights": layers})]
+    workflow = script.compare("try", "", "content-landscape", "style-strokes", variants)
+    graph = script.api_form(workflow, pack.NODE_CLASS_MAPPINGS)
+    [(number, own)] = [(i, node) for i, node in graph.items() if node["class_type"] == "LayerWeights"]
+    required = pack.NODE_CLASS_MAPPINGS["LayerWeights"].INPUT_TYPES()["required"]
+    assert own["inputs"].keys() == required.keys() and own["inputs"].items() >= layers.items()
+    transfers = [node["inputs"] for node in graph.values() if node["class_type"] == "NeuralStyleTransfer"]
+    assert [t.get("layer_weights") for t in transfers] == [None, [number, 0]]
+
+
+@pytest.mark.parametrize("name", ["regions", "protect"])
+def test_templates_with_masks_do_what_they_say(pack, tmp_path, name):
+    """Small and short: what is protected stays the content to the pixel, and everything else has moved."""
+    graph = read(ROOT / "workflows" / "api" / f"{name}.json")
+    moved, still = run_small(pack, graph, 2, tmp_path / "a"), run_small(pack, graph, 0, tmp_path / "b")
+    changed = np.abs(moved.astype(int) - still).max(-1)
+    assert (changed > 0).mean() > 0.4
+    if name == "protect":
+        mask = pack.NODE_CLASS_MAPPINGS["NSTExampleImage"]().load("content-still-life")[1]
+        things = nn.functional.interpolate(mask[None], changed.shape, mode="bilinear", antialias=True)[0, 0].numpy()
+        assert (changed[things == 1] == 0).all()
+        assert (changed[things == 0] > 0).mean() > 0.9
+
+
+def run_small(pack, graph: dict[str, Any], steps: int, folder: Path) -> np.ndarray:
+    for node in graph.values():
+        if node["class_type"] == "NeuralStyleTransfer":
+            node["inputs"] |= {"size": 64, "steps": steps}
+        elif node["class_type"] == "ComputeStyleGrams":
+            node["inputs"]["size"] = 64
+    kept = {i: node for i, node in graph.items() if node["class_type"] not in ("NSTPlotLossHistory", "PreviewImage")}
+    headless = importlib.import_module("nst_pack.nodes.headless")
+    [file] = headless.run_embedded(
+        kept, node_classes=pack.NODE_CLASS_MAPPINGS, input_folder=folder, output_folder=folder
+    )
+    with Image.open(file) as picture:
+        return np.asarray(picture).astype(int)
 
 
 def test_workflow_files_of_earlier_versions_still_validate(pack):

@@ -70,7 +70,12 @@ Distance = Callable[[Tensor, Tensor], Slope]
 
 def by_moments(name: str, target: Statistics, shift: float = 0.0) -> Distance:
     """The distance of (μ, M) to this target."""
-    return {"gram": gram, "mean-std": mean_std, "covariance": covariance}[name](target, shift)
+    made: dict[str, Callable[[Statistics, float], Distance]] = {
+        "gram": gram,
+        "mean-std": mean_std,
+        "covariance": covariance,
+    }
+    return made[name](target, shift)
 
 
 def shifted(mean: Tensor, moment: Tensor, s: float) -> Tensor:

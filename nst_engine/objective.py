@@ -182,10 +182,9 @@ class Objective:
             for tile in tiles:
                 slopes = Slopes(self, pulls, self._content_at(tile), tile)
                 for tap, features in self.network.activations(tile.pixels(x), self.taps):
-                    for part, slope in slopes.parts(tap, tile.own(features, tap)):
-                        norms[part, tap] = norms.get((part, tap), 0) + torch.linalg.vector_norm(
-                            slope, 1, dtype=torch.float32
-                        )
+                    for term, slope in slopes.parts(tap, tile.own(features, tap)):
+                        norm = torch.linalg.vector_norm(slope, 1, dtype=torch.float32)
+                        norms[term, tap] = norms.get((term, tap), 0) + norm
                 tell()
         gradient = torch.zeros_like(x)
         for tile in tiles:

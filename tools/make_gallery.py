@@ -250,6 +250,7 @@ def compared_values(workflow: Workflow, title: str, classes: Mapping[str, Any]) 
             if key in compared(workflow):
                 value = node.inputs.get(key, default_of(entry)) if node else default_of(entry)
                 said[key] = title_of(value[0]).lower() if isinstance(value, tuple) else shown(value)
+    said["style_size"] = shown(workflow.nodes[transfer.inputs["style_grams"][0]].inputs["size"])
     return ", ".join(f"`{key}` {said[key]}" for key in compared(workflow))
 
 

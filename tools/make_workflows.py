@@ -131,7 +131,8 @@ def compare(
     """
     of_network = ("weights", "pooling", "padding", "precision", "input")
     networks = [{key: v[key] for key in of_network if key in v} for _, v in variants]
-    owners = [networks.index(settings) for settings in networks]  # the first variant with the same network
+    measured_as = [(n, v.get("style_size", style_size)) for n, (_, v) in zip(networks, variants, strict=True)]
+    owners = [measured_as.index(how) for how in measured_as]  # the first variant whose style is measured alike
     several = len(set(owners)) > 1
     # A row for each variant. The wires that fan out to the rows do so in gutters without nodes, which are the wider the
     # longer the wires, for these swing out by a quarter of their length. A network is lower than its style's statistics
@@ -148,12 +149,16 @@ def compare(
         vgg, grams = (f"{node} {variants[owner][0]}" if several else node for node in ("vgg", "grams"))
         if owner == row:
             nodes[vgg] = network((40, y + 240), f"Network: {title}" if several else "", **settings)
-            measured = {"vgg": (vgg, 0), "style_image": ("style", 0), "weight": 1.0, "size": style_size}
+            measured = {"vgg": (vgg, 0), "style_image": ("style", 0), "weight": 1.0, "size": measured_as[row][1]}
             heading = f"Style grams: {title}" if several else ""
             nodes[grams] = Node("ComputeStyleGrams", measured, (x_grams, y), (230, 220), title=heading)
         inputs: dict[str, Any] = {"vgg": (vgg, 0), **pictures, "style_grams": (grams, 0), "seed": 0}
         # Without a preview, for which there would have to be room below the widgets.
-        inputs |= {"preview_every": 0, **common, **{k: v for k, v in differing.items() if k not in of_network}}
+        inputs |= {
+            "preview_every": 0,
+            **common,
+            **{k: v for k, v in differing.items() if k not in (*of_network, "style_size")},
+        }
         below = y + 240 + 160 + 60
         for key, (own, size) in FOR_INPUT.items():
             if isinstance(inputs.get(key), dict):
@@ -397,6 +402,162 @@ TEMPLATES = (
     save_style(),
     style_row(),
     inside(),
+    compare(
+        "strength",
+        "How much style in all, as one number: 0 would be the content itself, 1 is what the recipe says, and beyond it "
+        "the content lets go.",
+        LANDSCAPE,
+        "style-strokes",
+        [(f"{strength:g}", {"strength": strength}) for strength in (0.3, 0.6, 1.0, 2.0)],
+        recipe="balanced",
+        steps=45,
+        size=224,
+    ),
+    compare(
+        "stroke-size",
+        "The same style measured at three sizes: the larger, the larger its strokes in the picture, whatever that "
+        "one's own size is.",
+        STILL_LIFE,
+        "style-strokes",
+        [(f"{size}", {"style_size": size}) for size in (160, 320, 640)],
+        recipe="balanced",
+        steps=45,
+        size=224,
+    ),
+    compare(
+        "scales",
+        "Begun small and enlarged on the way: the large forms are found first, where they are cheap, and fine strokes "
+        "on top. With one level they stay as small as the network's view.",
+        LANDSCAPE,
+        "style-mosaic",
+        [("one level", {"scales": 1}), ("four levels", {"scales": 4})],
+        recipe="balanced",
+        steps=60,
+        size=288,
+        style_size=384,
+    ),
+    compare(
+        "statistics",
+        "What of the style is made equal: which features occur together (gram), how much of each (mean-std), their "
+        "distribution as a bell curve (covariance), all values of each (histogram), or all of it (sliced).",
+        LANDSCAPE,
+        "style-strokes",
+        [
+            ("gram", {"method": {"statistic": "gram"}}),
+            ("gram, shifted", {"method": {"statistic": "gram", "shift": -1.0}}),
+            ("mean-std", {"method": {"statistic": "mean-std"}}),
+            ("covariance", {"method": {"statistic": "covariance"}}),
+            ("histogram", {"method": {"statistic": "histogram"}}),
+            ("sliced", {"method": {"statistic": "sliced"}}),
+        ],
+        recipe="balanced",
+        steps=40,
+        size=192,
+    ),
+    compare(
+        "gradient-normalisation",
+        "Every layer's gradient brought to one size before they are summed: then weights alone say what counts.",
+        STILL_LIFE,
+        "style-fields",
+        [
+            ("off", {"method": {"normalise_gradients": "off"}}),
+            ("on", {"method": {"normalise_gradients": "on"}}),
+        ],
+        recipe="balanced",
+        steps=60,
+        size=256,
+    ),
+    compare(
+        "averaging",
+        "The last picture, or a running mean of the last ones: fine noise goes, strokes stay. Here with steps that are "
+        "too large, to make it plain.",
+        LANDSCAPE,
+        "style-watercolour",
+        [
+            ("off", {"method": {"averaging": 0.0}}),
+            ("0.9", {"method": {"averaging": 0.9}}),
+        ],
+        recipe="balanced",
+        steps=60,
+        size=256,
+        learning_rate=0.15,
+    ),
+    compare(
+        "smoothing",
+        "Total variation: squared differences between neighbours (l2) smooth evenly, plain ones (l1) keep edges and "
+        "flatten what lies between; with nine points diagonal neighbours count, too.",
+        LANDSCAPE,
+        "style-hatching",
+        [
+            ("none", {"tv_weight": 0.0}),
+            ("l2", {"tv_weight": 20.0, "method": {"tv_kind": "l2"}}),
+            ("l1", {"tv_weight": 20.0, "method": {"tv_kind": "l1"}}),
+            ("l2, nine points", {"tv_weight": 20.0, "method": {"tv_kind": "l2-nine"}}),
+        ],
+        recipe="balanced",
+        steps=45,
+        size=224,
+    ),
+    compare(
+        "starts",
+        "What the first step begins from. The content term is weak here, so that the start is seen in the result.",
+        LANDSCAPE,
+        "style-strokes",
+        [
+            ("content", {"start": "content"}),
+            ("noise", {"start": "noise"}),
+            ("grey", {"start": "grey"}),
+            ("style", {"start": "style"}),
+            ("noise of the style", {"start": "style-noise"}),
+            ("half content", {"start": "style-noise", "start_mix": 0.5}),
+        ],
+        recipe="balanced",
+        steps=40,
+        size=192,
+        content_weight=0.5,
+    ),
+    compare(
+        "protect-modes",
+        "A protected part can stay to the pixel, or be stylised with more of the content: still itself, but painted.",
+        STILL_LIFE,
+        "style-mosaic",
+        [
+            ("not protected", {}),
+            ("content", {"protect_mask": ("content", 1), "protect_mode": "content", "protect_weight": 20.0}),
+            ("pixels", {"protect_mask": ("content", 1), "protect_mode": "pixels"}),
+        ],
+        recipe="balanced",
+        steps=45,
+        size=224,
+    ),
+    compare(
+        "textures",
+        "No content at all: a texture of any size from one style picture; **seamless**, its copies can be laid side by "
+        "side.",
+        None,
+        "style-mosaic",
+        [
+            ("seamless", {"seamless": True, "width": 192, "height": 192}),
+            ("wide", {"seamless": False, "width": 320, "height": 128}),
+        ],
+        recipe="balanced",
+        steps=80,
+        scales=3,
+    ),
+    compare(
+        "layers",
+        "Shallow layers give colour and grain, deep ones strokes and motifs; the recipe takes both.",
+        LANDSCAPE,
+        "style-mosaic",
+        [
+            ("shallow", {"layer_weights": {"preset": "custom", "relu3_1": 0.0, "relu4_1": 0.0, "relu5_1": 0.0}}),
+            ("deep", {"layer_weights": {"preset": "custom", "relu1_1": 0.0, "relu2_1": 0.0, "relu3_1": 0.0}}),
+            ("all", {"layer_weights": {"preset": "custom"}}),
+        ],
+        recipe="balanced",
+        steps=45,
+        size=224,
+    ),
     compare(
         "pooling",
         "How the network halves its maps: by the largest of four values, by their mean, or by the root of their mean "

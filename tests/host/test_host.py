@@ -203,7 +203,7 @@ NODES = {
         "name": "Load Style Grams",
         "category": "style transfer",
         "required": {"style": [], "weight": ("FLOAT", 1.0)},
-        "optional": {"style_grams": "STYLE_GRAMS"},
+        "optional": {"style_grams": "STYLE_GRAMS", "region_mask": "MASK", "mask_mode": ["simple", "inside"]},
         "outputs": {"style_grams": "STYLE_GRAMS", "thumbnail": "IMAGE"},
     },
     "NSTInterpolateStyles": {

@@ -23,10 +23,12 @@ BY_MOMENTS = ("gram", "mean-std", "covariance")
 BY_SORTING = ("histogram", "sliced")
 STATISTICS = BY_MOMENTS + BY_SORTING
 
-# Of the mean variance, added to every variance: a square root has no slope at nothing.
-LEAST_VARIANCE = 1e-4
-# Enough for Gatys' covariances, whose smallest variances are a hundred-thousandth of the largest.
-ITERATIONS = 16
+# Of the mean variance, added to every variance: a square root has no slope at nothing. With so much the largest
+# eigenvalue of R C R is at most some 10⁵ times the smallest, and so many iterations bring the covariances of real
+# features to within 0.02 % of their exact distance and 0.03 % of its slope. With a tenth of it rounding makes small
+# eigenvalues negative in single precision, from which the iteration runs away.
+LEAST_VARIANCE = 0.03
+ITERATIONS = 18
 # Numbers sorted at a time.
 SORTED_AT_ONCE = 1 << 22
 

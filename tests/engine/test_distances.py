@@ -87,8 +87,7 @@ def test_its_slope_is_that_of_small_steps(name, shift):
 
 
 def test_the_square_root_of_a_covariance_with_a_wide_spectrum():
-    """As wide as those of real features: measured at relu4_1 and relu5_1, four decades lie between the largest variance
-    and the middle one."""
+    """In double precision, and in single."""
     generator = torch.Generator().manual_seed(0)
     vectors = torch.linalg.qr(torch.randn(64, 64, generator=generator, dtype=torch.float64))[0]
     values = torch.logspace(0, -4, 64, dtype=torch.float64)
@@ -206,7 +205,7 @@ def test_the_gradient_of_the_whole_is_that_of_small_steps(vgg, pictures, measure
     objective = nst.objective(vgg, content, measured[where], recipe=recipe, layers=LAYERS)
     terms, gradient = objective.value_and_grad(image)
     way = gradient / gradient.norm() + 0.3 * clouds(11, 80, 112) / clouds(11, 80, 112).norm()
-    step = 0.02
+    step = 0.1 if statistic == "covariance" else 0.02  # a trace of roots, rounded, is a rougher ground
     there, back = (float(objective.value_and_grad(image + e * way)[0].total) for e in (step, -step))
     assert float((gradient * way).sum()) == pytest.approx((there - back) / (2 * step), rel=0.01)
     assert float(terms.style) > 0

@@ -216,7 +216,7 @@ def test_statistics_are_symmetric_whatever_rounding_does(vgg, style, monkeypatch
         found = statistics(features, t)
         return Statistics(found.mean, found.moment + torch.rand(found.moment.shape) * 1e-3, found.n)
 
-    monkeypatch.setattr("nst_engine.grams.statistics", lopsided)
+    monkeypatch.setattr("nst_engine.measure.statistics", lopsided)
     (memo,) = (style.memo for style in nst.compute_style_grams(vgg, style, size=32).styles)
     assert memo and all(torch.equal(s.moment, s.moment.T) for s in memo.values())
 
@@ -380,7 +380,7 @@ def test_a_single_row_will_do_for_a_shallow_layer(vgg):
         ({"learning_rate": 0.0}, "learning_rate: 0.0"),
         ({"content_weight": -1.0}, "content_weight: -1.0"),
         ({"style_weight": float("nan")}, "style_weight: nan"),
-        ({"start": "grey"}, "start: 'grey' is not one of"),
+        ({"start": "black"}, "start: 'black' is not one of"),
         ({"start": "image"}, "needs a start image"),
         ({"size": -5}, "size: -5"),
         ({"scales": 0}, "scales: 0"),

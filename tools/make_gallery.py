@@ -15,19 +15,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from make_workflows import (
-    FOR_INPUT,
-    ROOT,
-    TEMPLATES,
-    TITLES,
-    WORKFLOWS,
-    Node,
-    Workflow,
-    api_form,
-    default_of,
-    load_pack,
-)
+from graphs import FOR_INPUT, TITLES, Node, Workflow
+from make_workflows import ROOT, WORKFLOWS, api_form, default_of, load_pack
 from PIL import Image, ImageDraw, ImageFont, ImageOps
+from templates import TEMPLATES
 
 DOCS = ROOT / "docs"
 GALLERY = DOCS / "gallery"

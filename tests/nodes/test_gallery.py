@@ -55,9 +55,7 @@ def test_a_comparison_says_what_is_different(text):
 
 def test_every_variant_says_what_it_has_of_what_is_compared(pack, gallery):
     variants = [("a", {"style_weight": 3.0}), ("b", {"layer_weights": {"content_layers": "relu3_1"}})]
-    workflow = importlib.import_module("make_workflows").compare(
-        "try", "", "content-landscape", "style-strokes", variants
-    )
+    workflow = importlib.import_module("graphs").compare("try", "", "content-landscape", "style-strokes", variants)
     said = [gallery.compared_values(workflow, title, pack.NODE_CLASS_MAPPINGS) for title, _ in variants]
     assert said == ["`style_weight` 3, `content_layers` –", "`style_weight` 1, `content_layers` relu3_1"]
 

@@ -184,6 +184,11 @@ def script(monkeypatch):
     return importlib.import_module("make_workflows")
 
 
+@pytest.fixture
+def graphs(script):
+    return importlib.import_module("graphs")
+
+
 def test_the_files_are_what_the_script_writes(pack, script, monkeypatch, tmp_path):
     monkeypatch.setattr(script, "WORKFLOWS", tmp_path)
     monkeypatch.setattr(script, "load_pack", lambda: pack)
@@ -192,9 +197,9 @@ def test_the_files_are_what_the_script_writes(pack, script, monkeypatch, tmp_pat
         assert (tmp_path / path.relative_to(ROOT / "workflows")).read_bytes() == path.read_bytes(), path.name
 
 
-def test_variants_of_a_transfer_share_everything_else(script):
+def test_variants_of_a_transfer_share_everything_else(graphs):
     variants = [("strong", {"style_weight": 3.0}), ("as it is", {}), ("from noise", {"start": "noise", "steps": 9})]
-    workflow = script.compare("try", "", "content-landscape", "style-strokes", variants, steps=5)
+    workflow = graphs.compare("try", "", "content-landscape", "style-strokes", variants, steps=5)
     kinds = [node.type for node in workflow.nodes.values()]
     assert kinds.count("LoadVGGFeatures") == kinds.count("ComputeStyleGrams") == 1
     transfers = [node.inputs for node in workflow.nodes.values() if node.type == "NeuralStyleTransfer"]
@@ -209,9 +214,9 @@ def test_variants_of_a_transfer_share_everything_else(script):
     ]
 
 
-def test_variants_of_the_network_measure_the_style_with_their_own(script):
+def test_variants_of_the_network_measure_the_style_with_their_own(graphs):
     variants = [("max", {"pooling": "max"}), ("more", {"pooling": "max", "steps": 9}), ("l2", {"pooling": "l2"})]
-    nodes = script.compare("try", "", "content-landscape", "style-strokes", variants).nodes
+    nodes = graphs.compare("try", "", "content-landscape", "style-strokes", variants).nodes
     assert [n.inputs["pooling"] for n in nodes.values() if n.type == "LoadVGGFeatures"] == ["max", "l2"]
     for title, differing in variants:
         inputs = nodes[f"transfer {title}"].inputs
@@ -220,10 +225,18 @@ def test_variants_of_the_network_measure_the_style_with_their_own(script):
         assert nodes[inputs["style_grams"][0]].inputs["vgg"] == inputs["vgg"]
 
 
-def test_a_variant_may_have_a_node_of_its_own(pack, script):
+def test_variants_with_a_style_of_another_size_measure_it_themselves(graphs):
+    variants = [("small", {"style_size": 64}), ("large", {"style_size": 256}), ("again", {"style_size": 64})]
+    nodes = graphs.compare("try", "", "content-landscape", "style-strokes", variants).nodes
+    sizes = [nodes[nodes[f"transfer {t}"].inputs["style_grams"][0]].inputs["size"] for t, _ in variants]
+    assert sizes == [64, 256, 64]
+    assert sum(node.type == "ComputeStyleGrams" for node in nodes.values()) == 2
+
+
+def test_a_variant_may_have_a_node_of_its_own(pack, script, graphs):
     layers = {"preset": "custom", "content_layers": "relu3_1"}
     variants = [("deep", {}), ("shallow", {"layer_weights": layers})]
-    workflow = script.compare("try", "", "content-landscape", "style-strokes", variants)
+    workflow = graphs.compare("try", "", "content-landscape", "style-strokes", variants)
     graph = script.api_form(workflow, pack.NODE_CLASS_MAPPINGS)
     [(number, own)] = [(i, node) for i, node in graph.items() if node["class_type"] == "LayerWeights"]
     required = pack.NODE_CLASS_MAPPINGS["LayerWeights"].INPUT_TYPES()["required"]

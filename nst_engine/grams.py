@@ -154,6 +154,11 @@ class StyleGrams:
                 fit_mask(style.region, shape, f"region of {style.name}")
 
     @property
+    def crowded(self) -> bool:
+        """Whether the styles of several regions pull at one picture."""
+        return self.guided and len(self.styles) > 1
+
+    @property
     def guided(self) -> bool:
         return any(style.region is not None for style in self.styles)
 

@@ -78,7 +78,7 @@ def footprint(
     style_taps: Iterable[str],
     content_taps: Iterable[str],
     keep_content: bool = True,
-    guided: bool = False,
+    crowded: bool = False,
 ) -> Footprint:
     style_taps, content_taps = tuple(style_taps), tuple(content_taps)
     taps = tuple(dict.fromkeys((*style_taps, *content_taps)))
@@ -96,7 +96,7 @@ def footprint(
     return Footprint(
         network=weights * network.dtype.itemsize + WORKSPACE + sorting,
         state=pictures + moments + targets,
-        seen=bytes_per_pixel(network, taps, style_taps if guided else set(style_taps) & set(content_taps)) + slope,
+        seen=bytes_per_pixel(network, taps, style_taps if crowded else set(style_taps) & set(content_taps)) + slope,
         margin=margin(taps, network.vgg.architecture),
         grid=grid(taps),
     )
@@ -236,7 +236,7 @@ def lay_out(
     shape: tuple[int, int],
     tile: int | str | None,
     free: int,
-    guided: bool = False,
+    crowded: bool = False,
 ) -> Layout:
     """One pass where it fits into what is free; else the tiles and the treatment of the content that take the least
     time. L-BFGS's memory comes first, being the largest, but takes no more than half."""
@@ -247,7 +247,7 @@ def lay_out(
         history = max(SHORTEST_HISTORY, min(recipe.optimizer.history, history))
         recipe = replace(recipe, optimizer=replace(recipe.optimizer, history=history))
     sorts = recipe.statistic in BY_SORTING
-    keeping, making = (footprint(network, recipe, style_taps, content_taps, keep, guided) for keep in (True, False))
+    keeping, making = (footprint(network, recipe, style_taps, content_taps, keep, crowded) for keep in (True, False))
     if isinstance(tile, str) and tile != "auto":
         raise NSTError(f"tile: {tile!r} is not a tile size; give pixels, 'auto', or None for one pass.")
     if sorts and isinstance(tile, int):

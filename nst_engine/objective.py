@@ -329,7 +329,7 @@ def objective(
         multipliers = Multipliers(content_weight, style_weight, tv_weight, strength)
         free = free_memory(network.device)
         held = content_layers if content is not None else {}
-        layout = lay_out(network, recipe, style_layers, held, shape, tile, free, grams.guided)
+        layout = lay_out(network, recipe, style_layers, held, shape, tile, free, grams.crowded)
         return build(
             network,
             recipe,

@@ -135,7 +135,7 @@ class Run:
             level.shape,
             self.tile,
             self.free,
-            self.grams.guided,
+            self.grams.crowded,
         )
 
     def _resize(self, pixels: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:

@@ -49,12 +49,16 @@ from nst_engine.vgg import Network
 def peak():
     return next(int(line.split()[1]) << 10 for line in open("/proc/self/status") if line.startswith("VmHWM"))
 
-size, dtype, pooling, padding = int(sys.argv[1]), *sys.argv[2:]
+size, dtype, pooling, padding, recipe = int(sys.argv[1]), *sys.argv[2:6]
 torch.set_num_threads(1)
 vgg = nst.load_vgg("vgg19-caffe", precision=dtype, device="cpu", pooling=pooling, padding=padding)
 content = torch.rand(1, 3, size, size)
-grams = nst.compute_style_grams(vgg, content[:, :, :64, :64], size=64)
-objective = nst.objective(vgg, content, grams)
+half = torch.zeros(size, size)
+half[: size // 2] = 1
+grams = nst.compute_style_grams(vgg, content[:, :, :64, :64], size=64, region=half if "regions" in sys.argv else None)
+if "regions" in sys.argv:
+    grams = nst.compute_style_grams(vgg, content[:, :, 64:128, :64], size=64, blend_with=grams)
+objective = nst.objective(vgg, content, grams, recipe=recipe)
 image = content.clone()
 open("/proc/self/clear_refs", "w").write("5")  # the peak so far is forgotten
 before = peak()
@@ -65,12 +69,19 @@ print(peak() - before)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="peaks are read from /proc")
 @pytest.mark.parametrize(
-    ("dtype", "pooling", "padding"),
-    [("bf16", "max", "zeros"), ("fp32", "max", "zeros"), ("bf16", "l2", "reflect"), ("bf16", "average", "replicate")],
+    ("dtype", "pooling", "padding", "recipe", "regions"),
+    [
+        ("bf16", "max", "zeros", "balanced", False),
+        ("fp32", "max", "zeros", "balanced", False),
+        ("bf16", "l2", "reflect", "balanced", False),
+        ("bf16", "average", "replicate", "balanced", False),
+        ("bf16", "max", "zeros", "balanced", True),
+        ("bf16", "max", "zeros", "persson", False),  # content and style at the same taps
+    ],
 )
-def test_a_pass_takes_what_is_said(vgg, dtype, pooling, padding):
+def test_a_pass_takes_what_is_said(vgg, dtype, pooling, padding, recipe, regions):
     def peak(size):
-        command = [sys.executable, "-c", MEASURE, str(size), dtype, pooling, padding]
+        command = [sys.executable, "-c", MEASURE, str(size), dtype, pooling, padding, recipe, *["regions"][:regions]]
         # Every tensor in memory of its own, given back at once, so that peaks are those of the tensors.
         environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(2**19)}
         return int(subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout)
@@ -78,7 +89,10 @@ def test_a_pass_takes_what_is_said(vgg, dtype, pooling, padding):
     small, large = 384, 640
     measured = (peak(large) - peak(small)) / (large**2 - small**2)
     network = Network(vgg, dtype=precision.resolve(dtype, torch.device("cpu")), pooling=pooling, padding=padding)
-    assert measured == pytest.approx(bytes_per_pixel(network, (*FIVE, *CONTENT)), rel=0.1)
+    chosen = nst.RECIPES[recipe]
+    style, content = set(chosen.style_layers), set(chosen.content_layers)
+    estimated = bytes_per_pixel(network, style | content, style if regions else style & content)
+    assert measured == pytest.approx(estimated, rel=0.1)
 
 
 def test_one_pass_when_it_fits_and_tiles_as_large_as_fit_when_it_does_not(vgg):

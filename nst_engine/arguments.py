@@ -7,13 +7,26 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from . import RECIPES, NSTError, __version__
+from .controls import STRONGEST
+from .distances import STATISTICS
 from .files import FORMATS
+from .images import LARGEST_SIDE
+from .inputs import NAMED_STARTS
 from .levels import OWN_SIZE, RECIPE_SIZE
+from .losses import VARIATIONS
 from .precision import PRECISIONS
 from .regions import MODES
-from .stylize import KEEP_COLOURS, OPTIMIZERS, check_keep_colours
+from .stylize import KEEP_COLOURS, OPTIMIZERS, PROTECT_MODES, check_keep_colours
 from .vgg import PADDINGS, POOLINGS
 from .weights import BUILT_IN, INPUTS
+
+STORED = (
+    "Settings, names and this command line are stored in the picture, for nst again. Ctrl-C ends early and keeps the "
+    "picture so far."
+)
+EACH = "one FILE for each STYLE, - for none"
+
+_Arguments = argparse.ArgumentParser | argparse._ArgumentGroup
 
 
 class _Parser(argparse.ArgumentParser):
@@ -55,16 +68,18 @@ def parser() -> argparse.ArgumentParser:
     root.add_argument("--version", action="version", version=f"nst {__version__}")
     commands = root.add_subparsers(required=True, dest="command", metavar="COMMAND")
     _stylize_arguments(commands.add_parser("stylize", help="give a picture the style of others"))
+    _texture_arguments(commands.add_parser("texture", help="make a picture of any size of a style alone"))
 
     again = commands.add_parser(
         "again",
         help="make a result once more, from the settings in it",
-        usage="nst again RESULT [OPTION of nst stylize …]",
-        description="Makes a result of nst stylize once more from the settings it carries; options given change them. "
-        "Pictures are looked for where they were, then beside RESULT. Without -o the new one lies there, too.",
+        usage="nst again RESULT [OPTION …]",
+        description="Makes a result of nst stylize or nst texture once more from the settings it carries; options "
+        "given change them. Pictures are looked for where they were, then beside RESULT. Without -o the new one lies "
+        "there, too.",
     )
     again.add_argument("result", metavar="RESULT")
-    again.add_argument("changes", nargs=argparse.REMAINDER, help="options of nst stylize")
+    again.add_argument("changes", nargs=argparse.REMAINDER, help="options of the command that made it")
 
     run = commands.add_parser("run", help="run a ComfyUI workflow (API format), here or on a server")
     run.add_argument("workflow", metavar="WORKFLOW.json")
@@ -84,7 +99,7 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
-def _common_arguments(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+def _common_arguments(parser: _Arguments) -> None:
     parser.add_argument(
         "--models", metavar="FOLDER", action="append", default=[], help="where weights files lie; may be repeated"
     )
@@ -92,65 +107,144 @@ def _common_arguments(parser: argparse.ArgumentParser | argparse._ArgumentGroup)
 
 
 def _stylize_arguments(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    parser.description = (
-        "Writes CONTENT in the style of STYLE to OUT and prints its path. Settings, names and this command line are "
-        "stored in the picture, for nst again. Ctrl-C ends early and keeps the picture so far."
-    )
-    add("content", metavar="CONTENT")
-    add("styles", metavar="STYLE", nargs="+", help="a picture, or a style from --save-style; several are blended")
-    add("-o", "--out", metavar="OUT", required=True, help=f"a file ending in {' '.join(FORMATS)}")
-    add("--recipe", choices=RECIPES, default="balanced", metavar="RECIPE", help="see nst recipes; default: %(default)s")
+    parser.description = f"Writes CONTENT in the style of STYLE to OUT and prints its path. {STORED}"
+    parser.add_argument("content", metavar="CONTENT")
+    _styles_and_out(parser)
     rate = "multiplies the recipe's own; default: 1"
-    group = parser.add_argument_group("instead of what the recipe says")
-    add = group.add_argument
-    add("--steps", type=_whole(0), metavar="N", help="evaluations of the loss in all; 0 gives back the start")
-    add("--optimizer", choices=OPTIMIZERS)
-    add("--lr", type=float, metavar="RATE", help="learning rate")
+    add = _recipe_group(parser, NAMED_STARTS).add_argument
     add("--content-weight", type=float, default=1.0, metavar="X", help=rate)
     add("--style-weight", type=float, default=1.0, metavar="X", help=rate)
-    add("--tv-weight", type=float, metavar="X", help="smoothing; 1 is a light one, 0 none")
-    add("--start", metavar="content|noise|PATH", help="what the first step begins from")
     add("--size", type=_whole(RECIPE_SIZE), default=RECIPE_SIZE, metavar="PIXELS", help="long side; 0: CONTENT's own")
-    add("--scales", type=_whole(1), metavar="N", help="coarse-to-fine levels; more give larger strokes")
-    add("--style-layers", metavar="LAYERS", help='such as "relu3_2=0.5, conv4_2=1"; these alone')
     add("--content-layers", metavar="LAYERS")
-    add("--pooling", choices=POOLINGS, default="recipe")
-    add("--padding", choices=PADDINGS, default="recipe")
-    group = parser.add_argument_group("styles")
+    group = parser.add_argument_group("the result as a whole")
     add = group.add_argument
-    add("--style-size", type=_whole(0), default=OWN_SIZE, metavar="PIXELS", help="long side; 0: as large as the result")
-    add("--style-weights", type=float, nargs="+", metavar="W", help="one for each STYLE; only proportions matter")
-    add("--save-style", metavar="FILE", help="keep the measured style, ending in .safetensors; needs --style-size")
-    group = parser.add_argument_group(
-        "masks",
-        "A mask is a picture in the proportions of the one it is for. White is covered, black is not, grey is in part; "
-        "where a file has transparent parts, what is opaque is covered, whatever its colour.",
+    add(
+        "--strength",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help=f"how much style: 0 gives CONTENT back, 1 is what the recipe says, up to {STRONGEST:g} is more",
     )
-    add = group.add_argument
-    each = "one FILE for each STYLE, - for none"
-    add("--style-masks", nargs="+", metavar="FILE", help=f"the part of STYLE that is the style; {each}")
-    add("--regions", nargs="+", metavar="FILE", help=f"the part of CONTENT that takes on STYLE; {each}: the rest")
-    add("--mask-mode", choices=MODES, default="simple", help="at edges: in part, or nothing that sees beyond them")
-    add("--protect", metavar="FILE", help="where CONTENT stays as it is")
-    group = parser.add_argument_group("network and machine")
-    add = group.add_argument
-    add("--weights", default=BUILT_IN[0], metavar="NAME|PATH", help=f"{', '.join(BUILT_IN)}, or a file")
-    add("--input", choices=INPUTS, default="auto", help="what a weights file of your own was trained on")
-    add("--precision", choices=PRECISIONS, default="auto")
-    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps …")
-    add("--tile", type=_tile, default="auto", metavar="auto|off|PIXELS", help="of the picture at a time: saves memory")
-    add("--seed", type=_whole(0, 2**64 - 1), default=0, metavar="N", help="of the noise start")
-    group = parser.add_argument_group("output")
-    group.add_argument(
+    add("--start-mix", type=float, default=0.0, metavar="X", help="of CONTENT in the start: 0, the default, to 1")
+    _seamless(group, False)
+    _style_group(parser)
+    add = _mask_group(parser).add_argument
+    add("--regions", nargs="+", metavar="FILE", help=f"the part of CONTENT that takes on STYLE; {EACH}: the rest")
+    add("--protect", metavar="FILE", help="where CONTENT stays")
+    add("--protect-mode", choices=PROTECT_MODES, default="pixels", help="as it is, or stylised with more of CONTENT")
+    add("--protect-weight", type=float, default=20.0, metavar="X", help="with content: how much more; default: 20")
+    _machine_group(parser)
+    _output_group(parser, "CONTENT").add_argument(
         "--keep-colours",
         type=_colours,
         default=("none", 1.0),
         metavar="METHOD[=STRENGTH]",
         help=f"give OUT the colours of CONTENT: {', '.join(KEEP_COLOURS)}; such as lab=0.5",
     )
-    group.add_argument(
-        "--bits", type=int, choices=(8, 16), help="per channel; default: CONTENT's, if OUT can hold them"
+
+
+def _texture_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = f"Writes a picture made of STYLE alone, as if it went on, to OUT and prints its path. {STORED}"
+    _styles_and_out(parser)
+    add = parser.add_argument
+    add("--width", type=_whole(1, LARGEST_SIDE), required=True, metavar="PIXELS")
+    add("--height", type=_whole(1, LARGEST_SIDE), required=True, metavar="PIXELS")
+    _seamless(parser, True)
+    _recipe_group(parser, tuple(start for start in NAMED_STARTS if start != "content"))
+    _style_group(parser)
+    _mask_group(parser)
+    _machine_group(parser)
+    _output_group(parser, "STYLE")
+    # What is about a content, as stylize() has it where there is none.
+    parser.set_defaults(
+        content=None,
+        content_weight=1.0,
+        content_layers=None,
+        style_weight=1.0,
+        strength=1.0,
+        start_mix=0.0,
+        size=OWN_SIZE,
+        regions=None,
+        protect=None,
+        protect_mode="pixels",
+        protect_weight=20.0,
+        keep_colours=("none", 1.0),
     )
-    group.add_argument("--quality", type=_whole(1, 100), default=95, metavar="N", help="of JPEG and WebP; default: 95")
+
+
+# --- what nst stylize and nst texture share -----------------------------------------------------------------------
+
+
+def _styles_and_out(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("styles", metavar="STYLE", nargs="+", help="a picture, or a style from --save-style; several are blended")
+    add("-o", "--out", metavar="OUT", required=True, help=f"a file ending in {' '.join(FORMATS)}")
+    add("--recipe", choices=RECIPES, default="balanced", metavar="RECIPE", help="see nst recipes; default: %(default)s")
+
+
+def _seamless(parser: _Arguments, default: bool) -> None:
+    # With a --no- to it, so that nst again can take it back.
+    parser.add_argument(
+        "--seamless",
+        action=argparse.BooleanOptionalAction,
+        default=default,
+        help=f"left meets right and top meets bottom; default: {'yes' if default else 'no'}",
+    )
+
+
+def _recipe_group(parser: argparse.ArgumentParser, starts: tuple[str, ...]) -> argparse._ArgumentGroup:
+    group = parser.add_argument_group("instead of what the recipe says")
+    add = group.add_argument
+    add("--steps", type=_whole(0), metavar="N", help="evaluations of the loss in all; 0 gives back the start")
+    add("--optimizer", choices=OPTIMIZERS)
+    add("--lr", type=float, metavar="RATE", help="learning rate")
+    add("--averaging", type=float, metavar="X", help="a running mean of the last pictures: 0.9 of about ten, 0 of none")
+    add("--normalise-gradients", action=argparse.BooleanOptionalAction, help="every layer's, to the same size")
+    add("--tv-weight", type=float, metavar="X", help="smoothing; 1 is a light one, 0 none")
+    add("--tv-kind", choices=VARIATIONS, help="squared or plain differences of neighbours, of four or of eight")
+    add("--statistic", choices=STATISTICS, help="what of the style's features is matched")
+    add("--shift", type=float, metavar="X", help="added to the activations before their Gram matrix, such as -1")
+    add("--start", metavar="NAME|PATH", help=f"what the first step begins from: {', '.join(starts)}, a picture")
+    add("--scales", type=_whole(1), metavar="N", help="coarse-to-fine levels; more give larger strokes")
+    add("--style-layers", metavar="LAYERS", help='such as "relu3_2=0.5, conv4_2=1"; these alone')
+    add("--pooling", choices=POOLINGS, default="recipe")
+    add("--padding", choices=PADDINGS, default="recipe")
+    return group
+
+
+def _style_group(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("styles").add_argument
+    add("--style-size", type=_whole(0), default=OWN_SIZE, metavar="PIXELS", help="long side; 0: as large as the result")
+    add("--style-weights", type=float, nargs="+", metavar="W", help="one for each STYLE; only proportions matter")
+    add("--save-style", metavar="FILE", help="keep the measured style, ending in .safetensors; needs --style-size")
+
+
+def _mask_group(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    group = parser.add_argument_group(
+        "masks",
+        "A mask is a picture in the proportions of the one it is for. White is covered, black is not, grey is in part; "
+        "where a file has transparent parts, what is opaque is covered, whatever its colour.",
+    )
+    add = group.add_argument
+    add("--style-masks", nargs="+", metavar="FILE", help=f"the part of STYLE that is the style; {EACH}")
+    add("--mask-mode", choices=MODES, default="simple", help="at edges: in part, or nothing that sees beyond them")
+    return group
+
+
+def _machine_group(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("network and machine").add_argument
+    add("--weights", default=BUILT_IN[0], metavar="NAME|PATH", help=f"{', '.join(BUILT_IN)}, or a file")
+    add("--input", choices=INPUTS, default="auto", help="what a weights file of your own was trained on")
+    add("--precision", choices=PRECISIONS, default="auto")
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps …")
+    add("--tile", type=_tile, default="auto", metavar="auto|off|PIXELS", help="of the picture at a time: saves memory")
+    add("--seed", type=_whole(0, 2**64 - 1), default=0, metavar="N", help="of the noise start")
+
+
+def _output_group(parser: argparse.ArgumentParser, like: str) -> argparse._ArgumentGroup:
+    group = parser.add_argument_group("output")
+    add = group.add_argument
+    add("--bits", type=int, choices=(8, 16), help=f"per channel; default: {like}'s, if OUT can hold them")
+    add("--quality", type=_whole(1, 100), default=95, metavar="N", help="of JPEG and WebP; default: 95")
     _common_arguments(group)
+    return group

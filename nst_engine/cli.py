@@ -33,13 +33,14 @@ from . import (
 )
 from .arguments import parser
 from .files import FORMATS, read_settings, write_somewhere
-from .inputs import read_inputs
+from .inputs import StyleInput, read_inputs
 from .layers import check_layers, parse_layers
 
 DONE, USER_ERROR, INTERRUPTED = 0, 1, 130
 SECONDS_BETWEEN_LINES = 5.0  # where there is no terminal to draw a bar on
 SECONDS_BETWEEN_DRAWINGS = 0.25
 PACK = "_nst_pack"
+MADE_BY = (["stylize"], ["texture"])  # how the command line in a picture begins
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,11 +69,12 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-# --- nst stylize --------------------------------------------------------------------------------------------------
+# --- nst stylize, nst texture -------------------------------------------------------------------------------------
 
 
-def _stylize(args: argparse.Namespace, argv: list[str], beside: Path | None = None) -> int:
-    """`argv` goes into the picture. File names are looked for in the folder `beside`, too."""
+def _make(args: argparse.Namespace, argv: list[str], beside: Path | None = None) -> int:
+    """A texture is what comes of no content. `argv` goes into the picture. File names are looked for in the folder
+    `beside`, too."""
     weights = args.style_weights or [1.0] * len(args.styles)
     if len(weights) != len(args.styles):
         raise NSTError(f"--style-weights: {len(weights)} for {len(args.styles)} styles; give one for each.")
@@ -80,49 +82,31 @@ def _stylize(args: argparse.Namespace, argv: list[str], beside: Path | None = No
         _layers(args.style_layers, "--style-layers"), _layers(args.content_layers, "--content-layers")
     )
     inputs = read_inputs(args, beside)
-    content, start, out = inputs.content, inputs.start, Path(args.out)
-    bits = args.bits or (content.bits if FORMATS[out.suffix.lower()] in ("PNG", "TIFF") else 8)
+    content, start, model, out = inputs.content, inputs.start, inputs.model, Path(args.out)
+    bits = args.bits or (model.bits if model and FORMATS[out.suffix.lower()] in ("PNG", "TIFF") else 8)
+    alpha = content.alpha if content else None
 
     with _ProgressDisplay(args.quiet) as display:
         vgg = _load_vgg(args, display)
-        grams = None
-        for given, weight in zip(inputs.styles, weights, strict=True):
-            style = given.style
-            if isinstance(style, StyleGrams):
-                style = style.weighted(weight).within(given.region, args.mask_mode)
-                grams = style if grams is None else grams + style
-                continue
-            grams = compute_style_grams(
-                vgg,
-                style.pixels,
-                recipe=args.recipe,
-                weight=weight,
-                size=args.style_size,
-                layers=layers.style,
-                blend_with=grams,
-                name=style.path.name,
-                mask=given.mask,
-                region=given.region,
-                mask_mode=args.mask_mode,
-            )
-        assert grams is not None
+        grams = _measured(vgg, inputs.styles, weights, layers, args)
         if args.save_style:
             grams.check_network(vgg)
             grams.save(args.save_style)
+        title = "stylise" if content else "texture"
         with _ctrl_c() as asked_to_stop:
 
             def on_step(progress: Progress) -> object:
                 total = progress.steps * progress.pictures
-                display("stylise", int(progress.done), total, lambda: f"loss {progress.total:.4g}")
+                display(title, int(progress.done), total, lambda: f"loss {progress.total:.4g}")
                 return STOP if asked_to_stop() else None
 
             def on_tile(position: Position) -> None:
                 total = position.steps * position.pictures
-                display("stylise", int(position.done), total, lambda: f"tile {position.tile} of {position.tiles}")
+                display(title, int(position.done), total, lambda: f"tile {position.tile} of {position.tiles}")
 
             result = stylize(
                 vgg,
-                content.pixels if content.alpha is None else torch.cat([content.pixels, content.alpha], 1),
+                torch.cat([x for x in (content.pixels, alpha) if x is not None], 1) if content else None,
                 grams,
                 recipe=args.recipe,
                 steps=args.steps,
@@ -131,9 +115,18 @@ def _stylize(args: argparse.Namespace, argv: list[str], beside: Path | None = No
                 content_weight=args.content_weight,
                 style_weight=args.style_weight,
                 tv_weight=args.tv_weight,
+                tv_kind=args.tv_kind,
+                strength=args.strength,
+                statistic=args.statistic,
+                shift=args.shift,
+                normalise_gradients=args.normalise_gradients,
+                averaging=args.averaging,
                 start=args.start if start is None else None,
                 start_image=None if start is None else start.pixels,
+                start_mix=args.start_mix,
                 size=args.size,
+                shape=None if content else (args.height, args.width),
+                seamless=args.seamless,
                 scales=args.scales,
                 seed=args.seed,
                 layers=layers,
@@ -141,15 +134,18 @@ def _stylize(args: argparse.Namespace, argv: list[str], beside: Path | None = No
                 keep_colours=args.keep_colours[0],
                 keep_colours_strength=args.keep_colours[1],
                 protect=inputs.protect,
+                protect_mode=args.protect_mode,
+                protect_weight=args.protect_weight,
                 tile=args.tile,
                 on_tile=on_tile,
             )
-            settings = {**result.settings, "content": content.path.name, "program": f"nst {__version__}", "argv": argv}
+            of = {"content": content.path.name} if content else {}
+            settings = {**result.settings, **of, "program": f"nst {__version__}", "argv": argv}
             written, failure = write_somewhere(
                 out,
                 result.image[:, :3],
-                alpha=None if content.alpha is None else result.image[:, 3:],
-                icc_profile=content.icc_profile,
+                alpha=None if alpha is None else result.image[:, 3:],
+                icc_profile=model.icc_profile if model else None,
                 bits=bits,
                 settings=settings,
                 quality=args.quality,
@@ -161,6 +157,33 @@ def _stylize(args: argparse.Namespace, argv: list[str], beside: Path | None = No
     if failure:
         return _fail(f"{failure}. The finished picture is {written} instead.")
     return INTERRUPTED if result.settings["stopped_early"] else DONE
+
+
+def _measured(
+    vgg: VGGFeatures, styles: list[StyleInput], weights: list[float], layers: LayerWeights, args: argparse.Namespace
+) -> StyleGrams:
+    grams = None
+    for given, weight in zip(styles, weights, strict=True):
+        style = given.style
+        if isinstance(style, StyleGrams):
+            style = style.weighted(weight).within(given.region, args.mask_mode)
+            grams = style if grams is None else grams + style
+            continue
+        grams = compute_style_grams(
+            vgg,
+            style.pixels,
+            recipe=args.recipe,
+            weight=weight,
+            size=args.style_size,
+            layers=layers.style,
+            blend_with=grams,
+            name=style.path.name,
+            mask=given.mask,
+            region=given.region,
+            mask_mode=args.mask_mode,
+        )
+    assert grams is not None
+    return grams
 
 
 def _layers(text: str | None, where: str) -> dict[str, float] | None:
@@ -207,13 +230,15 @@ def _again(args: argparse.Namespace, _: list[str]) -> int:
     old = Path(args.result)
     settings = read_settings(old) or {}
     stored = settings.get("argv")
-    if not isinstance(stored, list) or stored[:1] != ["stylize"] or not all(isinstance(a, str) for a in stored):
-        raise NSTError(f"{old}: this picture does not say how it was made; only those that nst stylize wrote do.")
+    if not isinstance(stored, list) or stored[:1] not in MADE_BY or not all(isinstance(a, str) for a in stored):
+        raise NSTError(
+            f"{old}: this picture does not say how it was made; only those that nst stylize and nst texture wrote do."
+        )
     if settings.get("stopped_early"):
         _say(f"{old} was stopped early; this run goes on to the end")
     # The style that was saved then is not saved over.
     argv = [*stored, "--out", str(old.with_stem(f"{old.stem}-again")), "--save-style", "", *args.changes]
-    return _stylize(parser().parse_args(argv), argv, old.parent)
+    return _make(parser().parse_args(argv), argv, old.parent)
 
 
 def _recipes(*_: object) -> int:
@@ -276,7 +301,13 @@ def _load_pack() -> ModuleType:
     return sys.modules[PACK]
 
 
-COMMANDS: dict[str, Callable[..., int]] = {"stylize": _stylize, "again": _again, "run": _run, "recipes": _recipes}
+COMMANDS: dict[str, Callable[..., int]] = {
+    "stylize": _make,
+    "texture": _make,
+    "again": _again,
+    "run": _run,
+    "recipes": _recipes,
+}
 
 
 # --- what the user sees while waiting -----------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What `nst stylize` reads: its files found, checked against what it writes, and read."""
+"""What `nst stylize` and `nst texture` read: its files found, checked against what it writes, and read."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from .grams import StyleGrams
 from .images import shape_of
 from .regions import check_mask, fit_mask
 from .saved import SUFFIX
+from .starts import STARTS
 
 NONE = "-"  # in the place of a mask
+NAMED_STARTS = tuple(start for start in STARTS if start != "image")  # for that, --start has the picture's path
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,17 +30,23 @@ class StyleInput:
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    content: Picture
+    content: Picture | None
     styles: list[StyleInput]
     start: Picture | None
     protect: torch.Tensor | None
 
+    @property
+    def model(self) -> Picture | None:
+        """Whose depth and colour profile the result has: the content, or the first style that is a picture."""
+        styles = (given.style for given in self.styles)
+        return self.content or next((style for style in styles if isinstance(style, Picture)), None)
+
 
 def read_inputs(args: argparse.Namespace, beside: Path | None) -> Inputs:
     """Files are looked for in the folder `beside`, too."""
-    content = _find(args.content, beside)
+    content = None if args.content is None else _find(args.content, beside)
     styles = [_find(style, beside) for style in args.styles]
-    start = None if args.start in (None, "content", "noise") else _find(args.start, beside)
+    start = _find_start(args.start, beside)
     masks = _find_masks(args.style_masks, "--style-masks", len(styles), beside)
     regions = _find_masks(args.regions, "--regions", len(styles), beside)
     protect = None if args.protect in (None, NONE) else _find(args.protect, beside)
@@ -46,12 +54,12 @@ def read_inputs(args: argparse.Namespace, beside: Path | None) -> Inputs:
     _check_output(Path(args.out), args.bits or 8, paths)
     _check_style_target(args, paths)
 
-    picture = read_picture(content)
+    picture = None if content is None else read_picture(content)
     return Inputs(
         picture,
         [_read_style(*files, picture) for files in zip(styles, masks, regions, strict=True)],
         read_picture(start) if start else None,
-        _read_mask(protect, "--protect", picture),
+        None if picture is None else _read_mask(protect, "--protect", picture),
     )
 
 
@@ -62,6 +70,15 @@ def _find(name: str, beside: Path | None) -> Path:
     return next((candidate for candidate in candidates if candidate.is_file()), path)
 
 
+def _find_start(name: str | None, beside: Path | None) -> Path | None:
+    if name is None or name in NAMED_STARTS:
+        return None
+    path = _find(name, beside)
+    if not path.exists():
+        raise NSTError(f"--start: {name}: no such file, and none of {', '.join(NAMED_STARTS)}.")
+    return path
+
+
 def _find_masks(names: list[str] | None, option: str, count: int, beside: Path | None) -> list[Path | None]:
     if not names:
         return [None] * count
@@ -70,8 +87,8 @@ def _find_masks(names: list[str] | None, option: str, count: int, beside: Path |
     return [None if name == NONE else _find(name, beside) for name in names]
 
 
-def _read_style(path: Path, mask: Path | None, region: Path | None, content: Picture) -> StyleInput:
-    part = _read_mask(region, "--regions", content)
+def _read_style(path: Path, mask: Path | None, region: Path | None, content: Picture | None) -> StyleInput:
+    part = None if content is None else _read_mask(region, "--regions", content)
     if not _is_saved(path):
         picture = read_picture(path)
         return StyleInput(picture, _read_mask(mask, "--style-masks", picture), part)

@@ -186,6 +186,59 @@ def test_every_option_arrives(folder):
     assert len(settings["levels"]) == 2
 
 
+LAYERS = ["--style-layers", "relu1_1, relu2_1"]
+PLAIN = [*LAYERS, "--precision", "fp32", "--device", "cpu"]
+
+
+def test_every_way_to_go_about_it_arrives(folder):
+    protect = grey("protect.png", 64, 80, slice(30))
+    _, said = nst(
+        *stylize(*PLAIN, "--content-layers", "relu3_1", "--style-size", 48, "--protect", "protect.png"),
+        *["--strength", 1.5, "--statistic", "mean-std", "--shift", -1, "--normalise-gradients", "--averaging", 0.5],
+        *["--tv-weight", 1, "--tv-kind", "l1-nine", "--start", "style-noise", "--start-mix", 0.25, "--seamless"],
+        *["--protect-mode", "content", "--protect-weight", 7],
+    )
+    assert "shift: of no consequence to the statistic 'mean-std'" in said
+    choices = {
+        "strength": 1.5,
+        "statistic": "mean-std",
+        "shift": -1.0,
+        "normalise_gradients": True,
+        "averaging": 0.5,
+        "tv_weight": 1.0,
+        "tv_kind": "l1-nine",
+        "start": "style-noise",
+        "start_mix": 0.25,
+        "seamless": True,
+        "protect_mode": "content",
+    }
+    settings = read_settings("out.png")
+    assert settings and {key: settings[key] for key in choices} == choices
+
+    # What the settings do not say, the picture does.
+    vgg = engine.load_vgg("vgg19-caffe", precision="fp32", device="cpu")
+    layers = engine.LayerWeights({"relu1_1": 1.0, "relu2_1": 1.0}, {"relu3_1": 1.0})
+    grams = engine.compute_style_grams(vgg, read_picture("style.png").pixels, layers=layers.style, size=48)
+    content = read_picture("content.png").pixels
+    options = {"steps": 2, "layers": layers, "size": -1, "protect": protect, **choices}
+    write_picture("expected.png", engine.stylize(vgg, content, grams, **options, protect_weight=7.0).image)
+    assert same_pixels("out.png", "expected.png")
+    write_picture("expected.png", engine.stylize(vgg, content, grams, **options).image)
+    assert not same_pixels("out.png", "expected.png"), "as it would be with the usual weight"
+
+
+def same_pixels(one: str, other: str) -> bool:
+    return torch.equal(read_picture(one).pixels, read_picture(other).pixels)
+
+
+@pytest.mark.parametrize("start", ["content", "noise", "grey", "style", "style-noise"])
+def test_every_start_has_a_name(folder, capsys, start):
+    Path(start).write_bytes(b"a file of that name is not meant")
+    made(capsys, "--start", start, "--steps", 0, *LAYERS)
+    settings = read_settings("out.png")
+    assert settings and settings["start"] == start
+
+
 def test_ctrl_c_keeps_the_picture(folder):
     process = start(*stylize("--steps", 100000, "--size", 64))
     wait_for(process, "stylise: 1 of 100000")
@@ -250,6 +303,16 @@ def test_ctrl_c_before_the_run_quits_without_a_traceback(folder):
         (["--keep-colours", "hue"], "--keep-colours: keep_colours: 'hue' is not one of none, symmetric"),
         (["--keep-colours", "lab=much"], "--keep-colours: could not convert"),
         (["--keep-colours", "lab=nan"], "nan is not a strength"),
+        (["--strength", 10.5], "strength: 10.5 is not a strength"),
+        (["--start-mix", "nan"], "start_mix: nan will not do; give 0 to 1"),
+        (["--averaging", 1], "averaging: 1.0 will not do"),
+        (["--shift", "inf"], "shift: inf will not do"),
+        (["--protect-weight", 0.5], "protect_weight: 0.5 will not do"),
+        (["--protect-mode", "faces"], "--protect-mode: invalid choice: 'faces'"),
+        (["--statistic", "median"], "--statistic: invalid choice: 'median'"),
+        (["--tv-kind", "l3"], "--tv-kind: invalid choice: 'l3'"),
+        (["--start", "gray"], "--start: gray: no such file, and none of content, noise, grey, style, style-noise"),
+        (["--start", "."], ".: this is a folder"),
         (["--wishes", 3], "--wishes"),
     ],
 )
@@ -277,6 +340,81 @@ def test_only_own_results_can_be_made_again(folder, capsys):
 def test_the_exit_code_and_the_message_of_a_process(folder):
     out, said = nst(*stylize("--recipe", "none"), code=1)
     assert out == [] and said.startswith("nst: argument --recipe") and said.count("\n") == 1
+
+
+# --- texture ------------------------------------------------------------------------------------------------------
+
+
+def texture(*arguments: object) -> list[object]:
+    return ["texture", "style.png", "-o", "out.png", "--width", 64, "--height", 96, *arguments]
+
+
+def seam(name: str) -> float:
+    """The step from the right side to the left, against steps within."""
+    image = read_picture(name).pixels
+    within = image.diff(dim=3).abs()[..., 3::4].mean()
+    return float((image[..., 0] - image[..., -1]).abs().mean() / within)
+
+
+def test_a_texture_is_seamless_unless_told_otherwise_and_made_again(folder, monkeypatch):
+    out, said = nst(*texture(*PLAIN, "--steps", 30, "--start", "noise", "--style-size", 64, "--seed", 3))
+    assert out == ["out.png"] and "texture: 1 of 30 loss " in said
+    settings = read_settings("out.png")
+    assert settings and "content" not in settings and settings["argv"][:2] == ["texture", "style.png"]
+    told = {key: settings[key] for key in ("width", "height", "seamless", "start", "seed", "steps")}
+    assert told == {"width": 64, "height": 96, "seamless": True, "start": "noise", "seed": 3, "steps": 30}
+    assert read_picture("out.png").pixels.shape == (1, 3, 96, 64)
+    assert seam("out.png") < 1.2
+
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")  # the style lies beside the result
+    assert cli.main(["again", "../out.png", "--quiet"]) == 0
+    assert same_pixels("../out.png", "../out-again.png")
+    assert cli.main(["again", "../out-again.png", "--no-seamless", "-o", "open.png", "--quiet"]) == 0
+    assert seam("open.png") > 1.3
+
+
+def test_a_texture_takes_several_styles_their_masks_and_a_start(folder):
+    part = grey("part.png", 64, 64, slice(40))
+    options = ["--style-masks", "part.png", "-", "--style-weights", 3, 1, "--start", "content.png", "--steps", 2]
+    assert cli.main([*map(str, ["texture", "style.png", "other.png", *texture(*options, *PLAIN, "--quiet")[2:]])]) == 0
+    vgg = engine.load_vgg("vgg19-caffe", precision="fp32", device="cpu")
+    layers = engine.LayerWeights({"relu1_1": 1.0, "relu2_1": 1.0})
+    style, other, begin = (read_picture(f"{name}.png").pixels for name in ("style", "other", "content"))
+    one = engine.compute_style_grams(vgg, style, mask=part, weight=3.0, layers=layers.style)
+    both = engine.compute_style_grams(vgg, other, blend_with=one, layers=layers.style)
+    options = {"shape": (96, 64), "seamless": True, "steps": 2, "layers": layers, "start_image": begin}
+    write_picture("expected.png", engine.stylize(vgg, None, both, **options).image)
+    assert same_pixels("out.png", "expected.png")
+
+
+def test_a_texture_has_its_styles_depth_and_profile(folder):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    write_picture("style.png", clouds(2, 64, 64), alpha=torch.full((1, 1, 64, 64), 0.5), icc_profile=profile, bits=16)
+    assert cli.main([*map(str, texture("--steps", 0, "--style-size", 64, "--save-style", "kept.safetensors"))]) == 0
+    made = read_picture("out.png")
+    assert made.bits == 16 and made.icc_profile == profile and made.alpha is None
+    assert cli.main([*map(str, ["texture", "kept.safetensors", *texture("--steps", 0)[2:]])]) == 0
+    made = read_picture("out.png")
+    assert made.bits == 8 and made.icc_profile is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--height", 0], "--height: 0 is not between 1 and"),
+        (["--width", 8, "--no-seamless"], "too few"),
+        (["--start", "content"], "start: 'content' needs a content picture; choose noise, grey or the style"),
+        (["--keep-colours", "lab"], "unrecognized arguments: --keep-colours"),
+        (["-o", "./style.png"], "is one of the pictures to be read"),
+        (["--style-masks", "-", "-"], "--style-masks: 2 for 1 styles"),
+    ],
+)
+def test_a_texture_that_cannot_be_is_refused_by_name(folder, capsys, arguments, told):
+    before = sorted(folder.iterdir())
+    assert told in refusal(capsys, *texture("--steps", 2, *arguments))
+    assert sorted(folder.iterdir()) == before
+    assert "required: --width, --height" in refusal(capsys, "texture", "style.png", "-o", "out.png")
 
 
 # --- saved styles -------------------------------------------------------------------------------------------------

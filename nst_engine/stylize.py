@@ -199,6 +199,7 @@ def stylize(
         "keep_colours": keep_colours,
         "keep_colours_strength": keep_colours_strength,
         "protect_mode": protect_mode if protect is not None else None,
+        "protect_weight": protect_weight if protect is not None and protect_mode == "content" else None,
         "layers": {"style": dict(run.style_layers), "content": dict(run.content_layers)},
         "styles": [{"name": s.name, "weight": s.weight, "size": s.size} for s in grams.styles],
         "network": vgg.source,

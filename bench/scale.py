@@ -157,7 +157,7 @@ def main() -> None:
                     f"{m.seconds:.2f}",
                     f"{m.seconds / side**2 * 1e6:.2f}",
                     f"{m.peak / 2**20:.0f}",
-                    f"{(m.peak - 2**30) / state:.2f}",
+                    f"{(m.peak - 2**30) / state:.2f}" if tile != "off" and m.peak > 2**30 else "",
                 ]
             )
             print(rows[-1], file=sys.stderr, flush=True)

@@ -7,7 +7,7 @@ from ..nst_engine.controls import STRONGEST
 from ..nst_engine.images import LARGEST_SIDE, from_host, shape_of, to_host
 from ..nst_engine.levels import RECIPE_SIZE
 from ..nst_engine.starts import STARTS
-from ..nst_engine.stylize import KEEP_COLOURS, PROTECT_MODES
+from ..nst_engine.stylize import KEEP_COLOURS, PROTECT_MODES, adjust
 from . import host, inputs
 from .inputs import AS_RECIPE, AUTO_TILE, RECIPE, given, multiplier, number_or_recipe, share
 from .loss_history import LossHistory
@@ -156,7 +156,9 @@ class NeuralStyleTransfer:
         content = from_host(content_image)
         on_step, on_tile = follow(Preview(preview_every, content, keep_colours, keep_colours_strength))
         shape = nst.target_shape(shape_of(content), size, nst.RECIPES[recipe], vgg.device)
-        with host.room_for(nst.memory_needed(vgg, shape, method.in_place_of(recipe), layer_weights), vgg.device):
+        used = adjust(method.in_place_of(recipe), optimizer=given(optimizer))
+        needed = nst.memory_needed(vgg, shape, used, layer_weights, seamless=seamless, regions=style_grams.region_count)
+        with host.room_for(needed, vgg.device):
             result = nst.stylize(
                 vgg,
                 content,

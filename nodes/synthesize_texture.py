@@ -5,6 +5,7 @@ import torch
 from .. import nst_engine as nst
 from ..nst_engine.images import LARGEST_SIDE, from_host
 from ..nst_engine.starts import STARTS
+from ..nst_engine.stylize import adjust
 from . import host, inputs
 from .inputs import AS_RECIPE, AUTO_TILE, RECIPE, given
 from .loss_history import LossHistory
@@ -86,7 +87,11 @@ class NSTSynthesizeTexture:
         method = method or Method()
         on_step, on_tile = follow(Preview(preview_every))
         shape = (height, width)
-        with host.room_for(nst.memory_needed(vgg, shape, method.in_place_of(recipe), layer_weights), vgg.device):
+        used = adjust(method.in_place_of(recipe), optimizer=given(optimizer))
+        needed = nst.memory_needed(
+            vgg, shape, used, layer_weights, seamless=seamless, regions=style_grams.region_count, content=False
+        )
+        with host.room_for(needed, vgg.device):
             result = nst.stylize(
                 vgg,
                 None,

@@ -28,6 +28,7 @@ STATISTICS = BY_MOMENTS + BY_SORTING
 # features to within 0.02 % of their exact distance and 0.03 % of its slope. With a tenth of it rounding makes small
 # eigenvalues negative in single precision, from which the iteration runs away.
 LEAST_VARIANCE = 0.03
+LEAST_SHARE = 1e-4  # of the mean square
 ITERATIONS = 18
 # Numbers sorted at a time.
 SORTED_AT_ONCE = 1 << 22
@@ -99,7 +100,7 @@ def gram(target: Statistics, shift: float) -> Distance:
 
 def mean_std(target: Statistics, _: float = 0.0) -> Distance:
     """‖μ − μ_A‖² + ‖σ − σ_A‖² (Li et al. 2017, Huang & Belongie 2017)."""
-    least = LEAST_VARIANCE * _mean_variance(target)
+    least = _least_variance(target)
 
     def deviation(mean: Tensor, moment: Tensor) -> Tensor:
         return ((moment.diagonal() - mean.square()).clamp_min(0) + least).sqrt()
@@ -120,7 +121,7 @@ def covariance(target: Statistics, _: float = 0.0) -> Distance:
 
     Its slope by C is I − R (R C R)^−½ R, and both roots come from the same iteration.
     """
-    least = LEAST_VARIANCE * _mean_variance(target)
+    least = _least_variance(target)
 
     def covered(mean: Tensor, moment: Tensor) -> Tensor:
         return moment - torch.outer(mean, mean) + least * torch.eye(len(mean), device=mean.device, dtype=mean.dtype)
@@ -140,8 +141,12 @@ def covariance(target: Statistics, _: float = 0.0) -> Distance:
     return distance
 
 
-def _mean_variance(s: Statistics) -> Tensor:
-    return (s.moment.diagonal() - s.mean.square()).mean().clamp_min(1e-30)
+def _least_variance(target: Statistics) -> Tensor:
+    """Some even where the style is flat, and its variance nothing but rounding."""
+    variance = target.moment.diagonal() - target.mean.square()
+    return torch.maximum(LEAST_VARIANCE * variance.mean(), LEAST_SHARE * target.moment.diagonal().mean()).clamp_min(
+        1e-30
+    )
 
 
 def square_root(a: Tensor, iterations: int = ITERATIONS) -> tuple[Tensor, Tensor]:
@@ -169,7 +174,8 @@ class Samples:
     def along(self, directions: Tensor | None, dtype: torch.dtype) -> Quantiles:
         """In every direction, or for every channel, sorted."""
         rows = self.rows.to(dtype)
-        return Quantiles.of((rows if directions is None else rows @ directions).T, self.weights)
+        sorted_ = Quantiles.of((rows if directions is None else rows @ directions).T, self.weights)
+        return Quantiles(sorted_.values, sorted_.shares, None, None)
 
 
 def pooled(parts: list[tuple[float, Samples]]) -> Samples:
@@ -190,7 +196,7 @@ class Quantiles:
 
     values: Tensor
     shares: Tensor
-    order: Tensor
+    order: Tensor | None
     weights: Tensor | None
 
     @staticmethod
@@ -204,7 +210,7 @@ class Quantiles:
 
     def part(self, rows: slice) -> Quantiles:
         shares = self.shares if self.shares.ndim == 1 else self.shares[rows]
-        return Quantiles(self.values[rows], shares, self.order[rows], self.weights)
+        return Quantiles(self.values[rows], shares, None, None)
 
     def at(self, shares: Tensor) -> Tensor:
         """The numbers below which these shares lie, in between by straight lines."""
@@ -243,6 +249,7 @@ def by_sorting(
         v = None if directions is None else directions[:, turn].to(f)
         x = (f[:, turn] if v is None else f @ v).T
         ours = Quantiles.of(x, weights)
+        assert ours.order is not None
         if isinstance(target, Quantiles):
             theirs = target.part(turn)
         else:

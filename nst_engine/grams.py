@@ -147,16 +147,19 @@ class StyleGrams:
                 "Weights, pooling and padding must be the same: use one Load VGG Features for both."
             )
 
-    def check_regions(self, shape: tuple[int, int]) -> None:
-        """They must have the proportions of the content picture, of which this is the shape."""
+    def check(self, shape: tuple[int, int]) -> None:
+        """That one of them counts, and that their regions have the proportions of the content picture, of which this is
+        the shape."""
+        if not any(style.weight > 0 for style in self.styles):
+            raise NSTError(NO_WEIGHT)
         for style in self.styles:
             if style.region is not None and style.weight > 0:
                 fit_mask(style.region, shape, f"region of {style.name}")
 
     @property
-    def crowded(self) -> bool:
-        """Whether the styles of several regions pull at one picture."""
-        return self.guided and len(self.styles) > 1
+    def region_count(self) -> int:
+        """In how many parts of a picture styles pull at it; what has no region of its own is one of them."""
+        return len({id(style.region) for style in self.styles if style.weight > 0})
 
     @property
     def guided(self) -> bool:
@@ -219,7 +222,9 @@ class StyleGrams:
             blended = self._blend(group, network, taps, transfer, fraction, squash)
             samples = self._samples(group, network, taps, transfer, fraction, squash) if sorts else {}
             targets = {tap: blended[tap].to(device) for tap in counts}
-            found.append(Region(targets, counts, guides, {tap: s.to(device) for tap, s in samples.items()}))
+            found.append(
+                Region(targets, counts, guides, {tap: samples[tap].to(device) for tap in counts} if sorts else {})
+            )
         return found
 
     def blend(

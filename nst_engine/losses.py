@@ -37,7 +37,7 @@ def style_factor(recipe: Recipe, target: Statistics, n: int) -> Tensor | float:
     Its conventions are those of the Gram matrix. The other distances are made to count as much as that one at a blank
     picture, from which the Gram matrix is ‖A‖² away and they are tr A.
     """
-    a = shifted(target.mean, target.moment, recipe.shift)
+    a = shifted(target.mean, target.moment, recipe.shift if recipe.statistic == "gram" else 0.0)
     size = a.square().sum().clamp_min(1e-30)
     if recipe.style_term == "relative":  # ‖G − A‖² / ‖A‖²: the same whatever the convention
         k: Tensor | float = 1.0 / size

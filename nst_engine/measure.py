@@ -10,7 +10,7 @@ import torch
 from .distances import Samples, Statistics
 from .images import shape_of
 from .tiles import cut, fit_tile, margin
-from .vgg import Network, VGGFeatures, channels
+from .vgg import Network, VGGFeatures, channels, stride
 
 # Side of what the network sees of a picture at a time.
 PIECE = 512
@@ -67,26 +67,33 @@ def whole_samples(
     network: Network, pixels: torch.Tensor, taps: Iterable[str], guides: Mapping[str, torch.Tensor] | None = None
 ) -> dict[str, Samples]:
     """The features themselves, as many as are worth sorting; each counts T²."""
-    rows: dict[str, list[torch.Tensor]] = {}
-    weights: dict[str, list[torch.Tensor]] = {}
+    h, w = shape_of(pixels)
+    found: dict[str, list[Samples]] = {}
+    generator = torch.Generator().manual_seed(0)
     for tap, features, t in _pieces(network, pixels, taps, guides):
-        rows.setdefault(tap, []).append(positions(features))
-        if t is not None:
-            weights.setdefault(tap, []).append(t.reshape(-1).square())
+        everywhere = (h // stride(tap)) * (w // stride(tap))
+        counted = int((guides[tap] > 0).sum()) if guides else everywhere
+        weights = None if t is None else t.reshape(-1).square()
+        part = _thinned(positions(features), weights, min(1.0, MOST_SAMPLES / max(1, counted)), generator)
+        found.setdefault(tap, []).append(part)
     return {
-        tap: _thinned(torch.cat(parts), torch.cat(weights[tap]) if tap in weights else None)
-        for tap, parts in rows.items()
+        tap: Samples(
+            torch.cat([s.rows for s in parts]),
+            torch.cat([s.weights for s in parts if s.weights is not None]) if guides else None,
+        )
+        for tap, parts in found.items()
     }
 
 
-def _thinned(rows: torch.Tensor, weights: torch.Tensor | None) -> Samples:
+def _thinned(rows: torch.Tensor, weights: torch.Tensor | None, share: float, generator: torch.Generator) -> Samples:
+    """Piece by piece, so that never more than one is kept whole."""
     if weights is not None:
         rows, weights = rows[weights > 0], weights[weights > 0]
-    if len(rows) > MOST_SAMPLES:
+    if share < 1:
         # Drawn, because even steps would fall in with the picture's rows.
-        chosen = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:MOST_SAMPLES].to(rows.device)
+        chosen = torch.randperm(len(rows), generator=generator)[: round(len(rows) * share)].to(rows.device)
         rows, weights = rows[chosen], None if weights is None else weights[chosen]
-    return Samples(rows, weights)
+    return Samples(rows.clone(), weights)
 
 
 def _pieces(

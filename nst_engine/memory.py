@@ -40,13 +40,15 @@ class Footprint:
     seen: float  # per pixel in the network at a time: features, slopes
     margin: int
     grid: int
+    wraps: bool = False  # a tile's margin goes on on the other side of the picture
 
     def total(self, shape: tuple[int, int], tile: int | None = None) -> int:
         h, w = shape
         seen = h * w
         if tile is not None:
-            outer = tile + 2 * self.margin
-            seen = min(h, outer) * min(w, outer)
+            around = 2 * self.margin
+            rows, columns = (min(s, tile) + around if self.wraps else min(s, tile + around) for s in shape)
+            seen = rows * columns
         return round(self.network + self.state * h * w + self.seen * seen)
 
     def largest_tile(self, shape: tuple[int, int], budget: float) -> int | None:
@@ -56,8 +58,9 @@ class Footprint:
             return None
         inner = math.isqrt(int(left / self.seen)) - 2 * self.margin
         # A picture narrower than a tile leaves room to be longer.
-        if min(shape) < inner + 2 * self.margin:
-            inner = int(left / self.seen / min(shape)) - 2 * self.margin
+        narrow = min(shape) + (2 * self.margin if self.wraps else 0)
+        if narrow < inner + 2 * self.margin:
+            inner = int(left / self.seen / narrow) - 2 * self.margin
         tile = inner // self.grid * self.grid
         return tile if tile >= min(SMALLEST_TILE, *shape) else None
 
@@ -78,7 +81,7 @@ def footprint(
     style_taps: Iterable[str],
     content_taps: Iterable[str],
     keep_content: bool = True,
-    crowded: bool = False,
+    regions: int = 1,
 ) -> Footprint:
     style_taps, content_taps = tuple(style_taps), tuple(content_taps)
     taps = tuple(dict.fromkeys((*style_taps, *content_taps)))
@@ -90,15 +93,21 @@ def footprint(
     if not taps:
         return Footprint(0, pictures + moments, 0.0, 0, 1)
     weights = 2 * sum(weight.numel() for name, (weight, _) in network.vgg.convolutions.items())
-    sorting = SORTED_AT_ONCE * SORTING + sum(4 * MOST_SAMPLES * channels(tap) for tap in style_taps) if sorts else 0
-    # The slope of what is sorted is made in fp32.
-    slope = max((4 * channels(tap) / stride(tap) ** 2 for tap in style_taps), default=0.0) if sorts else 0.0
+    sorting, slope = 0.0, 0.0
+    if sorts:
+        samples = 2 * MOST_SAMPLES * sum(map(channels, style_taps))  # of the style, and of the content for strength
+        sorting = SORTED_AT_ONCE * SORTING + 8 * regions * samples
+        # The slope of what is sorted is made in fp32, from features in fp32; at the least one row is sorted at once.
+        widest = max((channels(tap) / stride(tap) ** 2 for tap in style_taps), default=0.0)
+        slope = (4 if network.dtype == torch.float32 else 8) * widest + SORTING
+    crowded = style_taps if regions > 1 else set(style_taps) & set(content_taps)
     return Footprint(
-        network=weights * network.dtype.itemsize + WORKSPACE + sorting,
+        network=round(weights * network.dtype.itemsize + WORKSPACE + sorting),
         state=pictures + moments + targets,
-        seen=bytes_per_pixel(network, taps, style_taps if crowded else set(style_taps) & set(content_taps)) + slope,
+        seen=bytes_per_pixel(network, taps, crowded) + slope,
         margin=margin(taps, network.vgg.architecture),
         grid=grid(taps),
+        wraps=network.seamless,
     )
 
 
@@ -236,7 +245,7 @@ def lay_out(
     shape: tuple[int, int],
     tile: int | str | None,
     free: int,
-    crowded: bool = False,
+    regions: int = 1,
 ) -> Layout:
     """One pass where it fits into what is free; else the tiles and the treatment of the content that take the least
     time. L-BFGS's memory comes first, being the largest, but takes no more than half."""
@@ -247,7 +256,7 @@ def lay_out(
         history = max(SHORTEST_HISTORY, min(recipe.optimizer.history, history))
         recipe = replace(recipe, optimizer=replace(recipe.optimizer, history=history))
     sorts = recipe.statistic in BY_SORTING
-    keeping, making = (footprint(network, recipe, style_taps, content_taps, keep, crowded) for keep in (True, False))
+    keeping, making = (footprint(network, recipe, style_taps, content_taps, keep, regions) for keep in (True, False))
     if isinstance(tile, str) and tile != "auto":
         raise NSTError(f"tile: {tile!r} is not a tile size; give pixels, 'auto', or None for one pass.")
     if sorts and isinstance(tile, int):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -75,7 +75,8 @@ class Objective:
         if layout.tile is not None and self.taps:
             tile = fit_tile(layout.tile, self.taps)
             self.tiles = tuple(cut(shape, tile, self.taps, network.vgg.architecture, network.seamless))
-        self.regions = regions
+        # Samples are kept once, below.
+        self.regions = [replace(region, samples={}) for region in regions]
         self.sorts = recipe.statistic in BY_SORTING
         self.distances = [
             {} if self.sorts else {t: by_moments(recipe.statistic, a, recipe.shift) for t, a in region.targets.items()}
@@ -323,13 +324,13 @@ def objective(
             shape = shape_of(content)
         if shape is None:
             raise NSTError("objective: without a content picture, give the shape (height, width) of the result.")
-        grams.check_regions(shape)
+        grams.check(shape)
         network = network_for(vgg, recipe, seamless)
         style_layers, content_layers = layers_in_use(vgg, recipe, layers or LayerWeights())
         multipliers = Multipliers(content_weight, style_weight, tv_weight, strength)
         free = free_memory(network.device)
         held = content_layers if content is not None else {}
-        layout = lay_out(network, recipe, style_layers, held, shape, tile, free, grams.crowded)
+        layout = lay_out(network, recipe, style_layers, held, shape, tile, free, grams.region_count)
         return build(
             network,
             recipe,

@@ -135,7 +135,7 @@ class Run:
             level.shape,
             self.tile,
             self.free,
-            self.grams.crowded,
+            self.grams.region_count,
         )
 
     def _resize(self, pixels: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
@@ -159,7 +159,7 @@ class Run:
                 pixels = self._resize(self._shown(variable, average), level.shape)
                 if average is not None:
                     average.pixels = pixels.clone()
-            pinned = None if at_level is None else self._pinned(level.shape)
+            pinned = None if at_level is None else self.pinned(level.shape)
             if pinned is not None:
                 assert at_level is not None
                 pixels = torch.lerp(pixels, at_level.to(pixels), pinned)
@@ -174,16 +174,9 @@ class Run:
         self._check_finite(taken)
         if not torch.isfinite(variable).all():
             raise NSTError(self._diverged(len(taken)))
-        shape = self.levels[-1].shape
-        made = self._resize(self._shown(variable, average).cpu(), shape)
-        pinned = None if content is None else self._pinned(shape)
-        if pinned is None:
-            return made
-        assert content is not None
-        # At a soft edge, between the two.
-        return torch.lerp(made, self._resize(content, shape), pinned.cpu())
+        return self._resize(self._shown(variable, average).cpu(), self.levels[-1].shape)
 
-    def _pinned(self, shape: tuple[int, int]) -> torch.Tensor | None:
+    def pinned(self, shape: tuple[int, int]) -> torch.Tensor | None:
         """Where the content's pixels stay: what is protected, and what no style covers. The content term alone would
         not hold them, for Adam follows the smallest slope."""
         masks = [self.grams.uncovered(shape)]

@@ -15,7 +15,7 @@ from .grams import StyleGrams, network_for
 from .images import LARGEST_SIDE, alpha_of, check_picture, resize, shape_of
 from .levels import OWN_SIZE, plan, target_shape
 from .losses import VARIATIONS
-from .memory import footprint, free_memory
+from .memory import SHARE, footprint, free_memory
 from .objective import layers_in_use
 from .precision import name_of
 from .recipes import BRISK, LBFGS, Adam, Recipe, get_recipe
@@ -123,19 +123,28 @@ def stylize(
         network = network_for(vgg, recipe, seamless)
         style_layers, content_layers = layers_in_use(vgg, recipe, layers or LayerWeights())
         if content is None:
-            own = shape = _texture_shape(shape, keep_colours, protect)
+            own = shape = _texture_shape(shape, keep_colours, protect, strength)
             content_layers = {}
         else:
+            if shape is not None:
+                raise NSTError("shape: a result with a content has its proportions; give its size, the long side.")
             given = check_picture(content, "content image")
             pictures = list(given.split(1))
             alpha = alpha_of(content)
             own = shape_of(given)
             shape = target_shape(own, size, recipe, network.device)
-        grams.check_regions(own)
+        grams.check(own)
+        if content is None and grams.guided and grams.uncovered(shape) is not None:
+            raise NSTError(
+                "region mask: a texture has no content for where no style goes; add a style without a region, for the "
+                "rest."
+            )
         levels = plan(shape, recipe, scales, grid((*style_layers, *content_layers)) if seamless else 1)
         starts, notes = _start_images(start_image, len(pictures), shape)
         if starts is not None and recipe.start != "image":
             notes = [f"start image: not used, because start is {recipe.start!r}"]
+        if protect is not None and protect_mode == "content" and content_weight == 0:
+            notes.append("protect: of no consequence, because the content counts nothing")
         if recipe.shift and recipe.statistic != "gram":
             notes.append(f"shift: of no consequence to the statistic {recipe.statistic!r}, only to gram")
         if strength == 0 and content is not None:
@@ -168,8 +177,10 @@ def stylize(
                 continue
             made = run.one(picture, None if starts is None else starts[i % len(starts)][None], seed)
             made = resize(made, shape, seamless)
-            if keep_colours != "none" and picture is not None:
-                made = match_colours(made, resize(picture, shape), keep_colours, keep_colours_strength)
+            if picture is not None:
+                made = _keep(
+                    made, resize(picture, shape), run.pinned(shape), strength, keep_colours, keep_colours_strength
+                )
             finished.append(made)
         image = finished[0] if len(finished) == 1 else torch.cat(finished)
         if alpha is not None:
@@ -212,8 +223,31 @@ def stylize(
     return Result(image, run.histories, settings, notes + run.notes)
 
 
-def _texture_shape(shape: tuple[int, int] | None, keep_colours: str, protect: torch.Tensor | None) -> tuple[int, int]:
-    for name, asked in (("keep_colours", keep_colours != "none"), ("protect", protect is not None)):
+def _keep(
+    made: torch.Tensor,
+    content: torch.Tensor,
+    pinned: torch.Tensor | None,
+    strength: float,
+    keep_colours: str,
+    keep_colours_strength: float,
+) -> torch.Tensor:
+    """What is to be of the content in the finished picture, both in its size: colours, then whole parts."""
+    if strength == 0:
+        return content
+    if keep_colours != "none":
+        made = match_colours(made, content, keep_colours, keep_colours_strength)
+    # At a soft edge, between the two.
+    return made if pinned is None else torch.lerp(made, content, pinned.cpu())
+
+
+def _texture_shape(
+    shape: tuple[int, int] | None, keep_colours: str, protect: torch.Tensor | None, strength: float
+) -> tuple[int, int]:
+    for name, asked in (
+        ("keep_colours", keep_colours != "none"),
+        ("protect", protect is not None),
+        ("strength", strength != 1),
+    ):
         if asked:
             raise NSTError(f"{name}: a picture made of the style alone has no content to keep; leave it out.")
     if shape is None or not all(isinstance(side, int) and 1 <= side <= LARGEST_SIDE for side in shape):
@@ -234,20 +268,29 @@ def _check_range(name: str, value: float, least: float, most: float) -> None:
 
 
 def memory_needed(
-    vgg: VGGFeatures, shape: tuple[int, int], recipe: str | Recipe = "balanced", layers: LayerWeights | None = None
+    vgg: VGGFeatures,
+    shape: tuple[int, int],
+    recipe: str | Recipe = "balanced",
+    layers: LayerWeights | None = None,
+    *,
+    seamless: bool = False,
+    regions: int = 1,
+    content: bool = True,
 ) -> int:
-    """Bytes that a run at this height and width takes when nothing has to be saved."""
+    """Bytes that have to be free for a run at this height and width to save nothing."""
     recipe = get_recipe(recipe)
     style_layers, content_layers = layers_in_use(vgg, recipe, layers or LayerWeights())
-    return footprint(network_for(vgg, recipe), recipe, style_layers, content_layers).total(shape)
+    network = network_for(vgg, recipe, seamless)
+    taken = footprint(network, recipe, style_layers, content_layers if content else (), regions=regions)
+    return round(taken.total(shape) / SHARE)
 
 
 def adjust(
     recipe: Recipe,
-    steps: int | None,
-    optimizer: str | None,
-    learning_rate: float | None,
-    start: str | None,
+    steps: int | None = None,
+    optimizer: str | None = None,
+    learning_rate: float | None = None,
+    start: str | None = None,
     **choices: Any,
 ) -> Recipe:
     """The recipe with the user's own choices in place of its."""

@@ -25,6 +25,7 @@ from nst_engine.distances import (
     random_directions,
     square_root,
 )
+from nst_engine.measure import MOST_SAMPLES, whole_samples
 from nst_engine.recipes import LBFGS
 
 BALANCED = nst.RECIPES["balanced"]
@@ -340,3 +341,54 @@ def test_normalised_gradients_can_be_had_by_tiles(vgg, pictures, measured, where
     # Divided by their size, the slopes of a tap whose statistics nearly agree bring their rounding along.
     assert (tiled[1] - whole[1]).norm() < 5e-4 * whole[1].norm()
     assert told == [(i, len(told)) for i in range(1, len(told) + 1)]
+
+
+# --- at the edges -------------------------------------------------------------------------------------------------
+
+
+def test_a_flat_style_has_a_covariance_too(vgg):
+    """Its variance is nothing but rounding."""
+    style, mask = clouds(2, 80, 80), torch.zeros(80, 80)
+    style[..., 20:60, 20:60], mask[28:52, 28:52] = 0.4, 1.0
+    layers = nst.LayerWeights(style={"relu1_1": 1.0, "relu2_1": 1.0}, content={"relu2_2": 1.0})
+    for mode in ("simple", "inside"):
+        grams = nst.compute_style_grams(vgg, style, layers=layers.style, mask=mask, mask_mode=mode)
+        made = nst.stylize(vgg, clouds(1, 64, 64), grams, layers=layers, statistic="covariance", steps=5)
+        assert made.history[-1].style < made.history[0].style
+
+
+def test_a_shift_changes_nothing_but_grams_in_any_convention(vgg, pictures, measured):
+    content, image, style = pictures
+    grams = nst.compute_style_grams(vgg, style, recipe="johnson")
+    values = [
+        float(nst.objective(vgg, content, grams, recipe=recipe).value_and_grad(image)[0].style)
+        for shift in (0.0, -5.0)
+        for recipe in (replace(nst.RECIPES["johnson"], statistic="mean-std", shift=shift),)
+    ]
+    assert values[0] == values[1] > 0
+
+
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+def test_what_sorts_goes_with_a_region_that_deep_layers_do_not_see(vgg, pictures, strength):
+    content, _, style = pictures
+    region = torch.zeros(80, 112)
+    region[20:40, 20:40] = 1
+    grams = nst.compute_style_grams(vgg, style, layers=TAPS, region=region, mask_mode="inside")
+    made = nst.stylize(vgg, content, grams, layers=LAYERS, statistic="sliced", strength=strength, steps=2)
+    assert torch.isfinite(made.image).all()
+
+
+def test_samples_of_a_large_picture_are_few_and_from_everywhere(vgg, monkeypatch):
+    network = nst.grams.network_for(vgg, BALANCED)
+    picture = clouds(5, 150, 210)
+    guide = {"relu1_1": clouds(6, 150, 210)[:, :1].clamp(0.3, 0.7) - 0.3}
+    whole = whole_samples(network, picture, ("relu1_1",))["relu1_1"]
+    monkeypatch.setattr("nst_engine.measure.PIECE", 64)
+    in_pieces = whole_samples(network, picture, ("relu1_1",))["relu1_1"]
+    # Half of the positions is more than is taken; of both, the same is to be found.
+    for samples in (whole, in_pieces):
+        assert abs(len(samples.rows) - MOST_SAMPLES) < 20
+    assert float(by_sorting(in_pieces.rows, None, whole, None)[0]) < 1e-3 * float(whole.rows.square().sum(1).mean())
+    guided = whole_samples(network, picture, ("relu1_1",), guide)["relu1_1"]
+    assert guided.weights is not None and (guided.weights > 0).all()
+    assert len(guided.weights) == len(guided.rows) <= MOST_SAMPLES + 20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,10 @@ from pictures import clouds
 import nst_engine as nst
 from nst_engine.images import resize
 from nst_engine.losses import VARIATIONS, total_variation
+from nst_engine.memory import footprint
+from nst_engine.recipes import FIVE
 from nst_engine.starts import STARTS, covering
+from nst_engine.tiles import cut
 
 TAPS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0}
 LAYERS = nst.LayerWeights(style=TAPS, content={"relu3_1": 1.0})
@@ -178,6 +182,7 @@ def test_textures_have_no_content_to_keep(vgg, small):
         ({"keep_colours": "lab"}, "keep_colours: a picture made of the style alone"),
         ({"protect": torch.ones(32, 32)}, "protect: a picture made of the style alone"),
         ({"start": "content"}, "start: 'content' needs a content picture"),
+        ({"strength": 0.0}, "strength: a picture made of the style alone"),
         ({"shape": None}, "shape: None is not a size"),
         ({"shape": (0, 5)}, r"shape: \(0, 5\) is not a size"),
     ):
@@ -358,3 +363,54 @@ def test_emphasis_weighs_the_content_term_place_by_place(vgg, small, tile):
     way = gradient / gradient.norm()
     there, back = (float(objective.value_and_grad(image + e * way)[0].total) for e in (0.02, -0.02))
     assert float(gradient.norm()) == pytest.approx((there - back) / 0.04, rel=0.01)
+
+
+def test_what_is_protected_is_exact_whatever_else_is_done(vgg, small):
+    """A seamless result of a size that is no multiple of the grid, in the content's colours."""
+    content, mask = clouds(1, 70, 90), torch.zeros(70, 90)
+    mask[20:50, 30:60] = 1
+    options = {"layers": LAYERS, "steps": 4, "protect": mask, "seamless": True, "keep_colours": "symmetric"}
+    change = (nst.stylize(vgg, content, small, **options).image - content).abs().amax((0, 1))
+    assert change[20:50, 30:60].max() == 0
+    assert change[:16].mean() > 0.02
+    assert torch.equal(nst.stylize(vgg, content, small, **{**options, "strength": 0.0}).image, content)
+
+
+def test_styles_that_all_count_nothing_are_refused_by_name(vgg, style):
+    nothing = nst.compute_style_grams(vgg, style, layers=TAPS, weight=0, region=torch.ones(64, 64))
+    for content, options in (
+        (None, {"shape": (64, 64)}),
+        (clouds(1, 64, 64), {"start": "style"}),
+        (clouds(1, 64, 64), {}),
+    ):
+        with pytest.raises(nst.NSTError, match="the weights of the styles sum to zero"):
+            nst.stylize(vgg, content, nothing, layers=LAYERS, steps=1, **options)
+
+
+def test_a_texture_has_a_style_everywhere(vgg, style):
+    half = torch.zeros(64, 64)
+    half[:32] = 1
+    one = nst.compute_style_grams(vgg, style, layers=TAPS, size=64, region=half)
+    with pytest.raises(nst.NSTError, match="region mask: a texture has no content for where no style goes"):
+        texture(vgg, one, 64, 64)
+    both = nst.compute_style_grams(vgg, clouds(3, 64, 64), layers=TAPS, size=64, blend_with=one)
+    assert texture(vgg, both, 64, 64, steps=2).image.shape == (1, 3, 64, 64)
+    with pytest.raises(nst.NSTError, match="shape: a result with a content has its proportions"):
+        nst.stylize(vgg, clouds(1, 64, 64), both, layers=LAYERS, shape=(32, 32))
+
+
+def test_a_tile_of_a_seamless_picture_has_its_margin_on_all_sides(vgg):
+    network = nst.grams.network_for(vgg, nst.RECIPES["balanced"], seamless=True)
+    found = footprint(network, nst.RECIPES["balanced"], FIVE, ("relu4_2",))
+    plain = replace(found, wraps=False)
+    for shape, tile in (((512, 8192), 512), ((256, 4096), 512), ((2048, 2048), 1024)):
+        seen = max(
+            (bottom - top) * (right - left)
+            for (top, bottom), (left, right) in (t.outer for t in cut(shape, tile, FIVE, "vgg19", wraps=True))
+        )
+        state = found.network + found.state * shape[0] * shape[1]
+        assert found.total(shape, tile) == pytest.approx(state + found.seen * seen, rel=1e-6)
+        assert found.total(shape, tile) > plain.total(shape, tile) or min(shape) > tile
+        budget = found.total(shape, tile)
+        largest = found.largest_tile(shape, budget)
+        assert largest is not None and found.total(shape, largest) <= budget

@@ -55,19 +55,17 @@ class Average:
             self.pixels.lerp_(pixels, max(1 - self.decay, 1 / self.count))
 
 
-def adam(
-    variable: Tensor, evaluate: Evaluate, settings: Adam, first: int, total: int, moments: Moments | None = None
-) -> Moments:
-    """Kingma & Ba 2015; the rate falls along half a cosine from lr to lr·final_lr. It is step `first` of `total` that
-    comes next."""
+def adam(variable: Tensor, evaluate: Evaluate, settings: Adam, steps: int, moments: Moments | None = None) -> Moments:
+    """Kingma & Ba 2015; the rate falls along half a cosine from lr to lr·final_lr, on every level of coarse-to-fine
+    anew: what a level adds is as fine as its pixels, and with a rate that has fallen already it would not arrive."""
     beta1, beta2 = settings.betas
     state = moments or Moments(torch.zeros_like(variable), torch.zeros_like(variable))
     try:
-        for step in itertools.count(first):
+        for step in itertools.count():
             evaluate()
             assert variable.grad is not None
             g = variable.grad
-            fallen = 0.5 * (1 - math.cos(math.pi * step / max(1, total - 1)))
+            fallen = 0.5 * (1 - math.cos(math.pi * step / max(1, steps - 1)))
             rate = settings.lr * (1 - fallen * (1 - settings.final_lr))
             state.t += 1
             state.m.lerp_(g, 1 - beta1)

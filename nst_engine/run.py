@@ -252,7 +252,7 @@ class Run:
         if isinstance(settings, Adam):
             with torch.no_grad():
                 carried = moments.resized(level.shape) if moments is not None else None
-                return adam(variable, evaluate, settings, first, self.recipe.steps, carried)
+                return adam(variable, evaluate, settings, level.steps, carried)
         lbfgs(variable, evaluate, replace(settings, history=objective.layout.history))
         return None
 

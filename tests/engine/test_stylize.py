@@ -435,3 +435,15 @@ def test_seconds_and_steps_are_told(vgg, content, grams):
     run(vgg, torch.cat([content, content]), grams, on_step=lambda p: told.append((p.picture, p.step, p.total)))
     assert [t[:2] for t in told] == [(0, 1), (0, 2), (0, 3), (1, 1), (1, 2), (1, 3)]
     assert all(math.isfinite(t[2]) for t in told)
+
+
+def test_every_level_begins_with_the_full_rate_and_ends_with_the_last(vgg, content, grams):
+    shown = []
+    recipe = nst.RECIPES["balanced"]
+    nst.stylize(vgg, content, grams, scales=3, steps=30, on_step=lambda p: shown.append((p.level, p.image)))
+    lr = recipe.optimizer.lr
+    for level in range(3):
+        images = [image for number, image in shown if number == level]
+        first, last = ((b - a).abs().mean() for a, b in (images[:2], images[-2:]))
+        assert 0.3 * lr < first < 3 * lr, level
+        assert last < 0.3 * first

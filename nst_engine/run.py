@@ -152,9 +152,10 @@ class Run:
         for number, level in enumerate(self.levels):
             at_level = None if content is None else self._resize(content, level.shape)
             if variable is None:
-                pixels = start_pixels(
-                    self.recipe, level.shape, at_level, start, self.grams, generator, self.start_mix
-                ).to(self.network.device)
+                pixels = start_pixels(self.recipe, level.shape, at_level, start, self.grams, generator)
+                if at_level is not None:
+                    pixels = torch.lerp(pixels, at_level, self.start_mix)
+                pixels = pixels.to(self.network.device)
             else:
                 pixels = self._resize(self._shown(variable, average), level.shape)
                 if average is not None:

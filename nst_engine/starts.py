@@ -14,7 +14,6 @@ from .regions import fit_mask
 from .vgg import IMAGENET_MEAN
 
 STARTS = ("content", "noise", "image", "grey", "style", "style-noise")
-OF_THE_STYLE = ("style", "style-noise")
 
 
 def start_pixels(
@@ -24,21 +23,8 @@ def start_pixels(
     image: torch.Tensor | None,
     grams: StyleGrams,
     generator: torch.Generator,
-    mix: float = 0.0,
 ) -> torch.Tensor:
-    """1x3xHxW of this shape, as the recipe's start says, with `mix` of the content in it."""
-    pixels = _begin(recipe, shape, content, image, grams, generator)
-    return pixels if content is None or mix == 0 else torch.lerp(pixels, content, mix)
-
-
-def _begin(
-    recipe: Recipe,
-    shape: tuple[int, int],
-    content: torch.Tensor | None,
-    image: torch.Tensor | None,
-    grams: StyleGrams,
-    generator: torch.Generator,
-) -> torch.Tensor:
+    """1x3xHxW of this shape, as the recipe's start says."""
     if recipe.start == "content":
         assert content is not None
         return content

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import tempfile
@@ -135,11 +136,27 @@ class Place:
         """A PNG for every picture of the batch, numbered on from what is there; nothing is ever overwritten."""
         height, width = images.shape[1:3]
         stem = target(into, fill_in(prefix, width, height))
+        failures = []
         for number, image in enumerate(images):
             name = stem.name.replace("%batch_num%", str(number))
             # The host cuts off where others round; the same graph shall give the same file here and there.
             codes = (image.cpu().float().numpy() * 255.0).clip(0, 255).astype(np.uint8)
-            self.written.append(_save_png(codes, stem.parent, name, graph))
+            file, failure = _save_somewhere(codes, stem.parent, name, graph)
+            self.written.append(file)
+            failures += [f"{failure} The finished picture is {file} instead."] if failure else []
+        if failures:
+            raise NSTError(" ".join(failures))
+
+
+def _save_somewhere(codes: np.ndarray, folder: Path, name: str, graph: Graph | None) -> tuple[Path, str]:
+    """Where the picture is, and why if it is elsewhere: a full disk is not to lose what took hours."""
+    try:
+        return _save_png(codes, folder, name, graph), ""
+    except NSTError as error:
+        for other in (Path(tempfile.gettempdir()), Path.home()):
+            with contextlib.suppress(NSTError, OSError):
+                return _save_png(codes, other, name, graph), str(error)
+        raise
 
 
 def _save_png(codes: np.ndarray, folder: Path, name: str, graph: Graph | None) -> Path:

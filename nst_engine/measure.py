@@ -27,7 +27,7 @@ def second_moment(f: torch.Tensor) -> torch.Tensor:
     """F Fᵀ/N in fp32 from N rows of C. Half-precision products are rounded to half precision, so they are made in
     parts and summed in fp32."""
     n, c = f.shape
-    if f.dtype == torch.float32:
+    if f.dtype in (torch.float32, torch.float64):
         return f.T @ f / n
     if f.dtype == torch.float16:  # sums of squares leave its range
         f = f.float()

@@ -78,8 +78,19 @@ class Objective:
         # Samples are kept once, below.
         self.regions = [replace(region, samples={}) for region in regions]
         self.sorts = recipe.statistic in BY_SORTING
+        # A covariance is a small difference of large numbers, whose rounding its root multiplies.
+        self.sum_dtype = network.dtype
+        if recipe.statistic != "gram":
+            has_double = network.device.type != "mps"
+            self.sum_dtype = torch.float64 if network.dtype == torch.float32 and has_double else torch.float32
+        wide = torch.promote_types(self.sum_dtype, torch.float32)
         self.distances = [
-            {} if self.sorts else {t: by_moments(recipe.statistic, a, recipe.shift) for t, a in region.targets.items()}
+            {}
+            if self.sorts
+            else {
+                tap: by_moments(recipe.statistic, target.to(wide), recipe.shift)
+                for tap, target in region.targets.items()
+            }
             for region in regions
         ]
         # Channels stay the same from step to step, so that the style's are sorted once.
@@ -223,12 +234,11 @@ class Objective:
         f = positions(features)
         t = self.regions[i].rows(tap, tile, f)
         guided = f if t is None else t * f
-        # A covariance is a small difference of large numbers.
-        exact = guided if self.recipe.statistic == "gram" else guided.float()
-        products = second_moment(exact) * len(f)
+        products = second_moment(guided.to(self.sum_dtype)) * len(f)
         if self.recipe.statistic == "gram" and not self.recipe.shift:
             return Sums(None, products)
-        return Sums((guided if t is None else t * guided).sum(0, dtype=torch.float32), products)
+        wide = torch.promote_types(self.sum_dtype, torch.float32)
+        return Sums((guided if t is None else t * guided).sum(0, dtype=wide), products)
 
     def _style(self, tap: str, sums: Mapping[int, Sums]) -> tuple[torch.Tensor, dict[int, Pull]]:
         """Over the regions, k·D(S, A) with S = F Fᵀ/n, and what F is pulled with: for the Gram matrix's ‖S − A‖², that
@@ -245,7 +255,7 @@ class Objective:
             moment = summed.products / n
             mean = moment.new_zeros(len(moment)) if summed.features is None else summed.features / n
             d = self.distances[i][tap](mean, moment)
-            total = total + k * (n / n_all) * d.value
+            total = total + k * (n / n_all) * d.value.float()
             row = None if d.by_mean is None else (d.by_mean * (k / n_all)).to(self.slope_dtype)
             pulls[i] = Pull((d.by_moment * (2 * k / n_all)).to(self.slope_dtype), row)
         return total, pulls

@@ -18,14 +18,15 @@ from nst_engine.distances import (
     Quantiles,
     Samples,
     Statistics,
+    by_eigenvalues,
     by_moments,
     by_sorting,
     mixed,
+    newton_schulz,
     pooled,
     random_directions,
-    square_root,
 )
-from nst_engine.measure import MOST_SAMPLES, whole_samples
+from nst_engine.measure import MOST_SAMPLES, whole_samples, whole_statistics
 from nst_engine.recipes import LBFGS
 
 BALANCED = nst.RECIPES["balanced"]
@@ -87,17 +88,31 @@ def test_its_slope_is_that_of_small_steps(name, shift):
     assert float((slope * way).sum()) == pytest.approx((there - back) / 2e-6, rel=1e-5)
 
 
-def test_the_square_root_of_a_covariance_with_a_wide_spectrum():
-    """In double precision, and in single."""
+@pytest.mark.parametrize("way", [by_eigenvalues, newton_schulz])
+def test_the_square_root_of_a_covariance_with_a_wide_spectrum(way):
+    """On the CPU and on other devices, in double precision and in single."""
     generator = torch.Generator().manual_seed(0)
     vectors = torch.linalg.qr(torch.randn(64, 64, generator=generator, dtype=torch.float64))[0]
     values = torch.logspace(0, -4, 64, dtype=torch.float64)
     a = (vectors * values) @ vectors.T
-    y, z = square_root(a)
+    y, z = way(a)
     assert (y @ y - a).norm() < 1e-6 * a.norm()
     assert (y @ z - torch.eye(64)).norm() < 1e-4
-    single, _ = square_root(a.float())
+    single, _ = way(a.float())
     assert (single.double() - y).norm() < 1e-3 * y.norm()
+
+
+def test_the_two_ways_agree_on_real_features(vgg, monkeypatch):
+    network = nst.grams.network_for(vgg, BALANCED)
+    taps = ("relu2_1", "relu3_1")
+    ours, theirs = (whole_statistics(network, clouds(seed, 160, 200), taps) for seed in (1, 2))
+    for tap in taps:
+        exact = by_moments("covariance", theirs[tap])(ours[tap].mean, ours[tap].moment)
+        with monkeypatch.context() as patch:
+            patch.setattr("nst_engine.distances.square_root", newton_schulz)
+            other = by_moments("covariance", theirs[tap])(ours[tap].mean, ours[tap].moment)
+        assert float(other.value) == pytest.approx(float(exact.value), rel=1e-3)
+        assert (other.by_moment - exact.by_moment).norm() < 0.05 * exact.by_moment.norm()
 
 
 def quantile_distance(f: np.ndarray, a: np.ndarray, w_f: np.ndarray | None, w_a: np.ndarray | None) -> float:
@@ -206,7 +221,7 @@ def test_the_gradient_of_the_whole_is_that_of_small_steps(vgg, pictures, measure
     objective = nst.objective(vgg, content, measured[where], recipe=recipe, layers=LAYERS)
     terms, gradient = objective.value_and_grad(image)
     way = gradient / gradient.norm() + 0.3 * clouds(11, 80, 112) / clouds(11, 80, 112).norm()
-    step = 0.1 if statistic == "covariance" else 0.02  # a trace of roots, rounded, is a rougher ground
+    step = 0.02
     there, back = (float(objective.value_and_grad(image + e * way)[0].total) for e in (step, -step))
     assert float((gradient * way).sum()) == pytest.approx((there - back) / (2 * step), rel=0.01)
     assert float(terms.style) > 0
@@ -217,14 +232,12 @@ def test_the_gradient_of_the_whole_is_that_of_small_steps(vgg, pictures, measure
 def test_sums_can_be_had_by_tiles(vgg, pictures, measured, statistic, where):
     content, image, _ = pictures
     recipe = replace(BALANCED, statistic=statistic, shift=-0.5)
-    # A root of small variances multiplies rounding.
-    rounding = {"gram": 1e-5, "mean-std": 1e-5, "covariance": 2e-4}[statistic]
     whole, tiled = (
         nst.objective(vgg, content, measured[where], recipe=recipe, layers=LAYERS, tile=tile).value_and_grad(image)
         for tile in (None, 40)
     )
-    assert float(tiled[0].total) == pytest.approx(float(whole[0].total), rel=rounding)
-    assert (tiled[1] - whole[1]).norm() < rounding * whole[1].norm()
+    assert float(tiled[0].total) == pytest.approx(float(whole[0].total), rel=1e-6)
+    assert (tiled[1] - whole[1]).norm() < 1e-5 * whole[1].norm()
 
 
 @pytest.mark.parametrize("statistic", BY_SORTING)

@@ -108,10 +108,12 @@ def write_picture(
         bands = _bands(pixels, alpha, bits, kind == "JPEG")
         with part.open("x+b") as handle:
             size = [3 if alpha is None or kind == "JPEG" else 4, *pixels.shape[2:]]
-            if bits == 8:
-                _save8(handle, bands, icc_profile, text, size, kind, quality)
+            if kind == "PNG":
+                _save_png(handle, bands, icc_profile, text, size, bits)
+            elif kind == "TIFF":
+                _save_tiff(handle, bands, icc_profile, text, size, bits)
             else:
-                (_save16_png if kind == "PNG" else _save16_tiff)(handle, bands, icc_profile, text, size)
+                _save_lossy(handle, bands, icc_profile, text, size, kind, quality)
             handle.flush()
             os.fsync(handle.fileno())
         os.replace(part, path)
@@ -233,51 +235,48 @@ def _bands(pixels: torch.Tensor, alpha: torch.Tensor | None, bits: int, flat: bo
         yield codes.astype(np.uint8 if bits == 8 else np.uint16, order="C")
 
 
-def _save8(
+def _save_lossy(
     handle: IO[bytes], bands: _Bands, icc: bytes | None, text: str, size: list[int], kind: str, quality: int
 ) -> None:
     (planes, height, width), y = size, 0
-    image, exif, info = Image.new("RGBA"[:planes], (width, height)), Image.Exif(), PngImagePlugin.PngInfo()
+    image, exif = Image.new("RGBA"[:planes], (width, height)), Image.Exif()
     for band in bands:
         image.paste(Image.fromarray(band), (0, y))
         y += len(band)
     if text:
         exif[_DESCRIPTION] = f"nst {text}"
-        info.add_text("nst", text)
-    options: dict[str, Any] = {"pnginfo": info} if kind == "PNG" else {"exif": exif if text else b""}
-    if kind in ("JPEG", "WEBP"):
-        options |= {"quality": quality, "subsampling": 0 if quality >= 90 else -1}  # 0 keeps fine colour edges
-    elif kind == "TIFF":
-        options["compression"] = "tiff_adobe_deflate"
-    image.save(handle, kind, icc_profile=icc, **options)
+    subsampling = 0 if quality >= 90 else -1  # 0 keeps fine colour edges
+    notes = exif if text else b""
+    image.save(handle, kind, icc_profile=icc, exif=notes, quality=quality, subsampling=subsampling)
 
 
-def _save16_png(handle: IO[bytes], bands: _Bands, icc: bytes | None, text: str, size: list[int]) -> None:
+def _save_png(handle: IO[bytes], bands: _Bands, icc: bytes | None, text: str, size: list[int], bits: int) -> None:
     (planes, height, width), chunk, squeeze = size, PngImagePlugin.putchunk, zlib.compressobj()
     handle.write(b"\x89PNG\r\n\x1a\n")
-    chunk(handle, b"IHDR", struct.pack(">2I5B", width, height, 16, {3: 2, 4: 6}[planes], 0, 0, 0))
+    chunk(handle, b"IHDR", struct.pack(">2I5B", width, height, bits, {3: 2, 4: 6}[planes], 0, 0, 0))
     if icc:
         chunk(handle, b"iCCP", b"icc\0\0" + zlib.compress(icc))
     if text:
         chunk(handle, b"tEXt", b"nst\0" + text.encode())
+    pixel = planes * bits // 8
     for band in bands:
-        lines = band.astype(">u2").reshape(len(band), -1).view(np.uint8)
-        lines[:, 2 * planes :] -= lines[:, : -2 * planes].copy()  # filter 1, the difference to the pixel on the left
+        lines = band.astype(f">u{bits // 8}").reshape(len(band), -1).view(np.uint8)
+        lines[:, pixel:] -= lines[:, :-pixel].copy()  # filter 1, the difference to the pixel on the left
         chunk(handle, b"IDAT", squeeze.compress(np.insert(lines, 0, 1, axis=1).tobytes()))
     chunk(handle, b"IDAT", squeeze.flush())
     chunk(handle, b"IEND", b"")
 
 
-def _save16_tiff(handle: IO[bytes], bands: _Bands, icc: bytes | None, text: str, size: list[int]) -> None:
+def _save_tiff(handle: IO[bytes], bands: _Bands, icc: bytes | None, text: str, size: list[int], bits: int) -> None:
     (planes, height, width), strips, rows = size, [], 0
     for band in bands:
         rows = max(rows, len(band))
         band[:, 1:] -= band[:, :-1].copy()  # predictor 2: smooth colour squeezes better as differences
-        strips.append(zlib.compress(band.astype("<u2").tobytes()))
+        strips.append(zlib.compress(band.astype(f"<u{bits // 8}").tobytes()))
     sizes = [len(strip) for strip in strips]
     starts = tuple(accumulate(sizes[:-1], initial=0))  # Pillow adds the length of the directory that stands before them
     directory = TiffImagePlugin.ImageFileDirectory_v2()
-    directory.update({256: width, 257: height, 258: (16,) * planes, 259: 8, 262: 2, 277: planes, 278: rows, 317: 2})
+    directory.update({256: width, 257: height, 258: (bits,) * planes, 259: 8, 262: 2, 277: planes, 278: rows, 317: 2})
     directory.update({273: starts, 279: tuple(sizes)} | ({338: 2} if planes == 4 else {}))
     directory.update(({34675: icc} if icc else {}) | ({_DESCRIPTION: f"nst {text}"} if text else {}))
     directory.save(handle)

@@ -160,6 +160,8 @@ TEMPLATES = (
         [("style-watercolour", 2.0), ("style-hatching", 1.0)],
         style_size=512,
         recipe="balanced",
+        steps=80,
+        size=384,
     ),
     transfer(
         "persson",
@@ -283,7 +285,7 @@ TEMPLATES = (
             ("sliced", {"method": {"statistic": "sliced"}}),
         ],
         recipe="balanced",
-        steps=40,
+        steps=32,
         size=192,
     ),
     compare(

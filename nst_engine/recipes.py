@@ -18,7 +18,7 @@ from .errors import NSTError
 class Adam:
     lr: float
     betas: tuple[float, float] = (0.9, 0.999)
-    final_lr: float = 1.0  # the cosine schedule ends at lr × final_lr; 1 keeps the rate constant
+    final_lr: float = 1.0  # on every level a cosine from lr to lr × final_lr; 1 keeps the rate constant
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import torchvision
 
 import nst_engine as nst
 from nst_engine.recipes import FIVE
-from nst_engine.vgg import IMAGENET_MEAN, IMAGENET_STD, normalise, scale_to_unit
+from nst_engine.vgg import IMAGENET_MEAN, IMAGENET_STD, Network, normalise
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,9 @@ def torchvision_features(vgg: nst.VGGFeatures) -> torch.nn.Sequential:
     """torchvision's module with the engine's weights in the units that the documents suppose."""
     sequential = torchvision.models.vgg19(weights=None).features.eval()
     convolutions = [m for m in sequential if isinstance(m, torch.nn.Conv2d)]
-    for module, (weight, bias) in zip(convolutions, scale_to_unit(vgg).values(), strict=True):
-        module.weight.data, module.bias.data = weight.clone(), bias.clone()
+    network = Network(vgg)
+    for module, name in zip(convolutions, vgg.convolutions, strict=True):
+        module.weight.data, module.bias.data = (x.clone() for x in network.weights(name))
     return sequential.to(vgg.device)
 
 

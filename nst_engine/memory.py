@@ -20,7 +20,7 @@ from .vgg import Network, channels, deepest_tap, layer_names, stride
 
 # Of what is free, the rest being for what nobody foresaw: fragmentation, libraries' workspaces, other programs.
 SHARE = 0.8
-# Convolutions' workspaces and reordered weights.
+# Of convolutions: what is in between input and output.
 WORKSPACE = 64 << 20
 PICTURE = 12  # bytes a pixel: three channels in fp32
 # Bytes that sorting takes for each number: itself, sorted, its place, and as much again for the style's.
@@ -92,7 +92,9 @@ def footprint(
     targets = sum(_bytes(tap, network) for tap in content_taps) if keep_content else 0.0
     if not taps:
         return Footprint(0, pictures + moments, 0.0, 0, 1)
-    weights = 2 * sum(weight.numel() for name, (weight, _) in network.vgg.convolutions.items())
+    names = layer_names(network.vgg.architecture)
+    run = names[: names.index(deepest_tap(taps, network.vgg.architecture)) + 1]
+    weights = sum(network.kernel_bytes(layer) for layer in run if layer.startswith("conv"))
     sorting, slope = 0.0, 0.0
     if sorts:
         samples = 2 * MOST_SAMPLES * sum(map(channels, style_taps))  # of the style, and of the content for strength
@@ -102,7 +104,7 @@ def footprint(
         slope = (4 if network.dtype == torch.float32 else 8) * widest + SORTING
     crowded = style_taps if regions > 1 else set(style_taps) & set(content_taps)
     return Footprint(
-        network=round(weights * network.dtype.itemsize + WORKSPACE + sorting),
+        network=round(weights + WORKSPACE + sorting),
         state=pictures + moments + targets,
         seen=bytes_per_pixel(network, taps, crowded) + slope,
         margin=margin(taps, network.vgg.architecture),

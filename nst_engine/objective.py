@@ -270,7 +270,7 @@ class Objective:
         self, tap: str, features: torch.Tensor, target: torch.Tensor, tile: Tile | None = None
     ) -> torch.Tensor:
         """k‖F − P‖²."""
-        squares = (features - target).float().square()
+        squares = (features - target).float().square_()
         if tap in self.emphasis:
             squares = squares * at(self.emphasis[tap], tap, tile)
         return self.content_factors[tap] * squares.sum()

@@ -32,10 +32,18 @@ def has_bf16_units(device: torch.device) -> bool:
         architecture = torch.cuda.get_device_properties(device).gcnArchName
         return architecture.startswith(("gfx90a", "gfx94", "gfx95", "gfx11", "gfx12"))
     if device.type == "cpu":
-        # torch has no public question for this; an older torch without these answers "no", which is only slower.
-        questions = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-        return any(getattr(torch.cpu, question, bool)() for question in questions)
+        return has_matrix_units() or _cpu_has("_is_avx512_bf16_supported")
     return False
+
+
+def has_matrix_units() -> bool:
+    """Of the CPU: Intel's AMX."""
+    return _cpu_has("_is_amx_tile_supported")
+
+
+def _cpu_has(question: str) -> bool:
+    # torch has no public question for this; an older torch without these answers "no", which is only slower.
+    return bool(getattr(torch.cpu, question, bool)())
 
 
 def name_of(dtype: torch.dtype) -> str:

@@ -8,12 +8,12 @@ import difflib
 import hashlib
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache
 
 import torch
 import torch.nn.functional as F
 
-from . import pooling
+from . import pooling, winograd
 from . import precision as precisions
 from .errors import NSTError
 
@@ -185,17 +185,27 @@ class Network:
         units_used = "unit" if self.scaled else "own"
         self.key = f"{vgg.weights_key}/{self.pooling}*{self.gain:g}/{self.padding}/{space}/{units_used}"
 
-    @cached_property
-    def _convolutions(self) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-        # Made when first needed: a run whose statistics are all remembered never asks for the fp32 copy.
-        source = scale_to_unit(self.vgg) if self.scaled else self.vgg.convolutions
-        return {
-            name: (
-                weight.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last),
-                bias.to(self.device, self.dtype),
-            )
-            for name, (weight, bias) in source.items()
-        }
+        self._made: dict[tuple[str, str], torch.Tensor] = {}
+
+    def weights(self, layer: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """A convolution's kernel and bias in the units of this run, in fp32 on the CPU."""
+        weight, bias = self.vgg.convolutions[layer]
+        if not self.scaled:
+            return weight, bias
+        weight_scale, bias_scale = unit_scales(self.vgg)[layer]
+        return weight * weight_scale, bias * bias_scale
+
+    def _form(self, layer: str, form: str) -> torch.Tensor:
+        """A convolution's kernel (or its bias) in one of the forms that it is used in, made when first needed: most
+        layers need one of them, and a run whose statistics are all remembered never asks for the fp32 copies."""
+        if (layer, form) not in self._made:
+            weight, bias = self.weights(layer)
+            made = bias if form == "bias" else FORMS[form](weight)
+            made = made.to(self.device, self.dtype)
+            if made.ndim == 4:
+                made = made.contiguous(memory_format=torch.channels_last)
+            self._made[layer, form] = made
+        return self._made[layer, form]
 
     def measuring(self) -> Network:
         """The same as pictures are measured with: in fp32, and with their borders. Made anew when asked for: it is
@@ -205,22 +215,13 @@ class Network:
         exact = copy.copy(self)
         exact.seamless = False
         if self.dtype != torch.float32:
-            for made in ("_convolutions", "_turned"):
-                exact.__dict__.pop(made, None)
+            exact._made = {}
             exact.dtype = torch.float32
         return exact
 
     @property
     def edges(self) -> str:
         return "circular" if self.seamless else self.padding
-
-    @cached_property
-    def _turned(self) -> dict[str, torch.Tensor]:
-        """Kernels turned by half a circle, channels in and out exchanged: they carry slopes back through a layer."""
-        return {
-            name: weight.flip(2, 3).transpose(0, 1).contiguous(memory_format=torch.channels_last)
-            for name, (weight, _) in self._convolutions.items()
-        }
 
     def features(self, pixels: torch.Tensor, taps: Iterable[str]) -> dict[str, torch.Tensor]:
         """The activations at `taps` for pixels (Nx3xHxW, RGB 0..1), no layer run that they do not need."""
@@ -302,15 +303,32 @@ class Network:
         return slope / _column(IMAGENET_STD, slope.device) if self.space == "imagenet" else slope
 
     def _convolve(self, x: torch.Tensor, layer: str) -> torch.Tensor:
-        weight, bias = self._convolutions[layer]
-        if self.edges == "zeros":
-            return F.conv2d(x, weight, bias, padding=1)
-        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode=self.edges), weight, bias)
+        padding = 1
+        if self.edges != "zeros":
+            x, padding = F.pad(x, (1, 1, 1, 1), mode=self.edges), 0
+        bias = self._form(layer, "bias")
+        if self._in_fewer_products(x, layer, padding):
+            return winograd.convolve(x, self._form(layer, "at points"), bias, padding)
+        return F.conv2d(x, self._form(layer, "plain"), bias, padding=padding)
 
     def _convolve_back(self, slope: torch.Tensor, layer: str) -> torch.Tensor:
-        if self.edges == "zeros":
-            return F.conv2d(slope, self._turned[layer], padding=1)
-        return fold_border(F.conv2d(slope, self._turned[layer], padding=2), self.edges)
+        padding = 1 if self.edges == "zeros" else 2
+        if self._in_fewer_products(slope, layer, padding):
+            x = winograd.convolve(slope, self._form(layer, "at points"), padding=padding, turned=True)
+        else:
+            x = F.conv2d(slope, self._form(layer, "turned"), padding=padding)
+        return x if self.edges == "zeros" else fold_border(x, self.edges)
+
+    def _in_fewer_products(self, x: torch.Tensor, layer: str, padding: int) -> bool:
+        grown = 2 * padding - 2
+        kernel = self.vgg.convolutions[layer][0].shape
+        return winograd.pays(kernel, (x.shape[2] + grown, x.shape[3] + grown), self.dtype, self.device)
+
+    def kernel_bytes(self, layer: str) -> int:
+        """Of a convolution's kernels in the forms that a large picture needs."""
+        outgoing, incoming, *_ = kernel = self.vgg.convolutions[layer][0].shape
+        one_for_both_ways = winograd.pays(kernel, (1000, 1000), self.dtype, self.device)
+        return (36 if one_for_both_ways else 2 * 9) * outgoing * incoming * self.dtype.itemsize
 
     def _pool(self, x: torch.Tensor, recorded: bool) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
         """The pooled features, and what the way back needs."""
@@ -342,16 +360,27 @@ def fold_border(slope: torch.Tensor, edges: str) -> torch.Tensor:
     return slope.contiguous(memory_format=torch.channels_last)
 
 
-def scale_to_unit(vgg: VGGFeatures) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """Weights whose mean activation after every ReLU is about 1 (Gatys et al. 2016, section 2).
+def _turned(kernel: torch.Tensor) -> torch.Tensor:
+    """By half a circle, channels in and out exchanged: carries slopes back through a layer."""
+    return kernel.flip(2, 3).transpose(0, 1)
+
+
+FORMS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "plain": lambda kernel: kernel,
+    "turned": _turned,
+    "at points": winograd.transform,
+}
+
+
+def unit_scales(vgg: VGGFeatures) -> dict[str, tuple[float, float]]:
+    """Factors for each convolution's kernel and bias that make the mean activation after every ReLU about 1 (Gatys et
+    al. 2016, section 2).
 
     ReLU and pooling let a positive factor through, so dividing a layer by its mean activation and multiplying the
     next one by it changes the units and nothing else.
     """
-    scaled = {}
-    incoming = 1.0
-    for name, (weight, bias) in vgg.convolutions.items():
-        mean = vgg.mean_activations[name]
-        scaled[name] = (weight * (incoming / mean), bias / mean)
-        incoming = mean
-    return scaled
+    means = [vgg.mean_activations[name] for name in vgg.convolutions]
+    return {
+        name: (incoming / mean, 1 / mean)
+        for name, incoming, mean in zip(vgg.convolutions, [1.0, *means], means, strict=False)
+    }

@@ -5,11 +5,18 @@ import torch
 from pictures import clouds
 
 import nst_engine as nst
+from nst_engine import winograd
 
 
 @pytest.fixture(scope="session")
 def vgg() -> nst.VGGFeatures:
     return nst.load_vgg("vgg19-caffe", precision="fp32", device="cpu")
+
+
+@pytest.fixture
+def plain_convolutions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch's own, whose rounding does not depend on where in the picture a tile begins."""
+    monkeypatch.setattr(winograd, "pays", lambda *_: False)
 
 
 @pytest.fixture(scope="session")

@@ -40,6 +40,7 @@ def lay(vgg, shape, free, optimizer=ADAM, tile="auto"):
 MEASURE = """
 import json, sys, torch
 import nst_engine as nst
+from nst_engine import winograd
 from nst_engine.memory import bytes_per_pixel, footprint
 from nst_engine.controls import Multipliers
 from nst_engine.objective import build
@@ -51,6 +52,7 @@ def peak():
 
 size, dtype, pooling, padding, recipe = int(sys.argv[1]), *sys.argv[2:6]
 torch.set_num_threads(1)
+winograd.MOST_BYTES = 1 << 20  # what does not grow with the picture is to be small
 vgg = nst.load_vgg("vgg19-caffe", precision=dtype, device="cpu", pooling=pooling, padding=padding)
 content = torch.rand(1, 3, size, size)
 half = torch.zeros(size, size)
@@ -60,6 +62,7 @@ if "regions" in sys.argv:
     grams = nst.compute_style_grams(vgg, content[:, :, 64:128, :64], size=64, blend_with=grams)
 objective = nst.objective(vgg, content, grams, recipe=recipe)
 image = content.clone()
+objective.value_and_grad(image)  # kernels are brought into their forms once
 open("/proc/self/clear_refs", "w").write("5")  # the peak so far is forgotten
 before = peak()
 objective.value_and_grad(image)
@@ -86,7 +89,7 @@ def test_a_pass_takes_what_is_said(vgg, dtype, pooling, padding, recipe, regions
         environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(2**19)}
         return int(subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout)
 
-    small, large = 384, 640
+    small, large = 448, 704
     measured = (peak(large) - peak(small)) / (large**2 - small**2)
     network = Network(vgg, dtype=precision.resolve(dtype, torch.device("cpu")), pooling=pooling, padding=padding)
     chosen = nst.RECIPES[recipe]

@@ -148,7 +148,7 @@ def test_the_way_back_is_autograds(vgg, pooling, padding, shape):
     found = {}
     for layer in layer_names("vgg19"):
         if layer.startswith("conv"):
-            weight, bias = network._convolutions[layer]
+            weight, bias = network.weights(layer)
             x = F.conv2d(F.pad(x, (1, 1, 1, 1), mode=mode), weight, bias)
         elif layer.startswith("relu"):
             x = F.relu(x)

@@ -36,7 +36,7 @@ def two(vgg):
 
 def plain_value(vgg, content, image, regions):
     """Σ over regions and taps, in float64 with autograd: the definition, with the engine's weights alone."""
-    convolutions = {k: (w.double(), b.double()) for k, (w, b) in Network(vgg)._convolutions.items()}
+    convolutions = {k: tuple(x.double() for x in Network(vgg).weights(k)) for k in vgg.convolutions}
 
     def features(x):
         mean, std = (torch.tensor(v).view(1, 3, 1, 1).double() for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
@@ -117,7 +117,8 @@ def test_outside_of_its_region_a_style_changes_nothing(vgg):
     grams = nst.compute_style_grams(vgg, clouds(2, 64, 64), layers=TAPS, region=left(64, 192)[0])
     _, slope = nst.objective(vgg, content, grams, layers=LAYERS, content_weight=0).value_and_grad(content)
     assert slope[..., :90].abs().mean() > 0
-    assert slope[..., 96 + reach(TAPS, "vgg19") :].abs().max() == 0
+    # Convolutions in fewer products round where others have exact zeros.
+    assert slope[..., 96 + reach(TAPS, "vgg19") :].abs().max() < 1e-6 * slope.abs().max()
     for start in ("content", "noise"):
         result = nst.stylize(vgg, content, grams, layers=LAYERS, steps=15, start=start)
         change = (result.image - content).abs().mean((0, 1, 2))

@@ -32,6 +32,7 @@ def assert_same(whole, tiled) -> None:
 TAPS = ("conv1_1", "relu1_2", "pool1", "relu2_1", "conv2_2", "relu3_1", "relu3_3", "pool3", "relu4_1", "relu5_1")
 
 
+@pytest.mark.usefixtures("plain_convolutions")
 @settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     height=st.integers(16, 160),
@@ -50,6 +51,7 @@ def test_any_cut_gives_the_same(height, width, tile, style_taps, content_taps, p
     assert_same(*both(vgg, content, clouds(3, 64, 64), image, tile, layers=layers))
 
 
+@pytest.mark.usefixtures("plain_convolutions")
 @pytest.mark.parametrize("recipe", ["balanced", "persson", "pytorch-tutorial", "gatys2016", "johnson"])
 def test_every_recipe_can_be_tiled(vgg, recipe):
     content, image = clouds(1, 190, 250), clouds(2, 190, 250)
@@ -76,6 +78,14 @@ def test_geometry():
         (top, bottom), (left, right) = tile.inner
         covered[:, :, top:bottom, left:right] += 1
     assert torch.equal(covered, torch.ones_like(covered))
+
+
+@pytest.mark.parametrize("recipe", ["balanced", "johnson"])
+def test_convolutions_in_fewer_products_agree_within_their_rounding(vgg, recipe):
+    """Where it rounds otherwise, another of two nearly equal neighbours wins a window now and then."""
+    whole, tiled = both(vgg, clouds(1, 190, 250), clouds(3, 64, 64), clouds(2, 190, 250), 64, recipe)
+    assert float(tiled[0].total) == pytest.approx(float(whole[0].total), rel=1e-6)
+    assert (tiled[1] - whole[1]).norm() < 3e-3 * whole[1].norm()
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])

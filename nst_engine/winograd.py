@@ -1,0 +1,155 @@
+"""3×3 convolutions with a quarter of the products: Winograd's minimal filtering, F(4×4, 3×3) (Lavin & Gray 2016).
+
+Along one line, four outputs of a kernel g are a product of polynomials, known from its values at six points. Input and
+kernel are each taken to those points, multiplied there (over the channels, as matrices), and the outputs read off. The
+points here are 0, ∞, ±p and ±q with p = 1/√2, q = √2, for two reasons: they round about half as much as the usual ±1,
+±2, and 1/x leads from one to another. A kernel turned by half a circle has at 1/x the value that it has itself at x, so
+the way back through a layer reads the same transformed kernels in another order.
+"""
+
+from __future__ import annotations
+
+import platform
+
+import torch
+import torch.nn.functional as F
+
+from .precision import has_matrix_units
+
+Tensor = torch.Tensor
+
+P, Q = 2**-0.5, 2**0.5
+
+# Rows: 0, p, -p, q, -q, ∞. The factors 2/3 and 1/3 make values at p and q change places under turning; what they leave
+# out of the interpolation's own factors, -2/3 and 1/6, is made up for where outputs are read off.
+_KERNEL = (
+    (1.0, 0.0, 0.0),
+    (2 / 3, 2 / 3 * P, 1 / 3),
+    (2 / 3, -2 / 3 * P, 1 / 3),
+    (1 / 3, 1 / 3 * Q, 2 / 3),
+    (1 / 3, -1 / 3 * Q, 2 / 3),
+    (0.0, 0.0, 1.0),
+)
+ZERO, AT_P, AT_Q, INFINITY = 0, slice(1, 3), slice(3, 5), 5
+
+# Tiles are 4×4 outputs. As many are worked on together as leave what is in between in the caches, and memory small.
+BYTES_PER_THREAD = 512  # of one channel, at one point
+MOST_BYTES = 16 << 20  # of all channels, at all points
+# Fewer than this, and reading four times as many numbers of the kernels takes longer than the products saved.
+FEWEST_TILES = 16
+
+
+def pays(kernel: torch.Size, shape: tuple[int, int], dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether outputs of this shape come sooner than from torch's convolution. Measured on x86 (see bench/RESULTS.md):
+    elsewhere torch's libraries have methods like this of their own, and matrix units make products too cheap to save.
+    """
+    least = {torch.float32: 64 * 128, torch.bfloat16: 128 * 128}.get(dtype)
+    return (
+        least is not None
+        and kernel[0] * kernel[1] >= least
+        and tiles(shape[0]) * tiles(shape[1]) >= FEWEST_TILES
+        and device.type == "cpu"
+        and platform.machine().lower() in ("x86_64", "amd64")
+        and not (dtype == torch.bfloat16 and has_matrix_units())
+    )
+
+
+def tiles(length: int) -> int:
+    return -(-length // 4)
+
+
+def strip(down: int, across: int, channels: int, itemsize: int) -> int:
+    """How many rows of tiles are worked on together."""
+    many = min(BYTES_PER_THREAD * torch.get_num_threads(), MOST_BYTES // (36 * channels)) // itemsize
+    rows = max(1, min(down, many // across))
+    return -(-down // -(-down // rows))  # strips of equal height
+
+
+def transform(kernel: Tensor) -> Tensor:
+    """A convolution's kernel (out × in × 3 × 3) at the 36 pairs of points: 36 × in × out."""
+    line = torch.tensor(_KERNEL, dtype=torch.float64)
+    plane = torch.kron(line, line).to(kernel)
+    outgoing, incoming = kernel.shape[:2]
+    # Columns before rows, as `convolve` keeps them.
+    return (plane @ kernel.permute(3, 2, 1, 0).reshape(9, -1)).view(36, incoming, outgoing)
+
+
+def convolve(x: Tensor, kernels: Tensor, bias: Tensor | None = None, padding: int = 1, turned: bool = False) -> Tensor:
+    """conv2d of x, padded with zeros, and the kernels that `transform` gave; or, `turned`, with those turned by half a
+    circle and from `out` to `in`, as slopes go back through the layer. In channels_last, without gradient."""
+    if turned:
+        kernels = kernels.transpose(1, 2)
+    source = x.permute(0, 2, 3, 1).contiguous()
+    batch, height, width, incoming = source.shape
+    outgoing = kernels.shape[2]
+    y = source.new_empty(batch, height + 2 * padding - 2, width + 2 * padding - 2, outgoing)
+    down, across = tiles(y.shape[1]), tiles(y.shape[2])
+    rows = strip(down, across, max(incoming, outgoing), x.itemsize)
+
+    # Before the columns are taken to the points, after it, multiplied, and after the columns have been read off.
+    lines = source.new_zeros(6, rows, 4 * across + 2, incoming)  # the border stays 0
+    values = source.new_empty(6, 6, rows, across, incoming)
+    products = source.new_empty(6, 6, rows, across, outgoing)
+    outputs = source.new_empty(6, rows, across, 4, outgoing)
+    # Twice two of the six lines of what is read: the most that is put aside in between.
+    spare = source.new_empty(4 * 6 * rows * across * max(incoming, outgoing))
+    inner = lines[:, :, padding : padding + width]
+    column = lines.stride(2)
+    columns = lines.as_strided(values.shape, (column, *lines.stride()[:2], 4 * column, 1))
+
+    for picture, result in zip(source, y, strict=True):
+        for top in range(0, down, rows):
+            read = _rows(picture, 4 * top - padding, 4 * rows + 2)
+            row = read.stride(0)
+            _evaluate(read.as_strided((6, rows, width, incoming), (row, 4 * row, incoming, 1)), inner, spare, turned)
+            _evaluate(columns, values, spare, turned)
+            torch.bmm(values.view(36, -1, incoming), kernels, out=products.view(36, -1, outgoing))
+            _interpolate(products, outputs.unbind(3), spare, turned)
+            into = result[4 * top : 4 * (top + rows)]
+            whole = into if len(into) == 4 * rows else into.new_empty(4 * rows, *into.shape[1:])
+            lines_out = outputs.flatten(2, 3)[:, :, : y.shape[2]]
+            _interpolate(lines_out, whole.unflatten(0, (rows, 4)).unbind(1), spare, turned)
+            if bias is not None:
+                whole += bias
+            if whole is not into:
+                into.copy_(whole[: len(into)])
+    return y.permute(0, 3, 1, 2)
+
+
+def _rows(picture: Tensor, first: int, count: int) -> Tensor:
+    """These rows of the picture, and rows of zeros where it has none."""
+    above, below = max(0, -first), max(0, first + count - len(picture))
+    inside = picture[max(0, first) : first + count]
+    return F.pad(inside, (0, 0, 0, 0, above, below)) if above or below else inside
+
+
+def _evaluate(d: Tensor, out: Tensor, spare: Tensor, turned: bool) -> None:
+    """Six neighbours at the six points; d₁, d₃ and d₂, d₄ go in pairs. Turned, at those points' inverses."""
+    zero, p, q, infinity = (INFINITY, AT_Q, AT_P, ZERO) if turned else (ZERO, AT_P, AT_Q, INFINITY)
+    torch.add(d[4], d[2], alpha=-2.5, out=out[zero]).add_(d[0])
+    torch.add(d[5], d[3], alpha=-2.5, out=out[infinity]).add_(d[1])
+    (put_aside,) = _pairs(spare, d, 1)
+    for points, x in ((p, P), (q, Q)):
+        odd, even = torch.sub(d[3:5], d[1:3], alpha=1 / x**2, out=put_aside)
+        plus, minus = out[points]
+        torch.add(even, odd, alpha=x, out=plus)
+        torch.sub(even, odd, alpha=x, out=minus)
+
+
+def _interpolate(m: Tensor, y: tuple[Tensor, ...], spare: Tensor, turned: bool) -> None:
+    """Four outputs from the products at the six points: their sum weighted with 1, x, x² and x³."""
+    sums, differences = _pairs(spare, m, 2)
+    torch.add(m[1:4:2], m[2:5:2], out=sums)
+    torch.sub(m[1:4:2], m[2:5:2], out=differences)
+    p, q = (1, 0) if turned else (0, 1)
+    zero, infinity = (INFINITY, ZERO) if turned else (ZERO, INFINITY)
+    torch.sub(m[zero], sums[p], out=y[0]).add_(sums[q], alpha=0.5)
+    torch.sub(differences[q], differences[p], out=y[1]).mul_(P)
+    torch.sub(sums[q], sums[p], alpha=0.5, out=y[2])
+    torch.add(m[infinity], differences[q], alpha=Q, out=y[3]).sub_(differences[p], alpha=P / 2)
+
+
+def _pairs(spare: Tensor, like: Tensor, count: int) -> tuple[Tensor, ...]:
+    """Room for pairs of such lines."""
+    shape = (count, 2, *like.shape[1:])
+    return spare[: 2 * count * like[0].numel()].view(shape).unbind()

@@ -35,6 +35,8 @@ ZERO, AT_P, AT_Q, INFINITY = 0, slice(1, 3), slice(3, 5), 5
 # Tiles are 4×4 outputs. As many are worked on together as leave what is in between in the caches, and memory small.
 BYTES_PER_THREAD = 512  # of one channel, at one point
 MOST_BYTES = 16 << 20  # of all channels, at all points
+# Below this (of channels in and out), taking pictures to the points and back takes longer than the products saved.
+LEAST_PRODUCTS = 128 * 128
 # Fewer than this, and reading four times as many numbers of the kernels takes longer than the products saved.
 FEWEST_TILES = 16
 
@@ -43,10 +45,9 @@ def pays(kernel: torch.Size, shape: tuple[int, int], dtype: torch.dtype, device:
     """Whether outputs of this shape come sooner than from torch's convolution. Measured on x86 (see bench/RESULTS.md):
     elsewhere torch's libraries have methods like this of their own, and matrix units make products too cheap to save.
     """
-    least = {torch.float32: 64 * 128, torch.bfloat16: 128 * 128}.get(dtype)
     return (
-        least is not None
-        and kernel[0] * kernel[1] >= least
+        dtype in (torch.float32, torch.bfloat16)
+        and kernel[0] * kernel[1] >= LEAST_PRODUCTS
         and tiles(shape[0]) * tiles(shape[1]) >= FEWEST_TILES
         and device.type == "cpu"
         and platform.machine().lower() in ("x86_64", "amd64")

@@ -139,7 +139,33 @@ def time_to_equal_loss(name: str, device: str, their_steps: int) -> dict[str, fl
     }
 
 
-STEPS_TRIED = (10, 14, 20, 28, 40, 56, 80, 112, 160, 224, 320, 448, 640, 1280)
+# A fifth more each time.
+STEPS_TRIED = (
+    10,
+    12,
+    14,
+    17,
+    20,
+    24,
+    28,
+    34,
+    40,
+    48,
+    56,
+    67,
+    80,
+    95,
+    112,
+    134,
+    160,
+    190,
+    224,
+    269,
+    320,
+    448,
+    640,
+    1280,
+)
 
 
 def faster(recipe: nst.Recipe) -> nst.Recipe:

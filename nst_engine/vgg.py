@@ -186,6 +186,7 @@ class Network:
         self.key = f"{vgg.weights_key}/{self.pooling}*{self.gain:g}/{self.padding}/{space}/{units_used}"
 
         self._made: dict[tuple[str, str], torch.Tensor] = {}
+        self._room = winograd.Room()
 
     def weights(self, layer: str) -> tuple[torch.Tensor, torch.Tensor]:
         """A convolution's kernel and bias in the units of this run, in fp32 on the CPU."""
@@ -308,13 +309,14 @@ class Network:
             x, padding = F.pad(x, (1, 1, 1, 1), mode=self.edges), 0
         bias = self._form(layer, "bias")
         if self._in_fewer_products(x, layer, padding):
-            return winograd.convolve(x, self._form(layer, "at points"), bias, padding)
+            return winograd.convolve(x, self._form(layer, "at points"), bias, padding, room=self._room)
         return F.conv2d(x, self._form(layer, "plain"), bias, padding=padding)
 
     def _convolve_back(self, slope: torch.Tensor, layer: str) -> torch.Tensor:
         padding = 1 if self.edges == "zeros" else 2
         if self._in_fewer_products(slope, layer, padding):
-            x = winograd.convolve(slope, self._form(layer, "at points"), padding=padding, turned=True)
+            kernels = self._form(layer, "at points")
+            x = winograd.convolve(slope, kernels, padding=padding, turned=True, room=self._room)
         else:
             x = F.conv2d(slope, self._form(layer, "turned"), padding=padding)
         return x if self.edges == "zeros" else fold_border(x, self.edges)

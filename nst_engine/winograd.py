@@ -9,6 +9,7 @@ the way back through a layer reads the same transformed kernels in another order
 
 from __future__ import annotations
 
+import math
 import platform
 
 import torch
@@ -66,6 +67,20 @@ def strip(down: int, across: int, channels: int, itemsize: int) -> int:
     return -(-down // -(-down // rows))  # strips of equal height
 
 
+class Room:
+    """Memory that convolutions share one after the other. On a CPU, fresh pages take longer than what is done in them."""
+
+    def __init__(self) -> None:
+        self.memory = torch.empty(0)
+
+    def divide(self, like: Tensor, *shapes: tuple[int, ...]) -> list[Tensor]:
+        sizes = [math.prod(shape) for shape in shapes]
+        if self.memory.dtype != like.dtype or self.memory.numel() < sum(sizes):
+            self.memory = like.new_empty(sum(sizes))
+        parts = self.memory[: sum(sizes)].split(sizes)
+        return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
 def transform(kernel: Tensor) -> Tensor:
     """A convolution's kernel (out × in × 3 × 3) at the 36 pairs of points: 36 × in × out."""
     line = torch.tensor(_KERNEL, dtype=torch.float64)
@@ -75,7 +90,14 @@ def transform(kernel: Tensor) -> Tensor:
     return (plane @ kernel.permute(3, 2, 1, 0).reshape(9, -1)).view(36, incoming, outgoing)
 
 
-def convolve(x: Tensor, kernels: Tensor, bias: Tensor | None = None, padding: int = 1, turned: bool = False) -> Tensor:
+def convolve(
+    x: Tensor,
+    kernels: Tensor,
+    bias: Tensor | None = None,
+    padding: int = 1,
+    turned: bool = False,
+    room: Room | None = None,
+) -> Tensor:
     """conv2d of x, padded with zeros, and the kernels that `transform` gave; or, `turned`, with those turned by half a
     circle and from `out` to `in`, as slopes go back through the layer. In channels_last, without gradient."""
     if turned:
@@ -87,14 +109,17 @@ def convolve(x: Tensor, kernels: Tensor, bias: Tensor | None = None, padding: in
     down, across = tiles(y.shape[1]), tiles(y.shape[2])
     rows = strip(down, across, max(incoming, outgoing), x.itemsize)
 
-    # Before the columns are taken to the points, after it, multiplied, and after the columns have been read off.
-    lines = source.new_zeros(6, rows, 4 * across + 2, incoming)  # the border stays 0
-    values = source.new_empty(6, 6, rows, across, incoming)
-    products = source.new_empty(6, 6, rows, across, outgoing)
-    outputs = source.new_empty(6, rows, across, 4, outgoing)
-    # Twice two of the six lines of what is read: the most that is put aside in between.
-    spare = source.new_empty(4 * 6 * rows * across * max(incoming, outgoing))
-    inner = lines[:, :, padding : padding + width]
+    lines, values, products, outputs, spare = (room or Room()).divide(
+        source,
+        (6, rows, 4 * across + 2, incoming),  # before the columns are taken to the points,
+        (6, 6, rows, across, incoming),  # after it,
+        (6, 6, rows, across, outgoing),  # multiplied,
+        (6, rows, across, 4, outgoing),  # and after the columns have been read off
+        (4 * 6 * rows * across * max(incoming, outgoing),),  # pairs of the six lines, put aside in between
+    )
+    border, inner = (lines[:, :, :padding], lines[:, :, padding + width :]), lines[:, :, padding : padding + width]
+    for side in border:
+        side.zero_()
     column = lines.stride(2)
     columns = lines.as_strided(values.shape, (column, *lines.stride()[:2], 4 * column, 1))
 

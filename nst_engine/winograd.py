@@ -68,7 +68,7 @@ def strip(down: int, across: int, channels: int, itemsize: int) -> int:
 
 
 class Room:
-    """Memory that convolutions share one after the other. On a CPU, fresh pages take longer than what is done in them."""
+    """Memory that convolutions share one after the other: fresh pages take longer than what is done in them."""
 
     def __init__(self) -> None:
         self.memory = torch.empty(0)

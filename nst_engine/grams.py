@@ -405,7 +405,7 @@ def measure(grams: StyleGrams, vgg: VGGFeatures, recipe: str | Recipe = "balance
 
 
 def _measure_ladder(styles: list[Style], vgg: VGGFeatures, recipe: Recipe, taps: tuple[str, ...]) -> None:
-    network = network_for(vgg, recipe)
+    network = network_for(vgg, recipe).measuring()  # once, for all of them
     needed = smallest_side(taps, network.padding)
     fractions = (*(2 ** (-rung / 2) for rung in range(RUNGS)), *(p.scale for p in recipe.passes))
     for style in styles:

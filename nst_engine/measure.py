@@ -11,6 +11,7 @@ from .distances import Samples, Statistics
 from .images import shape_of
 from .tiles import cut, fit_tile, margin
 from .vgg import Network, VGGFeatures, channels, stride
+from .winograd import WORKSPACE
 
 # Side of what the network sees of a picture at a time.
 PIECE = 512
@@ -110,6 +111,7 @@ def _pieces(
 
 def memory_to_measure(vgg: VGGFeatures) -> int:
     """Bytes that measuring a style takes at its most, whatever its size: three maps of the first block for a piece and
-    its margin, and the weights twice, in fp32."""
+    its margin, and the network, in fp32."""
     seen = (PIECE + 2 * margin(("relu5_1",), vgg.architecture)) ** 2
-    return 4 * (3 * channels("conv1_1") * seen + 2 * sum(weight.numel() for weight, _ in vgg.convolutions.values()))
+    network = Network(vgg, dtype=torch.float32)
+    return 4 * 3 * channels("conv1_1") * seen + sum(map(network.kernel_bytes, vgg.convolutions)) + WORKSPACE

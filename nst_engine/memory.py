@@ -17,11 +17,10 @@ from .measure import MOST_SAMPLES
 from .recipes import LBFGS, Recipe
 from .tiles import grid, margin
 from .vgg import Network, channels, deepest_tap, layer_names, stride
+from .winograd import WORKSPACE
 
 # Of what is free, the rest being for what nobody foresaw: fragmentation, libraries' workspaces, other programs.
 SHARE = 0.8
-# Of convolutions: what is in between input and output.
-WORKSPACE = 64 << 20
 PICTURE = 12  # bytes a pixel: three channels in fp32
 # Bytes that sorting takes for each number: itself, sorted, its place, and as much again for the style's.
 SORTING = 40

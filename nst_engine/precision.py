@@ -41,8 +41,17 @@ def has_matrix_units() -> bool:
     return _cpu_has("_is_amx_tile_supported")
 
 
+def keeps_fp32() -> bool:
+    """Whether a CPU's matrix products of fp32 numbers are in fp32: any program in the process may have told torch to
+    round for speed, and torch's convolutions go by another setting."""
+    matmul = getattr(torch.backends.mkldnn, "matmul", None)
+    if matmul is None:  # before torch 2.9
+        return torch.get_float32_matmul_precision() == "highest"
+    return matmul.fp32_precision in ("none", "ieee")
+
+
 def _cpu_has(question: str) -> bool:
-    # torch has no public question for this; an older torch without these answers "no", which is only slower.
+    # torch has no public question for this; an older torch without these answers "no", which is slower at worst.
     return bool(getattr(torch.cpu, question, bool)())
 
 

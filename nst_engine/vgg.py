@@ -197,8 +197,8 @@ class Network:
         return weight * weight_scale, bias * bias_scale
 
     def _form(self, layer: str, form: str) -> torch.Tensor:
-        """A convolution's kernel (or its bias) in one of the forms that it is used in, made when first needed: most
-        layers need one of them, and a run whose statistics are all remembered never asks for the fp32 copies."""
+        """A convolution's kernel (or its bias) in one of the forms that it is used in, made when first needed: no layer
+        needs all of them, and a run whose statistics are all remembered never asks for the fp32 copies."""
         if (layer, form) not in self._made:
             weight, bias = self.weights(layer)
             made = bias if form == "bias" else FORMS[form](weight)
@@ -327,7 +327,8 @@ class Network:
         return winograd.pays(kernel, (x.shape[2] + grown, x.shape[3] + grown), self.dtype, self.device)
 
     def kernel_bytes(self, layer: str) -> int:
-        """Of a convolution's kernels in the forms that a large picture needs."""
+        """Of a convolution's kernels in the forms that a large picture needs; one with small levels has both for a
+        time."""
         outgoing, incoming, *_ = kernel = self.vgg.convolutions[layer][0].shape
         one_for_both_ways = winograd.pays(kernel, (1000, 1000), self.dtype, self.device)
         return (36 if one_for_both_ways else 2 * 9) * outgoing * incoming * self.dtype.itemsize

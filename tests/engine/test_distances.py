@@ -227,6 +227,7 @@ def test_the_gradient_of_the_whole_is_that_of_small_steps(vgg, pictures, measure
     assert float(terms.style) > 0
 
 
+@pytest.mark.usefixtures("plain_convolutions")
 @pytest.mark.parametrize("where", ["plain", "guided"])
 @pytest.mark.parametrize("statistic", BY_MOMENTS)
 def test_sums_can_be_had_by_tiles(vgg, pictures, measured, statistic, where):
@@ -339,6 +340,7 @@ def test_normalised_gradients_are_each_of_the_size_of_their_weight(vgg, pictures
     assert (found - expected).norm() < 1e-4 * expected.norm()
 
 
+@pytest.mark.usefixtures("plain_convolutions")
 @pytest.mark.parametrize("where", ["plain", "guided"])
 def test_normalised_gradients_can_be_had_by_tiles(vgg, pictures, measured, where):
     content, image, _ = pictures

@@ -82,6 +82,7 @@ def test_guided_statistics_are_those_of_the_formula(vgg):
     assert (gradient - slope).norm() < 1e-5 * slope.norm()
 
 
+@pytest.mark.usefixtures("plain_convolutions")
 @pytest.mark.parametrize("tile", [16, 40, 64])
 def test_regions_tile_exactly(vgg, two, tile):
     grams, _ = two

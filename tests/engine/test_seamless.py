@@ -33,6 +33,7 @@ def texture(vgg, grams, h, w, **options):
 # --- no border ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("plain_convolutions")
 @pytest.mark.parametrize("pooling", ["max", "average", "l2"])
 @pytest.mark.parametrize("tile", [None, 16, 48])
 def test_where_a_seamless_picture_begins_does_not_matter(small, pooling, tile):

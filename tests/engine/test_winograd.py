@@ -28,16 +28,16 @@ def numbers(seed, *shape):
     width=st.integers(3, 40),
     padding=st.integers(0, 2),
     turned=st.booleans(),
-    tiles=st.integers(1, 60),
+    cells=st.integers(1, 60),
 )
-def test_it_is_the_convolution(batch, incoming, outgoing, height, width, padding, turned, tiles):
+def test_it_is_the_convolution(batch, incoming, outgoing, height, width, padding, turned, cells):
     kernel = numbers(1, outgoing, incoming, 3, 3)
     x = numbers(2, batch, outgoing if turned else incoming, height, width)
     bias = numbers(3, incoming if turned else outgoing)
     plain = kernel.flip(2, 3).transpose(0, 1) if turned else kernel
     expected = F.conv2d(x, plain, bias, padding=padding)
-    with pytest.MonkeyPatch.context() as patch:  # so that one, some or all rows of tiles make a strip
-        patch.setattr(winograd, "BYTES_PER_THREAD", tiles * 8 // torch.get_num_threads())
+    with pytest.MonkeyPatch.context() as patch:  # so that one, some or all rows of cells make a strip
+        patch.setattr(winograd, "BYTES_PER_THREAD", cells * 8 // torch.get_num_threads())
         found = winograd.convolve(x, winograd.transform(kernel), bias, padding, turned)
     assert found.shape == expected.shape
     assert found.is_contiguous(memory_format=torch.channels_last)
@@ -80,6 +80,16 @@ def test_a_run_uses_it_and_sees_the_same(vgg, padding, monkeypatch):
         assert (value - plain_features[tap]).norm() < 3e-6 * plain_features[tap].norm()
     assert float(terms.total) == pytest.approx(float(plain_terms.total), rel=1e-6)
     assert (slope - plain_slope).norm() < 3e-3 * plain_slope.norm()
+
+
+def test_room_made_in_inference_mode_can_be_written_outside_of_it():
+    kernel, x, room = numbers(1, 4, 4, 3, 3), numbers(2, 1, 4, 12, 12), winograd.Room()
+    at_points = winograd.transform(kernel)
+    with torch.inference_mode():
+        first = winograd.convolve(x, at_points, room=room)
+    kept = room.memory
+    assert torch.equal(winograd.convolve(x, at_points, room=room), first)
+    assert room.memory is kept
 
 
 def test_small_and_narrow_layers_are_left_to_torch():

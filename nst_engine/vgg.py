@@ -96,6 +96,8 @@ class VGGFeatures:
     precision: str = "auto"
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     weights_key: str = ""
+    # What runs on a CPU have made of the convolutions, so that the next begins sooner. Elsewhere memory is dear.
+    made: dict[tuple[object, ...], torch.Tensor] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         for name, value, known in (("pooling", self.pooling, POOLINGS), ("padding", self.padding, PADDINGS)):
@@ -185,7 +187,7 @@ class Network:
         units_used = "unit" if self.scaled else "own"
         self.key = f"{vgg.weights_key}/{self.pooling}*{self.gain:g}/{self.padding}/{space}/{units_used}"
 
-        self._made: dict[tuple[str, str], torch.Tensor] = {}
+        self._made = vgg.made if self.device.type == "cpu" else {}
         self._room = winograd.Room()
 
     def weights(self, layer: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -199,14 +201,15 @@ class Network:
     def _form(self, layer: str, form: str) -> torch.Tensor:
         """A convolution's kernel (or its bias) in one of the forms that it is used in, made when first needed: no layer
         needs all of them, and a run whose statistics are all remembered never asks for the fp32 copies."""
-        if (layer, form) not in self._made:
+        key = (layer, form, self.dtype, self.scaled)
+        if key not in self._made:
             weight, bias = self.weights(layer)
             made = bias if form == "bias" else FORMS[form](weight)
             made = made.to(self.device, self.dtype)
             if made.ndim == 4:
                 made = made.contiguous(memory_format=torch.channels_last)
-            self._made[layer, form] = made
-        return self._made[layer, form]
+            self._made[key] = made
+        return self._made[key]
 
     def measuring(self) -> Network:
         """The same as pictures are measured with: in fp32, and with their borders. Made anew when asked for: it is
@@ -216,7 +219,7 @@ class Network:
         exact = copy.copy(self)
         exact.seamless = False
         if self.dtype != torch.float32:
-            exact._made = {}
+            exact._made = {}  # not kept beyond it
             exact.dtype = torch.float32
         return exact
 

@@ -123,6 +123,18 @@ def test_precisions_agree(vgg):
             assert (value.float() - exact[tap]).norm() < bound * exact[tap].norm()
 
 
+def test_a_second_run_makes_no_kernel_anew_and_measuring_leaves_none():
+    vgg = nst.load_vgg("vgg19-caffe", precision="bf16", device="cpu")
+    grams = nst.compute_style_grams(vgg, clouds(1, 64, 64))
+    assert not vgg.made
+    nst.stylize(vgg, clouds(2, 64, 64), grams, steps=1)
+    first = dict(vgg.made)
+    assert {dtype for _, _, dtype, _ in first} == {torch.bfloat16}
+    nst.stylize(vgg, clouds(3, 64, 64), grams, steps=1)
+    assert vgg.made.keys() == first.keys()
+    assert all(vgg.made[key] is first[key] for key in first)
+
+
 def test_unknown_taps_name_the_nearest():
     with pytest.raises(nst.NSTError, match="relu4_1"):
         check_taps(["relu41"], "vgg19", "style layers")

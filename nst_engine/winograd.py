@@ -164,22 +164,23 @@ def _to_points(d: Tensor, out: Tensor, spare: Tensor, turned: bool) -> None:
     (put_aside,) = _pairs(spare, d, 1)
     for points, x in ((p, P), (q, Q)):
         odd, even = torch.sub(d[3:5], d[1:3], alpha=1 / x**2, out=put_aside)
+        odd.mul_(x)  # not as an alpha below: bf16 would round the factor, and every picture fade a little
         plus, minus = out[points]
-        torch.add(even, odd, alpha=x, out=plus)
-        torch.sub(even, odd, alpha=x, out=minus)
+        torch.add(even, odd, out=plus)
+        torch.sub(even, odd, out=minus)
 
 
 def _from_points(m: Tensor, y: tuple[Tensor, ...], spare: Tensor, turned: bool) -> None:
     """Four outputs from the products at the six points: their sums weighted with 1, x, x² and x³."""
     sums, differences = _pairs(spare, m, 2)
     torch.add(m[1:4:2], m[2:5:2], out=sums)
-    torch.sub(m[1:4:2], m[2:5:2], out=differences)
+    torch.sub(m[1:4:2], m[2:5:2], out=differences).mul_(P)
     p, q = (1, 0) if turned else (0, 1)
     zero, infinity = (INFINITY, ZERO) if turned else (ZERO, INFINITY)
     torch.sub(m[zero], sums[p], out=y[0]).add_(sums[q], alpha=0.5)
-    torch.sub(differences[q], differences[p], out=y[1]).mul_(P)
+    torch.sub(differences[q], differences[p], out=y[1])
     torch.sub(sums[q], sums[p], alpha=0.5, out=y[2])
-    torch.add(m[infinity], differences[q], alpha=Q, out=y[3]).sub_(differences[p], alpha=P / 2)
+    torch.add(m[infinity], differences[q], alpha=2, out=y[3]).sub_(differences[p], alpha=0.5)
 
 
 def _pairs(spare: Tensor, like: Tensor, count: int) -> tuple[Tensor, ...]:

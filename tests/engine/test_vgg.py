@@ -113,14 +113,17 @@ def test_networks_whose_statistics_differ_have_different_keys(vgg):
     assert Network(vgg).key == Network(vgg, dtype=torch.bfloat16).key
 
 
-def test_precisions_agree(vgg):
-    picture = clouds(6, 64, 64)
+@pytest.mark.parametrize("size", [64, 224])  # the larger is wide enough for every layer to go by fewer products
+def test_precisions_agree(vgg, size):
+    picture = clouds(6, size, size)
     exact = Network(vgg).features(picture, ["relu3_1", "relu5_1"])
     for dtype, bound in ((torch.bfloat16, 0.03), (torch.float16, 0.01)):
         rough = Network(vgg, dtype=dtype).features(picture, ["relu3_1", "relu5_1"])
         for tap, value in rough.items():
             assert value.dtype == dtype
             assert (value.float() - exact[tap]).norm() < bound * exact[tap].norm()
+            # Rounding is noise. A network that makes everything fainter would pull every picture the other way.
+            assert float(value.float().square().sum() / exact[tap].square().sum()) == pytest.approx(1, abs=0.01)
 
 
 def test_a_second_run_makes_no_kernel_anew_and_measuring_leaves_none():

@@ -163,7 +163,7 @@ def bytes_per_pixel(network: Network, taps: Iterable[str], crowded: Container[st
         kept.pop(layer, None)
         kept.pop(layer + " places", None)
         slope = inputs[layer]
-    return peak + 2 * PICTURE  # the gradient, once in the network's precision and once in fp32
+    return peak
 
 
 def free_memory(device: torch.device) -> int:

@@ -123,9 +123,9 @@ def convolve(
         (6, rows, across, 4, outgoing),  # and after the columns have been read off
         (4 * 6 * rows * across * max(incoming, outgoing),),  # pairs of the six lines, put aside in between
     )
-    border, inner = (lines[:, :, :padding], lines[:, :, padding + width :]), lines[:, :, padding : padding + width]
-    for side in border:
-        side.zero_()
+    lines[:, :, :padding] = 0
+    lines[:, :, padding + width :] = 0
+    inner = lines[:, :, padding : padding + width]
     column = lines.stride(2)
     columns = lines.as_strided(values.shape, (column, *lines.stride()[:2], 4 * column, 1))
 

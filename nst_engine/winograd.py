@@ -15,9 +15,9 @@ from __future__ import annotations
 import math
 import platform
 import threading
+from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 
 from .precision import has_matrix_units, keeps_fp32
 
@@ -38,9 +38,9 @@ _KERNEL = (
 ZERO, AT_P, AT_Q, INFINITY = 0, slice(1, 3), slice(3, 5), 5
 
 # Cells are 4×4 outputs. How many are worked on together was measured on two cores; more threads take more.
-BYTES_PER_THREAD = 512  # of one channel, at one point
+BYTES_PER_THREAD = 1024  # of one channel, at one point
 MOST_BYTES = 16 << 20  # of all channels, at all points
-WORKSPACE = 5 * MOST_BYTES  # `convolve` has about four such parts, and copies a strip of rows
+WORKSPACE = 5 * MOST_BYTES  # `convolve` has four and a half such parts
 # Below this (of channels in and out), taking pictures to the points and back takes longer than the products saved.
 LEAST_PRODUCTS = 128 * 128
 # Fewer than this, and reading four times as many numbers of the kernels takes longer than the products saved.
@@ -115,75 +115,89 @@ def convolve(
     down, across = cells(y.shape[1]), cells(y.shape[2])
     rows = strip(down, across, max(incoming, outgoing), x.itemsize)
 
-    lines, values, products, outputs, spare = (room or Room()).divide(
+    # Every fourth column lies together, so that a cell's neighbours are long runs of numbers in every case.
+    seen, lines, values, products, outputs, result, spare = (room or Room()).divide(
         source,
-        (6, rows, 4 * across + 2, incoming),  # before the columns are taken to the points,
-        (6, 6, rows, across, incoming),  # after it,
+        (4 * rows + 2, 4, across + 1, incoming),  # rows that a strip of cells sees,
+        (6, rows, 4, across + 1, incoming),  # taken to the points,
+        (6, 6, rows, across, incoming),  # then their columns,
         (6, 6, rows, across, outgoing),  # multiplied,
-        (6, rows, across, 4, outgoing),  # and after the columns have been read off
-        (4 * 6 * rows * across * max(incoming, outgoing),),  # pairs of the six lines, put aside in between
+        (4, 6, rows, across, outgoing),  # columns of the outputs,
+        (4, 4, rows, across, outgoing),  # and their rows
+        (6 * rows * (across + 1) * max(incoming, outgoing),),
     )
-    lines[:, :, :padding] = 0
-    lines[:, :, padding + width :] = 0
-    inner = lines[:, :, padding : padding + width]
-    column = lines.stride(2)
-    columns = lines.as_strided(values.shape, (column, *lines.stride()[:2], 4 * column, 1))
-
-    for picture, result in zip(source, y, strict=True):
+    seen.zero_()
+    rows_near = [seen[k : k + 4 * rows - 3 : 4] for k in range(6)]
+    columns_near = [lines[:, :, k % 4, k // 4 : k // 4 + across] for k in range(6)]
+    for picture, whole in zip(source, y, strict=True):
         for top in range(0, down, rows):
-            read = _rows(picture, 4 * top - padding, 4 * rows + 2)
-            row = read.stride(0)
-            _to_points(read.as_strided((6, rows, width, incoming), (row, 4 * row, incoming, 1)), inner, spare, turned)
-            _to_points(columns, values, spare, turned)
+            _read(picture, 4 * top - padding, padding, seen)
+            _to_points(rows_near, lines, spare, turned)
+            _to_points(columns_near, values, spare, turned)
             torch.bmm(values.view(36, -1, incoming), kernels, out=products.view(36, -1, outgoing))
-            _from_points(products, outputs.unbind(3), spare, turned)
-            into = result[4 * top : 4 * (top + rows)]
-            whole = into if len(into) == 4 * rows else into.new_empty(4 * rows, *into.shape[1:])
-            lines_out = outputs.flatten(2, 3)[:, :, : y.shape[2]]
-            _from_points(lines_out, whole.unflatten(0, (rows, 4)).unbind(1), spare, turned)
-            if bias is not None:
-                whole += bias
-            if whole is not into:
-                into.copy_(whole[: len(into)])
+            _from_points(products.unbind(0), outputs, spare, turned)
+            _from_points(outputs.unbind(1), result, spare, turned)
+            _write(result, bias, whole[4 * top : 4 * (top + rows)])
     return y.permute(0, 3, 1, 2)
 
 
-def _rows(picture: Tensor, first: int, count: int) -> Tensor:
-    """These rows of the picture, and rows of zeros where it has none."""
-    above, below = max(0, -first), max(0, first + count - len(picture))
-    inside = picture[max(0, first) : first + count]
-    return F.pad(inside, (0, 0, 0, 0, above, below)) if above or below else inside
+def _read(picture: Tensor, first: int, padding: int, seen: Tensor) -> None:
+    """Rows of the picture from `first` on; where it has none, zeros, as they are left and right of it already."""
+    above, below = max(0, -first), max(0, first + len(seen) - len(picture))
+    inside = seen[above : len(seen) - below]
+    seen[:above] = 0
+    seen[len(seen) - below :] = 0
+    for k in range(4):
+        columns = picture[first + above : first + above + len(inside), (k - padding) % 4 :: 4]
+        inside[:, k, k < padding :][:, : columns.shape[1]] = columns
 
 
-def _to_points(d: Tensor, out: Tensor, spare: Tensor, turned: bool) -> None:
-    """Six neighbours d at the six points; the third and first and the fourth and second go in pairs. Turned, at those
-    points' inverses."""
+def _write(result: Tensor, bias: Tensor | None, y: Tensor) -> None:
+    """The outputs of a strip of cells, column beside column again; the last cells may reach beyond the picture."""
+    _, _, rows, across, channels = result.shape
+    cells = result.permute(2, 0, 3, 1, 4)
+    fits = y.shape[:2] == (4 * rows, 4 * across)
+    into = y.view(cells.shape) if fits else y.new_empty(cells.shape)
+    if bias is None:
+        into.copy_(cells)
+    else:
+        torch.add(cells, bias, out=into)
+    if not fits:
+        y.copy_(into.view(4 * rows, 4 * across, channels)[: y.shape[0], : y.shape[1]])
+
+
+def _to_points(d: Sequence[Tensor], out: Tensor, spare: Tensor, turned: bool) -> None:
+    """Six neighbours d at the six points. Turned, at those points' inverses."""
     zero, p, q, infinity = (INFINITY, AT_Q, AT_P, ZERO) if turned else (ZERO, AT_P, AT_Q, INFINITY)
-    torch.add(d[4], d[2], alpha=-2.5, out=out[zero]).add_(d[0])
-    torch.add(d[5], d[3], alpha=-2.5, out=out[infinity]).add_(d[1])
-    (put_aside,) = _pairs(spare, d, 1)
+    torch.sub(d[4], d[2], alpha=2.5, out=out[zero]).add_(d[0])
+    torch.sub(d[5], d[3], alpha=2.5, out=out[infinity]).add_(d[1])
+    odd = _like(out[zero], spare)
     for points, x in ((p, P), (q, Q)):
-        odd, even = torch.sub(d[3:5], d[1:3], alpha=1 / x**2, out=put_aside)
-        odd.mul_(x)  # not as an alpha below: bf16 would round the factor, and every picture fade a little
-        plus, minus = out[points]
-        torch.add(even, odd, out=plus)
-        torch.sub(even, odd, out=minus)
+        plus, even = out[points]
+        torch.sub(d[3], d[1], alpha=1 / x**2, out=odd)
+        torch.sub(d[4], d[2], alpha=1 / x**2, out=even)
+        _add(even, x, odd, out=plus)
+        _add(even, -x, odd, out=even)
 
 
-def _from_points(m: Tensor, y: tuple[Tensor, ...], spare: Tensor, turned: bool) -> None:
-    """Four outputs from the products at the six points: their sums weighted with 1, x, x² and x³."""
-    sums, differences = _pairs(spare, m, 2)
-    torch.add(m[1:4:2], m[2:5:2], out=sums)
-    torch.sub(m[1:4:2], m[2:5:2], out=differences).mul_(P)
-    p, q = (1, 0) if turned else (0, 1)
-    zero, infinity = (INFINITY, ZERO) if turned else (ZERO, INFINITY)
-    torch.sub(m[zero], sums[p], out=y[0]).add_(sums[q], alpha=0.5)
-    torch.sub(differences[q], differences[p], out=y[1])
-    torch.sub(sums[q], sums[p], alpha=0.5, out=y[2])
-    torch.add(m[infinity], differences[q], alpha=2, out=y[3]).sub_(differences[p], alpha=0.5)
+def _from_points(m: Sequence[Tensor], y: Tensor, spare: Tensor, turned: bool) -> None:
+    """Four outputs from the products m at the six points: their sums weighted with 1, x, x² and x³. Uses m up."""
+    zero, p, q, infinity = (INFINITY, AT_Q, AT_P, ZERO) if turned else (ZERO, AT_P, AT_Q, INFINITY)
+    (p_plus, p_minus), (q_plus, q_minus) = m[p], m[q]
+    p_sum = torch.add(p_plus, p_minus, out=_like(p_plus, spare))
+    p_difference = torch.sub(p_plus, p_minus, out=p_minus)
+    q_sum = torch.add(q_plus, q_minus, out=p_plus)
+    q_difference = torch.sub(q_plus, q_minus, out=q_minus)
+    torch.sub(m[zero], p_sum, out=y[0]).add_(q_sum, alpha=0.5)
+    torch.sub(q_sum, p_sum, alpha=0.5, out=y[2])
+    torch.sub(q_difference, p_difference, out=y[1]).mul_(P)
+    _add(m[infinity], Q, q_difference.sub_(p_difference, alpha=0.25), out=y[3])
 
 
-def _pairs(spare: Tensor, like: Tensor, count: int) -> tuple[Tensor, ...]:
-    """Room for pairs of such lines."""
-    shape = (count, 2, *like.shape[1:])
-    return spare[: 2 * count * like[0].numel()].view(shape).unbind()
+def _add(a: Tensor, factor: float, b: Tensor, out: Tensor) -> None:
+    """a + factor·b, where torch would round the factor to bf16, and every picture fade a little."""
+    torch.addcmul(a, b, b.new_ones(()), value=factor, out=out)
+
+
+def _like(shape: Tensor, spare: Tensor) -> Tensor:
+    return spare[: shape.numel()].view(shape.shape)

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 Tensor = torch.Tensor
 
+BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes
 DEAD = 4  # after the four places of a window: none of them is above 0
 
 
@@ -22,12 +23,13 @@ def max_pool(x: Tensor) -> tuple[Tensor, Tensor]:
     for rows in _strips(pooled):
         a, b, c, d = _windows(x, rows)
         upper, lower = torch.maximum(a, b), torch.maximum(c, d)
-        torch.maximum(upper, lower, out=pooled[:, :, rows])
-        in_upper, place = (b > a).view(torch.uint8), (d > c).view(torch.uint8)
-        is_lower = (lower > upper).view(torch.uint8)
-        # Choose between the two columns without a branch: in_upper where the upper row won.
-        place.bitwise_xor_(in_upper).bitwise_and_(is_lower).bitwise_xor_(in_upper).add_(is_lower, alpha=2)
-        torch.bitwise_or(place, (pooled[:, :, rows] <= 0).view(torch.uint8) * DEAD, out=places[:, :, rows])
+        greatest = torch.maximum(upper, lower, out=pooled[:, :, rows])
+        place, place_in_lower, in_lower = _greater(b, a), _greater(d, c), _greater(lower, upper)
+        # Without a branch: the upper row's, unless the lower row won.
+        place ^= (place ^ place_in_lower) & in_lower
+        place.add_(in_lower, alpha=2)
+        place |= torch.le(_bits(greatest), 0, out=in_lower) * DEAD
+        places[:, :, rows] = place
     return pooled, places
 
 
@@ -35,12 +37,22 @@ def max_unpool(slope: Tensor, places: Tensor, shape: torch.Size) -> Tensor:
     """∂L/∂x from ∂L/∂pooled; 0 also where x is not above 0."""
     out = _output(slope, shape)
     for rows in _strips(slope):
-        # Comparing within the slope's own format: products with booleans are several times slower.
-        place = places[:, :, rows].to(slope.dtype)
+        bits = _bits(slope[:, :, rows])
+        place = places[:, :, rows].to(bits.dtype)
         won = torch.empty_like(place)
         for k, window in enumerate(_windows(out, rows)):
-            torch.mul(slope[:, :, rows], torch.eq(place, k, out=won), out=window)
+            torch.mul(bits, torch.eq(place, k, out=won), out=_bits(window))
     return out
+
+
+def _greater(a: Tensor, b: Tensor) -> Tensor:
+    """1 or 0, in an integer as long as the numbers: comparing on a CPU takes ten times as long into a boolean. Not
+    below 0, numbers have the order of their bits."""
+    return torch.gt(_bits(a), _bits(b), out=torch.empty_like(b, dtype=BITS[b.itemsize]))
+
+
+def _bits(x: Tensor) -> Tensor:
+    return x.view(BITS[x.itemsize])
 
 
 def average_pool(x: Tensor) -> Tensor:

@@ -290,11 +290,15 @@ class Objective:
             # Nothing but a tile's own positions pulls: what its margin wants, its neighbours say.
             if tile is not None and slope is None:
                 slope = torch.zeros_like(features)
-            own = slopes.at(tap, features if tile is None else tile.own(features, tap))
-            own = own if scale is None else (own * scale).half()
+            features = features if tile is None else tile.own(features, tap)
             if slope is None:
-                return own
-            (slope if tile is None else tile.own(slope, tap)).add_(own)
+                own = slopes.at(tap, features)
+                return own if scale is None else (own * scale).half()
+            into = slope if tile is None else tile.own(slope, tap)
+            if scale is None:
+                slopes.add_to(into, tap, features)
+            else:
+                into.add_((slopes.at(tap, features) * scale).half())
             return slope
 
         gradient = self.network.pull_back(tape, self.taps, add_slope)

@@ -10,7 +10,7 @@ from pictures import clouds
 
 import nst_engine as nst
 from nst_engine import pooling
-from nst_engine.vgg import Network, check_taps, layer_names, smallest_side, stride
+from nst_engine.vgg import FORMS, Network, check_taps, four_at_once, layer_names, smallest_side, stride
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +85,15 @@ def test_max_pooling_and_its_way_back_are_torchs(shape, dtype):
     assert torch.equal(gave, expected)
     assert torch.equal(pooling.max_unpool(slope, places, took.shape), expected_slope)
     assert places.dtype == torch.uint8
+
+
+@pytest.mark.parametrize("shape", [(12, 16), (13, 16), (12, 17), (15, 9)])
+@pytest.mark.parametrize("padding", [1, 2])
+def test_four_pixels_at_once_are_the_convolution(shape, padding):
+    kernel = torch.randn(64, 3, 3, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    slope = torch.randn(2, 64, *shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    expected = F.conv2d(slope, FORMS["turned"](kernel), padding=padding)
+    assert torch.allclose(four_at_once(slope, FORMS["turned, for four"](kernel), padding), expected, atol=1e-12)
 
 
 def test_units_scale_every_layer_and_change_nothing_else(vgg):

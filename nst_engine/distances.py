@@ -281,4 +281,6 @@ def by_sorting(
 def random_directions(c: int, k: int, generator: torch.Generator, device: torch.device) -> Tensor:
     """Unit vectors as the columns of a C×K matrix; drawn on the CPU, so that they are the same on every device."""
     v = torch.randn(c, k, generator=generator)
-    return (v / v.norm(dim=0)).to(device)
+    v /= v.norm(dim=0)
+    # Pinned memory is fetched by a GPU when it comes to it; for other memory Python waits.
+    return v.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else v.to(device)

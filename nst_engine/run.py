@@ -21,6 +21,7 @@ from .objective import Objective, Terms, build
 from .optim import Average, Finished, Moments, adam, lbfgs
 from .precision import name_of
 from .recipes import LBFGS, Adam, Recipe
+from .recording import Recorded, record_on_cuda, worth_recording
 from .regions import stretch
 from .starts import start_pixels
 from .vgg import IMAGENET_MEAN, IMAGENET_STD, Network
@@ -282,10 +283,13 @@ class _Patient:
         self.run, self.content, self.number, self.seed = run, content, number, seed
         self.layout = run.layout(run.levels[number])
         self.objective: Objective | None = None
+        self.recorded: Recorded | None = None
         self._trying(lambda objective: objective)
 
     def value_and_grad(self, pixels: torch.Tensor, on_tile: Callable[[int, int], None]) -> tuple[Terms, torch.Tensor]:
-        return self._trying(lambda objective: objective.value_and_grad(pixels, on_tile))
+        return self._trying(
+            lambda objective: self.recorded(pixels) if self.recorded else objective.value_and_grad(pixels, on_tile)
+        )
 
     def _trying(self, do: Callable[[Objective], object]):
         while True:
@@ -302,7 +306,7 @@ class _Patient:
     def _build(self) -> Objective:
         run, level = self.run, self.run.levels[self.number]
         run.tiles[self.number] = self.layout.tile
-        return build(
+        objective = build(
             run.network,
             run.recipe,
             self.content,
@@ -316,9 +320,12 @@ class _Patient:
             run._emphasis(level.shape),
             self.seed,
         )
+        if worth_recording(objective, level.steps):
+            self.recorded = Recorded(objective.value_and_grad, record_on_cuda)
+        return objective
 
     def _make_room(self) -> None:
-        self.objective = None
+        self.objective = self.recorded = None
         memory.release(self.run.network.device)
         h, w = self.run.levels[self.number].shape
         smaller = self.layout.halved((h, w))
@@ -370,12 +377,13 @@ class _Pace:
     """Keeps a GPU busy and Python at most one step ahead of it: so a cancel or a stop takes effect within a step."""
 
     def __init__(self, device: torch.device) -> None:
+        self.device = device
         self.event = torch.cuda.Event() if device.type == "cuda" else None
 
     def keep(self) -> None:
         if self.event is not None:
             self.event.synchronize()
-            self.event.record()
+            self.event.record(torch.cuda.current_stream(self.device))
 
 
 def _record(step: int, level: int, terms: Terms, seconds: float) -> Step:

@@ -126,7 +126,10 @@ def convolve(
         (4, 4, rows, across, outgoing),  # and their rows
         (6 * rows * (across + 1) * max(incoming, outgoing),),
     )
-    seen.zero_()
+    for k in range(4):
+        _, inside = _columns(k, padding, width)
+        seen[:, k, : inside.start] = 0
+        seen[:, k, inside.stop :] = 0
     rows_near = [seen[k : k + 4 * rows - 3 : 4] for k in range(6)]
     columns_near = [lines[:, :, k % 4, k // 4 : k // 4 + across] for k in range(6)]
     for picture, whole in zip(source, y, strict=True):
@@ -141,15 +144,22 @@ def convolve(
     return y.permute(0, 3, 1, 2)
 
 
+def _columns(k: int, padding: int, width: int) -> tuple[slice, slice]:
+    """Of the columns k, k + 4, k + 8 … of a padded picture, those that the picture has, and which of them they are."""
+    first = (k - padding) % 4
+    start = 1 if k < padding else 0
+    return slice(first, None, 4), slice(start, start + max(0, -(-(width - first) // 4)))
+
+
 def _read(picture: Tensor, first: int, padding: int, seen: Tensor) -> None:
-    """Rows of the picture from `first` on; where it has none, zeros, as they are left and right of it already."""
+    """Rows of the picture from `first` on, and zeros where it has none; those left and right are there already."""
     above, below = max(0, -first), max(0, first + len(seen) - len(picture))
-    inside = seen[above : len(seen) - below]
+    rows = slice(above, len(seen) - below)
     seen[:above] = 0
     seen[len(seen) - below :] = 0
     for k in range(4):
-        columns = picture[first + above : first + above + len(inside), (k - padding) % 4 :: 4]
-        inside[:, k, k < padding :][:, : columns.shape[1]] = columns
+        given, inside = _columns(k, padding, picture.shape[1])
+        seen[rows, k, inside] = picture[first + rows.start : first + rows.stop, given]
 
 
 def _write(result: Tensor, bias: Tensor | None, y: Tensor) -> None:

@@ -1,0 +1,252 @@
+"""What a run does on a GPU, as far as can be known without one: where every tensor lies, and what makes Python wait.
+
+PyTorch's fake tensors have a device, a shape and a type, but no numbers: operations between devices fail as on a GPU,
+and so does reading a number."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from pictures import clouds
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import nst_engine as nst
+from nst_engine.controls import LayerWeights, Multipliers
+from nst_engine.distances import BY_SORTING, STATISTICS
+from nst_engine.grams import network_for
+from nst_engine.memory import Layout
+from nst_engine.objective import Terms, build, layers_in_use
+from nst_engine.optim import Finished, adam
+from nst_engine.recording import WARM_UP, Recorded, record_on_cuda, worth_recording
+from nst_engine.run import _Space
+
+GPU = torch.device("cuda")
+SHAPE = (64, 96)
+IN_ONE_PASS = Layout()
+
+
+class Transfers(TorchDispatchMode):
+    """Copies between devices for which Python waits."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        waits = isinstance(out, torch.Tensor) and not kwargs.get("non_blocking")
+        if waits and any(isinstance(a, torch.Tensor) and a.device != out.device for a in args):
+            self.found.append(str(func))
+        return out
+
+
+def fake_objective(vgg, recipe, layout=IN_ONE_PASS, emphasis=False, region=False, precision="bf16", **choices):
+    """Styles are measured for real, on the CPU; what follows has a GPU for its device."""
+    picture = clouds(1, *SHAPE)
+    on_cpu = replace(vgg, **choices, weights_key=vgg.weights_key)
+    grams = nst.compute_style_grams(on_cpu, clouds(2, 64, 64), recipe=recipe)
+    if region:
+        half = torch.zeros(SHAPE)
+        half[:, :48] = 1
+        grams = grams.within(half) + nst.compute_style_grams(on_cpu, clouds(3, 64, 64), recipe=recipe)
+    layers = layers_in_use(on_cpu, recipe, LayerWeights())
+    sorts = recipe.statistic in BY_SORTING
+    found = grams.regions(network_for(on_cpu, recipe), layers[0], SHAPE, 1.0, recipe.squash_style, sorts)
+    grams.regions = lambda *_: [moved(region) for region in found]
+    on_gpu = replace(on_cpu, device=GPU, precision=precision)
+    weight = torch.ones(1, 1, *SHAPE) if emphasis else None
+    everything = Multipliers(1.0, 1.0, 0.5, 1.0)
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        network = network_for(on_gpu, recipe)
+        objective = build(network, recipe, picture, grams, *layers, everything, SHAPE, 1.0, layout, weight)
+    return objective, mode
+
+
+def moved(region):
+    targets, guides, samples = (
+        {tap: value.to(GPU) for tap, value in part.items()} for part in (region.targets, region.guides, region.samples)
+    )
+    return replace(region, targets=targets, guides=guides, samples=samples)
+
+
+CASES = {
+    "plain": {},
+    "regions": {"region": True},
+    "emphasis": {"emphasis": True},
+    "reflect": {"padding": "reflect"},
+    "average pooling": {"pooling": "average"},
+    "l2 pooling": {"pooling": "l2"},
+    "tiles": {"layout": Layout(tile=32)},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_step_lies_on_the_gpu_and_does_not_wait_for_it(vgg, case, precision):
+    objective, mode = fake_objective(vgg, nst.RECIPES["balanced"], precision=precision, **CASES[case])
+    check_step(objective, mode)
+
+
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_no_statistic_waits(vgg, statistic, monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)  # fake tensors have no such memory
+    check_step(*fake_objective(vgg, replace(nst.RECIPES["balanced"], statistic=statistic)))
+
+
+def test_content_that_is_made_anew_comes_tile_by_tile(vgg):
+    objective, mode = fake_objective(vgg, nst.RECIPES["balanced"], layout=Layout(tile=32, keep_content=False))
+    check_step(objective, mode, transfers=len(objective.tiles))
+
+
+@pytest.mark.parametrize("name", sorted(nst.RECIPES))
+def test_no_recipe_waits(vgg, name):
+    check_step(*fake_objective(vgg, nst.RECIPES[name]))
+
+
+def check_step(objective, mode, transfers=0):
+    with mode:
+        x = torch.rand(1, 3, *SHAPE, device=GPU)
+        objective.value_and_grad(x)  # what is made once
+        with Transfers() as seen:
+            terms, gradient = objective.value_and_grad(x)
+    assert len(seen.found) == transfers
+    assert {t.device.type for t in (terms.total, terms.content, terms.style, terms.tv, gradient)} == {"cuda"}
+    assert gradient.shape == x.shape
+
+
+def test_adam_and_what_is_around_a_step_do_not_wait(vgg):
+    recipe = nst.RECIPES["pytorch-tutorial"]
+    objective, mode = fake_objective(vgg, recipe)
+    with mode, torch.no_grad():
+        space = _Space("imagenet", GPU)
+        variable = space.variable(torch.rand(1, 3, *SHAPE, device=GPU)).requires_grad_()
+        evaluations = 0
+
+        def evaluate():
+            nonlocal evaluations
+            evaluations += 1
+            if evaluations > 4:
+                raise Finished
+            space.clamp_(variable)
+            terms, gradient = objective.value_and_grad(space.pixels(variable.detach()))
+            variable.grad = space.slope(gradient)
+            return terms.total
+
+        evaluate()
+        with Transfers() as transfers:
+            moments = adam(variable, evaluate, nst.RECIPES["balanced"].optimizer, 4)
+    assert evaluations == 5
+    assert transfers.found == []
+    assert moments.m.device.type == "cuda"
+
+
+def test_what_the_check_finds(vgg):
+    """A transfer, a number that is read, two devices in one operation."""
+    with FakeTensorMode():
+        x = torch.rand(4, device=GPU)
+        with Transfers() as transfers:
+            x.cpu()
+            torch.ones(4).to(GPU)
+        assert len(transfers.found) == 2
+        with pytest.raises(Exception, match="local_scalar_dense"):
+            float(x.sum())
+        with pytest.raises(Exception, match="same device"):
+            x + torch.ones(4)
+
+
+# Recordings. The rule that one is used by only if it says what the evaluation says can be tested without a GPU.
+
+
+def evaluation(pixels):
+    values = pixels.square().sum()
+    return Terms(values, values, values * 0, values * 0), 2 * pixels
+
+
+def stand_in(wrong=1.0):
+    """A recording that answers from memory which it uses again, as a graph's does."""
+    made = []
+
+    def record(evaluate, pixels):
+        made.append(pixels.clone())
+        _, kept = evaluate(pixels)
+
+        def play(pixels):
+            terms, gradient = evaluate(pixels)
+            kept.copy_(gradient * wrong)
+            return terms, kept.clone()
+
+        return play
+
+    return record, made
+
+
+def pixels(k):
+    return torch.rand(1, 3, 4, 5, generator=torch.Generator().manual_seed(k))
+
+
+def test_a_recording_is_made_once_after_warming_up_and_used_from_then_on():
+    record, made = stand_in()
+    calls = []
+    recorded = Recorded(lambda x: calls.append(1) or evaluation(x), record)
+    for k in range(6):
+        terms, gradient = recorded(pixels(k))
+        assert torch.equal(gradient, evaluation(pixels(k))[1])
+        assert torch.equal(terms.total, evaluation(pixels(k))[0].total)
+        assert len(made) == (k >= WARM_UP)
+    assert recorded.now is not recorded.usual
+
+
+@pytest.mark.parametrize("wrong", [1.2, float("nan")])
+def test_a_recording_that_says_something_else_is_not_used(wrong, caplog):
+    record, made = stand_in(wrong)
+    recorded = Recorded(evaluation, record)
+    for k in range(6):
+        assert torch.equal(recorded(pixels(k))[1], evaluation(pixels(k))[1])
+    assert len(made) == 1
+    assert "not used" in caplog.text
+
+
+def test_what_cannot_be_recorded_goes_on_as_before(caplog):
+    tried = []
+
+    def record(evaluate, pixels):
+        tried.append(1)
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    recorded = Recorded(evaluation, record)
+    for k in range(6):
+        assert torch.equal(recorded(pixels(k))[1], evaluation(pixels(k))[1])
+    assert len(tried) == 1
+    assert "not permitted" in caplog.text
+
+
+def test_which_steps_are_recorded(vgg, monkeypatch):
+    balanced = nst.RECIPES["balanced"]
+    on_gpu, _ = fake_objective(vgg, balanced)
+    assert worth_recording(on_gpu, 100)
+    assert not worth_recording(on_gpu, 5)
+    assert not worth_recording(fake_objective(vgg, replace(balanced, statistic="sliced"))[0], 100)
+    assert not worth_recording(fake_objective(vgg, balanced, layout=Layout(tile=32))[0], 100)
+    on_cpu = nst.objective(vgg, clouds(1, 48, 48), nst.compute_style_grams(vgg, clouds(2, 48, 48)))
+    assert not worth_recording(on_cpu, 100)
+    monkeypatch.setenv("NST_CUDA_GRAPHS", "0")
+    assert not worth_recording(on_gpu, 100)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_recorded_step_on_a_gpu(vgg, precision):
+    on_gpu = replace(vgg, device=GPU, precision=precision)
+    objective = nst.objective(on_gpu, clouds(1, 160, 224), nst.compute_style_grams(on_gpu, clouds(2, 96, 96)))
+    recorded = Recorded(objective.value_and_grad, record_on_cuda)
+    for k in range(WARM_UP + 4):
+        x = clouds(k, 160, 224).to(GPU)
+        terms, gradient = recorded(x)
+        expected, expected_gradient = objective.value_and_grad(x)
+        assert float(terms.total) == pytest.approx(float(expected.total), rel=1e-3)
+        assert (gradient - expected_gradient).norm() < 0.01 * expected_gradient.norm()
+    assert recorded.now is not recorded.usual

@@ -50,11 +50,15 @@ def contestants(size: int, device: str) -> Iterator[tuple[str, Callable[[], prog
     def engine(precision: str) -> nst.VGGFeatures:
         return nst.load_vgg("vgg19-caffe", precision=precision, device=device)
 
-    auto = name_of(resolve("auto", torch.device(device)))
+    dtype = resolve("auto", torch.device(device))
+    auto = name_of(dtype)
     yield f"engine, auto ({auto})", lambda: programs.ours(engine("auto"), content, style)
     yield "engine, fp32", lambda: programs.ours(engine("fp32"), content, style)
-    yield f"floor, {auto}", lambda: programs.floor(engine("fp32"), content, resolve("auto", torch.device(device)))
+    yield f"floor, {auto}", lambda: programs.floor(engine("fp32"), content, dtype)
     yield "floor, fp32", lambda: programs.floor(engine("fp32"), content, torch.float32)
+    if device.startswith("cuda"):
+        yield f"engine, {auto}, recorded", lambda: programs.ours(engine("auto"), content, style, recorded=True)
+        yield f"floor, {auto}, recorded", lambda: programs.floor(engine("fp32"), content, dtype, recorded=True)
 
     def installed_pastiche() -> programs.Program:
         folder = Path(tempfile.mkdtemp())

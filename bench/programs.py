@@ -7,6 +7,7 @@ left trainable where they leave them so, layers run that nothing reads.
 from __future__ import annotations
 
 import copy
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import torchvision
 
 import nst_engine as nst
 from nst_engine.recipes import FIVE
+from nst_engine.recording import SWITCH
 from nst_engine.vgg import IMAGENET_MEAN, IMAGENET_STD, Network, normalise
 
 
@@ -203,12 +205,19 @@ THEIR_STEPS = {"pytorch-tutorial": 320}
 
 
 def ours(
-    vgg: nst.VGGFeatures, content: torch.Tensor, style: torch.Tensor, recipe: str | nst.Recipe = "balanced"
+    vgg: nst.VGGFeatures,
+    content: torch.Tensor,
+    style: torch.Tensor,
+    recipe: str | nst.Recipe = "balanced",
+    recorded: bool = False,
 ) -> Engine:
     grams = nst.compute_style_grams(vgg, style, recipe=recipe)
-    return Engine(
-        lambda steps, on_step: nst.stylize(vgg, content, grams, recipe=recipe, steps=steps, scales=1, on_step=on_step)
-    )
+
+    def run(steps: int, on_step: Callable[[nst.Progress], None] | None) -> nst.Result:
+        os.environ[SWITCH] = str(int(recorded))
+        return nst.stylize(vgg, content, grams, recipe=recipe, steps=steps, scales=1, on_step=on_step)
+
+    return Engine(run)
 
 
 def pastiche(content: Path, style: Path, size: int, device: str) -> Program:
@@ -228,7 +237,7 @@ def pastiche(content: Path, style: Path, size: int, device: str) -> Program:
     return Program(step, picture)
 
 
-def floor(vgg: nst.VGGFeatures, content: torch.Tensor, dtype: torch.dtype) -> Program:
+def floor(vgg: nst.VGGFeatures, content: torch.Tensor, dtype: torch.dtype, recorded: bool = False) -> Program:
     """torchvision's layers to relu5_1, frozen, in place, channels last: forward and the gradient of the input."""
     layers = torchvision_features(vgg)[:30].requires_grad_(False)
     layers = layers.to(vgg.device, dtype).to(memory_format=torch.channels_last)
@@ -240,8 +249,7 @@ def floor(vgg: nst.VGGFeatures, content: torch.Tensor, dtype: torch.dtype) -> Pr
         y = layers(x)
         torch.autograd.grad(y, x, torch.ones_like(y))
 
-    # Recorded on a GPU, as the engine's steps are.
-    run = there_and_back if vgg.device.type != "cuda" else recorded(there_and_back)
+    run = played_back(there_and_back) if recorded else there_and_back
 
     def step() -> float:
         nonlocal count
@@ -254,7 +262,7 @@ def floor(vgg: nst.VGGFeatures, content: torch.Tensor, dtype: torch.dtype) -> Pr
     return Program(step, lambda: content)
 
 
-def recorded(operations: Callable[[], None]) -> Callable[[], None]:
+def played_back(operations: Callable[[], None]) -> Callable[[], None]:
     """As a CUDA graph, in the way that torch's documents describe."""
     aside = torch.cuda.Stream()
     aside.wait_stream(torch.cuda.current_stream())

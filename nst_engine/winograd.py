@@ -140,7 +140,7 @@ def convolve(
             torch.bmm(values.view(36, -1, incoming), kernels, out=products.view(36, -1, outgoing))
             _from_points(products.unbind(0), outputs, spare, turned)
             _from_points(outputs.unbind(1), result, spare, turned)
-            _write(result, bias, whole[4 * top : 4 * (top + rows)])
+            _write(result, bias, whole[4 * top : 4 * (top + rows)], products.flatten())
     return y.permute(0, 3, 1, 2)
 
 
@@ -162,12 +162,12 @@ def _read(picture: Tensor, first: int, padding: int, seen: Tensor) -> None:
         seen[rows, k, inside] = picture[first + rows.start : first + rows.stop, given]
 
 
-def _write(result: Tensor, bias: Tensor | None, y: Tensor) -> None:
+def _write(result: Tensor, bias: Tensor | None, y: Tensor, spare: Tensor) -> None:
     """The outputs of a strip of cells, column beside column again; the last cells may reach beyond the picture."""
     _, _, rows, across, channels = result.shape
     cells = result.permute(2, 0, 3, 1, 4)
     fits = y.shape[:2] == (4 * rows, 4 * across)
-    into = y.view(cells.shape) if fits else y.new_empty(cells.shape)
+    into = y.view(cells.shape) if fits else _like(cells, spare)
     if bias is None:
         into.copy_(cells)
     else:

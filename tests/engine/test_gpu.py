@@ -158,7 +158,7 @@ def test_what_the_check_finds(vgg):
             x + torch.ones(4)
 
 
-# Recordings. The rule that one is used by only if it says what the evaluation says can be tested without a GPU.
+# Recordings. The rule by which one is used can be tested without a GPU.
 
 
 def evaluation(pixels):
@@ -166,22 +166,27 @@ def evaluation(pixels):
     return Terms(values, values, values * 0, values * 0), 2 * pixels
 
 
-def stand_in(wrong=1.0):
-    """A recording that answers from memory which it uses again, as a graph's does."""
-    made = []
+class StandIn:
+    """Makes what a recording should be, or a wrong one, and counts."""
 
-    def record(evaluate, pixels):
-        made.append(pixels.clone())
-        _, kept = evaluate(pixels)
+    def __init__(self, wrong=lambda terms, gradient: (terms, gradient)):
+        self.wrong = wrong
+        self.made = self.played = 0
+
+    def record(self, evaluate, seen):
+        self.made += 1
+        evaluate(seen)
 
         def play(pixels):
-            terms, gradient = evaluate(pixels)
-            kept.copy_(gradient * wrong)
-            return terms, kept.clone()
+            self.played += 1
+            return self.wrong(*evaluate(pixels))
 
         return play
 
-    return record, made
+
+def repeats_itself(evaluate, seen):
+    first = evaluate(seen)
+    return lambda pixels: first
 
 
 def pixels(k):
@@ -189,25 +194,32 @@ def pixels(k):
 
 
 def test_a_recording_is_made_once_after_warming_up_and_used_from_then_on():
-    record, made = stand_in()
-    calls = []
-    recorded = Recorded(lambda x: calls.append(1) or evaluation(x), record)
+    stand_in = StandIn()
+    recorded = Recorded(evaluation, stand_in.record)
     for k in range(6):
         terms, gradient = recorded(pixels(k))
         assert torch.equal(gradient, evaluation(pixels(k))[1])
         assert torch.equal(terms.total, evaluation(pixels(k))[0].total)
-        assert len(made) == (k >= WARM_UP)
-    assert recorded.now is not recorded.usual
+        assert stand_in.made == (k >= WARM_UP)
+    assert stand_in.played == 1 + 6 - WARM_UP  # once to compare
 
 
-@pytest.mark.parametrize("wrong", [1.2, float("nan")])
-def test_a_recording_that_says_something_else_is_not_used(wrong, caplog):
-    record, made = stand_in(wrong)
+@pytest.mark.parametrize(
+    "record",
+    [
+        StandIn(lambda terms, gradient: (terms, 1.2 * gradient)).record,
+        StandIn(lambda terms, gradient: (terms, gradient * float("nan"))).record,
+        StandIn(lambda terms, gradient: (replace(terms, total=2 * terms.total), gradient)).record,
+        repeats_itself,
+    ],
+)
+def test_a_recording_that_says_something_else_is_not_used(record, caplog):
     recorded = Recorded(evaluation, record)
     for k in range(6):
-        assert torch.equal(recorded(pixels(k))[1], evaluation(pixels(k))[1])
-    assert len(made) == 1
-    assert "not used" in caplog.text
+        terms, gradient = recorded(pixels(k))
+        assert torch.equal(gradient, evaluation(pixels(k))[1])
+        assert torch.equal(terms.total, evaluation(pixels(k))[0].total)
+    assert caplog.text.count("not used") == 1
 
 
 def test_what_cannot_be_recorded_goes_on_as_before(caplog):
@@ -224,16 +236,28 @@ def test_what_cannot_be_recorded_goes_on_as_before(caplog):
     assert "not permitted" in caplog.text
 
 
+def test_a_run_that_has_diverged_is_not_recorded(caplog):
+    stand_in = StandIn()
+    recorded = Recorded(evaluation, stand_in.record)
+    for _ in range(4):
+        recorded(pixels(1) * float("nan"))
+    assert stand_in.made == 0
+    assert caplog.text == ""
+
+
 def test_which_steps_are_recorded(vgg, monkeypatch):
     balanced = nst.RECIPES["balanced"]
     on_gpu, _ = fake_objective(vgg, balanced)
+    monkeypatch.setattr(torch.cuda, "get_allocator_backend", lambda: "native")
+    assert not worth_recording(on_gpu, 100)  # unless asked for
+    monkeypatch.setenv("NST_CUDA_GRAPHS", "1")
     assert worth_recording(on_gpu, 100)
     assert not worth_recording(on_gpu, 5)
     assert not worth_recording(fake_objective(vgg, replace(balanced, statistic="sliced"))[0], 100)
     assert not worth_recording(fake_objective(vgg, balanced, layout=Layout(tile=32))[0], 100)
     on_cpu = nst.objective(vgg, clouds(1, 48, 48), nst.compute_style_grams(vgg, clouds(2, 48, 48)))
     assert not worth_recording(on_cpu, 100)
-    monkeypatch.setenv("NST_CUDA_GRAPHS", "0")
+    monkeypatch.setattr(torch.cuda, "get_allocator_backend", lambda: "cudaMallocAsync")
     assert not worth_recording(on_gpu, 100)
 
 
@@ -243,10 +267,29 @@ def test_a_recorded_step_on_a_gpu(vgg, precision):
     on_gpu = replace(vgg, device=GPU, precision=precision)
     objective = nst.objective(on_gpu, clouds(1, 160, 224), nst.compute_style_grams(on_gpu, clouds(2, 96, 96)))
     recorded = Recorded(objective.value_and_grad, record_on_cuda)
-    for k in range(WARM_UP + 4):
-        x = clouds(k, 160, 224).to(GPU)
-        terms, gradient = recorded(x)
+    starts = [clouds(k, 160, 224).to(GPU) for k in range(WARM_UP + 4)]
+    given = [recorded(x) for x in starts]  # all kept, so that one that is written over is seen
+    for x, (terms, gradient) in zip(starts, given, strict=True):
         expected, expected_gradient = objective.value_and_grad(x)
         assert float(terms.total) == pytest.approx(float(expected.total), rel=1e-3)
         assert (gradient - expected_gradient).norm() < 0.01 * expected_gradient.norm()
     assert recorded.now is not recorded.usual
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_a_recorded_run_on_a_gpu(vgg, optimizer, monkeypatch):
+    on_gpu = replace(vgg, device=GPU, precision="fp32")
+    grams = nst.compute_style_grams(on_gpu, clouds(2, 96, 96))
+
+    def run(switch):
+        monkeypatch.setenv("NST_CUDA_GRAPHS", switch)
+        result = nst.stylize(on_gpu, clouds(1, 160, 224), grams, steps=24, scales=2, optimizer=optimizer)
+        torch.cuda.empty_cache()
+        return [step.total for step in result.history], torch.cuda.memory_allocated()
+
+    usual, _ = run("0")
+    run("1")
+    recorded, taken = run("1")
+    assert recorded == pytest.approx(usual, rel=0.05)
+    assert run("1")[1] == taken

@@ -40,7 +40,7 @@ ZERO, AT_P, AT_Q, INFINITY = 0, slice(1, 3), slice(3, 5), 5
 # Cells are 4×4 outputs. How many are worked on together was measured on two cores; more threads take more.
 BYTES_PER_THREAD = 1024  # of one channel, at one point
 MOST_BYTES = 16 << 20  # of all channels, at all points
-WORKSPACE = 5 * MOST_BYTES  # `convolve` has four and a half such parts
+WORKSPACE = 4 * MOST_BYTES  # `convolve` has three and a half such parts
 # Below this (of channels in and out), taking pictures to the points and back takes longer than the products saved.
 LEAST_PRODUCTS = 128 * 128
 # Fewer than this, and reading four times as many numbers of the kernels takes longer than the products saved.
@@ -77,14 +77,12 @@ class Room(threading.local):
     def __init__(self) -> None:
         self.memory = torch.empty(0)
 
-    def divide(self, like: Tensor, *shapes: tuple[int, ...]) -> list[Tensor]:
-        sizes = [math.prod(shape) for shape in shapes]
+    def divide(self, like: Tensor, *sizes: int) -> list[Tensor]:
         if self.memory.dtype != like.dtype or self.memory.numel() < sum(sizes):
             self.memory = torch.empty(0)  # given back first
             with torch.inference_mode(False):  # so that it can be written to whether the host is in that mode or not
                 self.memory = like.new_empty(sum(sizes))
-        parts = self.memory[: sum(sizes)].split(sizes)
-        return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
+        return list(self.memory[: sum(sizes)].split(sizes))
 
 
 def transform(kernel: Tensor) -> Tensor:
@@ -116,15 +114,24 @@ def convolve(
     rows = strip(down, across, max(incoming, outgoing), x.itemsize)
 
     # Every fourth column lies together, so that a cell's neighbours are long runs of numbers in every case.
-    seen, lines, values, products, outputs, result, spare = (room or Room()).divide(
+    seen_shape = (4 * rows + 2, 4, across + 1, incoming)  # rows that a strip of cells sees,
+    lines_shape = (6, rows, 4, across + 1, incoming)  # taken to the points,
+    values_shape = (6, 6, rows, across, incoming)  # then their columns,
+    products_shape = (6, 6, rows, across, outgoing)  # multiplied,
+    outputs_shape = (4, 6, rows, across, outgoing)  # columns of the outputs,
+    result_shape = (4, 4, rows, across, outgoing)  # and their rows
+    seen, one, other, products, spare = (room or Room()).divide(
         source,
-        (4 * rows + 2, 4, across + 1, incoming),  # rows that a strip of cells sees,
-        (6, rows, 4, across + 1, incoming),  # taken to the points,
-        (6, 6, rows, across, incoming),  # then their columns,
-        (6, 6, rows, across, outgoing),  # multiplied,
-        (4, 6, rows, across, outgoing),  # columns of the outputs,
-        (4, 4, rows, across, outgoing),  # and their rows
-        (6 * rows * (across + 1) * max(incoming, outgoing),),
+        math.prod(seen_shape),
+        max(math.prod(lines_shape), math.prod(outputs_shape)),
+        max(math.prod(values_shape), math.prod(result_shape)),
+        math.prod(products_shape),
+        6 * rows * (across + 1) * max(incoming, outgoing),
+    )
+    seen, products = seen.view(seen_shape), products.view(products_shape)
+    lines, values, outputs, result = (
+        _shaped(memory, shape)
+        for memory, shape in ((one, lines_shape), (other, values_shape), (one, outputs_shape), (other, result_shape))
     )
     for k in range(4):
         _, inside = _columns(k, padding, width)
@@ -167,7 +174,7 @@ def _write(result: Tensor, bias: Tensor | None, y: Tensor, spare: Tensor) -> Non
     _, _, rows, across, channels = result.shape
     cells = result.permute(2, 0, 3, 1, 4)
     fits = y.shape[:2] == (4 * rows, 4 * across)
-    into = y.view(cells.shape) if fits else _like(cells, spare)
+    into = y.view(cells.shape) if fits else _shaped(spare, cells.shape)
     if bias is None:
         into.copy_(cells)
     else:
@@ -181,7 +188,7 @@ def _to_points(d: Sequence[Tensor], out: Tensor, spare: Tensor, turned: bool) ->
     zero, p, q, infinity = (INFINITY, AT_Q, AT_P, ZERO) if turned else (ZERO, AT_P, AT_Q, INFINITY)
     torch.sub(d[4], d[2], alpha=2.5, out=out[zero]).add_(d[0])
     torch.sub(d[5], d[3], alpha=2.5, out=out[infinity]).add_(d[1])
-    odd = _like(out[zero], spare)
+    odd = _shaped(spare, out[zero].shape)
     for points, x in ((p, P), (q, Q)):
         plus, even = out[points]
         torch.sub(d[3], d[1], alpha=1 / x**2, out=odd)
@@ -194,7 +201,7 @@ def _from_points(m: Sequence[Tensor], y: Tensor, spare: Tensor, turned: bool) ->
     """Four outputs from the products m at the six points: their sums weighted with 1, x, x² and x³. Uses m up."""
     zero, p, q, infinity = (INFINITY, AT_Q, AT_P, ZERO) if turned else (ZERO, AT_P, AT_Q, INFINITY)
     (p_plus, p_minus), (q_plus, q_minus) = m[p], m[q]
-    p_sum = torch.add(p_plus, p_minus, out=_like(p_plus, spare))
+    p_sum = torch.add(p_plus, p_minus, out=_shaped(spare, p_plus.shape))
     p_difference = torch.sub(p_plus, p_minus, out=p_minus)
     q_sum = torch.add(q_plus, q_minus, out=p_plus)
     q_difference = torch.sub(q_plus, q_minus, out=q_minus)
@@ -209,5 +216,5 @@ def _add(a: Tensor, factor: float, b: Tensor, out: Tensor) -> None:
     torch.addcmul(a, b, b.new_ones(()), value=factor, out=out)
 
 
-def _like(shape: Tensor, spare: Tensor) -> Tensor:
-    return spare[: shape.numel()].view(shape.shape)
+def _shaped(memory: Tensor, shape: Sequence[int]) -> Tensor:
+    return memory[: math.prod(shape)].view(shape)

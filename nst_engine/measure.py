@@ -36,7 +36,14 @@ def second_moment(f: torch.Tensor) -> torch.Tensor:
     parts = 16
     whole = n // parts * parts
     stacked = f[:whole].view(parts, -1, c)
-    total = torch.bmm(stacked.mT, stacked).sum(0, dtype=torch.float32)
+    products = torch.bmm(stacked.mT, stacked)
+    if f.device.type == "cpu":
+        # Where `sum` would copy all of them into fp32 first: 16 MB at 512 channels.
+        total = f.new_zeros(c, c, dtype=torch.float32)
+        for part in products:
+            total += part
+    else:
+        total = products.sum(0, dtype=torch.float32)
     return (total + (f[whole:].T @ f[whole:]).float()) / n
 
 

@@ -36,20 +36,19 @@ class Footprint:
 
     network: int
     state: float  # per pixel of the picture: pictures, optimiser, targets
-    whole: float  # per pixel, when the network sees all of them at a time: features, slopes
-    seen: float  # per pixel of a tile, which takes a little more
+    seen: float  # per pixel in the network at a time: features, slopes
     margin: int
     grid: int
     wraps: bool = False  # a tile's margin goes on on the other side of the picture
 
     def total(self, shape: tuple[int, int], tile: int | None = None) -> int:
         h, w = shape
-        held = self.network + self.state * h * w
-        if tile is None:
-            return round(held + self.whole * h * w)
-        around = 2 * self.margin
-        rows, columns = (min(s, tile) + around if self.wraps else min(s, tile + around) for s in shape)
-        return round(held + self.seen * rows * columns)
+        seen = h * w
+        if tile is not None:
+            around = 2 * self.margin
+            rows, columns = (min(s, tile) + around if self.wraps else min(s, tile + around) for s in shape)
+            seen = rows * columns
+        return round(self.network + self.state * h * w + self.seen * seen)
 
     def largest_tile(self, shape: tuple[int, int], budget: float) -> int | None:
         """The largest tile (on the grid) with which the run fits, or none at all."""
@@ -67,7 +66,7 @@ class Footprint:
     def largest_in_one_pass(self, shape: tuple[int, int], budget: float) -> int:
         """The long side of a picture with these proportions."""
         left = max(0.0, budget - self.network)
-        return int(max(shape) * math.sqrt(left / (self.state + self.whole) / (shape[0] * shape[1])))
+        return int(max(shape) * math.sqrt(left / (self.state + self.seen) / (shape[0] * shape[1])))
 
     def largest_long_side(self, shape: tuple[int, int], budget: float) -> int:
         """Of a picture with these proportions, with the smallest tiles."""
@@ -91,7 +90,7 @@ def footprint(
     moments = 2 * (optimizer.history + 3) * PICTURE if isinstance(optimizer, LBFGS) else 2 * PICTURE
     targets = sum(_bytes(tap, network) for tap in content_taps) if keep_content else 0.0
     if not taps:
-        return Footprint(0, pictures + moments, 0.0, 0.0, 0, 1)
+        return Footprint(0, pictures + moments, 0.0, 0, 1)
     names = layer_names(network.vgg.architecture)
     run = names[: names.index(deepest_tap(taps, network.vgg.architecture)) + 1]
     weights = sum(network.kernel_bytes(layer) for layer in run if layer.startswith("conv"))
@@ -102,12 +101,10 @@ def footprint(
         # The slope of what is sorted is made in fp32, from features in fp32; at the least one row is sorted at once.
         widest = max((channels(tap) / stride(tap) ** 2 for tap in style_taps), default=0.0)
         slope = (4 if network.dtype == torch.float32 else 8) * widest + SORTING
-    crowded = set(style_taps) if regions > 1 else set(style_taps) & set(content_taps)
-    straight = set() if sorts or recipe.normalise_gradients else set(style_taps) - crowded
+    crowded = style_taps if regions > 1 else set(style_taps) & set(content_taps)
     return Footprint(
         network=round(weights + WORKSPACE + sorting),
         state=pictures + moments + targets,
-        whole=bytes_per_pixel(network, taps, crowded, straight) + slope,
         seen=bytes_per_pixel(network, taps, crowded) + slope,
         margin=margin(taps, network.vgg.architecture),
         grid=grid(taps),
@@ -120,12 +117,9 @@ def _bytes(layer: str, network: Network) -> float:
     return channels(layer) * network.dtype.itemsize / stride(layer) ** 2
 
 
-def bytes_per_pixel(
-    network: Network, taps: Iterable[str], crowded: Container[str] = (), straight: Container[str] = ()
-) -> float:
+def bytes_per_pixel(network: Network, taps: Iterable[str], crowded: Container[str] = ()) -> float:
     """The most that a pass there and back holds at a time, found by walking the layers as `Network` does. Crowded taps
-    are pulled from several sides: by style and content, or by the styles of several regions. At straight ones, the pull
-    goes into the slope that is there (`Slopes.add_to`)."""
+    are pulled from several sides: by style and content, or by the styles of several regions."""
     taps = set(taps)
     deepest = deepest_tap(taps, network.vgg.architecture)
     names = layer_names(network.vgg.architecture)
@@ -161,8 +155,7 @@ def bytes_per_pixel(
         out = _bytes(layer, network)
         if layer in taps:
             slope = out
-            slopes = 3 if layer in crowded else 1 if layer in straight else 2
-            peak = max(peak, sum(kept.values()) + slopes * slope)
+            peak = max(peak, sum(kept.values()) + (3 if layer in crowded else 2) * slope)
         if layer.startswith("relu"):
             kept.pop(layer, None)
             continue

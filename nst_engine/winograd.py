@@ -120,6 +120,7 @@ def convolve(
     products_shape = (6, 6, rows, across, outgoing)  # multiplied,
     outputs_shape = (4, 6, rows, across, outgoing)  # columns of the outputs,
     result_shape = (4, 4, rows, across, outgoing)  # and their rows
+    # Lines are no longer needed when outputs come, nor values when the result does.
     seen, one, other, products, spare = (room or Room()).divide(
         source,
         math.prod(seen_shape),

@@ -47,7 +47,7 @@ class Transfers(TorchDispatchMode):
 def fake_objective(vgg, recipe, layout=IN_ONE_PASS, emphasis=False, region=False, precision="bf16", **choices):
     """Styles are measured for real, on the CPU; what follows has a GPU for its device."""
     picture = clouds(1, *SHAPE)
-    on_cpu = replace(vgg, **choices, weights_key=vgg.weights_key)
+    on_cpu = replace(vgg, **choices)
     grams = nst.compute_style_grams(on_cpu, clouds(2, 64, 64), recipe=recipe)
     if region:
         half = torch.zeros(SHAPE)

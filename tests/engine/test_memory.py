@@ -41,7 +41,7 @@ def lay(vgg, shape, free, optimizer=ADAM, tile="auto"):
 MEASURE = """
 import json, sys, torch
 import nst_engine as nst
-from nst_engine import winograd
+from nst_engine.winograd import room
 from nst_engine.memory import bytes_per_pixel, footprint
 from nst_engine.controls import Multipliers
 from nst_engine.objective import build
@@ -53,7 +53,7 @@ def peak():
 
 size, dtype, pooling, padding, recipe = int(sys.argv[1]), *sys.argv[2:6]
 torch.set_num_threads(1)
-winograd.MOST_BYTES = 1 << 20  # what does not grow with the picture is to be small
+room.MOST_BYTES = 1 << 20  # what does not grow with the picture is to be small
 vgg = nst.load_vgg("vgg19-caffe", precision=dtype, device="cpu", pooling=pooling, padding=padding)
 content = torch.rand(1, 3, size, size)
 half = torch.zeros(size, size)

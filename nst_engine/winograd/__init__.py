@@ -1,0 +1,60 @@
+"""3×3 convolutions with a quarter of the products: Winograd's minimal filtering, F(4×4, 3×3) (Lavin & Gray 2016).
+
+Along one line: a polynomial of three coefficients times one of four has six, and is known from its values at six
+points. The same steps transposed give four outputs of a kernel of three from six neighbours. Kernels and neighbours are
+taken to the points, multiplied there (over the channels, as matrices), and outputs made of the products; in a plane,
+along its columns and its rows.
+"""
+
+from __future__ import annotations
+
+import platform
+
+import torch
+
+from ..precision import has_matrix_units, keeps_fp32
+from . import by_torch, in_loops
+from .points import cells, transform
+from .room import WORKSPACE, Room
+
+__all__ = ["WORKSPACE", "Room", "convolve", "pays", "transform"]
+
+# Below this (of channels in and out), taking pictures to the points and back takes longer than the products saved.
+LEAST_PRODUCTS, LEAST_IN_LOOPS = 128 * 128, 64 * 64
+# Fewer than this, and reading four times as many numbers of the kernels takes longer than the products saved.
+FEWEST_CELLS = 16
+
+
+def pays(kernel: torch.Size, shape: tuple[int, int], dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether outputs of this shape come sooner than from torch's convolution, and as exact. Measured on one x86
+    machine (bench/RESULTS.md); matrix units make products too cheap to save, and other machines are left to torch."""
+    return (
+        dtype in (torch.float32, torch.bfloat16)
+        and kernel[0] * kernel[1] >= LEAST_IN_LOOPS
+        and cells(shape[0]) * cells(shape[1]) >= FEWEST_CELLS
+        and device.type == "cpu"
+        and platform.machine().lower() in ("x86_64", "amd64")
+        and (keeps_fp32() if dtype == torch.float32 else not has_matrix_units())
+        and (kernel[0] * kernel[1] >= LEAST_PRODUCTS or in_loops.can(dtype, *kernel[:2]))
+    )
+
+
+def convolve(
+    x: torch.Tensor,
+    kernels: torch.Tensor,
+    bias: torch.Tensor | None = None,
+    padding: int = 1,
+    turned: bool = False,
+    room: Room | None = None,
+) -> torch.Tensor:
+    """conv2d of x, padded with zeros, and the kernels that `transform` gave; or, `turned`, with those turned by half a
+    circle and from `out` to `in`, as slopes go back through the layer. In channels_last, without gradient."""
+    if turned:
+        kernels = kernels.transpose(1, 2)
+    source = x.permute(0, 2, 3, 1).contiguous()
+    batch, height, width, _ = source.shape
+    y = source.new_empty(batch, height + 2 * padding - 2, width + 2 * padding - 2, kernels.shape[2])
+    way = in_loops if in_loops.can(x.dtype, *kernels.shape[1:]) else by_torch
+    for picture, whole in zip(source, y, strict=True):
+        way.convolve(picture, whole, kernels, bias, padding, turned, room or Room())
+    return y.permute(0, 3, 1, 2)

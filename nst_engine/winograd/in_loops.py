@@ -1,0 +1,132 @@
+"""To the points and back in compiled loops: all that is done to a cell, at once."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from ..compiled import LINE, Function, Integer, Numbers, compiled
+from . import room as rooms
+from .points import INVERSES, P, Q, cells
+
+Tensor = torch.Tensor
+Places = list[list[Integer]]
+
+# Cells that are worked on together: fewer leave the caches sooner, more make better matrices. Measured on two cores.
+CELLS_PER_THREAD = 256
+
+# Addresses; the picture's size and how far it is padded; the strip's first row of cells, its cells; and the way.
+_PICTURE = ("source", "result", "bias", "nothing", "height", "width", "channels", "padding")
+ARGUMENTS = (*_PICTURE, "top", "across", "count", "turned")
+
+
+def can(dtype: torch.dtype, incoming: int, outgoing: int) -> bool:
+    whole_lines = all(channels * dtype.itemsize % LINE == 0 for channels in (incoming, outgoing))
+    return whole_lines and _to_points(dtype) is not None and _from_points(dtype) is not None
+
+
+def convolve(
+    picture: Tensor, y: Tensor, kernels: Tensor, bias: Tensor | None, padding: int, turned: bool, room: rooms.Room
+) -> None:
+    (height, width, incoming), outgoing = picture.shape, kernels.shape[2]
+    down, across = cells(y.shape[0]), cells(y.shape[1])
+    rows = strip(down, across, max(incoming, outgoing), y.itemsize)
+    values, products, zeros, trash = room.divide(
+        y, 36 * rows * across * incoming, 36 * rows * across * outgoing, *2 * (max(incoming, outgoing),)
+    )
+    zeros.zero_()
+    to_points, from_points = _to_points(y.dtype), _from_points(y.dtype)
+    assert to_points is not None and from_points is not None
+    given = (zeros if bias is None else bias).data_ptr()
+    for top in range(0, down, rows):
+        count = min(rows, down - top) * across
+        v, p = (
+            part[: 36 * count * channels].view(36, count, channels)
+            for part, channels in ((values, incoming), (products, outgoing))
+        )
+        place = (top, across, count, turned)
+        to_points(picture.data_ptr(), v.data_ptr(), 0, zeros.data_ptr(), height, width, incoming, padding, *place)
+        torch.bmm(v, kernels, out=p)
+        from_points(p.data_ptr(), y.data_ptr(), given, trash.data_ptr(), *y.shape, 0, *place)
+
+
+def strip(down: int, across: int, channels: int, itemsize: int) -> int:
+    """How many rows of cells are worked on together."""
+    many = min(CELLS_PER_THREAD * torch.get_num_threads(), rooms.MOST_BYTES // (36 * channels * itemsize))
+    rows = max(1, min(down, many // across))
+    return -(-down // -(-down // rows))  # strips of equal height
+
+
+def points(d: Sequence[Numbers]) -> list[Numbers]:
+    """Six neighbours in a line, at the six points."""
+    zero = d[0] - 2.5 * d[2] + d[4]
+    infinity = d[1] - 2.5 * d[3] + d[5]
+    even_p, odd_p = d[4] - 2.0 * d[2], P * (d[3] - 2.0 * d[1])
+    even_q, odd_q = d[4] - 0.5 * d[2], Q * (d[3] - 0.5 * d[1])
+    return [zero, even_p + odd_p, even_p - odd_p, even_q + odd_q, even_q - odd_q, infinity]
+
+
+def outputs(m: Sequence[Numbers]) -> list[Numbers]:
+    """Four outputs in a line, from the products at the six points: their sums weighted with 1, x, x² and x³."""
+    zero, infinity = m[0], m[5]
+    p_sum, p_difference = m[1] + m[2], m[1] - m[2]
+    q_sum, q_difference = m[3] + m[4], m[3] - m[4]
+    return [
+        zero - p_sum + 0.5 * q_sum,
+        P * (q_difference - p_difference),
+        q_sum - 0.5 * p_sum,
+        infinity + Q * (q_difference - 0.25 * p_difference),
+    ]
+
+
+@contextlib.contextmanager
+def _cells(f: Function, side: int, picture: Integer, at_points: Integer) -> Iterator[tuple[Places, Places, Integer]]:
+    """Loops over this thread's cells, and a line of channels at a time: where the pixels of a cell lie, side × side of
+    them, where its numbers at the points lie (those down the columns first), and how many bytes from there."""
+    pixel = f["channels"] * f.dtype.itemsize
+    point = f["count"] * pixel
+    order = [(f["turned"] < 1).choose(f.number(k), f.number(inverse)) for k, inverse in enumerate(INVERSES)]
+    points_ = [[(order[j] * 6 + order[i]) * point for j in range(6)] for i in range(6)]
+    with f.loop(*f.share(f["count"])) as cell:
+        first_row = (cell // f["across"] + f["top"]) * 4 - f["padding"]
+        first_column = cell % f["across"] * 4 - f["padding"]
+        rows, columns = ([first + k for k in range(side)] for first in (first_row, first_column))
+        # Of what lies outside, zeros are read, and what is written there is not read again.
+        pixels = [
+            [
+                ((row < f["height"]) & (column < f["width"])).choose(
+                    picture + (row * f["width"] + column) * pixel, f["nothing"]
+                )
+                for column in columns
+            ]
+            for row in rows
+        ]
+        values = [[at_points + point_ + cell * pixel for point_ in line] for line in points_]
+        with f.loop(0, pixel, LINE) as byte:
+            yield pixels, values, byte
+
+
+@compiled
+def _to_points(dtype: torch.dtype) -> Function:
+    f = Function(dtype, ARGUMENTS)
+    with _cells(f, 6, f["source"], f["result"]) as (pixels, values, byte):
+        # Down each column, and then along the rows.
+        columns = [points([f.load(pixels[i][j] + byte) for i in range(6)]) for j in range(6)]
+        for i in range(6):
+            for j, value in enumerate(points([column[i] for column in columns])):
+                f.store(value, values[i][j] + byte)
+    return f
+
+
+@compiled
+def _from_points(dtype: torch.dtype) -> Function:
+    f = Function(dtype, ARGUMENTS)
+    with _cells(f, 4, f["result"], f["source"]) as (pixels, products, byte):
+        bias = f.load(f["bias"] + byte)
+        columns = [outputs([f.load(products[i][j] + byte) for i in range(6)]) for j in range(6)]
+        for i in range(4):
+            for j, value in enumerate(outputs([column[i] for column in columns])):
+                f.store(value + bias, pixels[i][j] + byte)
+    return f

@@ -9,16 +9,18 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from .arena import Arena, empty
+
 Tensor = torch.Tensor
 
 BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes
 DEAD = 4  # after the four places of a window: none of them is above 0
 
 
-def max_pool(x: Tensor) -> tuple[Tensor, Tensor]:
+def max_pool(x: Tensor, arena: Arena | None = None) -> tuple[Tensor, Tensor]:
     """The greatest of every window, and its place in it (0 1 / 2 3, the first of equals). x is not below 0."""
     batch, channels, height, width = x.shape
-    pooled = _empty((batch, channels, height // 2, width // 2), x)
+    pooled = empty((batch, channels, height // 2, width // 2), x, arena)
     places = torch.empty_like(pooled, dtype=torch.uint8)
     for rows in _strips(pooled):
         a, b, c, d = _windows(x, rows)
@@ -33,9 +35,9 @@ def max_pool(x: Tensor) -> tuple[Tensor, Tensor]:
     return pooled, places
 
 
-def max_unpool(slope: Tensor, places: Tensor, shape: torch.Size) -> Tensor:
+def max_unpool(slope: Tensor, places: Tensor, shape: torch.Size, arena: Arena | None = None) -> Tensor:
     """∂L/∂x from ∂L/∂pooled; 0 also where x is not above 0."""
-    out = _output(slope, shape)
+    out = _output(slope, shape, arena)
     for rows in _strips(slope):
         # Comparing within one format: products with booleans are several times slower.
         bits = _bits(slope[:, :, rows])
@@ -63,8 +65,8 @@ def average_pool(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 2)
 
 
-def average_unpool(slope: Tensor, shape: torch.Size) -> Tensor:
-    out = _output(slope, shape)
+def average_unpool(slope: Tensor, shape: torch.Size, arena: Arena | None = None) -> Tensor:
+    out = _output(slope, shape, arena)
     for window in _windows(out, slice(None)):
         torch.mul(slope, 0.25, out=window)
     return out
@@ -77,21 +79,17 @@ def l2_pool(x: Tensor) -> Tensor:
     return F.avg_pool2d(squares, 2).mul_(4).sqrt_().to(x.dtype)
 
 
-def l2_unpool(slope: Tensor, x: Tensor, pooled: Tensor) -> Tensor:
+def l2_unpool(slope: Tensor, x: Tensor, pooled: Tensor, arena: Arena | None = None) -> Tensor:
     # The root's slope is infinite at zero; a dead neighbourhood must give none instead.
-    return average_unpool(torch.where(pooled > 0, slope / pooled, 0).mul_(4), x.shape).mul_(x)
+    return average_unpool(torch.where(pooled > 0, slope / pooled, 0).mul_(4), x.shape, arena).mul_(x)
 
 
-def _output(slope: Tensor, shape: torch.Size) -> Tensor:
-    out = _empty(shape, slope)
+def _output(slope: Tensor, shape: torch.Size, arena: Arena | None) -> Tensor:
+    out = empty(shape, slope, arena)
     # What does not fill a window was dropped on the way there.
     out[:, :, slope.shape[2] * 2 :] = 0
     out[:, :, :, slope.shape[3] * 2 :] = 0
     return out
-
-
-def _empty(shape: tuple[int, ...], like: Tensor) -> Tensor:
-    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
 
 
 def _strips(pooled: Tensor) -> list[slice]:

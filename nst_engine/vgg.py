@@ -15,6 +15,7 @@ import torch.nn.functional as F
 
 from . import pooling, winograd
 from . import precision as precisions
+from .arena import Arena
 from .errors import NSTError
 
 # Convolutions per block; a block ends in a pooling layer (Simonyan & Zisserman 2015, configurations D and E).
@@ -189,6 +190,7 @@ class Network:
 
         self._made = vgg.made if self.device.type == "cpu" else {}
         self._room = winograd.Room()
+        self._arena = Arena() if self.device.type == "cpu" else None
 
     def weights(self, layer: str) -> tuple[torch.Tensor, torch.Tensor]:
         """A convolution's kernel and bias in the units of this run, in fp32 on the CPU."""
@@ -254,6 +256,8 @@ class Network:
         so its gradient is written out below instead of being left to autograd: less is kept, and it works under the
         host's inference mode.
         """
+        # Who asks without a tape may keep what is made.
+        arena = None if tape is None else self._arena
         wanted = set(taps)
         deepest = deepest_tap(wanted, self.vgg.architecture)
         names = layer_names(self.vgg.architecture)
@@ -264,14 +268,14 @@ class Network:
             kept: tuple[torch.Tensor, ...] | None = ()
             if layer.startswith("conv"):
                 with self._as_exact_as_said():
-                    x = self._convolve(x, layer)
+                    x = self._convolve(x, layer, arena)
             elif layer.startswith("relu"):
                 # In place unless somebody asked for the values before the ReLU.
                 x = F.relu(x) if layer.replace("relu", "conv") in wanted else F.relu_(x)
                 masked_later = self.pooling == "max" and following.startswith("pool") and layer not in wanted
                 kept = None if masked_later else (x,)
             else:
-                x, kept = self._pool(x, tape is not None)
+                x, kept = self._pool(x, tape is not None, arena)
             if tape is not None:
                 tape.append((layer, before.shape, kept))
             del before, kept
@@ -306,20 +310,20 @@ class Network:
         slope = slope.float()
         return slope / _column(IMAGENET_STD, slope.device) if self.space == "imagenet" else slope
 
-    def _convolve(self, x: torch.Tensor, layer: str) -> torch.Tensor:
+    def _convolve(self, x: torch.Tensor, layer: str, arena: Arena | None) -> torch.Tensor:
         padding = 1
         if self.edges != "zeros":
             x, padding = F.pad(x, (1, 1, 1, 1), mode=self.edges), 0
         bias = self._form(layer, "bias")
         if self._in_fewer_products(x, layer, padding):
-            return winograd.convolve(x, self._form(layer, "at points"), bias, padding, room=self._room)
+            return winograd.convolve(x, self._form(layer, "at points"), bias, padding, False, self._room, arena)
         return F.conv2d(x, self._form(layer, "plain"), bias, padding=padding)
 
     def _convolve_back(self, slope: torch.Tensor, layer: str) -> torch.Tensor:
         padding = 1 if self.edges == "zeros" else 2
         if self._in_fewer_products(slope, layer, padding):
             kernels = self._form(layer, "at points")
-            x = winograd.convolve(slope, kernels, padding=padding, turned=True, room=self._room)
+            x = winograd.convolve(slope, kernels, None, padding, True, self._room, self._arena)
         elif self.device.type == "cpu" and self.vgg.convolutions[layer][0].shape[1] <= 4:
             x = four_at_once(slope, self._form(layer, "turned, for four"), padding)
         else:
@@ -338,10 +342,12 @@ class Network:
         one_for_both_ways = winograd.pays(kernel, (1000, 1000), self.dtype, self.device)
         return (36 if one_for_both_ways else 2 * 9) * outgoing * incoming * self.dtype.itemsize
 
-    def _pool(self, x: torch.Tensor, recorded: bool) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+    def _pool(
+        self, x: torch.Tensor, recorded: bool, arena: Arena | None
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
         """The pooled features, and what the way back needs."""
         if self.pooling == "max":
-            gave, places = pooling.max_pool(x) if recorded else (F.max_pool2d(x, 2), x)
+            gave, places = pooling.max_pool(x, arena) if recorded else (F.max_pool2d(x, 2), x)
             return gave, (places,)
         if self.pooling == "average":
             return pooling.average_pool(x).mul_(self.gain), ()
@@ -350,11 +356,11 @@ class Network:
 
     def _pool_back(self, slope: torch.Tensor, shape: torch.Size, kept: tuple[torch.Tensor, ...]) -> torch.Tensor:
         if self.pooling == "max":
-            return pooling.max_unpool(slope, kept[0], shape)
+            return pooling.max_unpool(slope, kept[0], shape, self._arena)
         if self.pooling == "average":
-            return pooling.average_unpool(slope, shape).mul_(self.gain)
+            return pooling.average_unpool(slope, shape, self._arena).mul_(self.gain)
         took, gave = kept
-        return pooling.l2_unpool(slope, took, gave).mul_(self.gain**2)
+        return pooling.l2_unpool(slope, took, gave, self._arena).mul_(self.gain**2)
 
 
 def four_at_once(slope: torch.Tensor, kernel: torch.Tensor, padding: int) -> torch.Tensor:

@@ -12,6 +12,7 @@ import platform
 
 import torch
 
+from ..arena import Arena, empty
 from ..precision import has_matrix_units, keeps_fp32
 from . import by_torch, in_loops
 from .points import cells, transform
@@ -46,6 +47,7 @@ def convolve(
     padding: int = 1,
     turned: bool = False,
     room: Room | None = None,
+    arena: Arena | None = None,
 ) -> torch.Tensor:
     """conv2d of x, padded with zeros, and the kernels that `transform` gave; or, `turned`, with those turned by half a
     circle and from `out` to `in`, as slopes go back through the layer. In channels_last, without gradient."""
@@ -53,8 +55,8 @@ def convolve(
         kernels = kernels.transpose(1, 2)
     source = x.permute(0, 2, 3, 1).contiguous()
     batch, height, width, _ = source.shape
-    y = source.new_empty(batch, height + 2 * padding - 2, width + 2 * padding - 2, kernels.shape[2])
+    y = empty((batch, kernels.shape[2], height + 2 * padding - 2, width + 2 * padding - 2), x, arena)
     way = in_loops if in_loops.can(x.dtype, *kernels.shape[1:]) else by_torch
-    for picture, whole in zip(source, y, strict=True):
+    for picture, whole in zip(source, y.permute(0, 2, 3, 1), strict=True):
         way.convolve(picture, whole, kernels, bias, padding, turned, room or Room())
-    return y.permute(0, 3, 1, 2)
+    return y

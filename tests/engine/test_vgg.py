@@ -36,7 +36,9 @@ def test_every_layer_is_torchvisions(vgg, features):
 def test_no_layer_is_run_beyond_the_deepest_tap(vgg, monkeypatch):
     run = []
     original = Network._convolve
-    monkeypatch.setattr(Network, "_convolve", lambda self, x, layer: run.append(layer) or original(self, x, layer))
+    monkeypatch.setattr(
+        Network, "_convolve", lambda self, x, layer, *a: run.append(layer) or original(self, x, layer, *a)
+    )
     Network(vgg).features(clouds(3, 32, 32), ["relu2_1", "conv1_2"])
     assert run == ["conv1_1", "conv1_2", "conv2_1"]
 

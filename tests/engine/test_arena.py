@@ -101,23 +101,22 @@ def test_tensors_may_be_dropped_in_another_thread():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts page faults")
-@pytest.mark.parametrize("precision", ["bf16", "fp32"])
-def test_a_step_gets_hardly_any_pages_anew(vgg, precision):
+def test_a_step_gets_few_pages_anew():
     """Also in a thread that is not the program's first, where libraries give large blocks back at once."""
     import resource
 
-    vgg = nst.load_vgg("vgg19-caffe", precision=precision, device="cpu")
-    content = clouds(1, 320, 320)
+    vgg = nst.load_vgg("vgg19-caffe", precision="bf16", device="cpu")
+    content = clouds(1, 640, 640)
     faults = []
 
     def work():
         def on_step(progress):
-            faults.append(resource.getrusage(resource.RUSAGE_THREAD).ru_minflt)
+            faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
 
         nst.stylize(vgg, content, nst.compute_style_grams(vgg, content), steps=6, scales=1, on_step=on_step)
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    features = 320 * 320 * 64 * (2 if precision == "bf16" else 4) // 4096  # pages of the widest layer
-    assert faults[-1] - faults[-2] < 2 * features
+    widest = 640 * 640 * 64 * 2 // 4096  # pages of the first layer's features, which torch makes; all in all, 50000
+    assert faults[-1] - faults[-2] < 2 * widest

@@ -6,9 +6,12 @@ in them; what could be told to the main thread's library is of no effect in othe
 
 from __future__ import annotations
 
+import bisect
+import contextlib
 import math
 import threading
 import weakref
+from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,19 +19,23 @@ import torch
 
 LEAST = 1 << 18  # bytes; what is smaller, libraries keep themselves
 GRAIN = 64
+LARGE = 0.4  # of the largest
+GROWTH = 13 / 12
 
 
 class Arena:
-    """One block, in which a tensor takes the first place that is long enough, until nothing refers to it any more. The
-    first pass goes without, and tells how long the block has to be: passes are alike."""
+    """One block, in which a tensor has a place until nothing refers to it any more. The first pass does without it,
+    mostly, and tells how long it has to be: passes are alike."""
 
     def __init__(self) -> None:
         self.block = np.empty(0, np.uint8)
-        self.taken: dict[int, int] = {}  # beginnings and ends in the block
-        self.live, self.most = 0, 0  # bytes, now and at the most
-        self.short = 0  # bytes that found no place in a block that seemed long enough
-        # Tensors may be dropped in any thread, and while one is being made.
-        self.lock = threading.RLock()
+        self.taken: list[tuple[int, int]] = []  # beginnings and ends in the block, in order
+        self.live, self.most = 0, 0  # bytes, in the block and beside it, now and at the most
+        self.largest = 0
+        self.short = False  # something found no place in a block that seemed long enough
+        self.lock = threading.Lock()
+        # Tensors may be dropped in any thread, and while one is being made: that is seen to when the next is.
+        self.dropped: deque[tuple[int | None, int]] = deque()
 
     def empty(self, shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
         size = math.prod(shape) * dtype.itemsize
@@ -36,50 +43,53 @@ class Arena:
             return torch.empty(shape, dtype=dtype)
         length = -(-size // GRAIN) * GRAIN
         with self.lock:
+            self._take_back()
             if not self.live:
                 self._fit()
             first = self._gap(length)
-            if first is None:
-                part = np.empty(size, np.uint8)
-            else:
-                part, self.taken[first] = self.block[first : first + size], first + length
             self.live += length
-            self.most = max(self.most, self.live)
+            self.most, self.largest = max(self.most, self.live), max(self.largest, length)
+            if first is None:
+                part = torch.empty(size, dtype=torch.uint8).numpy()
+            else:
+                part = self.block[first : first + size]
+                bisect.insort(self.taken, (first, first + length))
         # The tensor holds `part`, and with it, this part of the block.
-        weakref.finalize(part, self._give_back, first, length).atexit = False
+        weakref.finalize(part, self.dropped.append, (first, length)).atexit = False
         return torch.from_numpy(part).view(dtype).view(*shape)
 
-    def _fit(self) -> None:
-        wanted = self.most + self.short
-        if wanted > len(self.block):
-            self.block = np.empty(0, np.uint8)  # given back first
-            block = np.empty(wanted + GRAIN, np.uint8)
-            start = -block.ctypes.data % GRAIN
-            self.block = block[start : start + wanted]
-        self.short = 0
-
-    def _gap(self, length: int) -> int | None:
-        first = 0
-        for begin, end in sorted(self.taken.items()):
-            if begin - first >= length:
-                return first
-            first = end
-        if first + length <= len(self.block):
-            return first
-        if self.live + length <= len(self.block):
-            self.short += length  # there is enough, but in pieces
-        return None
-
-    def _give_back(self, first: int | None, length: int) -> None:
-        with self.lock:
+    def _take_back(self) -> None:
+        while self.dropped:
+            first, length = self.dropped.popleft()
             self.live -= length
             if first is not None:
-                del self.taken[first]
+                self.taken.remove((first, first + length))
+
+    def _fit(self) -> None:
+        wanted = max(self.most, math.ceil(len(self.block) * GROWTH / GRAIN) * GRAIN if self.short else 0)
+        self.short = False
+        if wanted > len(self.block):
+            self.block = np.empty(0, np.uint8)  # given back first
+            with contextlib.suppress(RuntimeError):  # torch's lack of memory: then it goes without
+                self.block = torch.empty(wanted, dtype=torch.uint8).numpy()
+
+    def _gap(self, length: int) -> int | None:
+        """Where there is room for it. Large tensors come and go at the one end and small ones at the other: so those do
+        not leave gaps too short for these, and the block is hardly longer than what is in it (bench/RESULTS.md)."""
+        ends = [0, *(end for _, end in self.taken)]
+        beginnings = [*(begin for begin, _ in self.taken), len(self.block)]
+        gaps = [(end, begin) for end, begin in zip(ends, beginnings, strict=True) if begin - end >= length]
+        if gaps:
+            return gaps[0][0] if length >= LARGE * self.largest else gaps[-1][1] - length
+        self.short |= self.live + length <= len(self.block)  # there is enough, but in pieces
+        return None
 
 
-def empty(shape: Sequence[int], like: torch.Tensor, arena: Arena | None) -> torch.Tensor:
+def empty(
+    shape: Sequence[int], like: torch.Tensor, arena: Arena | None, dtype: torch.dtype | None = None
+) -> torch.Tensor:
     """N×C×H×W, channels last."""
     n, c, h, w = shape
     if arena is None:
-        return torch.empty(n, c, h, w, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
-    return arena.empty((n, h, w, c), like.dtype).permute(0, 3, 1, 2)
+        return torch.empty((n, h, w, c), dtype=dtype or like.dtype, device=like.device).permute(0, 3, 1, 2)
+    return arena.empty((n, h, w, c), dtype or like.dtype).permute(0, 3, 1, 2)

@@ -20,6 +20,8 @@ from typing import Any
 
 import torch
 
+log = logging.getLogger("nst_engine.compiled")
+
 LINE = 64  # bytes that a loop takes at a time: a cache's line, so that none is written by halves
 BITS = {torch.bfloat16: 16, torch.float32: 32, torch.float64: 64}
 
@@ -172,6 +174,7 @@ class Function:
         openmp = _openmp()
         assert openmp is not None
         self.builder.ret_void()
+        llvm.check_jit_execution()  # refused on some systems, where it would otherwise end the program
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         for name in THREADS:
@@ -224,9 +227,10 @@ def compiled(make: Callable[[torch.dtype], Function]) -> Callable[[torch.dtype],
         try:
             return make(dtype).compile()
         except ImportError:
+            log.info("On this processor, steps take a third less time with llvmlite: python -m pip install llvmlite")
             return None
         except Exception as problem:  # of LLVM, in whatever form: it is slower without, and nothing else
-            logging.getLogger(__name__).warning("Loops are not compiled: %s", problem)
+            log.warning("Loops are not compiled, so steps take longer: %s", problem)
             return None
 
     return get

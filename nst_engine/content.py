@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
+from .arena import Arena
 from .images import shape_of
 from .tiles import Tile
 from .vgg import Network, stride
@@ -42,15 +43,16 @@ class ContentTarget:
                 if keep:
                     self._place(tile, tap, p)
 
-    def at(self, tile: Tile | None) -> dict[str, torch.Tensor]:
+    def at(self, tile: Tile | None, arena: Arena | None = None) -> dict[str, torch.Tensor]:
         if tile is None:
             return self.kept
         if self.kept or not self.taps:
             return {tap: tile.place(p, tap) for tap, p in self.kept.items()}
-        return self._see(tile)
+        return self._see(tile, arena)
 
-    def _see(self, tile: Tile) -> dict[str, torch.Tensor]:
-        features = self.network.activations(tile.pixels(self.picture).to(self.network.device), self.taps)
+    def _see(self, tile: Tile, arena: Arena | None = None) -> dict[str, torch.Tensor]:
+        pixels = tile.pixels(self.picture).to(self.network.device)
+        features = self.network.activations(pixels, self.taps, arena=arena)
         return {tap: tile.own(p, tap) for tap, p in features}
 
     def _place(self, tile: Tile, tap: str, p: torch.Tensor) -> None:

@@ -21,6 +21,9 @@ from .winograd import WORKSPACE
 
 # Of what is free, the rest being for what nobody foresaw: fragmentation, libraries' workspaces, other programs.
 SHARE = 0.8
+# A pass whose memory is kept for the next (`Arena`) takes up to so many times what one takes that gives it back: what
+# is made beside the block finds no place in it while it is empty. Only where there is plenty.
+AMPLE = 1.7
 PICTURE = 12  # bytes a pixel: three channels in fp32
 # Bytes that sorting takes for each number: itself, sorted, its place, and as much again for the style's.
 SORTING = 40
@@ -226,16 +229,17 @@ def release(device: torch.device) -> None:
 @dataclass(frozen=True)
 class Layout:
     """How a picture is worked on: in one pass (`tile` is None) or by tiles, the content's features kept or made anew
-    at every step, and how much L-BFGS remembers."""
+    at every step, how much L-BFGS remembers, and whether there is memory enough to keep it from pass to pass."""
 
     tile: int | None = None
     keep_content: bool = True
     history: int = 0
+    ample: bool = False
 
     def halved(self, shape: tuple[int, int]) -> Layout | None:
         """With half the tile, or none if there is nothing left to halve."""
         tile = self.tile or max(shape)
-        return replace(self, tile=max(SMALLEST_TILE, tile // 2)) if tile > SMALLEST_TILE else None
+        return replace(self, tile=max(SMALLEST_TILE, tile // 2), ample=False) if tile > SMALLEST_TILE else None
 
 
 def lay_out(
@@ -265,12 +269,17 @@ def lay_out(
             f"tile: the statistic {recipe.statistic!r} sorts the whole picture's features, which tiles cannot do. "
             f"Leave tile at 'auto', or choose a statistic that is a sum: {', '.join(BY_MOMENTS)}."
         )
+
+    def laid_out(tile: int | None, keep: bool) -> Layout:
+        taken = keeping if keep else making
+        return Layout(tile, keep, history, AMPLE * taken.total(shape, tile) <= budget)
+
     if tile is None:
-        return Layout(None, True, history)
+        return laid_out(None, True)
     if isinstance(tile, int):
-        return Layout(tile, keeping.total(shape, tile) <= budget, history)
+        return laid_out(tile, keeping.total(shape, tile) <= budget)
     if keeping.total(shape) <= budget:
-        return Layout(None, True, history)
+        return laid_out(None, True)
     if sorts:
         raise NSTError(
             f"size: the statistic {recipe.statistic!r} sorts the whole picture's features, which tiles cannot do, and "
@@ -279,7 +288,7 @@ def lay_out(
             f"or a statistic that is a sum: {', '.join(BY_MOMENTS)}."
         )
     choices = [
-        Layout(largest, kept, history)
+        laid_out(largest, kept)
         for kept, taken in ((True, keeping), (False, making))
         if (largest := taken.largest_tile(shape, budget)) is not None
     ]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 import torch.nn.functional as F
 
+from .arena import Arena
 from .content import ContentTarget
 from .controls import LayerWeights, Multipliers
 from .distances import BY_SORTING, Quantiles, Samples, by_moments, random_directions
@@ -25,6 +26,8 @@ from .tiles import Tile, cut, fit_tile, grid
 from .vgg import Network, Tape, VGGFeatures, channels, stride
 
 OnTile = Callable[[int, int], object]
+
+AT_ONCE = 1 << 21  # numbers in float64
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Objective:
         seed: int = 0,
     ) -> None:
         self.network = network
+        self.arena = Arena() if layout.ample and network.device.type == "cpu" else None
         self.recipe = recipe
         self.shape = shape
         self.style_layers = style_layers
@@ -154,7 +158,7 @@ class Objective:
         values: list[torch.Tensor] = []
         pulls: Pulls = {}
         slopes = Slopes(self, pulls, self._content_at(None), directions=self._directions())
-        for tap, features in self.network.activations(x, self.taps, tape):
+        for tap, features in self.network.activations(x, self.taps, tape, self.arena):
             taps[tap] = features
             if tap in self.style_layers and not self.sorts:
                 value, pulls[tap] = self._style(tap, {i: self._sums(i, tap, features) for i in self.regions_at(tap)})
@@ -188,7 +192,7 @@ class Objective:
         if self.style_layers:
             sums: dict[str, dict[int, Sums]] = {tap: {} for tap in self.style_layers}
             for tile in tiles:
-                for tap, features in self.network.activations(tile.pixels(x), self.style_layers):
+                for tap, features in self.network.activations(tile.pixels(x), self.style_layers, arena=self.arena):
                     for i in self.regions_at(tap):
                         part = self._sums(i, tap, tile.own(features, tap), tile)
                         sums[tap][i] = sums[tap][i] + part if i in sums[tap] else part
@@ -200,7 +204,7 @@ class Objective:
         if normed:
             for tile in tiles:
                 slopes = Slopes(self, pulls, self._content_at(tile), tile)
-                for tap, features in self.network.activations(tile.pixels(x), self.taps):
+                for tap, features in self.network.activations(tile.pixels(x), self.taps, arena=self.arena):
                     for term, slope in slopes.parts(tap, tile.own(features, tap)):
                         norm = torch.linalg.vector_norm(slope, 1, dtype=torch.float32)
                         norms[term, tap] = norms.get((term, tap), 0) + norm
@@ -209,7 +213,7 @@ class Objective:
         for tile in tiles:
             slopes = Slopes(self, pulls, self._content_at(tile), tile, norms)
             tape: Tape = []
-            taps = dict(self.network.activations(tile.pixels(x), self.taps, tape))
+            taps = dict(self.network.activations(tile.pixels(x), self.taps, tape, self.arena))
             for tap, target in slopes.targets.items():
                 content = content + self._content(tap, tile.own(taps[tap], tap), target, tile)
             tile.add_to(gradient, self._pull_back(tape, taps, slopes))
@@ -224,7 +228,7 @@ class Objective:
         return {tap: random_directions(c, c, self.generator, self.network.device) for tap, c in sizes.items()}
 
     def _content_at(self, tile: Tile | None) -> dict[str, torch.Tensor]:
-        return {} if self.content is None else self.content.at(tile)
+        return {} if self.content is None else self.content.at(tile, self.arena)
 
     def regions_at(self, tap: str) -> list[int]:
         return [i for i, region in enumerate(self.regions) if tap in region.targets]
@@ -234,7 +238,12 @@ class Objective:
         f = positions(features)
         t = self.regions[i].rows(tap, tile, f)
         guided = f if t is None else t * f
-        products = second_moment(guided.to(self.sum_dtype)) * len(f)
+        # In float64, all of them would be the most that a step holds beside its features.
+        rows = AT_ONCE // f.shape[1] if self.sum_dtype == torch.float64 else len(f)
+        parts = guided.split(max(1, rows))
+        products = second_moment(parts[0].to(self.sum_dtype)) * len(parts[0])
+        for part in parts[1:]:
+            products += second_moment(part.to(self.sum_dtype)) * len(part)
         if self.recipe.statistic == "gram" and not self.recipe.shift:
             return Sums(None, products)
         wide = torch.promote_types(self.sum_dtype, torch.float32)
@@ -270,10 +279,15 @@ class Objective:
         self, tap: str, features: torch.Tensor, target: torch.Tensor, tile: Tile | None = None
     ) -> torch.Tensor:
         """k‖F − P‖²."""
-        squares = (features - target).float().square_()
-        if tap in self.emphasis:
-            squares = squares * at(self.emphasis[tap], tap, tile)
-        return self.content_factors[tap] * squares.sum()
+        total = torch.zeros((), device=features.device)
+        # A few channels at a time: in fp32, all of them would be the most that a step holds beside its features.
+        for first in range(0, features.shape[1], 64):
+            part = slice(first, first + 64)
+            squares = (features[:, part] - target[:, part]).float().square_()
+            if tap in self.emphasis:
+                squares *= at(self.emphasis[tap], tap, tile)
+            total = total + squares.sum()
+        return self.content_factors[tap] * total
 
     def _pull_back(self, tape: Tape, taps: dict[str, torch.Tensor], slopes: Slopes) -> torch.Tensor:
         """Carry the taps' slopes back to the pixels; uses up the tape and the features at the taps."""
@@ -301,7 +315,7 @@ class Objective:
                 into.add_((slopes.at(tap, features) * scale).half())
             return slope
 
-        gradient = self.network.pull_back(tape, self.taps, add_slope)
+        gradient = self.network.pull_back(tape, self.taps, add_slope, self.arena)
         return gradient if scale is None else gradient / scale
 
 

@@ -21,7 +21,7 @@ def max_pool(x: Tensor, arena: Arena | None = None) -> tuple[Tensor, Tensor]:
     """The greatest of every window, and its place in it (0 1 / 2 3, the first of equals). x is not below 0."""
     batch, channels, height, width = x.shape
     pooled = empty((batch, channels, height // 2, width // 2), x, arena)
-    places = torch.empty_like(pooled, dtype=torch.uint8)
+    places = empty(pooled.shape, pooled, arena, torch.uint8)
     for rows in _strips(pooled):
         a, b, c, d = _windows(x, rows)
         upper, lower = torch.maximum(a, b), torch.maximum(c, d)

@@ -190,7 +190,6 @@ class Network:
 
         self._made = vgg.made if self.device.type == "cpu" else {}
         self._room = winograd.Room()
-        self._arena = Arena() if self.device.type == "cpu" else None
 
     def weights(self, layer: str) -> tuple[torch.Tensor, torch.Tensor]:
         """A convolution's kernel and bias in the units of this run, in fp32 on the CPU."""
@@ -248,7 +247,7 @@ class Network:
 
     @torch.no_grad()
     def activations(
-        self, pixels: torch.Tensor, taps: Iterable[str], tape: Tape | None = None
+        self, pixels: torch.Tensor, taps: Iterable[str], tape: Tape | None = None, arena: Arena | None = None
     ) -> Iterator[tuple[str, torch.Tensor]]:
         """Tap by tap, as they come: who needs one at a time need not keep them all.
 
@@ -256,8 +255,6 @@ class Network:
         so its gradient is written out below instead of being left to autograd: less is kept, and it works under the
         host's inference mode.
         """
-        # Who asks without a tape may keep what is made.
-        arena = None if tape is None else self._arena
         wanted = set(taps)
         deepest = deepest_tap(wanted, self.vgg.architecture)
         names = layer_names(self.vgg.architecture)
@@ -285,7 +282,9 @@ class Network:
                 return
 
     @torch.no_grad()
-    def pull_back(self, tape: Tape, taps: Container[str], add_slope: AddSlope) -> torch.Tensor:
+    def pull_back(
+        self, tape: Tape, taps: Container[str], add_slope: AddSlope, arena: Arena | None = None
+    ) -> torch.Tensor:
         """∂L/∂pixels; uses the tape up.
 
         `add_slope(tap, slope)` is asked for ∂L/∂F of each tap (in the network's precision) when the way back comes to
@@ -300,10 +299,10 @@ class Network:
                 continue
             if layer.startswith("conv"):
                 with self._as_exact_as_said():
-                    slope = self._convolve_back(slope, layer)
+                    slope = self._convolve_back(slope, layer, arena)
             elif layer.startswith("pool"):
                 assert kept is not None
-                slope = self._pool_back(slope, shape, kept)
+                slope = self._pool_back(slope, shape, kept, arena)
             elif kept is not None:
                 slope = torch.ops.aten.threshold_backward.grad_input(slope, kept[0], 0, grad_input=slope)
         assert slope is not None
@@ -319,11 +318,11 @@ class Network:
             return winograd.convolve(x, self._form(layer, "at points"), bias, padding, False, self._room, arena)
         return F.conv2d(x, self._form(layer, "plain"), bias, padding=padding)
 
-    def _convolve_back(self, slope: torch.Tensor, layer: str) -> torch.Tensor:
+    def _convolve_back(self, slope: torch.Tensor, layer: str, arena: Arena | None) -> torch.Tensor:
         padding = 1 if self.edges == "zeros" else 2
         if self._in_fewer_products(slope, layer, padding):
             kernels = self._form(layer, "at points")
-            x = winograd.convolve(slope, kernels, None, padding, True, self._room, self._arena)
+            x = winograd.convolve(slope, kernels, None, padding, True, self._room, arena)
         elif self.device.type == "cpu" and self.vgg.convolutions[layer][0].shape[1] <= 4:
             x = four_at_once(slope, self._form(layer, "turned, for four"), padding)
         else:
@@ -354,13 +353,15 @@ class Network:
         gave = pooling.l2_pool(x).mul_(self.gain)
         return gave, (x, gave)
 
-    def _pool_back(self, slope: torch.Tensor, shape: torch.Size, kept: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    def _pool_back(
+        self, slope: torch.Tensor, shape: torch.Size, kept: tuple[torch.Tensor, ...], arena: Arena | None
+    ) -> torch.Tensor:
         if self.pooling == "max":
-            return pooling.max_unpool(slope, kept[0], shape, self._arena)
+            return pooling.max_unpool(slope, kept[0], shape, arena)
         if self.pooling == "average":
-            return pooling.average_unpool(slope, shape, self._arena).mul_(self.gain)
+            return pooling.average_unpool(slope, shape, arena).mul_(self.gain)
         took, gave = kept
-        return pooling.l2_unpool(slope, took, gave, self._arena).mul_(self.gain**2)
+        return pooling.l2_unpool(slope, took, gave, arena).mul_(self.gain**2)
 
 
 def four_at_once(slope: torch.Tensor, kernel: torch.Tensor, padding: int) -> torch.Tensor:

@@ -37,6 +37,7 @@ def convolve(
         y, 36 * rows * across * incoming, 36 * rows * across * outgoing, *2 * (max(incoming, outgoing),)
     )
     zeros.zero_()
+    assert bias is None or (bias.dtype == y.dtype and bias.shape == (outgoing,) and bias.is_contiguous())
     to_points, from_points = _to_points(y.dtype), _from_points(y.dtype)
     assert to_points is not None and from_points is not None
     given = (zeros if bias is None else bias).data_ptr()

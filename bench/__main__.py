@@ -7,6 +7,7 @@ python -m bench --sizes 256 --only steps,startup
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import json
 import os
 import platform
@@ -28,6 +29,7 @@ from nst_engine.images import resize
 from nst_engine.precision import name_of, resolve
 from nst_engine.recipes import Adam
 from nst_engine.weights import best_device
+from nst_engine.winograd import in_loops
 
 from . import programs
 
@@ -175,8 +177,15 @@ def machine(device: str) -> str:
     name = torch.cuda.get_device_name() if device.startswith("cuda") else processor()
     return (
         f"{name}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, {platform.system()}, "
-        f"Python {platform.python_version()}, torch {torch.__version__}, torchvision {torchvision.__version__}"
+        f"Python {platform.python_version()}, torch {torch.__version__}, torchvision {torchvision.__version__}, "
+        f"{loops()}"
     )
+
+
+def loops() -> str:
+    if not in_loops.can(torch.float32, 64, 64):
+        return "no compiled loops"
+    return f"loops compiled by llvmlite {importlib.metadata.version('llvmlite')}"
 
 
 def processor() -> str:

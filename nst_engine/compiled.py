@@ -51,7 +51,7 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Integer:
-    """A size, a place, or an address; not below 0 where it is divided or compared."""
+    """A size, a place, or an address. Compared, what is below 0 is beyond every size; it must not be divided."""
 
     builder: Value
     value: Value

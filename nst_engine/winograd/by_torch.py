@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 
 from . import room as rooms
-from .points import P, Q, cells
+from .points import P, Q, cells, strip
 
 Tensor = torch.Tensor
 
@@ -18,19 +18,13 @@ ZERO, AT_P, AT_Q, INFINITY = 0, slice(1, 3), slice(3, 5), 5
 BYTES_PER_THREAD = 1024  # of one channel, at one point
 
 
-def strip(down: int, across: int, channels: int, itemsize: int) -> int:
-    """How many rows of cells are worked on together."""
-    many = min(BYTES_PER_THREAD * torch.get_num_threads(), rooms.MOST_BYTES // (36 * channels)) // itemsize
-    rows = max(1, min(down, many // across))
-    return -(-down // -(-down // rows))  # strips of equal height
-
-
 def convolve(
     picture: Tensor, y: Tensor, kernels: Tensor, bias: Tensor | None, padding: int, turned: bool, room: rooms.Room
 ) -> None:
     (_, width, incoming), outgoing = picture.shape, kernels.shape[2]
     down, across = cells(y.shape[0]), cells(y.shape[1])
-    rows = strip(down, across, max(incoming, outgoing), y.itemsize)
+    most = min(BYTES_PER_THREAD * torch.get_num_threads(), rooms.MOST_BYTES // (36 * max(incoming, outgoing)))
+    rows = strip(down, across, most // y.itemsize)
 
     # Every fourth column lies together, so that a cell's neighbours are long runs of numbers in every case.
     seen_shape = (4 * rows + 2, 4, across + 1, incoming)  # rows that a strip of cells sees,

@@ -9,7 +9,7 @@ import torch
 
 from ..compiled import LINE, Function, Integer, Numbers, compiled
 from . import room as rooms
-from .points import INVERSES, P, Q, cells
+from .points import INVERSES, P, Q, cells, strip
 
 Tensor = torch.Tensor
 Places = list[list[Integer]]
@@ -32,7 +32,8 @@ def convolve(
 ) -> None:
     (height, width, incoming), outgoing = picture.shape, kernels.shape[2]
     down, across = cells(y.shape[0]), cells(y.shape[1])
-    rows = strip(down, across, max(incoming, outgoing), y.itemsize)
+    most = rooms.MOST_BYTES // (36 * max(incoming, outgoing) * y.itemsize)
+    rows = strip(down, across, min(CELLS_PER_THREAD * torch.get_num_threads(), most))
     values, products, zeros, trash = room.divide(
         y, 36 * rows * across * incoming, 36 * rows * across * outgoing, *2 * (max(incoming, outgoing),)
     )
@@ -51,13 +52,6 @@ def convolve(
         to_points(picture.data_ptr(), v.data_ptr(), 0, zeros.data_ptr(), height, width, incoming, padding, *place)
         torch.bmm(v, kernels, out=p)
         from_points(p.data_ptr(), y.data_ptr(), given, trash.data_ptr(), *y.shape, 0, *place)
-
-
-def strip(down: int, across: int, channels: int, itemsize: int) -> int:
-    """How many rows of cells are worked on together."""
-    many = min(CELLS_PER_THREAD * torch.get_num_threads(), rooms.MOST_BYTES // (36 * channels * itemsize))
-    rows = max(1, min(down, many // across))
-    return -(-down // -(-down // rows))  # strips of equal height
 
 
 def points(d: Sequence[Numbers]) -> list[Numbers]:

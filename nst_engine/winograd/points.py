@@ -36,3 +36,10 @@ def transform(kernel: torch.Tensor) -> torch.Tensor:
 def cells(length: int) -> int:
     """How many cells of 4 cover it."""
     return -(-length // 4)
+
+
+def strip(down: int, across: int, many: int) -> int:
+    """How many rows of cells are worked on together, where they are to be no more than so many cells: strips of equal
+    height."""
+    rows = max(1, min(down, many // across))
+    return -(-down // -(-down // rows))

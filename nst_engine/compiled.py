@@ -227,10 +227,16 @@ def compiled(make: Callable[[torch.dtype], Function]) -> Callable[[torch.dtype],
         try:
             return make(dtype).compile()
         except ImportError:
-            log.info("On this processor, steps take a third less time with llvmlite: python -m pip install llvmlite")
+            _recommend()
             return None
         except Exception as problem:  # of LLVM, in whatever form: it is slower without, and nothing else
             log.warning("Loops are not compiled, so steps take longer: %s", problem)
             return None
 
     return get
+
+
+@functools.cache
+def _recommend() -> None:
+    """Once."""
+    log.info("On this processor, steps take a third less time with llvmlite: python -m pip install llvmlite")

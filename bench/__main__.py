@@ -24,12 +24,12 @@ import torch
 import torchvision
 
 import nst_engine as nst
+from nst_engine import winograd
 from nst_engine.files import read_picture, write_picture
 from nst_engine.images import resize
 from nst_engine.precision import name_of, resolve
 from nst_engine.recipes import Adam
 from nst_engine.weights import best_device
-from nst_engine.winograd import in_loops
 
 from . import programs
 
@@ -183,7 +183,7 @@ def machine(device: str) -> str:
 
 
 def loops() -> str:
-    if not in_loops.can(torch.float32, 64, 64):
+    if not winograd.pays(torch.Size((64, 64)), (512, 512), torch.float32, torch.device("cpu")):  # only by loops
         return "no compiled loops"
     return f"loops compiled by llvmlite {importlib.metadata.version('llvmlite')}"
 

@@ -11,7 +11,6 @@ import contextlib
 import ctypes
 import functools
 import logging
-import platform
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ import torch
 log = logging.getLogger("nst_engine.compiled")
 
 LINE = 64  # bytes that a loop takes at a time: a cache's line, so that none is written by halves
-BITS = {torch.bfloat16: 16, torch.float32: 32, torch.float64: 64}
+FORMATS = (torch.bfloat16, torch.float32, torch.float64)
 
 # OpenMP's names, GNU's and its relatives': what starts a function in all threads, and what it asks there.
 START = "GOMP_parallel"
@@ -99,7 +98,7 @@ class Function:
         self.ir = ir
         self.integer = ir.IntType(64)
         self.dtype = dtype
-        self.lanes = LINE * 8 // BITS[dtype]
+        self.lanes = LINE // dtype.itemsize
         self.module = ir.Module()
         function = ir.Function(
             self.module, ir.FunctionType(ir.VoidType(), [self.integer.as_pointer()]), name="function"
@@ -145,7 +144,7 @@ class Function:
         b, ir = self.builder, self.ir
         if self.dtype != torch.bfloat16:
             number = ir.FloatType() if self.dtype == torch.float32 else ir.DoubleType()
-            return Numbers(b, b.load(self._line(address, number), align=LINE // self.lanes))
+            return Numbers(b, b.load(self._line(address, number), align=self.dtype.itemsize))
         # bf16 is the upper half of an fp32 number.
         halves = b.load(self._line(address, ir.IntType(16)), align=2)
         bits = ir.VectorType(ir.IntType(32), self.lanes)
@@ -162,7 +161,7 @@ class Function:
             even = b.and_(b.lshr(whole, _all(bits, 16)), _all(bits, 1))
             rounded = b.add(whole, b.add(even, _all(bits, 0x7FFF)))
             value = b.trunc(b.lshr(rounded, _all(bits, 16)), ir.VectorType(ir.IntType(16), self.lanes))
-        b.store(value, self._line(address, value.type.element), align=LINE // self.lanes)
+        b.store(value, self._line(address, value.type.element), align=self.dtype.itemsize)
 
     def _line(self, address: Integer, number: Value) -> Value:
         return self.builder.inttoptr(address.value, self.ir.VectorType(number, self.lanes).as_pointer())
@@ -222,7 +221,7 @@ def compiled(make: Callable[[torch.dtype], Function]) -> Callable[[torch.dtype],
 
     @functools.cache
     def get(dtype: torch.dtype) -> Callable[..., None] | None:
-        if dtype not in BITS or platform.machine().lower() not in ("x86_64", "amd64") or _openmp() is None:
+        if dtype not in FORMATS or _openmp() is None:
             return None
         try:
             return make(dtype).compile()

@@ -7,9 +7,7 @@ import threading
 import torch
 
 MOST_BYTES = 16 << 20  # of a strip of cells: all channels at all points
-WORKSPACE = (
-    4 * MOST_BYTES
-)  # of what is in it at a time: three and a half such parts by torch's operations, two compiled
+WORKSPACE = 4 * MOST_BYTES  # three and a half such parts by torch's operations, two in loops
 
 
 class Room(threading.local):

@@ -7,6 +7,7 @@ from ..nst_engine.images import from_host
 from ..nst_engine.measure import memory_to_measure
 from ..nst_engine.regions import MODES
 from . import host
+from .preview import follow_measuring
 
 
 class ComputeStyleGrams:
@@ -100,5 +101,6 @@ class ComputeStyleGrams:
                 mask=style_mask,
                 region=region_mask,
                 mask_mode=mask_mode,
+                **follow_measuring(),
             )
         return (grams,)

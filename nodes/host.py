@@ -141,6 +141,12 @@ def show_text(text: str, node_id: str | None) -> None:
 # --- progress, preview, cancel ------------------------------------------------------------------------------------
 
 
+def check_cancelled() -> None:
+    """Raises when the user has cancelled."""
+    if _in_comfyui:
+        model_management.throw_exception_if_processing_interrupted()
+
+
 class ProgressBar:
     """One bar for one node's run. `update` raises when the user has cancelled."""
 
@@ -149,8 +155,8 @@ class ProgressBar:
         self.bar = comfy.utils.ProgressBar(total) if _in_comfyui else None
 
     def update(self, value: float, picture: torch.Tensor | None = None) -> None:
+        check_cancelled()
         if self.bar is not None:
-            model_management.throw_exception_if_processing_interrupted()
             preview = None if picture is None else ("JPEG", as_pil(picture), PREVIEW_SIDE)
             self.bar.update_absolute(value, self.total, preview)
         elif (told := listener.get()) is not None:
@@ -177,7 +183,11 @@ def as_pil(picture: torch.Tensor) -> Any:
 
 def free_memory(on: torch.device) -> int:
     """Bytes that a run may take."""
-    return int(model_management.get_free_memory(on)) if _in_comfyui else memory.free_memory(on)
+    if not _in_comfyui:
+        return memory.free_memory(on)
+    free = int(model_management.get_free_memory(on))
+    # The host asks the machine, and knows nothing of the limits of a container or of ulimit.
+    return min(free, memory.free_memory(on)) if on.type == "cpu" else free
 
 
 @contextlib.contextmanager

@@ -154,7 +154,7 @@ class NeuralStyleTransfer:
     ) -> tuple[torch.Tensor, LossHistory]:
         method = method or Method()
         content = from_host(content_image)
-        on_step, on_tile = follow(Preview(preview_every, content, keep_colours, keep_colours_strength))
+        preview = Preview(preview_every, content, keep_colours, keep_colours_strength)
         shape = nst.target_shape(shape_of(content), size, nst.RECIPES[recipe], vgg.device)
         used = adjust(method.in_place_of(recipe), optimizer=given(optimizer))
         needed = nst.memory_needed(vgg, shape, used, layer_weights, seamless=seamless, regions=style_grams.region_count)
@@ -180,14 +180,13 @@ class NeuralStyleTransfer:
                 scales=given(scales),
                 seed=seed,
                 layers=layer_weights,
-                on_step=on_step,
+                **follow(preview),
                 protect=protect_mask,
                 protect_mode=protect_mode,
                 protect_weight=protect_weight,
                 keep_colours=keep_colours,
                 keep_colours_strength=keep_colours_strength,
                 tile=inputs.tile_of(tile),
-                on_tile=on_tile,
                 memory=host.free_memory(vgg.device),
             )
         return told(result)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -14,9 +14,20 @@ AUTO_PREVIEW = -1
 SECONDS_BETWEEN_PREVIEWS = 1.0
 
 
-def follow(preview: Preview) -> tuple[Callable[[nst.Progress], None], Callable[[nst.Position], None]]:
-    """Move the host's bar at every step and every tile, and show the picture now and then; raise when the user has
-    cancelled."""
+def follow_measuring() -> dict[str, Any]:
+    """Arguments for what measures: the host's bar moves with every piece of a picture, and a cancel is seen at every
+    layer of the network."""
+    return {"on_measure": _measured, "on_layer": host.check_cancelled}
+
+
+def _measured(done: int, of: int) -> None:
+    if of > 1:  # one piece is done before anybody has looked
+        host.ProgressBar(of).update(done)
+
+
+def follow(preview: Preview) -> dict[str, Any]:
+    """Arguments for what takes steps: the bar moves also with every step and every tile, and the picture is shown now
+    and then."""
     bar: host.ProgressBar | None = None
 
     def move(position: nst.Position, done: float, picture: torch.Tensor | None = None) -> None:
@@ -30,7 +41,7 @@ def follow(preview: Preview) -> tuple[Callable[[nst.Progress], None], Callable[[
     def on_tile(position: nst.Position) -> None:
         move(position, position.done)
 
-    return on_step, on_tile
+    return {"on_step": on_step, "on_tile": on_tile, **follow_measuring()}
 
 
 class Preview:

@@ -70,7 +70,5 @@ class NSTReconstructLayer:
         pictures = from_host(image)
         shape = fit_long(shape_of(pictures), size) if size else shape_of(pictures)
         with host.room_for(nst.memory_needed(vgg, shape), vgg.device):
-            result = reconstruct(
-                vgg, pictures, layer, what, steps=steps, size=size, seed=seed, on_step=follow(Preview())[0]
-            )
+            result = reconstruct(vgg, pictures, layer, what, steps=steps, size=size, seed=seed, **follow(Preview()))
         return to_host(result.image).to(host.resting_device()), LossHistory(result.histories, result.settings)

@@ -7,6 +7,7 @@ from ..nst_engine.grams import measure
 from ..nst_engine.measure import memory_to_measure
 from ..nst_engine.saved import SUFFIX
 from . import host
+from .preview import follow_measuring
 
 
 class SaveStyleGrams:
@@ -90,7 +91,7 @@ class SaveStyleGrams:
                 )
         if vgg is not None:
             with host.room_for(memory_to_measure(vgg), vgg.device):
-                measure(style_grams, vgg, recipe)
+                measure(style_grams, vgg, recipe, **follow_measuring())
         path = host.new_output(filename_prefix, SUFFIX)
         try:
             style_grams.save(path, thumbnails=thumbnail)

@@ -52,4 +52,14 @@ class NSTShowFeatures:
         pictures = from_host(image)
         shape = fit_long(shape_of(pictures), min(size or LARGEST_SIDE, max(shape_of(pictures))))
         with host.room_for(nst.memory_needed(vgg, shape), vgg.device):
-            return (feature_sheet(vgg, pictures, layer, count=maps, order=order, size=size, recipe=recipe),)
+            sheets = feature_sheet(
+                vgg,
+                pictures,
+                layer,
+                count=maps,
+                order=order,
+                size=size,
+                recipe=recipe,
+                on_layer=host.check_cancelled,
+            )
+        return (sheets,)

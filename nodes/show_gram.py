@@ -7,6 +7,7 @@ from ..nst_engine.inside import ORDERS, SCALES, gram_sheet
 from ..nst_engine.measure import memory_to_measure
 from . import host
 from .layer_weights import layer_choice
+from .preview import follow_measuring
 
 
 class NSTShowGram:
@@ -47,4 +48,5 @@ class NSTShowGram:
         self, vgg: nst.VGGFeatures, style_grams: nst.StyleGrams, layer: str, order: str, scale: str, recipe: str
     ) -> tuple[torch.Tensor]:
         with host.room_for(memory_to_measure(vgg), vgg.device):
-            return (gram_sheet(vgg, style_grams, layer, order=order, scale=scale, recipe=recipe),)
+            sheet = gram_sheet(vgg, style_grams, layer, order=order, scale=scale, recipe=recipe, **follow_measuring())
+        return (sheet,)

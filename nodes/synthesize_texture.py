@@ -85,7 +85,6 @@ class NSTSynthesizeTexture:
         method: Method | None = None,
     ) -> tuple[torch.Tensor, LossHistory]:
         method = method or Method()
-        on_step, on_tile = follow(Preview(preview_every))
         shape = (height, width)
         used = adjust(method.in_place_of(recipe), optimizer=given(optimizer))
         needed = nst.memory_needed(
@@ -109,9 +108,8 @@ class NSTSynthesizeTexture:
                 start_image=None if start_image is None else from_host(start_image),
                 scales=given(scales),
                 layers=layer_weights,
-                on_step=on_step,
+                **follow(Preview(preview_every)),
                 tile=inputs.tile_of(tile),
-                on_tile=on_tile,
                 memory=host.free_memory(vgg.device),
             )
         return told(result)

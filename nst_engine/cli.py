@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -35,6 +36,7 @@ from .arguments import parser
 from .files import FORMATS, read_settings, write_somewhere
 from .inputs import StyleInput, read_inputs
 from .layers import check_layers, parse_layers
+from .shortage import is_out_of_memory
 
 DONE, USER_ERROR, INTERRUPTED = 0, 1, 130
 SECONDS_BETWEEN_LINES = 5.0  # where there is no terminal to draw a bar on
@@ -51,8 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except NSTError as error:
         return _fail(str(error))
     except (MemoryError, RuntimeError) as error:
-        # torch has an error type of its own for CUDA only; elsewhere its allocators raise a plain RuntimeError.
-        if isinstance(error, MemoryError) or "memory" in str(error):
+        if is_out_of_memory(error):
             return _fail("out of memory; a smaller size of the picture or the style, or precision bf16, needs less")
         raise
     except KeyboardInterrupt:
@@ -88,14 +89,17 @@ def _make(args: argparse.Namespace, argv: list[str], beside: Path | None = None)
 
     with _ProgressDisplay(args.quiet) as display:
         vgg = _load_vgg(args, display)
-        grams = _measured(vgg, inputs.styles, weights, layers, args)
+        grams = _measured(vgg, inputs.styles, weights, layers, args, display)
         if args.save_style:
             grams.check_network(vgg)
             grams.save(args.save_style)
         title = "stylise" if content else "texture"
         with _ctrl_c() as asked_to_stop:
+            begun = False
 
             def on_step(progress: Progress) -> object:
+                nonlocal begun
+                begun = True
                 total = progress.steps * progress.pictures
                 display(title, int(progress.done), total, lambda: f"loss {progress.total:.4g}")
                 return STOP if asked_to_stop() else None
@@ -103,6 +107,10 @@ def _make(args: argparse.Namespace, argv: list[str], beside: Path | None = None)
             def on_tile(position: Position) -> None:
                 total = position.steps * position.pictures
                 display(title, int(position.done), total, lambda: f"tile {position.tile} of {position.tiles}")
+
+            def on_layer() -> None:
+                if asked_to_stop() and not begun:
+                    raise KeyboardInterrupt  # there is no picture yet that could be kept
 
             result = stylize(
                 vgg,
@@ -138,6 +146,8 @@ def _make(args: argparse.Namespace, argv: list[str], beside: Path | None = None)
                 protect_weight=args.protect_weight,
                 tile=args.tile,
                 on_tile=on_tile,
+                on_measure=partial(display, "measure"),
+                on_layer=on_layer,
             )
             of = {"content": content.path.name} if content else {}
             settings = {**result.settings, **of, "program": f"nst {__version__}", "argv": argv}
@@ -160,7 +170,12 @@ def _make(args: argparse.Namespace, argv: list[str], beside: Path | None = None)
 
 
 def _measured(
-    vgg: VGGFeatures, styles: list[StyleInput], weights: list[float], layers: LayerWeights, args: argparse.Namespace
+    vgg: VGGFeatures,
+    styles: list[StyleInput],
+    weights: list[float],
+    layers: LayerWeights,
+    args: argparse.Namespace,
+    display: _ProgressDisplay,
 ) -> StyleGrams:
     grams = None
     for given, weight in zip(styles, weights, strict=True):
@@ -181,6 +196,7 @@ def _measured(
             mask=given.mask,
             region=given.region,
             mask_mode=args.mask_mode,
+            on_measure=partial(display, f"measure {style.path.name}"),
         )
     assert grams is not None
     return grams

@@ -36,12 +36,13 @@ class ContentTarget:
             self.energy = {tap: p.float().square().sum() for tap, p in self.kept.items()}
             self.numel = {tap: p.numel() for tap, p in self.kept.items()}
             return
-        for tile in tiles:
+        for done, tile in enumerate(tiles, 1):
             for tap, p in self._see(tile).items():
                 self.energy[tap] = self.energy.get(tap, 0) + p.float().square().sum()
                 self.numel[tap] = self.numel.get(tap, 0) + p.numel()
                 if keep:
                     self._place(tile, tap, p)
+            network.watch.measured(done, len(tiles))
 
     def at(self, tile: Tile | None, arena: Arena | None = None) -> dict[str, torch.Tensor]:
         if tile is None:

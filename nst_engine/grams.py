@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,10 +14,10 @@ from .distances import BY_MOMENTS, BY_SORTING, Samples, Statistics, mixed, poole
 from .errors import NSTError
 from .images import LARGEST_SIDE, check_picture, check_size, fit_long, resize, shape_of
 from .layers import check_layers
-from .measure import whole_samples, whole_statistics
+from .measure import pieces, whole_samples, whole_statistics
 from .recipes import Recipe, get_recipe
 from .regions import MODES, Region, check_mask, complement, fit_mask, guide, guides_of, stretch
-from .vgg import Network, VGGFeatures, smallest_side
+from .vgg import UNWATCHED, Network, VGGFeatures, Watch, smallest_side
 
 log = logging.getLogger("nst_engine.grams")
 
@@ -66,10 +66,13 @@ class Style:
         """From the memo, or measured now and kept."""
         taps = tuple(taps)
         with self.lock:
-            missing = [tap for tap in taps if (network.key, tap, shape) not in self.memo]
-            if missing:
+            if missing := self.missing(network, taps, shape):
                 self._measure(network, missing, shape)
             return {tap: self.memo[network.key, tap, shape] for tap in taps}
+
+    def missing(self, network: Network, taps: Iterable[str], shape: tuple[int, int]) -> list[str]:
+        """What has to be measured still."""
+        return [tap for tap in taps if (network.key, tap, shape) not in self.memo]
 
     def _measure(self, network: Network, taps: list[str], shape: tuple[int, int]) -> None:
         if self.picture is None:
@@ -321,7 +324,7 @@ def _check_mode(mode: str) -> None:
         raise NSTError(f"mask mode: {mode!r} is not one of {', '.join(MODES)}.")
 
 
-def network_for(vgg: VGGFeatures, recipe: Recipe, seamless: bool = False) -> Network:
+def network_for(vgg: VGGFeatures, recipe: Recipe, seamless: bool = False, watch: Watch = UNWATCHED) -> Network:
     return Network(
         vgg,
         units=recipe.units,
@@ -330,6 +333,7 @@ def network_for(vgg: VGGFeatures, recipe: Recipe, seamless: bool = False) -> Net
         padding=recipe.padding,
         rescale_pooling=recipe.rescale_pooling,
         seamless=seamless,
+        watch=watch,
     )
 
 
@@ -346,6 +350,8 @@ def compute_style_grams(
     mask: torch.Tensor | None = None,
     region: torch.Tensor | None = None,
     mask_mode: str = "simple",
+    on_measure: Callable[[int, int], object] | None = None,
+    on_layer: Callable[[], object] | None = None,
 ) -> StyleGrams:
     """Styles from a batch of pictures (Nx3xHxW, 0..1), measured at once where their size is known.
 
@@ -356,6 +362,9 @@ def compute_style_grams(
     takes it on. A style without a region goes where no other style's region lies; where none is left, the content is
     kept. `mask_mode`: at the edge a neuron counts as much as lies within ("simple"), or not at all unless all that it
     sees does ("inside").
+
+    `on_measure(done, of)` is told of every piece of a picture that is measured, `on_layer()` is called before every
+    layer of the network; what either raises ends the measuring.
     """
     _check_mode(mask_mode)
     recipe = get_recipe(recipe)
@@ -391,25 +400,44 @@ def compute_style_grams(
         if blend_with is not None:
             grams = blend_with + grams
         if size:
-            _measure_ladder(styles, vgg, recipe, taps)
+            _measure_ladder(styles, vgg, recipe, taps, Watch(on_layer, on_measure))
     return grams
 
 
-def measure(grams: StyleGrams, vgg: VGGFeatures, recipe: str | Recipe = "balanced") -> None:
+def measure(
+    grams: StyleGrams,
+    vgg: VGGFeatures,
+    recipe: str | Recipe = "balanced",
+    on_measure: Callable[[int, int], object] | None = None,
+    on_layer: Callable[[], object] | None = None,
+) -> None:
     """Fill the memos with what a recipe asks for, of styles that have a picture and a size of their own."""
     grams.check_network(vgg)
     recipe = get_recipe(recipe)
     vgg.check_taps(recipe.style_layers, "style layers")
     styles = [style for style in grams.styles if style.picture is not None and style.size]
-    _measure_ladder(styles, vgg, recipe, tuple(recipe.style_layers))
+    _measure_ladder(styles, vgg, recipe, tuple(recipe.style_layers), Watch(on_layer, on_measure))
 
 
-def _measure_ladder(styles: list[Style], vgg: VGGFeatures, recipe: Recipe, taps: tuple[str, ...]) -> None:
+def _measure_ladder(styles: list[Style], vgg: VGGFeatures, recipe: Recipe, taps: tuple[str, ...], watch: Watch) -> None:
     network = network_for(vgg, recipe).measuring()  # once, for all of them
     needed = smallest_side(taps, network.padding)
     fractions = (*(2 ** (-rung / 2) for rung in range(RUNGS)), *(p.scale for p in recipe.passes))
+    rungs = []
     for style in styles:
         for fraction in dict.fromkeys(fractions):
             shape = style.shape_at((0, 0), fraction, squash=False)
-            if fraction == 1 or min(shape) >= needed:
-                style.statistics(network, taps, shape)
+            if (fraction == 1 or min(shape) >= needed) and style.missing(network, taps, shape):
+                rungs.append((style, shape))
+    of = sum(len(pieces(shape, taps, vgg.architecture)) for _, shape in rungs)
+    done = 0
+
+    def on_measure(*_: int) -> None:
+        """Of all of them as of one picture."""
+        nonlocal done
+        done = min(done + 1, of)
+        watch.measured(done, of)
+
+    network.watch = replace(watch, on_measure=on_measure)
+    for style, shape in rungs:
+        style.statistics(network, taps, shape)

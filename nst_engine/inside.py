@@ -17,9 +17,9 @@ from .grams import StyleGrams, compute_style_grams, network_for
 from .images import check_picture, check_size, fit_long, resize, shape_of
 from .plot import BACKGROUND, TEXT
 from .recipes import RECIPES, Adam, Recipe, get_recipe
-from .run import Progress
+from .run import Position, Progress
 from .stylize import Result, stylize
-from .vgg import VGGFeatures
+from .vgg import VGGFeatures, Watch
 
 ORDERS = ("strongest", "channel")
 SCALES = ("log", "sqrt")
@@ -53,6 +53,7 @@ def feature_sheet(
     order: str = "strongest",
     recipe: str | Recipe = "balanced",
     size: int = 512,
+    on_layer: Callable[[], object] | None = None,
 ) -> torch.Tensor:
     """NxHxWx3: for every picture a layer's maps side by side, each on a scale up to its own largest value.
 
@@ -64,7 +65,7 @@ def feature_sheet(
     vgg.check_taps((tap,), "layer")
     recipe = get_recipe(recipe)
     with torch.inference_mode(False):
-        network = network_for(vgg, recipe).measuring()
+        network = network_for(vgg, recipe, watch=Watch(on_layer)).measuring()
         pictures = check_picture(picture, "image")
         own = shape_of(pictures)
         shape = fit_long(own, size) if 0 < size < max(own) else own
@@ -82,6 +83,8 @@ def gram_sheet(
     order: str = "strongest",
     scale: str = "log",
     recipe: str | Recipe = "balanced",
+    on_measure: Callable[[int, int], object] | None = None,
+    on_layer: Callable[[], object] | None = None,
 ) -> torch.Tensor:
     """1xHxWx3: the second moment of a layer, which is all that is known of a style there."""
     _check(order, ORDERS, "order")
@@ -91,7 +94,8 @@ def gram_sheet(
     recipe = get_recipe(recipe)
     with torch.inference_mode(False):
         # A style as large as the transfer is looked at in the size that others have by default.
-        found = grams.blend(network_for(vgg, recipe), (tap,), (GRAM_SIDE, GRAM_SIDE), 1.0, squash=False)
+        network = network_for(vgg, recipe, watch=Watch(on_layer, on_measure))
+        found = grams.blend(network, (tap,), (GRAM_SIDE, GRAM_SIDE), 1.0, squash=False)
     moment = found[tap].moment.numpy()
     if order == "strongest":
         ranks = np.argsort(-np.diag(moment), kind="stable")
@@ -109,6 +113,9 @@ def reconstruct(
     size: int = 256,
     seed: int = 0,
     on_step: Callable[[Progress], object] | None = None,
+    on_tile: Callable[[Position], object] | None = None,
+    on_measure: Callable[[int, int], object] | None = None,
+    on_layer: Callable[[], object] | None = None,
 ) -> Result:
     """What noise becomes when one layer alone is matched: its content or its style (Gatys et al. 2016, figure 1)."""
     _check(part, PARTS, "part")
@@ -116,8 +123,8 @@ def reconstruct(
     layers = LayerWeights(style={tap: 1.0}, content={tap: 1.0})
     results: list[Result] = []
 
-    def told(progress: Progress) -> object:
-        return on_step and on_step(replace(progress, picture=len(results), pictures=len(pictures)))
+    def told(on: Callable[[Any], object] | None) -> Callable[[Any], object]:
+        return lambda position: on and on(replace(position, picture=len(results), pictures=len(pictures)))
 
     # One by one: a batch would be blended into one style.
     for one in pictures.split(1):
@@ -134,13 +141,18 @@ def reconstruct(
                 steps=steps,
                 size=size,
                 seed=seed,
-                on_step=told,
+                on_step=told(on_step),
+                on_tile=told(on_tile),
+                on_measure=on_measure,
+                on_layer=on_layer,
             )
         )
         if results[-1].settings["stopped_early"]:
             break
     histories = [history for result in results for history in result.histories]
-    return Result(torch.cat([result.image for result in results]), histories, results[0].settings)
+    notes = list(dict.fromkeys(note for result in results for note in result.notes))
+    # All of them alike, but for where it stopped: in the last one made, or not at all.
+    return Result(torch.cat([result.image for result in results]), histories, results[-1].settings, notes)
 
 
 def _check(value: str, known: tuple[str, ...], name: str) -> None:

@@ -3,18 +3,22 @@ themselves."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeVar
 
 import torch
 
 from .distances import Samples, Statistics
+from .errors import NSTError
 from .images import shape_of
-from .tiles import cut, fit_tile, margin
+from .shortage import is_out_of_memory, release
+from .tiles import Tile, cut, fit_tile, margin
 from .vgg import Network, VGGFeatures, channels, stride
 from .winograd import WORKSPACE
 
 # Side of what the network sees of a picture at a time.
 PIECE = 512
+SMALLEST_PIECE = 128  # where memory runs out; smaller ones would be nearly all margin
 # Features that are compared by sorting: more of them, evenly spread, would not tell more.
 MOST_SAMPLES = 1 << 14
 
@@ -63,12 +67,17 @@ def whole_statistics(
 ) -> dict[str, Statistics]:
     """Of a picture, tile by tile: all of them are sums over positions. With guides T at these taps, of what they leave;
     a tap at which that is nothing is left out."""
-    sums: dict[str, Statistics] = {}
-    for tap, features, t in _pieces(network, pixels, taps, guides):
-        s = statistics(features, t)
-        before = sums.get(tap, Statistics(torch.zeros_like(s.mean), torch.zeros_like(s.moment), 0))
-        sums[tap] = Statistics(before.mean + s.n * s.mean, before.moment + s.n * s.moment, before.n + s.n)
-    return {tap: Statistics(s.mean / s.n, s.moment / s.n, s.n) for tap, s in sums.items() if s.n > 1e-6}
+    taps = tuple(taps)  # gone through more than once
+
+    def measured(side: int) -> dict[str, Statistics]:
+        sums: dict[str, Statistics] = {}
+        for tap, features, t in _features(network, pixels, taps, guides, side):
+            s = statistics(features, t)
+            before = sums.get(tap, Statistics(torch.zeros_like(s.mean), torch.zeros_like(s.moment), 0))
+            sums[tap] = Statistics(before.mean + s.n * s.mean, before.moment + s.n * s.moment, before.n + s.n)
+        return {tap: Statistics(s.mean / s.n, s.moment / s.n, s.n) for tap, s in sums.items() if s.n > 1e-6}
+
+    return _in_pieces_that_fit(network, shape_of(pixels), measured)
 
 
 def whole_samples(
@@ -76,20 +85,25 @@ def whole_samples(
 ) -> dict[str, Samples]:
     """The features themselves, as many as are worth sorting; each counts T²."""
     h, w = shape_of(pixels)
-    found: dict[str, list[Samples]] = {}
-    generator = torch.Generator().manual_seed(0)
-    for tap, features, t in _pieces(network, pixels, taps, guides):
-        everywhere = (h // stride(tap)) * (w // stride(tap))
-        counted = int((guides[tap] > 0).sum()) if guides else everywhere
-        weights = None if t is None else t.reshape(-1).square()
-        part = _thinned(positions(features), weights, min(1.0, MOST_SAMPLES / max(1, counted)), generator)
-        found.setdefault(tap, []).append(part)
+    taps = tuple(taps)
+
+    def measured(side: int) -> dict[str, list[Samples]]:
+        found: dict[str, list[Samples]] = {}
+        generator = torch.Generator().manual_seed(0)
+        for tap, features, t in _features(network, pixels, taps, guides, side):
+            everywhere = (h // stride(tap)) * (w // stride(tap))
+            counted = int((guides[tap] > 0).sum()) if guides else everywhere
+            weights = None if t is None else t.reshape(-1).square()
+            part = _thinned(positions(features), weights, min(1.0, MOST_SAMPLES / max(1, counted)), generator)
+            found.setdefault(tap, []).append(part)
+        return found
+
     return {
         tap: Samples(
             torch.cat([s.rows for s in parts]),
             torch.cat([s.weights for s in parts if s.weights is not None]) if guides else None,
         )
-        for tap, parts in found.items()
+        for tap, parts in _in_pieces_that_fit(network, (h, w), measured).items()
     }
 
 
@@ -104,16 +118,50 @@ def _thinned(rows: torch.Tensor, weights: torch.Tensor | None, share: float, gen
     return Samples(rows.clone(), weights)
 
 
-def _pieces(
-    network: Network, pixels: torch.Tensor, taps: Iterable[str], guides: Mapping[str, torch.Tensor] | None
+def pieces(
+    shape: tuple[int, int], taps: Iterable[str], architecture: str, wraps: bool = False, side: int = PIECE
+) -> list[Tile]:
+    """What a picture of this shape is cut into to be measured."""
+    taps = tuple(taps)
+    return list(cut(shape, fit_tile(side, taps), taps, architecture, wraps))
+
+
+def _features(
+    network: Network,
+    pixels: torch.Tensor,
+    taps: Iterable[str],
+    guides: Mapping[str, torch.Tensor] | None,
+    side: int,
 ) -> Iterator[tuple[str, torch.Tensor, torch.Tensor | None]]:
     """Tap, features and guide of one piece of the picture after the other."""
-    taps = tuple(taps)
-    architecture = network.vgg.architecture
-    for tile in cut(shape_of(pixels), fit_tile(PIECE, taps), taps, architecture, network.seamless):
-        for tap, features in network.activations(tile.pixels(pixels).to(network.device), taps):
-            t = tile.place(guides[tap], tap).to(network.device) if guides else None
-            yield tap, tile.own(features, tap), t
+    cut_up = pieces(shape_of(pixels), taps, network.vgg.architecture, network.seamless, side)
+    for done, piece in enumerate(cut_up, 1):
+        for tap, features in network.activations(piece.pixels(pixels).to(network.device), taps):
+            t = piece.place(guides[tap], tap).to(network.device) if guides else None
+            yield tap, piece.own(features, tap), t
+        network.watch.measured(done, len(cut_up))
+
+
+Measured = TypeVar("Measured")
+
+
+def _in_pieces_that_fit(network: Network, shape: tuple[int, int], measured: Callable[[int], Measured]) -> Measured:
+    """What `measured` gives for pieces of this side, which is halved where memory runs out."""
+    side = PIECE
+    while True:
+        try:
+            return measured(side)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        # Outside the handler, whose traceback would keep the failed attempt's tensors alive.
+        release(network.device)
+        if side <= SMALLEST_PIECE:
+            raise NSTError(
+                f"size: the features of {shape[1]}×{shape[0]} pixels do not fit into the memory of {network.device}, "
+                f"not even in pieces of {side}. Fewer programs beside this one would do."
+            )
+        side //= 2
 
 
 def memory_to_measure(vgg: VGGFeatures) -> int:

@@ -211,21 +211,6 @@ def _file_cache(controller: Path) -> int:
     return sum(int(line.split()[1]) for line in lines if line.split()[0] in ("inactive_file", "active_file"))
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
-        return True
-    # Torch says so on a CPU, and on Apple's devices, in words only.
-    return isinstance(error, RuntimeError) and any(
-        words in str(error) for words in ("can't allocate memory", "not enough memory", "out of memory")
-    )
-
-
-def release(device: torch.device) -> None:
-    """Give what torch keeps for later back to the device."""
-    if device.type in ("cuda", "mps", "xpu"):
-        getattr(torch, device.type).empty_cache()
-
-
 @dataclass(frozen=True)
 class Layout:
     """How a picture is worked on: in one pass (`tile` is None) or by tiles, the content's features kept or made anew

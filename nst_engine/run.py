@@ -9,7 +9,6 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 
 import torch
 
-from . import memory
 from .controls import Multipliers
 from .distances import BY_MOMENTS, BY_SORTING
 from .errors import NSTError
@@ -23,6 +22,7 @@ from .precision import name_of
 from .recipes import LBFGS, Adam, Recipe
 from .recording import Recorded, record_on_cuda, worth_recording
 from .regions import stretch
+from .shortage import is_out_of_memory, release
 from .starts import start_pixels
 from .vgg import IMAGENET_MEAN, IMAGENET_STD, Network
 
@@ -298,7 +298,7 @@ class _Patient:
                     self.objective = self._build()
                 return do(self.objective)
             except (RuntimeError, MemoryError) as error:
-                if not memory.is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
             # Outside the handler, whose traceback would keep the failed attempt's tensors alive.
             self._make_room()
@@ -326,7 +326,7 @@ class _Patient:
 
     def _make_room(self) -> None:
         self.objective = self.recorded = None
-        memory.release(self.run.network.device)
+        release(self.run.network.device)
         h, w = self.run.levels[self.number].shape
         smaller = self.layout.halved((h, w))
         if self.run.recipe.statistic in BY_SORTING:

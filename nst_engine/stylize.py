@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,7 +24,7 @@ from .regions import check_mask, fit_mask
 from .run import OnStep, OnTile, Protect, Run, Step
 from .starts import STARTS
 from .tiles import grid
-from .vgg import VGGFeatures
+from .vgg import VGGFeatures, Watch
 
 OPTIMIZERS = ("adam", "lbfgs")
 KEEP_COLOURS = ("none", *METHODS)
@@ -80,6 +81,8 @@ def stylize(
     tile: int | str | None = "auto",
     on_tile: OnTile | None = None,
     memory: int | None = None,
+    on_measure: Callable[[int, int], object] | None = None,
+    on_layer: Callable[[], object] | None = None,
 ) -> Result:
     """Give every picture of `content` (Nx3xHxW or Nx4xHxW, 0..1) the style of `grams`; with no content, make a picture
     of the style alone.
@@ -95,7 +98,8 @@ def stylize(
 
     `tile` bounds what the network sees at a time, in pixels: None is the whole picture, "auto" the whole if that fits
     into `memory` (bytes; by default what the device has free), else tiles. The result is the same. `on_tile` is told
-    whenever a tile is done; what it raises ends the run, too.
+    whenever a tile is done, `on_measure(done, of)` of every piece of a picture that is measured before the steps of a
+    level, and `on_layer()` is called before every layer of the network; what they raise ends the run, too.
     """
     check_keep_colours(keep_colours, keep_colours_strength)
     _check_range("start_mix", start_mix, 0, 1)
@@ -120,7 +124,7 @@ def stylize(
     with torch.inference_mode(False):
         pictures: list[torch.Tensor | None] = [None]
         alpha = None
-        network = network_for(vgg, recipe, seamless)
+        network = network_for(vgg, recipe, seamless, Watch(on_layer, on_measure))
         style_layers, content_layers = layers_in_use(vgg, recipe, layers or LayerWeights())
         if content is None:
             own = shape = _texture_shape(shape, keep_colours, protect, strength)

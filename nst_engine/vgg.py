@@ -17,6 +17,7 @@ from . import pooling, winograd
 from . import precision as precisions
 from .arena import Arena
 from .errors import NSTError
+from .kernels import Kernels
 
 # Convolutions per block; a block ends in a pooling layer (Simonyan & Zisserman 2015, configurations D and E).
 CONVOLUTIONS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
@@ -82,7 +83,8 @@ def _column(values: tuple[float, ...], device: torch.device) -> torch.Tensor:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class VGGFeatures:
-    """A network as the user chose it: fp32 weights on the CPU, never changed, and the choices that go with them.
+    """A network as the user chose it: fp32 weights on the CPU, never changed, and the choices that go with them. Only
+    `kernels` grows, by what can be made again from the weights.
 
     `convolutions` take ImageNet-normalised RGB. `mean_activations` holds, for weights in Caffe's units, each
     convolution's mean activation after its ReLU; it is empty where the weights are taken as they are.
@@ -98,7 +100,7 @@ class VGGFeatures:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     weights_key: str = ""
     # What runs on a CPU have made of the convolutions, so that the next begins sooner. Elsewhere memory is dear.
-    made: dict[tuple[object, ...], torch.Tensor] = field(default_factory=dict, init=False)
+    kernels: Kernels = field(default_factory=Kernels, init=False)
 
     def __post_init__(self) -> None:
         for name, value, known in (("pooling", self.pooling, POOLINGS), ("padding", self.padding, PADDINGS)):
@@ -155,6 +157,25 @@ Tape = list[tuple[str, torch.Size, tuple[torch.Tensor, ...] | None]]
 AddSlope = Callable[[str, torch.Tensor | None], torch.Tensor]
 
 
+@dataclass(frozen=True)
+class Watch:
+    """Who is told what the network is doing. What they raise ends it: so a run can be cancelled at any layer."""
+
+    on_layer: Callable[[], object] | None = None  # before every layer, there and back
+    on_measure: Callable[[int, int], object] | None = None  # after every piece of a measured picture: done, of so many
+
+    def layer(self) -> None:
+        if self.on_layer is not None:
+            self.on_layer()
+
+    def measured(self, done: int, of: int) -> None:
+        if self.on_measure is not None:
+            self.on_measure(done, of)
+
+
+UNWATCHED = Watch()
+
+
 class Network:
     """The network as one run uses it: on its device, in its precision, with the recipe's choices filled in.
 
@@ -172,8 +193,10 @@ class Network:
         rescale_pooling: bool = True,
         seamless: bool = False,
         dtype: torch.dtype | None = None,
+        watch: Watch = UNWATCHED,
     ) -> None:
         self.vgg = vgg
+        self.watch = watch
         self.device = vgg.device
         self.dtype = dtype or precisions.resolve(vgg.precision, vgg.device)
         self.space = space
@@ -188,7 +211,7 @@ class Network:
         units_used = "unit" if self.scaled else "own"
         self.key = f"{vgg.weights_key}/{self.pooling}*{self.gain:g}/{self.padding}/{space}/{units_used}"
 
-        self._made = vgg.made if self.device.type == "cpu" else {}
+        self._kernels = vgg.kernels if self.device.type == "cpu" else Kernels()
         self._room = winograd.Room()
 
     def weights(self, layer: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -202,15 +225,14 @@ class Network:
     def _form(self, layer: str, form: str) -> torch.Tensor:
         """A convolution's kernel (or its bias) in one of the forms that it is used in, made when first needed: no layer
         needs all of them, and a run whose statistics are all remembered never asks for the fp32 copies."""
-        key = (layer, form, self.dtype, self.scaled)
-        if key not in self._made:
+
+        def make() -> torch.Tensor:
             weight, bias = self.weights(layer)
             made = bias if form == "bias" else FORMS[form](weight)
             made = made.to(self.device, self.dtype)
-            if made.ndim == 4:
-                made = made.contiguous(memory_format=torch.channels_last)
-            self._made[key] = made
-        return self._made[key]
+            return made.contiguous(memory_format=torch.channels_last) if made.ndim == 4 else made
+
+        return self._kernels.get((layer, form, self.dtype, self.scaled), make)
 
     def measuring(self) -> Network:
         """The same as pictures are measured with: in fp32, and with their borders. Made anew when asked for: it is
@@ -220,7 +242,7 @@ class Network:
         exact = copy.copy(self)
         exact.seamless = False
         if self.dtype != torch.float32:
-            exact._made = {}  # not kept beyond it
+            exact._kernels = Kernels()  # not kept beyond it
             exact.dtype = torch.float32
         return exact
 
@@ -261,6 +283,7 @@ class Network:
         x = normalise(pixels) if self.space == "imagenet" else pixels
         x = x.to(self.dtype).contiguous(memory_format=torch.channels_last)
         for layer, following in zip(names, (*names[1:], ""), strict=True):
+            self.watch.layer()
             before = x
             kept: tuple[torch.Tensor, ...] | None = ()
             if layer.startswith("conv"):
@@ -292,6 +315,7 @@ class Network:
         """
         slope: torch.Tensor | None = None
         while tape:
+            self.watch.layer()
             layer, shape, kept = tape.pop()
             if layer in taps:
                 slope = add_slope(layer, slope)

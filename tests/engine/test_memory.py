@@ -16,9 +16,10 @@ from pictures import clouds
 import nst_engine as nst
 from nst_engine import memory, precision
 from nst_engine.controls import Multipliers
-from nst_engine.memory import Layout, bytes_per_pixel, footprint, is_out_of_memory, lay_out
+from nst_engine.memory import Layout, bytes_per_pixel, footprint, lay_out
 from nst_engine.objective import build
 from nst_engine.recipes import FIVE, LBFGS, Adam
+from nst_engine.shortage import is_out_of_memory
 from nst_engine.vgg import Network
 
 CONTENT = ("relu4_2",)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,6 +13,7 @@ from pictures import clouds
 
 import nst_engine as nst
 from nst_engine import pooling
+from nst_engine.kernels import Kernels
 from nst_engine.vgg import FORMS, Network, check_taps, four_at_once, layer_names, smallest_side, stride
 
 
@@ -140,13 +144,46 @@ def test_precisions_agree(vgg, size):
 def test_a_second_run_makes_no_kernel_anew_and_measuring_leaves_none():
     vgg = nst.load_vgg("vgg19-caffe", precision="bf16", device="cpu")
     grams = nst.compute_style_grams(vgg, clouds(1, 64, 64))
-    assert not vgg.made
+    assert not vgg.kernels.all()
     nst.stylize(vgg, clouds(2, 64, 64), grams, steps=1)
-    first = dict(vgg.made)
+    first = vgg.kernels.all()
     assert {dtype for _, _, dtype, _ in first} == {torch.bfloat16}
     nst.stylize(vgg, clouds(3, 64, 64), grams, steps=1)
-    assert vgg.made.keys() == first.keys()
-    assert all(vgg.made[key] is first[key] for key in first)
+    second = vgg.kernels.all()
+    assert second.keys() == first.keys()
+    assert all(second[key] is first[key] for key in first)
+
+
+def test_what_one_thread_makes_of_a_kernel_others_wait_for():
+    kernels, made = Kernels(), []
+
+    def make() -> torch.Tensor:
+        made.append(torch.zeros(1))
+        time.sleep(0.05)  # long enough for the others to come
+        return made[-1]
+
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(kernels.get, ("conv1_1", "plain", torch.float32, False), make) for _ in range(4)]
+    assert len(made) == 1
+    assert all(one.result() is made[0] for one in asked)
+
+
+def test_two_transfers_at_once_give_what_each_gives_alone():
+    pictures = [clouds(seed, 64, 80) for seed in (2, 3)]
+
+    def transfer(vgg: nst.VGGFeatures, grams: nst.StyleGrams, picture: torch.Tensor) -> torch.Tensor:
+        return nst.stylize(vgg, picture, grams, steps=2).image
+
+    def fresh() -> tuple[nst.VGGFeatures, nst.StyleGrams]:
+        vgg = nst.load_vgg("vgg19-caffe", precision="fp32", device="cpu")
+        return vgg, nst.compute_style_grams(vgg, clouds(1, 64, 64))
+
+    vgg, grams = fresh()  # nothing is measured and no kernel made: the two begin with the same work
+    alone = [transfer(*fresh(), picture) for picture in pictures]
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(lambda picture: transfer(vgg, grams, picture), pictures))
+    for one, other in zip(alone, together, strict=True):
+        assert torch.equal(one, other)
 
 
 def test_unknown_taps_name_the_nearest():

@@ -1,0 +1,31 @@
+"""When a device has no memory left: how torch says so, and what can be given back then."""
+
+from __future__ import annotations
+
+import torch
+
+# Torch has an error type of its own for GPUs' allocators only; libraries, and other devices, say so in words.
+WORDS = (
+    "out of memory",  # CUDA, ROCm, MPS and XPU, their allocators and their drivers
+    "can't allocate memory",  # the CPU
+    "not enough memory",  # the CPU under Windows, DirectML
+    "not enough gpu video memory",  # DirectML
+    "_status_alloc_failed",  # cuBLAS, cuDNN, cuSOLVER, cuFFT, rocBLAS
+    "out_of_device_memory",  # XPU, from its driver
+    "out_of_host_memory",
+    "outofmemory",  # hipErrorOutOfMemory, E_OUTOFMEMORY
+    "memoryallocation",  # cudaErrorMemoryAllocation
+    "invalid buffer size",  # MPS, of more than it gives in one piece
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in WORDS)
+
+
+def release(device: torch.device) -> None:
+    """Give what torch keeps for later back to the device."""
+    if device.type in ("cuda", "mps", "xpu"):
+        getattr(torch, device.type).empty_cache()

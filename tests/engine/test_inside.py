@@ -190,3 +190,15 @@ def test_looking_changes_nothing_and_works_under_the_hosts_inference_mode(vgg):
         made = reconstruct(vgg, picture, "relu1_1", "content", steps=1, size=0).image
     assert torch.equal(picture, before)
     assert not any(t.requires_grad for t in (sheet, shown, made))
+
+
+def test_a_stop_in_the_second_picture_is_told(vgg):
+    def on_step(progress: nst.Progress) -> object:
+        return nst.STOP if progress.picture == 1 else None
+
+    pictures = clouds(5, 32, 32, count=3)
+    result = reconstruct(vgg, pictures, "relu1_1", "content", size=32, steps=2, on_step=on_step)
+    assert result.settings["stopped_early"] is True
+    assert [len(history) for history in result.histories] == [2, 1]
+    whole = reconstruct(vgg, pictures, "relu1_1", "content", size=32, steps=1)
+    assert whole.settings["stopped_early"] is False

@@ -1,14 +1,21 @@
 # Everything runs in a virtual environment of the checkout's own; both commands set up whatever they need.
 PYTHON ?= python3
 BIN := .venv/bin
+# The oldest versions that pyproject.toml says will do, on the oldest Python at hand that they were built for.
+OLDEST := $(shell sed -n 's/^standalone = //p' pyproject.toml | grep -oE '[a-z]+>=[0-9.]+' | sed 's/>=/==/')
+OLDEST_PYTHON ?= $(firstword $(foreach v,3.10 3.11 3.12,$(call executable,$(v))) $(PYTHON))
+executable = $(shell PYENV_VERSION=$(1) python$(1) -c 'import sys; print(sys.executable)' 2>/dev/null)
 
-.PHONY: demo test lint bench bench-scale workflows gallery clean
+.PHONY: demo test test-oldest lint bench bench-scale workflows gallery clean
 
 demo: .venv/standalone
 	$(BIN)/nst run workflows/api/quickstart.json --output output
 
 test: .venv/test lint
 	$(BIN)/python -m pytest -c tests/pytest.ini tests
+
+test-oldest: .venv-oldest/test
+	.venv-oldest/bin/python -m pytest -c tests/pytest.ini tests/engine tests/nodes
 
 lint: .venv/test
 	$(BIN)/ruff check .
@@ -37,5 +44,10 @@ gallery: workflows
 	$(BIN)/python -m pip install --quiet --editable '.[standalone,test]'
 	touch $@
 
+.venv-oldest/test: pyproject.toml
+	$(OLDEST_PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --editable '.[standalone,test]' $(OLDEST)
+	touch $@
+
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv .venv-oldest build *.egg-info

@@ -1,7 +1,4 @@
-"""What a run does on a GPU, as far as can be known without one: where every tensor lies, and what makes Python wait.
-
-PyTorch's fake tensors have a device, a shape and a type, but no numbers: operations between devices fail as on a GPU,
-and so does reading a number."""
+"""What a run does on a GPU, as far as can be known without one: where every tensor lies, and what makes Python wait."""
 
 from __future__ import annotations
 
@@ -9,13 +6,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from fake_device import DEVICE, FakeDevice
 from pictures import clouds
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import nst_engine as nst
 from nst_engine.controls import LayerWeights, Multipliers
-from nst_engine.distances import BY_SORTING, STATISTICS
+from nst_engine.distances import STATISTICS
 from nst_engine.grams import network_for
 from nst_engine.memory import Layout
 from nst_engine.objective import Terms, build, layers_in_use
@@ -28,49 +24,21 @@ SHAPE = (64, 96)
 IN_ONE_PASS = Layout()
 
 
-class Transfers(TorchDispatchMode):
-    """Copies between devices for which Python waits."""
-
-    def __init__(self):
-        super().__init__()
-        self.found = []
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        out = func(*args, **kwargs)
-        waits = isinstance(out, torch.Tensor) and not kwargs.get("non_blocking")
-        if waits and any(isinstance(a, torch.Tensor) and a.device != out.device for a in args):
-            self.found.append(str(func))
-        return out
-
-
 def fake_objective(vgg, recipe, layout=IN_ONE_PASS, emphasis=False, region=False, precision="bf16", **choices):
-    """Styles are measured for real, on the CPU; what follows has a GPU for its device."""
     picture = clouds(1, *SHAPE)
-    on_cpu = replace(vgg, **choices)
-    grams = nst.compute_style_grams(on_cpu, clouds(2, 64, 64), recipe=recipe)
-    if region:
-        half = torch.zeros(SHAPE)
-        half[:, :48] = 1
-        grams = grams.within(half) + nst.compute_style_grams(on_cpu, clouds(3, 64, 64), recipe=recipe)
-    layers = layers_in_use(on_cpu, recipe, LayerWeights())
-    sorts = recipe.statistic in BY_SORTING
-    found = grams.regions(network_for(on_cpu, recipe), layers[0], SHAPE, 1.0, recipe.squash_style, sorts)
-    grams.regions = lambda *_: [moved(region) for region in found]
-    on_gpu = replace(on_cpu, device=GPU, precision=precision)
+    there = replace(vgg, device=DEVICE, precision=precision, **choices)
     weight = torch.ones(1, 1, *SHAPE) if emphasis else None
     everything = Multipliers(1.0, 1.0, 0.5, 1.0)
-    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
-        network = network_for(on_gpu, recipe)
-        objective = build(network, recipe, picture, grams, *layers, everything, SHAPE, 1.0, layout, weight)
-    return objective, mode
-
-
-def moved(region):
-    targets, guides, samples = (
-        {tap: value.to(GPU) for tap, value in part.items()} for part in (region.targets, region.guides, region.samples)
-    )
-    return replace(region, targets=targets, guides=guides, samples=samples)
+    with FakeDevice():
+        grams = nst.compute_style_grams(there, clouds(2, 64, 64), recipe=recipe)
+        if region:
+            half = torch.zeros(SHAPE)
+            half[:, :48] = 1
+            grams = grams.within(half) + nst.compute_style_grams(there, clouds(3, 64, 64), recipe=recipe)
+        layers = layers_in_use(there, recipe, LayerWeights())
+        return build(
+            network_for(there, recipe), recipe, picture, grams, *layers, everything, SHAPE, 1.0, layout, weight
+        )
 
 
 CASES = {
@@ -87,43 +55,44 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_a_step_lies_on_the_gpu_and_does_not_wait_for_it(vgg, case, precision):
-    objective, mode = fake_objective(vgg, nst.RECIPES["balanced"], precision=precision, **CASES[case])
-    check_step(objective, mode)
+    check_step(fake_objective(vgg, nst.RECIPES["balanced"], precision=precision, **CASES[case]))
 
 
 @pytest.mark.parametrize("statistic", STATISTICS)
-def test_no_statistic_waits(vgg, statistic, monkeypatch):
-    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)  # fake tensors have no such memory
-    check_step(*fake_objective(vgg, replace(nst.RECIPES["balanced"], statistic=statistic)))
+def test_no_statistic_waits(vgg, statistic):
+    objective = fake_objective(vgg, replace(nst.RECIPES["balanced"], statistic=statistic))
+    # Directions come from the CPU, one matrix for each layer; on CUDA from pinned memory, without waiting.
+    check_step(objective, copies=len(objective.style_layers) if statistic == "sliced" else 0)
 
 
 def test_content_that_is_made_anew_comes_tile_by_tile(vgg):
-    objective, mode = fake_objective(vgg, nst.RECIPES["balanced"], layout=Layout(tile=32, keep_content=False))
-    check_step(objective, mode, transfers=len(objective.tiles))
+    objective = fake_objective(vgg, nst.RECIPES["balanced"], layout=Layout(tile=32, keep_content=False))
+    check_step(objective, copies=len(objective.tiles))
 
 
 @pytest.mark.parametrize("name", sorted(nst.RECIPES))
 def test_no_recipe_waits(vgg, name):
-    check_step(*fake_objective(vgg, nst.RECIPES[name]))
+    check_step(fake_objective(vgg, nst.RECIPES[name]))
 
 
-def check_step(objective, mode, transfers=0):
-    with mode:
-        x = torch.rand(1, 3, *SHAPE, device=GPU)
+def check_step(objective, copies=0):
+    with FakeDevice():
+        x = torch.rand(1, 3, *SHAPE, device=DEVICE)
         objective.value_and_grad(x)  # what is made once
-        with Transfers() as seen:
+        with FakeDevice() as seen:
             terms, gradient = objective.value_and_grad(x)
-    assert len(seen.found) == transfers
-    assert {t.device.type for t in (terms.total, terms.content, terms.style, terms.tv, gradient)} == {"cuda"}
+    assert len(seen.copied) == copies
+    assert seen.read == []
+    assert {t.device for t in (terms.total, terms.content, terms.style, terms.tv, gradient)} == {DEVICE}
     assert gradient.shape == x.shape
 
 
 def test_adam_and_what_is_around_a_step_do_not_wait(vgg):
     recipe = nst.RECIPES["pytorch-tutorial"]
-    objective, mode = fake_objective(vgg, recipe)
-    with mode, torch.no_grad():
-        space = _Space("imagenet", GPU)
-        variable = space.variable(torch.rand(1, 3, *SHAPE, device=GPU)).requires_grad_()
+    objective = fake_objective(vgg, recipe)
+    with FakeDevice(), torch.no_grad():
+        space = _Space("imagenet", DEVICE)
+        variable = space.variable(torch.rand(1, 3, *SHAPE, device=DEVICE)).requires_grad_()
         evaluations = 0
 
         def evaluate():
@@ -137,25 +106,40 @@ def test_adam_and_what_is_around_a_step_do_not_wait(vgg):
             return terms.total
 
         evaluate()
-        with Transfers() as transfers:
+        with FakeDevice() as seen:
             moments = adam(variable, evaluate, nst.RECIPES["balanced"].optimizer, 4)
     assert evaluations == 5
-    assert transfers.found == []
-    assert moments.m.device.type == "cuda"
+    assert seen.copied == seen.read == []
+    assert moments.m.device == DEVICE
 
 
-def test_what_the_check_finds(vgg):
-    """A transfer, a number that is read, two devices in one operation."""
-    with FakeTensorMode():
-        x = torch.rand(4, device=GPU)
-        with Transfers() as transfers:
-            x.cpu()
-            torch.ones(4).to(GPU)
-        assert len(transfers.found) == 2
-        with pytest.raises(Exception, match="local_scalar_dense"):
-            float(x.sum())
-        with pytest.raises(Exception, match="same device"):
-            x + torch.ones(4)
+def test_what_the_check_finds():
+    """A copy, a number that is read, two devices in one operation."""
+    with FakeDevice() as seen:
+        x = torch.rand(4, device=DEVICE)
+        x.cpu()
+        torch.ones(4).to(DEVICE)
+        torch.tensor(1.0, device=DEVICE)
+        x.copy_(torch.ones(4))
+        assert len(seen.copied) == 4
+        float(x.sum())
+        if (x > 0).all():
+            torch.equal(x, x)
+        assert len(seen.read) == 3
+        x[1:] = 0
+        x += 1
+        torch.ones(4).to(DEVICE, non_blocking=True)
+        assert len(seen.copied) == 4
+        for wrong in (
+            lambda: x + torch.ones(4),
+            lambda: torch.cat([x, torch.ones(4)]),
+            lambda: x[torch.tensor([1, 2])],
+            lambda: torch.ones(4) * x.sum(),
+        ):
+            with pytest.raises(AssertionError, match="two devices"):
+                wrong()
+        with pytest.raises(AssertionError, match="waited for"):
+            x[x > 0]
 
 
 # Recordings. The rule by which one is used can be tested without a GPU.
@@ -247,18 +231,24 @@ def test_a_run_that_has_diverged_is_not_recorded(caplog):
 
 def test_which_steps_are_recorded(vgg, monkeypatch):
     balanced = nst.RECIPES["balanced"]
-    on_gpu, _ = fake_objective(vgg, balanced)
+
+    def on_gpu(**choices):
+        objective = fake_objective(vgg, **choices)
+        objective.network.device = GPU
+        return objective
+
     monkeypatch.setattr(torch.cuda, "get_allocator_backend", lambda: "native")
-    assert not worth_recording(on_gpu, 100)  # unless asked for
+    plain = on_gpu(recipe=balanced)
+    assert not worth_recording(plain, 100)  # unless asked for
     monkeypatch.setenv("NST_CUDA_GRAPHS", "1")
-    assert worth_recording(on_gpu, 100)
-    assert not worth_recording(on_gpu, 5)
-    assert not worth_recording(fake_objective(vgg, replace(balanced, statistic="sliced"))[0], 100)
-    assert not worth_recording(fake_objective(vgg, balanced, layout=Layout(tile=32))[0], 100)
+    assert worth_recording(plain, 100)
+    assert not worth_recording(plain, 5)
+    assert not worth_recording(on_gpu(recipe=replace(balanced, statistic="sliced")), 100)
+    assert not worth_recording(on_gpu(recipe=balanced, layout=Layout(tile=32)), 100)
     on_cpu = nst.objective(vgg, clouds(1, 48, 48), nst.compute_style_grams(vgg, clouds(2, 48, 48)))
     assert not worth_recording(on_cpu, 100)
     monkeypatch.setattr(torch.cuda, "get_allocator_backend", lambda: "cudaMallocAsync")
-    assert not worth_recording(on_gpu, 100)
+    assert not worth_recording(plain, 100)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

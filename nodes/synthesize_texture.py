@@ -4,7 +4,7 @@ import torch
 
 from .. import nst_engine as nst
 from ..nst_engine.images import LARGEST_SIDE, from_host
-from ..nst_engine.starts import STARTS
+from ..nst_engine.recipes import STARTS
 from ..nst_engine.stylize import adjust
 from . import host, inputs
 from .inputs import AS_RECIPE, AUTO_TILE, RECIPE, given

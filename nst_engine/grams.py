@@ -428,8 +428,8 @@ def _measure_ladder(styles: list[Style], vgg: VGGFeatures, recipe: Recipe, taps:
         for fraction in dict.fromkeys(fractions):
             shape = style.shape_at((0, 0), fraction, squash=False)
             if (fraction == 1 or min(shape) >= needed) and style.missing(network, taps, shape):
-                rungs.append((style, shape))
-    of = sum(len(pieces(shape, taps, vgg.architecture)) for _, shape in rungs)
+                rungs.append((style, shape, fraction))
+    of = sum(len(pieces(shape, taps, vgg.architecture)) for _, shape, _ in rungs)
     done = 0
 
     def on_measure(*_: int) -> None:
@@ -439,5 +439,10 @@ def _measure_ladder(styles: list[Style], vgg: VGGFeatures, recipe: Recipe, taps:
         watch.measured(done, of)
 
     network.watch = replace(watch, on_measure=on_measure)
-    for style, shape in rungs:
-        style.statistics(network, taps, shape)
+    for style, shape, fraction in rungs:
+        try:
+            style.statistics(network, taps, shape)
+        except NSTError:
+            # Nobody has asked for the smaller sizes: one of which a mask leaves nothing is left out.
+            if fraction == 1:
+                raise

@@ -13,9 +13,9 @@ from .errors import NSTError
 from .files import Picture, check_target, read_picture
 from .grams import StyleGrams
 from .images import shape_of
+from .recipes import STARTS
 from .regions import check_mask, fit_mask
 from .saved import SUFFIX
-from .starts import STARTS
 
 NONE = "-"  # in the place of a mask
 NAMED_STARTS = tuple(start for start in STARTS if start != "image")  # for that, --start has the picture's path

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 import torch
 
+from .distances import STATISTICS
 from .errors import NSTError
+from .vgg import PADDINGS, POOLINGS
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,23 @@ class Pass:
     scale: float
     share: float  # of all steps
 
+
+STARTS = ("content", "noise", "image", "grey", "style", "style-noise")
+# The words that a recipe is made of: losses.py, starts.py and vgg.py hold what they stand for.
+WORDS = {
+    "gram": ("sum", "mean", "mean/C"),
+    "style_term": ("mean", "mean/CHW", "gatys", "relative"),
+    "content_term": ("mean", "half-sum", "relative"),
+    "tv_term": ("sum", "mean"),
+    "tv_kind": ("l2", "l1", "l2-nine", "l1-nine"),
+    "statistic": STATISTICS,
+    "space": ("imagenet", "raw"),
+    "units": ("unit", "caffe"),
+    "pooling": tuple(word for word in POOLINGS if word != "recipe"),
+    "padding": tuple(word for word in PADDINGS if word != "recipe"),
+    "variable": ("pixels", "imagenet", "bytes"),
+    "start": STARTS,
+}
 
 FIVE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 SINGLE_PASS = (Pass(1.0, 1.0),)
@@ -265,6 +284,9 @@ RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _RECIPES}
 
 def get_recipe(recipe: str | Recipe) -> Recipe:
     if isinstance(recipe, Recipe):
+        for name, known in WORDS.items():
+            if (word := getattr(recipe, name)) not in known:
+                raise NSTError(f"recipe: {name} {word!r} is not one of {', '.join(known)}.")
         return recipe
     if recipe not in RECIPES:
         near = difflib.get_close_matches(recipe, RECIPES, n=1)

@@ -13,8 +13,6 @@ from .recipes import Recipe
 from .regions import fit_mask
 from .vgg import IMAGENET_MEAN
 
-STARTS = ("content", "noise", "image", "grey", "style", "style-noise")
-
 
 def start_pixels(
     recipe: Recipe,

@@ -10,19 +10,16 @@ import torch
 
 from .color import METHODS, check_strength, match_colours
 from .controls import LayerWeights, Multipliers
-from .distances import STATISTICS
 from .errors import NSTError
 from .grams import StyleGrams, network_for
 from .images import LARGEST_SIDE, alpha_of, check_picture, resize, shape_of
 from .levels import OWN_SIZE, plan, target_shape
-from .losses import VARIATIONS
 from .memory import SHARE, footprint, free_memory
 from .objective import layers_in_use
 from .precision import name_of
-from .recipes import BRISK, LBFGS, Adam, Recipe, get_recipe
+from .recipes import BRISK, LBFGS, WORDS, Adam, Recipe, get_recipe
 from .regions import check_mask, fit_mask
 from .run import OnStep, OnTile, Protect, Run, Step
-from .starts import STARTS
 from .tiles import grid
 from .vgg import VGGFeatures, Watch
 
@@ -317,9 +314,9 @@ def adjust(
             )
         recipe = replace(recipe, optimizer=replace(recipe.optimizer, lr=learning_rate))
     chosen = {name: value for name, value in {"start": start, **choices}.items() if value is not None}
-    for name, known in (("start", STARTS), ("statistic", STATISTICS), ("tv_kind", VARIATIONS)):
-        if name in chosen and chosen[name] not in known:
-            raise NSTError(f"{name}: {chosen[name]!r} is not one of {', '.join(known)}.")
+    for name in ("start", "statistic", "tv_kind"):
+        if name in chosen and chosen[name] not in WORDS[name]:
+            raise NSTError(f"{name}: {chosen[name]!r} is not one of {', '.join(WORDS[name])}.")
     _check_range("shift", chosen.get("shift", 0.0), -1e6, 1e6)
     _check_range("averaging", chosen.get("averaging", 0.0), 0, 0.9999)
     return replace(recipe, **chosen)

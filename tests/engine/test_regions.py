@@ -294,3 +294,12 @@ def test_masks_are_squashed_with_their_picture(vgg):
         assert torch.isfinite(result.image).all() and other.image.shape == result.image.shape
     with pytest.raises(nst.NSTError, match=r"protect mask: the mask is 112×80, .* proportions of 80×80"):
         nst.stylize(vgg, clouds(1, 80, 80), nst.compute_style_grams(vgg, clouds(2, 64, 64)), protect=region, steps=1)
+
+
+def test_rungs_that_a_mask_leaves_nothing_of_are_left_out(vgg):
+    """A style that can be measured at its own size is not refused for a smaller one, which nobody asked for."""
+    mask = torch.zeros(256, 256)
+    mask[:, : round(0.62 * 256)] = 1
+    grams = nst.compute_style_grams(vgg, clouds(2, 256, 256), size=256, mask=mask, mask_mode="inside")
+    measured = {shape for _, tap, shape in grams.styles[0].memo if tap == "relu5_1"}
+    assert (256, 256) in measured and (128, 128) not in measured

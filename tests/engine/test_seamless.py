@@ -13,8 +13,8 @@ import nst_engine as nst
 from nst_engine.images import resize
 from nst_engine.losses import VARIATIONS, total_variation
 from nst_engine.memory import footprint
-from nst_engine.recipes import FIVE
-from nst_engine.starts import STARTS, covering
+from nst_engine.recipes import FIVE, STARTS
+from nst_engine.starts import covering
 from nst_engine.tiles import cut
 
 TAPS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from nst_engine.distances import Statistics
 from nst_engine.grams import Style
 from nst_engine.levels import plan
 from nst_engine.measure import statistics
+from nst_engine.recipes import WORDS
 from nst_engine.vgg import Network
 
 
@@ -447,3 +449,15 @@ def test_every_level_begins_with_the_full_rate_and_ends_with_the_last(vgg, conte
         first, last = ((b - a).abs().mean() for a, b in (images[:2], images[-2:]))
         assert 0.3 * lr < first < 3 * lr, level
         assert last < 0.3 * first
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_a_word_that_a_recipe_of_ones_own_has_wrong_is_named(vgg, content, grams, name):
+    own = replace(nst.RECIPES["balanced"], **{name: "unheard-of"})
+    says = f"^recipe: {name} 'unheard-of' is not one of "
+    with pytest.raises(nst.NSTError, match=says):
+        nst.stylize(vgg, content, grams, recipe=own, steps=1)
+    with pytest.raises(nst.NSTError, match=says):
+        nst.compute_style_grams(vgg, content, recipe=own)
+    with pytest.raises(nst.NSTError, match=says):
+        nst.memory_needed(vgg, (64, 64), own)

@@ -262,6 +262,20 @@ def test_a_file_that_is_not_there(tmp_path):
         nst.load_vgg("nothing.pth", folders=[tmp_path])
 
 
+def test_a_file_in_a_model_folder_comes_before_one_where_the_program_runs(tmp_path, convolutions, picture, monkeypatch):
+    """Names are chosen from the folders' lists; a file that happens to lie in the working directory is not meant."""
+    models, here = tmp_path / "models", tmp_path / "here"
+    for folder in (models, here):
+        folder.mkdir()
+    state = torchvision_state(convolutions)
+    save_file(state, str(models / "own.safetensors"))
+    save_file({key: 2 * value for key, value in state.items()}, str(here / "own.safetensors"))
+    monkeypatch.chdir(here)
+    chosen = nst.load_vgg("own.safetensors", folders=[models], device="cpu")
+    assert chosen.key == nst.load_vgg(models / "own.safetensors", device="cpu").key
+    assert nst.load_vgg("own.safetensors", device="cpu").key != chosen.key  # without a folder, it is a path
+
+
 def test_a_contradicting_input_is_refused(tmp_path, convolutions):
     state = {f"{n}.{k}": t for n, pair in convolutions.items() for k, t in zip(("weight", "bias"), pair, strict=True)}
     torch.save(state, tmp_path / "vgg_conv.pth")

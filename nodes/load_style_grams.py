@@ -90,6 +90,9 @@ class LoadStyleGrams:
         mask_mode: str = "simple",
     ) -> tuple[nst.StyleGrams, torch.Tensor]:
         grams = nst.StyleGrams.load(host.style_file(style)).weighted(weight).within(region_mask, mask_mode)
-        none = torch.zeros(THUMBNAIL, dtype=torch.uint8)
-        thumbnails = torch.stack([none if s.thumbnail is None else s.thumbnail for s in grams.styles]) / 255
+        # Zeros that nobody has touched take no memory, and a small file may hold a thousand styles.
+        thumbnails = torch.zeros(len(grams.styles), *THUMBNAIL)
+        for i, one in enumerate(grams.styles):
+            if one.thumbnail is not None:
+                torch.div(one.thumbnail, 255, out=thumbnails[i])
         return (grams if style_grams is None else style_grams + grams), thumbnails

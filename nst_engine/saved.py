@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -18,13 +19,25 @@ from .distances import Statistics
 from .errors import NSTError
 from .grams import MemoKey, Style, StyleGrams, check_weight
 from .images import LARGEST_SIDE, fit_long, resize
-from .vgg import channels
+from .texts import parse_json, shown
+from .vgg import channels, check_taps
 
 VERSION = 1
 SUFFIX = ".safetensors"
 # How such a file begins, after eight bytes for the length of its header.
 MARK = b'{"__metadata__":{"nst":'
 THUMBNAIL = (128, 128, 3)  # the picture fills the longer side
+
+# Beyond what anybody saves, and below what would take much memory: a file from elsewhere can say anything.
+LONGEST_HEADER = 2**23  # bytes; the safetensors format's own table is in it
+MOST_STYLES = 1000
+MOST_STATISTICS = 1000  # of one style
+LONGEST_TEXT = 1000
+LONGEST_SIDE = 2**30
+MOST_POSITIONS = 2.0**60
+HEAVIEST = 1e30  # of weights
+
+Read = Callable[[str], torch.Tensor | None]  # a tensor of the file, by name
 
 
 def save(grams: StyleGrams, path: Path, thumbnails: bool) -> None:
@@ -61,36 +74,75 @@ def save(grams: StyleGrams, path: Path, thumbnails: bool) -> None:
 def load(path: Path) -> StyleGrams:
     """Styles that are named after the file: what their pictures were called was not saved, either."""
     try:
-        header, tensors = _read(path)
-        if header["version"] <= VERSION:
-            return _grams(header, tensors, path.stem)
+        with _opened(path) as file:
+            header = _header(file)
+            version = _number(header["version"], "format", 1, 2**31, whole=True)
+            if version <= VERSION:
+                names = set(file.keys())
+                # A clone: what was read may be the file itself, mapped into memory, and change with it.
+                return _grams(header, lambda k: file.get_tensor(k).clone() if k in names else None, shown(path.stem))
     except MemoryError:
         raise
     except Exception as error:  # a damaged file can break its reader anywhere, with any exception
-        raise NSTError(f"style grams: {path} is not a saved style, or it is damaged ({error}).") from error
+        raise NSTError(
+            f"style grams: {path} is not a saved style, or it is damaged ({shown(error) or type(error).__name__})."
+        ) from error
     raise NSTError(
-        f"style grams: {path} was saved by a newer version (format {header['version']}; this one reads up to "
-        f"{VERSION}). Update the pack."
+        f"style grams: {path} was saved by a newer version (format {version:g}; this one reads up to {VERSION}). "
+        "Update the pack."
     )
 
 
-def _read(path: Path) -> tuple[Mapping, dict[str, torch.Tensor]]:
+def _opened(path: Path) -> Any:
     from safetensors import safe_open
 
-    with safe_open(str(path), "pt") as file:
-        text = (file.metadata() or {}).get("nst")
-        if text is None:  # said before the tensors are read: a checkpoint has gigabytes of them
-            raise ValueError("nothing in it says so")
-        return json.loads(text), {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if length > LONGEST_HEADER:
+        raise ValueError(f"its table of contents has {length} bytes, of which {LONGEST_HEADER} at most are read")
+    return safe_open(str(path), "pt")
 
 
-def _grams(header: Mapping, tensors: Mapping[str, torch.Tensor], name: str) -> StyleGrams:
+def _header(file: Any) -> Mapping:
+    text = (file.metadata() or {}).get("nst")
+    if text is None:  # said before the tensors are read: a checkpoint has gigabytes of them
+        raise ValueError("nothing in it says so")
+    header = parse_json(text)
+    if not isinstance(header, dict):
+        raise ValueError("its description is none")
+    return header
+
+
+def _grams(header: Mapping, tensor: Read, name: str) -> StyleGrams:
     entries = header["styles"]
-    if not entries:
-        raise ValueError("it holds none")
+    if not isinstance(entries, list) or not 0 < len(entries) <= MOST_STYLES:
+        raise ValueError(f"it holds no styles, or more than {MOST_STYLES}")
     names = [name] if len(entries) == 1 else [f"{name} {i}" for i in range(1, len(entries) + 1)]
-    styles = [_style(entry, i, tensors, names[i]) for i, entry in enumerate(entries)]
-    return StyleGrams(styles, str(header["vgg_key"]), str(header["vgg"]))
+    styles = [_style(entry, i, tensor, names[i]) for i, entry in enumerate(entries)]
+    if not sum(style.weight for style in styles) < float("inf"):
+        raise ValueError("its weights come to more than a number can hold")
+    return StyleGrams(styles, _text(header["vgg_key"], "network"), shown(header["vgg"]))
+
+
+def _number(value: object, what: str, low: float, high: float, whole: bool = False) -> float:
+    """Bounded before anything is made of it: a file can say 10⁴⁰⁰."""
+    kinds = (int,) if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
+        raise ValueError(f"{what} {shown(value, 20)} is not {'a whole' if whole else 'a'} number from {low} to {high}")
+    return value
+
+
+def _text(value: object, what: str) -> str:
+    if not isinstance(value, str) or len(value) > LONGEST_TEXT:
+        raise ValueError(f"{what} {shown(value, 20)!r} is no text of at most {LONGEST_TEXT} characters")
+    return value
+
+
+def _sides(value: object, what: str) -> tuple[int, int]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise ValueError(f"{what} is no height and width")
+    height, width = (int(_number(side, what, 1, LONGEST_SIDE, whole=True)) for side in value)
+    return height, width
 
 
 def looks_saved(path: Path) -> bool:
@@ -127,19 +179,30 @@ def _thumbnail(style: Style) -> torch.Tensor | None:
     return square
 
 
-def _style(entry: Mapping, i: int, tensors: Mapping[str, torch.Tensor], name: str) -> Style:
+def _style(entry: Mapping, i: int, tensor: Read, name: str) -> Style:
+    listed = entry["memo"]
+    if not isinstance(listed, list) or not 0 < len(listed) <= MOST_STATISTICS:
+        raise ValueError(f"a style has no statistics, or more than {MOST_STATISTICS}")
     memo: dict[MemoKey, Statistics] = {}
-    for j, (key, tap, (h, w), n) in enumerate(entry["memo"]):
-        mean, values, c = tensors[f"{i}.{j}.mean"], tensors[f"{i}.{j}.moment"], channels(tap)
-        for tensor, shape in ((mean, (c,)), (values, (c * (c + 1) // 2,))):
-            if tensor.shape != shape or tensor.dtype != torch.float32 or not torch.isfinite(tensor).all():
-                raise ValueError(f"the statistics of {tap} are not those of {c} channels")
-        memo[str(key), str(tap), (int(h), int(w))] = Statistics(mean, _from_triangle(values, c), float(n))
-    (height, width), size = map(int, entry["aspect"]), int(entry["size"])
-    if min(height, width) < 1 or not 0 <= size <= LARGEST_SIDE:
-        raise ValueError(f"{width}×{height} at size {size} cannot be")
-    thumbnail = tensors.get(f"{i}.thumbnail")
+    for j, (key, tap, shape, n) in enumerate(listed):
+        key, tap, shape = _text(key, "network"), _text(tap, "layer"), _sides(shape, "size of statistics")
+        memo[key, tap, shape] = _statistics(f"{i}.{j}", tap, _number(n, "positions", 0, MOST_POSITIONS), tensor)
+    aspect = _sides(entry["aspect"], "aspect")
+    size = int(_number(entry["size"], "size", 0, LARGEST_SIDE, whole=True))
+    weight = check_weight(float(_number(entry["weight"], "weight", 0, HEAVIEST)))
+    thumbnail = tensor(f"{i}.thumbnail")
     if thumbnail is not None and (thumbnail.shape != THUMBNAIL or thumbnail.dtype != torch.uint8):
         raise ValueError("its thumbnail is not one")
-    weight = check_weight(float(entry["weight"]))
-    return Style(None, weight, size, name, (height, width), memo, thumbnail=thumbnail)
+    return Style(None, weight, size, name, aspect, memo, thumbnail=thumbnail)
+
+
+def _statistics(name: str, tap: str, n: float, tensor: Read) -> Statistics:
+    check_taps((tap,), "vgg19", "layer")
+    c = channels(tap)
+    read = []
+    for part, count in (("mean", c), ("moment", c * (c + 1) // 2)):
+        found = tensor(f"{name}.{part}")
+        if found is None or found.shape != (count,) or found.dtype != torch.float32 or not torch.isfinite(found).all():
+            raise ValueError(f"the statistics of {tap} are not those of {c} channels")
+        read.append(found)
+    return Statistics(read[0], _from_triangle(read[1], c), float(n))

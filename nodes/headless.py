@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -17,10 +18,12 @@ import torch
 from ..nst_engine import NSTError
 from ..nst_engine.files import read_picture
 from ..nst_engine.images import to_host
+from ..nst_engine.safe_files import below, numbered, write_new
 from . import host
 from .graph import Graph, Link, plan, title_of
-from .places import fill_in, reserve, target
+from .places import fill_in
 
+ENDING = "_00001_.png"
 # (title of the node, value, total, picture so far or None); total is 0 when a node begins and has not said more yet.
 OnProgress = Callable[[str, float, int, torch.Tensor | None], object]
 
@@ -33,12 +36,17 @@ def run_embedded(
     output_folder: str | Path,
     on_progress: OnProgress | None = None,
     weights_folders: tuple[Path, ...] = (),
+    allow_outside: bool = False,
 ) -> list[Path]:
-    """Run what the output nodes need, every node once, and return the files written."""
-    place = Place(Path(input_folder), Path(output_folder))
+    """Run what the output nodes need, every node once, and return the files written.
+
+    Files are read from the folders given, and with `allow_outside` from wherever the graph says: for one's own graphs.
+    """
+    place = Place(Path(input_folder), Path(output_folder), allow_outside)
     known = {**node_classes, **stand_ins(place)}
     folders = host.stand_alone_folders.set(tuple(weights_folders))
     places = host.stand_alone_places.set((place.input, place.output))
+    outside = host.stand_alone_outside.set(allow_outside)
     try:
         planned = plan(graph, known)
         place.prepare()
@@ -55,6 +63,7 @@ def run_embedded(
     finally:
         host.stand_alone_folders.reset(folders)
         host.stand_alone_places.reset(places)
+        host.stand_alone_outside.reset(outside)
     return place.written
 
 
@@ -113,6 +122,7 @@ class Place:
 
     input: Path
     output: Path
+    outside: bool = False  # whether files elsewhere are read, too
     written: list[Path] = field(default_factory=list)
 
     @property
@@ -128,14 +138,20 @@ class Place:
             raise NSTError(f"output folder: {self.output} cannot be written to ({error.strerror}).") from error
 
     def find(self, name: str) -> Path:
-        """`name` in the input folder, `name [output]` or `name [temp]` as the host writes it, or any other path."""
+        """`name` in the input folder, `name [output]` or `name [temp]` as the host writes it."""
         plain, where = re.fullmatch(r"(.*?)(?: \[(input|output|temp)\])?", name, re.DOTALL).groups()
-        return getattr(self, where or "input") / Path(plain).expanduser()
+        folder = getattr(self, where or "input")
+        if self.outside:
+            return folder / os.path.expanduser(plain)
+        try:
+            return below(folder, plain, portable=False)
+        except NSTError as error:
+            raise NSTError(f"{error} For a workflow of your own, nst run takes --allow-outside.") from error
 
     def write(self, images: torch.Tensor, prefix: str, graph: Graph | None, into: Path) -> None:
         """A PNG for every picture of the batch, numbered on from what is there; nothing is ever overwritten."""
         height, width = images.shape[1:3]
-        stem = target(into, fill_in(prefix, width, height))
+        stem = below(into, fill_in(prefix, width, height), ending=ENDING)
         failures = []
         for number, image in enumerate(images):
             name = stem.name.replace("%batch_num%", str(number))
@@ -165,13 +181,14 @@ def _save_png(codes: np.ndarray, folder: Path, name: str, graph: Graph | None) -
     notes = PngImagePlugin.PngInfo()
     if graph is not None:
         notes.add_text("prompt", json.dumps(graph))  # where ComfyUI looks when the picture is dropped onto its canvas
-    path = reserve(folder, name, ".png")
+    picture = Image.fromarray(codes)
     try:
-        Image.fromarray(codes).save(path, "PNG", pnginfo=notes, compress_level=4)
+        return write_new(
+            numbered(folder / name, ".png"),
+            lambda file: picture.save(file, "PNG", pnginfo=notes, compress_level=4),
+        )
     except OSError as error:
-        path.unlink(missing_ok=True)
-        raise NSTError(f"{path}: could not be written ({error.strerror or error}).") from error
-    return path
+        raise NSTError(f"{folder / name}: could not be written ({error.strerror or error}).") from error
 
 
 def stand_ins(place: Place) -> dict[str, Any]:
@@ -194,8 +211,11 @@ class LoadImage(_StandIn):
         return {"required": {"image": ("STRING", {})}}
 
     def VALIDATE_INPUTS(self, image: str) -> bool | str:
-        path = self.place.find(image)
-        return path.is_file() or f"there is no picture {path}; put it there, or give another input folder."
+        try:
+            path = self.place.find(image)
+        except NSTError as error:
+            return str(error)
+        return os.path.isfile(path) or f"there is no picture {path}; put it there, or give another input folder."
 
     def load(self, image: str) -> tuple[torch.Tensor, torch.Tensor]:
         picture = read_picture(self.place.find(image))
@@ -231,7 +251,7 @@ class SaveImage(_StandIn):
 
     def VALIDATE_INPUTS(self, filename_prefix: str) -> bool | str:
         try:
-            return bool(target(self.place.output, filename_prefix))
+            return bool(below(self.place.output, fill_in(filename_prefix), ending=ENDING))
         except NSTError as error:
             return str(error)
 

@@ -15,8 +15,9 @@ import torch
 
 from ..nst_engine import NSTError, memory
 from ..nst_engine.images import fit_long, shape_of
-from ..nst_engine.weights import best_device
-from .places import below, fill_in, reserve, styles_in
+from ..nst_engine.safe_files import Write, below, numbered, write_new
+from ..nst_engine.weights import BUILT_IN, best_device
+from .places import fill_in, styles_in
 
 log = logging.getLogger("neural-style-transfer")
 
@@ -39,6 +40,8 @@ stand_alone_folders: ContextVar[tuple[Path, ...]] = ContextVar("stand_alone_fold
 stand_alone_places: ContextVar[tuple[Path, Path]] = ContextVar(
     "stand_alone_places", default=(Path("."), Path("output"))
 )
+# Stand-alone: whether a graph may name styles outside them, too.
+stand_alone_outside: ContextVar[bool] = ContextVar("stand_alone_outside", default=False)
 
 PREVIEW_SIDE = 512
 
@@ -83,6 +86,20 @@ def weights_folders() -> list[Path]:
     return list(stand_alone_folders.get())
 
 
+def weights_named(name: str) -> str:
+    """What the engine loads for a choice. A name that no list of choices has may have come through a link."""
+    if name in BUILT_IN:
+        return name
+    found = (folder / name for folder in weights_folders()) if name in weights_files() else ()
+    path = next((path for path in found if path.is_file()), None)
+    if path is None:
+        raise NSTError(
+            f"weights: {name!r} is neither one of {', '.join(BUILT_IN)} nor a file that is listed; put the file into "
+            f"{' or '.join(map(str, weights_folders())) or 'a folder that --models names'}."
+        )
+    return str(path)
+
+
 # --- saved styles -------------------------------------------------------------------------------------------------
 
 
@@ -105,7 +122,8 @@ def style_file(name: str) -> Path:
     """The file of a name such as `style_files` gives."""
     inner = name.removesuffix(" [output]")
     folder = output_folder() if inner != name else input_folder()
-    path = below(folder, inner.removesuffix(" [input]"))
+    inner = inner.removesuffix(" [input]")
+    path = folder / Path(inner).expanduser() if stand_alone_outside.get() else below(folder, inner)
     if not os.path.isfile(path):
         raise NSTError(
             f"there is no file {path.name} in {path.parent}. Save a style with Save Style Grams, or put its file there."
@@ -113,15 +131,18 @@ def style_file(name: str) -> Path:
     return path
 
 
-def output_named(prefix: str) -> Path:
-    """What a prefix stands for in the output folder."""
-    return below(output_folder(), fill_in(prefix))
+def output_named(prefix: str, suffix: str) -> Path:
+    """What a prefix stands for in the output folder; its files are numbered."""
+    return below(output_folder(), fill_in(prefix), ending=f"_00001_{suffix}")
 
 
-def new_output(prefix: str, suffix: str) -> Path:
-    """A new and empty file there."""
-    path = output_named(prefix)
-    return reserve(path.parent, path.name, suffix)
+def write_output(prefix: str, suffix: str, write: Write) -> Path:
+    """A new file there, under the next number."""
+    path = output_named(prefix, suffix)
+    try:
+        return write_new(numbered(path, suffix), write)
+    except OSError as error:
+        raise NSTError(f"{path.parent}: no file can be written there ({error.strerror or error}).") from error
 
 
 def as_output(path: Path) -> tuple[str, dict[str, str]]:

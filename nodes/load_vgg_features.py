@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+from ..nst_engine import NSTError
 from ..nst_engine.precision import PRECISIONS
 from ..nst_engine.vgg import PADDINGS, POOLINGS, VGGFeatures
-from ..nst_engine.weights import BUILT_IN, INPUTS, TORCHVISION, load_vgg, locate_without_download
+from ..nst_engine.weights import BUILT_IN, INPUTS, TORCHVISION, load_vgg, locate
 from . import host
 
 
@@ -67,8 +68,11 @@ class LoadVGGFeatures:
         """A weights file that changes on disk is loaded anew."""
         if weights in TORCHVISION:  # published once, and not there yet before the first run
             return weights
-        file = locate_without_download(weights, host.weights_folders())
-        return f"{file} {file.stat().st_mtime_ns} {file.stat().st_size}" if file else "absent"
+        try:
+            file = locate(host.weights_named(weights), host.weights_folders())
+        except NSTError:
+            return "absent"
+        return f"{file} {file.stat().st_mtime_ns} {file.stat().st_size}"
 
     def load(self, weights: str, pooling: str, padding: str, precision: str, input: str = "auto") -> tuple[VGGFeatures]:
         bar: host.ProgressBar | None = None
@@ -79,7 +83,7 @@ class LoadVGGFeatures:
             bar.update(done)
 
         vgg = load_vgg(
-            weights,
+            host.weights_named(weights),
             pooling=pooling,
             padding=padding,
             precision=precision,

@@ -5,7 +5,7 @@ from typing import Any
 from .. import nst_engine as nst
 from ..nst_engine.grams import measure
 from ..nst_engine.measure import memory_to_measure
-from ..nst_engine.saved import SUFFIX
+from ..nst_engine.saved import SUFFIX, to_bytes
 from . import host
 from .preview import follow_measuring
 
@@ -70,7 +70,7 @@ class SaveStyleGrams:
     @classmethod
     def VALIDATE_INPUTS(cls, filename_prefix: str | None) -> bool | str:
         try:
-            return filename_prefix is None or bool(host.output_named(filename_prefix))
+            return filename_prefix is None or bool(host.output_named(filename_prefix, SUFFIX))
         except nst.NSTError as error:
             return str(error)
 
@@ -92,12 +92,8 @@ class SaveStyleGrams:
         if vgg is not None:
             with host.room_for(memory_to_measure(vgg), vgg.device):
                 measure(style_grams, vgg, recipe, **follow_measuring())
-        path = host.new_output(filename_prefix, SUFFIX)
-        try:
-            style_grams.save(path, thumbnails=thumbnail)
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
+        content = to_bytes(style_grams, thumbnail)
+        path = host.write_output(filename_prefix, SUFFIX, lambda file: file.write(content))
         name, file = host.as_output(path)
         host.show_text(f"Saved as {name}", node_id)
         return {"ui": {"text": [name], "styles": [file]}, "result": (style_grams,)}

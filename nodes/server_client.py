@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import copy
 import json
+import os
 import time
 import urllib.parse
 import uuid
@@ -13,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..nst_engine import NSTError
+from ..nst_engine.safe_files import alternatives, below, write_new
 from .graph import Graph, check_form, explain, title_of
 from .headless import OnProgress, Place
-from .places import target
 
 if TYPE_CHECKING:
     import aiohttp
@@ -34,10 +35,12 @@ def run_on_server(
     input_folder: str | Path = ".",
     on_progress: OnProgress | None = None,
     timeout: float = 30.0,
+    allow_outside: bool = False,
 ) -> list[Path]:
     """Run a graph there and bring its pictures and saved styles to `output_folder`; returns their paths.
 
-    Files that LoadImage or LoadStyleGrams name and `input_folder` holds are uploaded first. `timeout` is how many
+    Files that LoadImage or LoadStyleGrams name and `input_folder` holds are uploaded first, with `allow_outside` those
+    elsewhere, too: for one's own graphs. `timeout` is how many
     seconds one answer of the server may take; the run itself may take as long as it likes. Ctrl-C ends the run there,
     too.
     """
@@ -55,9 +58,9 @@ def run_on_server(
         # A run's silence is no failure, so only connecting and each single read are limited.
         limits = aiohttp.ClientTimeout(total=None, sock_connect=timeout, sock_read=timeout)
         async with aiohttp.ClientSession(timeout=limits) as session:
-            return await _Client(session, base, timeout, on_progress).run(
-                graph, Path(input_folder), Path(output_folder)
-            )
+            client = _Client(session, base, timeout, on_progress)
+            sent = await client.upload_files(graph, Path(input_folder), allow_outside)
+            return await client.run(sent, Path(output_folder))
 
     try:
         return asyncio.run(run())
@@ -112,8 +115,7 @@ class _Client:
         self.on_progress = on_progress
         self.id = uuid.uuid4().hex
 
-    async def run(self, graph: Graph, input_folder: Path, output_folder: Path) -> list[Path]:
-        graph = await self.upload_files(graph, input_folder)
+    async def run(self, graph: Graph, output_folder: Path) -> list[Path]:
         # Listening begins before the graph is sent, so that nothing is missed.
         async with self.session.ws_connect(f"{self.base}/ws?clientId={self.id}", max_msg_size=0) as socket:
             run_id = await self.queue(graph)
@@ -144,17 +146,14 @@ class _Client:
 
     # --- sending --------------------------------------------------------------------------------------------------
 
-    async def upload_files(self, graph: Graph, folder: Path) -> Graph:
+    async def upload_files(self, graph: Graph, folder: Path, allow_outside: bool) -> Graph:
         """A copy of the graph that names the files as the server has them after the upload."""
         graph = copy.deepcopy(graph)
         for node in graph.values():
             slot = LOADERS.get(node["class_type"])
             name = node.get("inputs", {}).get(slot)
-            # Only from below the folder: a graph by somebody else is not to pick files from anywhere.
-            if slot and isinstance(name, str):
-                subfolder, file = Path(name).parent, folder / name
-                if file.is_file() and not subfolder.is_absolute() and ".." not in subfolder.parts:
-                    node["inputs"][slot] = await self.upload(file, "" if name == file.name else subfolder.as_posix())
+            if slot and isinstance(name, str) and (found := _to_upload(folder, name, allow_outside)):
+                node["inputs"][slot] = await self.upload(*found)
         return graph
 
     async def upload(self, file: Path, subfolder: str) -> str:
@@ -244,32 +243,31 @@ class _Client:
 
     async def fetch_one(self, file: dict[str, str], folder: Path) -> Path:
         # The names come from the server, which is not to choose where on this machine it writes.
-        name = file["filename"].replace("\\", "/").rsplit("/", 1)[-1]
-        below = "temp/" * (file["type"] == "temp") + file.get("subfolder", "").replace("\\", "/")
-        path = target(folder, f"{below}/{name}" if below else name)
+        name, subfolder = file["filename"], "temp/" * (file["type"] == "temp") + file.get("subfolder", "")
+        below(folder, name, portable=False)
+        path = below(folder, f"{subfolder}/{name}" if subfolder else name, portable=False)
         query = {key: file.get(key, "") for key in ("filename", "subfolder", "type")}
         async with self.session.get(f"{self.base}/view", params=query) as response:
             if not response.ok:
                 raise NSTError(f"server: {name} could not be fetched ({response.status} {response.reason or ''}).")
             content = await response.read()
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            return _write_new(path, content)
+            return write_new(alternatives(path), lambda file: file.write(content))
         except OSError as error:
             raise NSTError(f"{path}: could not be written ({error.strerror}).") from error
 
 
-def _write_new(path: Path, content: bytes) -> Path:
-    """Nothing is overwritten: a name that is taken gets a number."""
-    candidate, number = path, 1
-    while True:
-        try:
-            with candidate.open("xb") as file:
-                file.write(content)
-            return candidate
-        except FileExistsError:
-            candidate = path.with_stem(f"{path.stem} ({number})")
-            number += 1
+def _to_upload(folder: Path, name: str, allow_outside: bool) -> tuple[Path, str] | None:
+    """A file that a graph names, and the subfolder that it has on the server. A graph by somebody else is not to pick
+    files from anywhere; what it may not have, it may mean on the server."""
+    try:
+        file = below(folder, name, portable=False)
+        subfolder = file.parent.relative_to(folder).as_posix()
+    except NSTError:
+        if not allow_outside:
+            return None
+        file, subfolder = folder / os.path.expanduser(name), "."
+    return (file, "" if subfolder == "." else subfolder) if os.path.isfile(file) else None
 
 
 def check_outcome(entry: dict[str, Any], graph: Graph) -> None:

@@ -87,6 +87,11 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--input", metavar="DIR", default=".", help="where loaders find files; default: %(default)s")
     run.add_argument("--output", metavar="DIR", default="output", help="where files go; default: %(default)s")
     run.add_argument(
+        "--allow-outside",
+        action="store_true",
+        help="let the workflow read files outside DIR, too: for one of your own, not for a stranger's",
+    )
+    run.add_argument(
         "--set",
         metavar="NODE.INPUT=VALUE",
         action="append",

@@ -283,7 +283,12 @@ def _run(args: argparse.Namespace, _: list[str]) -> int:
             if args.server:
                 client = importlib.import_module(f"{PACK}.nodes.server_client")
                 written = client.run_on_server(
-                    graph, args.server, input_folder=args.input, output_folder=args.output, on_progress=on_progress
+                    graph,
+                    args.server,
+                    input_folder=args.input,
+                    output_folder=args.output,
+                    on_progress=on_progress,
+                    allow_outside=args.allow_outside,
                 )
             else:
                 written = headless.run_embedded(
@@ -293,6 +298,7 @@ def _run(args: argparse.Namespace, _: list[str]) -> int:
                     output_folder=args.output,
                     on_progress=on_progress,
                     weights_folders=tuple(map(Path, args.models)),
+                    allow_outside=args.allow_outside,
                 )
     except graphs.NSTError as error:
         raise NSTError(str(error)) from error

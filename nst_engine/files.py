@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageFile, ImageOps, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from .errors import NSTError
+from .safe_files import path_too_long, write_over
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"}
 MOST_PIXELS = 2**30  # 12 GiB as float RGB: beyond any picture a person means, below what a bomb asks for
@@ -84,6 +85,8 @@ def check_target(path: str | os.PathLike[str], bits: int = 8) -> str:
     if path.is_dir() or not path.parent.is_dir():
         found = "this is a folder" if path.is_dir() else f"there is no folder {path.parent}"
         raise PictureError(f"{path}: {found}; name a file in a folder that exists")
+    if why := path_too_long(path):
+        raise PictureError(f"{path}: {why}; name a file in a folder higher up")
     return kind
 
 
@@ -102,25 +105,22 @@ def write_picture(
     shapes = tuple(pixels.shape), None if alpha is None else tuple(alpha.shape)
     if shapes[0][:2] != (1, 3) or 0 in shapes[0] or shapes[1] not in (None, (1, 1, *shapes[0][2:])) or pixels.ndim != 4:
         raise PictureError(f"{path}: pixels and alpha measure {shapes}; needs 1x3xHxW and 1x1xHxW (or no alpha)")
-    part = path.with_name(f".nst-{os.urandom(8).hex()}.part")
     try:
         text = "" if settings is None else json.dumps(settings)  # pure ASCII, which every text field below can hold
         bands = _bands(pixels, alpha, bits, kind == "JPEG")
-        with part.open("x+b") as handle:
-            size = [3 if alpha is None or kind == "JPEG" else 4, *pixels.shape[2:]]
+        size = [3 if alpha is None or kind == "JPEG" else 4, *pixels.shape[2:]]
+
+        def write(handle: IO[bytes]) -> None:
             if kind == "PNG":
                 _save_png(handle, bands, icc_profile, text, size, bits)
             elif kind == "TIFF":
                 _save_tiff(handle, bands, icc_profile, text, size, bits)
             else:
                 _save_lossy(handle, bands, icc_profile, text, size, kind, quality)
-            handle.flush()
-            os.fsync(handle.fileno())
-        os.replace(part, path)
+
+        write_over(path, write)
     except (OSError, ValueError, TypeError, KeyError, RuntimeError, struct.error) as err:
         raise PictureError(f"{path}: could not be written as {bits}-bit {kind} ({err}); nothing was changed") from err
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def write_somewhere(path: str | os.PathLike[str], pixels: torch.Tensor, **options: Any) -> tuple[Path, str]:

@@ -8,7 +8,6 @@ Statistics number j of style i are the tensors `i.j.mean` and `i.j.moment`, of w
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from .distances import Statistics
 from .errors import NSTError
 from .grams import MemoKey, Style, StyleGrams, check_weight
 from .images import LARGEST_SIDE, fit_long, resize
+from .safe_files import write_over
 from .texts import parse_json, shown
 from .vgg import channels, check_taps
 
@@ -41,7 +41,15 @@ Read = Callable[[str], torch.Tensor | None]  # a tensor of the file, by name
 
 
 def save(grams: StyleGrams, path: Path, thumbnails: bool) -> None:
-    """The file appears complete or not at all."""
+    content = to_bytes(grams, thumbnails)
+    try:
+        write_over(path, lambda file: file.write(content))
+    except OSError as error:
+        raise NSTError(f"style grams: {path} cannot be written ({error}).") from error
+
+
+def to_bytes(grams: StyleGrams, thumbnails: bool) -> bytes:
+    """What a file of these styles holds."""
     from safetensors.torch import save as serialise
 
     tensors: dict[str, torch.Tensor] = {}
@@ -60,15 +68,7 @@ def save(grams: StyleGrams, path: Path, thumbnails: bool) -> None:
         described = {"weight": style.weight, "size": style.size, "aspect": style.aspect}
         styles.append({**described, "memo": [[*key, s.n] for key, s in memo]})
     header = {"version": VERSION, "vgg_key": grams.vgg_key, "vgg": grams.vgg_description, "styles": styles}
-    part = path.with_name(f".nst-{os.urandom(8).hex()}.part")
-    try:
-        # Not by the format's own function for files, which lets nobody else read them.
-        part.write_bytes(serialise(tensors, {"nst": json.dumps(header)}))
-        os.replace(part, path)
-    except OSError as error:
-        raise NSTError(f"style grams: {path} cannot be written ({error}).") from error
-    finally:
-        part.unlink(missing_ok=True)
+    return serialise(tensors, {"nst": json.dumps(header)})
 
 
 def load(path: Path) -> StyleGrams:

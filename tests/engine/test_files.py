@@ -1,5 +1,6 @@
 """Tests through real files; what the module writes is also taken apart by hand, not only by its own reader."""
 
+import dataclasses
 import io
 import json
 import os
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageCms, ImageFile, ImageOps, PngImagePlugin, features
 
-from nst_engine import files
+from nst_engine import files, safe_files
 from nst_engine.files import PictureError, check_target, read_picture, read_settings, write_picture
 
 RNG = np.random.default_rng(7)
@@ -617,8 +618,10 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
 
     if broken == "nan":
         pixels[0, 1, 599, 3] = torch.nan  # in the last band, when most of the file is written already
+    elif broken == "fsync":
+        monkeypatch.setattr(os, "fsync", fail)
     else:
-        monkeypatch.setattr(os, broken, fail)
+        monkeypatch.setattr(safe_files, "HERE", dataclasses.replace(safe_files.HERE, move=fail))
     with pytest.raises(PictureError, match="NaN" if broken == "nan" else "no space left") as caught:
         write_picture(tmp_path / name, pixels, bits=bits)
     assert name in str(caught.value) and "nothing was changed" in str(caught.value)
@@ -629,7 +632,7 @@ def test_an_interrupted_write_leaves_nothing(tmp_path, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(os, "replace", stop)
+    monkeypatch.setattr(safe_files, "HERE", dataclasses.replace(safe_files.HERE, move=stop))
     with pytest.raises(KeyboardInterrupt):
         write_picture(tmp_path / "a.png", torch.zeros(1, 3, 2, 2))
     assert leftovers(tmp_path) == []
@@ -643,7 +646,7 @@ def test_the_temporary_file_stands_beside_the_target_and_goes_away(tmp_path, mon
         seen.append((os.path.dirname(source), os.path.getsize(source)))
         genuine(source, target)
 
-    monkeypatch.setattr(os, "replace", spy)
+    monkeypatch.setattr(safe_files, "HERE", dataclasses.replace(safe_files.HERE, move=spy))
     write_picture(tmp_path / "a.png", torch.zeros(1, 3, 2, 2))
     assert seen == [(str(tmp_path), (tmp_path / "a.png").stat().st_size)] and leftovers(tmp_path) == ["a.png"]
     write_picture(tmp_path / "a.png", torch.ones(1, 3, 2, 2))

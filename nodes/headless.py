@@ -42,7 +42,7 @@ def run_embedded(
 
     Files are read from the folders given, and with `allow_outside` from wherever the graph says: for one's own graphs.
     """
-    place = Place(Path(input_folder), Path(output_folder), allow_outside)
+    place = Place(Path(input_folder), Path(output_folder).absolute(), allow_outside)
     known = {**node_classes, **stand_ins(place)}
     folders = host.stand_alone_folders.set(tuple(weights_folders))
     places = host.stand_alone_places.set((place.input, place.output))

@@ -60,7 +60,7 @@ def run_on_server(
         async with aiohttp.ClientSession(timeout=limits) as session:
             client = _Client(session, base, timeout, on_progress)
             sent = await client.upload_files(graph, Path(input_folder), allow_outside)
-            return await client.run(sent, Path(output_folder))
+            return await client.run(sent, Path(output_folder).absolute())
 
     try:
         return asyncio.run(run())

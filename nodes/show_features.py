@@ -3,8 +3,9 @@ from __future__ import annotations
 import torch
 
 from .. import nst_engine as nst
-from ..nst_engine.images import LARGEST_SIDE, fit_long, from_host, shape_of
+from ..nst_engine.images import from_host
 from ..nst_engine.inside import ORDERS, feature_sheet
+from ..nst_engine.measure import memory_to_measure
 from . import host
 from .layer_weights import layer_choice
 
@@ -50,8 +51,7 @@ class NSTShowFeatures:
         self, vgg: nst.VGGFeatures, image: torch.Tensor, layer: str, maps: int, order: str, size: int, recipe: str
     ) -> tuple[torch.Tensor]:
         pictures = from_host(image)
-        shape = fit_long(shape_of(pictures), min(size or LARGEST_SIDE, max(shape_of(pictures))))
-        with host.room_for(nst.memory_needed(vgg, shape), vgg.device):
+        with host.room_for(memory_to_measure(vgg), vgg.device):
             sheets = feature_sheet(
                 vgg,
                 pictures,

@@ -15,6 +15,7 @@ from .controls import LayerWeights
 from .errors import NSTError
 from .grams import StyleGrams, compute_style_grams, network_for
 from .images import check_picture, check_size, fit_long, resize, shape_of
+from .measure import Maps, whole_maps
 from .plot import BACKGROUND, TEXT
 from .recipes import RECIPES, Adam, Recipe, get_recipe
 from .run import Position, Progress
@@ -71,8 +72,9 @@ def feature_sheet(
         shape = fit_long(own, size) if 0 < size < max(own) else own
         check_size(shape, (tap,), network.padding, "image")
         pixels = resize(pictures, shape)
-        maps = (network.features(one[None].to(network.device), (tap,))[tap][0].float().cpu() for one in pixels)
-        return torch.stack([_contact_sheet(f, tap, count, order, recipe) for f in maps])
+        return torch.stack(
+            [_contact_sheet(whole_maps(network, one, tap), tap, count, order) for one in pixels.split(1)]
+        )
 
 
 def gram_sheet(
@@ -171,12 +173,11 @@ def _coloured(values: NDArray[Any]) -> NDArray[np.uint8]:
     return np.where(values[..., None] < 0, ramps[1], ramps[0]).round().astype(np.uint8)
 
 
-def _contact_sheet(f: torch.Tensor, tap: str, count: int, order: str, recipe: Recipe) -> torch.Tensor:
+def _contact_sheet(maps: Maps, tap: str, count: int, order: str) -> torch.Tensor:
     from PIL import Image, ImageDraw, ImageFont
 
-    energy = f.square().mean((1, 2))
-    total = energy.sum().clamp_min(1e-30)
-    channels, height, width = f.shape
+    energy, total = maps.energy, maps.energy.sum().clamp_min(1e-30)
+    channels, height, width = maps.values.shape
     ranked = energy.argsort(descending=True, stable=True).tolist() if order == "strongest" else list(range(channels))
     shown = ranked[:count]
     h, w = fit_long((height, width), CELL)
@@ -190,8 +191,7 @@ def _contact_sheet(f: torch.Tensor, tap: str, count: int, order: str, recipe: Re
     draw.text((GAP, GAP), title, TEXT, font)
     for i, channel in enumerate(shown):
         x, y = GAP + i % columns * (w + GAP), GAP + LINE + i // columns * (LINE + h + GAP)
-        values = f[channel].numpy()
-        cell = Image.fromarray(_coloured(values / max(float(abs(values).max()), 1e-30)))
+        cell = Image.fromarray(_coloured(maps.values[channel].numpy() / max(float(maps.largest[channel]), 1e-30)))
         # Positions stay squares where they are few, and are averaged where they are many.
         cell = cell.resize((w, h), Image.Resampling.NEAREST if width < w else Image.Resampling.BOX)
         sheet.paste(cell, (x, y + LINE))

@@ -4,13 +4,14 @@ themselves."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
 
 from .distances import Samples, Statistics
 from .errors import NSTError
-from .images import shape_of
+from .images import fit_long, shape_of
 from .shortage import is_out_of_memory, release
 from .tiles import Tile, cut, fit_tile, margin
 from .vgg import Network, VGGFeatures, channels, stride
@@ -19,6 +20,8 @@ from .winograd import WORKSPACE
 # Side of what the network sees of a picture at a time.
 PIECE = 512
 SMALLEST_PIECE = 128  # where memory runs out; smaller ones would be nearly all margin
+# Maps that are only looked at are no larger than this.
+MAP_SIDE = 512
 # Features that are compared by sorting: more of them, evenly spread, would not tell more.
 MOST_SAMPLES = 1 << 14
 
@@ -116,6 +119,40 @@ def _thinned(rows: torch.Tensor, weights: torch.Tensor | None, share: float, gen
         chosen = torch.randperm(len(rows), generator=generator)[: round(len(rows) * share)].to(rows.device)
         rows, weights = rows[chosen], None if weights is None else weights[chosen]
     return Samples(rows.clone(), weights)
+
+
+@dataclass(frozen=True)
+class Maps:
+    """A tap's features made small enough to be looked at, and what they came to before."""
+
+    values: torch.Tensor  # CxHxW, means of what lies together
+    energy: torch.Tensor  # of each, the mean square
+    largest: torch.Tensor  # of each, the largest absolute value
+
+
+def whole_maps(network: Network, pixels: torch.Tensor, tap: str) -> Maps:
+    """Of a picture, tile by tile, so that its size does not matter."""
+    h, w = (side // stride(tap) for side in shape_of(pixels))
+    height, width = fit_long((h, w), min(MAP_SIDE, max(h, w)))
+    rows, columns = torch.arange(h) * height // h, torch.arange(w) * width // w
+
+    def measured(side: int) -> Maps:
+        c = channels(tap)
+        sums, energy, largest = torch.zeros(c, height, width), torch.zeros(c), torch.zeros(c)
+        cut_up = pieces(shape_of(pixels), (tap,), network.vgg.architecture, network.seamless, side)
+        for done, piece in enumerate(cut_up, 1):
+            [(_, features)] = network.activations(piece.pixels(pixels).to(network.device), (tap,))
+            own = piece.own(features, tap)[0].float().cpu()
+            energy += own.square().sum((1, 2))
+            largest = torch.maximum(largest, own.abs().amax((1, 2)))
+            top, left = (first // stride(tap) for first, _ in piece.inner)
+            down, right = rows[top : top + own.shape[1]], columns[left : left + own.shape[2]]
+            sums.index_add_(1, down, own.new_zeros(*own.shape[:2], width).index_add_(2, right, own))
+            network.watch.measured(done, len(cut_up))
+        counts = torch.outer(rows.bincount(), columns.bincount())
+        return Maps(sums.div_(counts), energy / (h * w), largest)
+
+    return _in_pieces_that_fit(network, shape_of(pixels), measured)
 
 
 def pieces(

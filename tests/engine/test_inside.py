@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +13,7 @@ from pictures import clouds
 import nst_engine as nst
 from nst_engine.grams import network_for
 from nst_engine.inside import CELL, COLD, GAP, GRAM_SIDE, LINE, WARM, feature_sheet, gram_sheet, reconstruct
+from nst_engine.measure import whole_maps
 from nst_engine.plot import BACKGROUND
 
 
@@ -202,3 +206,39 @@ def test_a_stop_in_the_second_picture_is_told(vgg):
     assert [len(history) for history in result.histories] == [2, 1]
     whole = reconstruct(vgg, pictures, "relu1_1", "content", size=32, steps=1)
     assert whole.settings["stopped_early"] is False
+
+
+def test_large_pictures_are_looked_at_in_pieces_of_which_nothing_is_seen(vgg):
+    large = clouds(7, 560, 1100)
+    network = network_for(vgg, nst.RECIPES["balanced"])
+    for tap, scale in (("relu3_1", 1), ("relu1_1", 1100 / 512)):
+        whole, maps = features(vgg, large, tap), whole_maps(network, large, tap)
+        assert (maps.largest - whole.abs().amax((1, 2))).abs().max() < 1e-3
+        assert (maps.energy / whole.square().mean((1, 2)) - 1).abs().max() < 1e-3
+        assert maps.values.shape == (len(whole), *(round(side / scale) for side in whole.shape[1:]))
+        if scale == 1:
+            assert (maps.values - whole).abs().max() < 1e-3
+        else:  # every value is a mean of those that lie there
+            rows, columns = (
+                torch.arange(a) * b // a for a, b in zip(whole.shape[1:], maps.values.shape[1:], strict=True)
+            )
+            for y, x in ((0, 0), (100, 300), (maps.values.shape[1] - 1, 511)):
+                there = whole[:, rows == y][:, :, columns == x].mean((1, 2))
+                assert (maps.values[:, y, x] - there).abs().max() < 1e-3
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="peak memory is asked for as POSIX has it")
+def test_a_sheet_of_any_size_takes_bounded_memory():
+    code = """
+import resource, sys, torch, nst_engine as nst
+from nst_engine.inside import feature_sheet
+vgg = nst.load_vgg("vgg19-caffe", precision="fp32", device="cpu")
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
+feature_sheet(vgg, torch.rand(1, 3, 512, 512), "relu1_2", count=1, size=0)
+before = peak()
+feature_sheet(vgg, torch.rand(1, 3, 1536, 2048), "relu1_2", count=1, size=0)
+print(peak() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 500  # MB; whole, the maps of one layer are 768 and there are two at a time

@@ -123,7 +123,7 @@ def style_file(name: str) -> Path:
     inner = name.removesuffix(" [output]")
     folder = output_folder() if inner != name else input_folder()
     inner = inner.removesuffix(" [input]")
-    path = folder / Path(inner).expanduser() if stand_alone_outside.get() else below(folder, inner)
+    path = folder / os.path.expanduser(inner) if stand_alone_outside.get() else below(folder, inner)
     if not os.path.isfile(path):
         raise NSTError(
             f"there is no file {path.name} in {path.parent}. Save a style with Save Style Grams, or put its file there."

@@ -239,14 +239,18 @@ class _Client:
     async def fetch(self, entry: dict[str, Any], folder: Path) -> list[Path]:
         outputs = entry.get("outputs", {}).values()
         files = [file for output in outputs for kind in ("images", "styles") for file in output.get(kind, ())]
-        return [await self.fetch_one(file, folder) for file in files if file.get("type") in ("output", "temp")]
+        return [
+            await self.fetch_one(file, folder)
+            for file in files
+            if isinstance(file, dict) and file.get("type") in ("output", "temp")
+        ]
 
     async def fetch_one(self, file: dict[str, str], folder: Path) -> Path:
         # The names come from the server, which is not to choose where on this machine it writes.
-        name, subfolder = file["filename"], "temp/" * (file["type"] == "temp") + file.get("subfolder", "")
+        query = {key: str(file.get(key) or "") for key in ("filename", "subfolder", "type")}
+        name, subfolder = query["filename"], "temp/" * (file["type"] == "temp") + query["subfolder"]
         below(folder, name, portable=False)
         path = below(folder, f"{subfolder}/{name}" if subfolder else name, portable=False)
-        query = {key: file.get(key, "") for key in ("filename", "subfolder", "type")}
         async with self.session.get(f"{self.base}/view", params=query) as response:
             if not response.ok:
                 raise NSTError(f"server: {name} could not be fetched ({response.status} {response.reason or ''}).")

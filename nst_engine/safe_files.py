@@ -13,7 +13,7 @@ import re
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -62,9 +62,7 @@ def _longest_path() -> int | None:
 
 POSIX = System(False, None, True, os.replace, _move_new, ())
 WINDOWS = System(True, 259, False, os.replace, os.rename, (0.05, 0.1, 0.2, 0.4, 0.8))  # rename replaces nothing there
-HERE = POSIX
-if os.name == "nt":
-    HERE = System(True, _longest_path(), False, os.replace, os.rename, WINDOWS.waits)
+HERE = replace(WINDOWS, longest_path=_longest_path()) if os.name == "nt" else POSIX
 
 
 # --- names --------------------------------------------------------------------------------------------------------

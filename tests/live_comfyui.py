@@ -78,7 +78,13 @@ def _environment() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def more_custom_nodes() -> list[Path]:
+    """Files to lie beside the pack in custom_nodes; a folder of tests may have its own."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, more_custom_nodes: list[Path]) -> Iterator[Server]:
     """ComfyUI with this pack in custom_nodes, in an empty folder of its own."""
     comfyui = find_comfyui()
     if comfyui is None:
@@ -91,6 +97,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         )
     base = tmp_path_factory.mktemp("comfyui")
     _furnish(base, interpreter)
+    for file in more_custom_nodes:
+        shutil.copy(file, base / "custom_nodes")
     started = Server(comfyui, interpreter, base)
     try:
         started.wait_until_ready()

@@ -1,0 +1,46 @@
+"""Hostile tests, which `make attack` runs and `make test` leaves out: they need a ComfyUI and some twenty minutes."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import hostile
+import pytest
+import torch
+
+import nst_engine as nst
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    name = "live_comfyui"
+    if config.pluginmanager.has_plugin(name):
+        return
+    # By its path: what lies on sys.path depends on how pytest was started.
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).resolve().parents[1] / f"{name}.py")
+    assert spec and spec.loader
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config.pluginmanager.register(module, name)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak-prompts", type=int, default=1000, help="how many prompts the soak runs")
+    parser.addoption("--soak-out", type=Path, help="a folder for the soak's table and plot")
+
+
+@pytest.fixture(scope="session")
+def more_custom_nodes() -> list[Path]:
+    return [Path(__file__).with_name("attack_probes.py")]
+
+
+@pytest.fixture(scope="session")
+def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An input folder with the pictures and the style that the hostile graphs start from."""
+    folder = tmp_path_factory.mktemp("input")
+    hostile.write_pictures(folder)
+    vgg = nst.load_vgg("vgg19-caffe", precision="fp32", device="cpu")
+    picture = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(1))
+    nst.compute_style_grams(vgg, picture, size=48).save(folder / hostile.STYLE)
+    return folder

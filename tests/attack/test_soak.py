@@ -1,0 +1,125 @@
+"""A thousand small prompts on a real ComfyUI, no two alike: memory, threads and open files stay as they are."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import statistics
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from hostile import PICTURE, STYLE, Graph, node
+from live_comfyui import Server
+from plot_soak import COLUMNS, draw
+
+SETTLED = 100  # prompts, after which nothing may grow
+EVERY = 10
+MEMORY, THREADS, FILES = 50.0, 4, 4  # how far apart the beginning and the end may be; memory in MB
+
+RECIPES = ("balanced", "gatys2016", "pytorch-tutorial", "johnson", "udacity")
+STATISTICS = ("recipe", "mean-std", "covariance", "histogram", "sliced")
+
+
+@pytest.mark.timeout(3600)
+def test_a_thousand_prompts(server: Server, furnished: Path, tmp_path: Path, pytestconfig: pytest.Config) -> None:
+    count = pytestconfig.getoption("--soak-prompts")
+    folder = pytestconfig.getoption("--soak-out") or tmp_path
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(furnished, server.base / "input", dirs_exist_ok=True)
+    process = psutil.Process(server.process.pid)
+    rows = []
+    begun = time.monotonic()
+    with (folder / "soak.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(COLUMNS)
+        for i in range(count):
+            run_one(server, prompt(i))
+            if i % EVERY == 0:
+                memory = process.memory_info().rss / 2**20
+                rows.append((i, time.monotonic() - begun, memory, process.num_threads(), open_files(process)))
+                table.writerow([round(value, 1) for value in rows[-1]])
+                file.flush()
+    draw(folder / "soak.csv", folder / "soak.png")
+
+    early = [row for row in rows if SETTLED <= row[0] < 2 * SETTLED]
+    late = [row for row in rows if row[0] >= count - SETTLED]
+    if count < 3 * SETTLED:  # a short trial: its two halves
+        early, late = rows[len(rows) // 3 : 2 * len(rows) // 3], rows[2 * len(rows) // 3 :]
+    for column, allowed in ((2, MEMORY), (3, THREADS), (4, FILES)):
+        was, became = (statistics.median(row[column] for row in part) for part in (early, late))
+        assert became - was <= allowed, f"{COLUMNS[column]} grew from {was:.1f} to {became:.1f}; see {folder}"
+
+
+def open_files(process: psutil.Process) -> int:
+    return process.num_handles() if psutil.WINDOWS else process.num_fds()
+
+
+def run_one(server: Server, graph: Graph) -> None:
+    answer = server.post("/prompt", {"prompt": graph})
+    assert not answer["node_errors"], answer
+    deadline = time.monotonic() + 120
+    while not (found := server.get(f"/history/{answer['prompt_id']}")):
+        server.check_alive()
+        assert time.monotonic() < deadline, server.log_tail()
+        time.sleep(0.01)
+    status = found[answer["prompt_id"]]["status"]
+    assert status["status_str"] == "success", f"{graph}\n{status}"
+
+
+def prompt(i: int) -> Graph:
+    """The i-th prompt; sizes, recipes, methods and nodes take turns in rows of different lengths."""
+    size = 32 + 16 * (i % 3)
+    graph = {
+        "vgg": node(
+            "LoadVGGFeatures",
+            weights="vgg19-caffe",
+            pooling=("recipe", "max", "average")[i // 50 % 3],
+            padding=("recipe", "zeros", "reflect")[i // 70 % 3],
+            precision="fp32",
+        ),
+        "picture": node("LoadImage", image=PICTURE),
+        "style": node("ComputeStyleGrams", vgg=["vgg", 0], style_image=["picture", 0], weight=1.0, size=32 + i % 64),
+        "made": node(
+            "NeuralStyleTransfer",
+            vgg=["vgg", 0],
+            content_image=["picture", 0],
+            style_grams=["style", 0],
+            recipe=RECIPES[i % len(RECIPES)],
+            size=size,
+            scales=1,
+            steps=1 + i % 2,
+            seed=i,
+            start=("content", "noise")[i // 2 % 2],
+            optimizer=("recipe", "adam", "lbfgs")[i % 3],
+            preview_every=1,
+            keep_colours=("none", "lab", "histogram")[i % 3],
+        ),
+        "show": node("PreviewImage", images=["made", 0]),
+    }
+    if i % 4 == 1:
+        graph["method"] = node(
+            "NSTMethod",
+            statistic=STATISTICS[i // 4 % len(STATISTICS)],
+            shift=0.0,
+            normalise_gradients="recipe",
+            averaging=-1.0,
+            tv_kind="recipe",
+        )
+        graph["made"]["inputs"] |= {"method": ["method", 0], "recipe": "balanced"}
+    if i % 7 == 3:
+        graph["made"]["inputs"]["tile"] = 32
+        graph["made"]["inputs"].pop("method", None)
+    if i % 5 == 2:
+        graph["loaded"] = node("LoadStyleGrams", style=STYLE, weight=1.0 + i / 1000, style_grams=["style", 0])
+        graph["row"] = node("NSTInterpolateStyles", from_style=["style", 0], to_style=["loaded", 0], frames=2)
+        graph["kept"] = node("SaveStyleGrams", style_grams=["style", 0], filename_prefix="soak/style")
+    if i % 6 == 5:
+        graph["sheet"] = node(
+            "NSTShowFeatures",
+            **{"vgg": ["vgg", 0], "image": ["made", 0], "layer": "relu2_1", "maps": 4, "order": "strongest"},
+            **{"size": size, "recipe": "balanced"},
+        )
+        graph["show sheet"] = node("PreviewImage", images=["sheet", 0])
+    return graph

@@ -27,13 +27,14 @@ OVERLAP = 0.02
 
 def check_mask(mask: torch.Tensor, name: str, batch: int = 1) -> torch.Tensor:
     """A 1x1xHxW (or Nx1xHxW) float32 copy on the CPU of a mask as hosts give it: HxW, NxHxW or Nx1xHxW in 0..1."""
-    if not isinstance(mask, torch.Tensor) or mask.ndim not in (2, 3, 4) or (mask.ndim == 4 and mask.shape[1] != 1):
+    fits = isinstance(mask, torch.Tensor) and mask.ndim in (2, 3, 4) and 0 not in mask.shape
+    if not fits or (mask.ndim == 4 and mask.shape[1] != 1):
         shape = tuple(mask.shape) if isinstance(mask, torch.Tensor) else type(mask).__name__
         raise NSTError(f"{name}: expected a mask (N×H×W), got {shape}.")
     mask = mask.detach().clone().to("cpu", torch.float32).reshape(-1, 1, *mask.shape[-2:])
     if len(mask) not in (1, batch):
         raise NSTError(f"{name}: a batch of {len(mask)} masks; give 1{f' or {batch}' if batch > 1 else ''}.")
-    if mask.numel() == 0 or not torch.isfinite(mask).all() or float(mask.min()) < 0 or float(mask.max()) > 1:
+    if not torch.isfinite(mask).all() or float(mask.min()) < 0 or float(mask.max()) > 1:
         raise NSTError(f"{name}: a mask is made of numbers from 0 to 1; this one is not.")
     if float(mask.max()) == 0:
         raise NSTError(f"{name}: the mask covers nothing; paint the part that is meant.")

@@ -232,7 +232,9 @@ class Server:
             with urllib.request.urlopen(request, timeout=30) as answer:
                 content = answer.read()
         except urllib.error.HTTPError as error:
-            raise Refused(error.code, json.loads(error.read() or b"{}")) from None
+            body = error.read() or b"{}"
+            is_json = "json" in error.headers.get("Content-Type", "")  # a broken route answers in plain words
+            raise Refused(error.code, json.loads(body) if is_json else body.decode()) from None
         return json.loads(content) if content else None
 
     def upload(self, name: str, picture: Image.Image) -> str:

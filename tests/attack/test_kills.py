@@ -32,11 +32,11 @@ print("ready", flush=True)
 for line in sys.stdin:
     child = os.fork()
     if not child:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        said = os.open("said.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(said, 1), os.dup2(said, 2)
         status = 99
         try:
-            said = os.open("said.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-            os.dup2(said, 1), os.dup2(said, 2)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             status = cli.main(json.loads(line))
         except BaseException:
             import traceback

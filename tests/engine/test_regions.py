@@ -259,6 +259,7 @@ def test_masks_are_resized_with_their_picture_and_refused_when_they_are_another_
         (torch.full((8, 8), float("nan")), "numbers from 0 to 1"),
         (torch.ones(3, 8, 8), "a batch of 3 masks; give 1."),
         (torch.ones(1, 3, 8, 8), r"expected a mask"),
+        (torch.ones(1, 0, 8), r"expected a mask"),
     ],
 )
 def test_what_is_no_mask_is_refused(mask, says):

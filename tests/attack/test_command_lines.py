@@ -241,7 +241,7 @@ LINES = {
         )),
     ],
     "masks": [
-        *(f"{S} --protect {n}" for n in ("no.png", "fifo.png", "odd-1x1.png", "odd-1.png", "text.png", "odd-1x500.png")),
+        *(f"{S} --protect {n}" for n in ("no.png", "fifo.png", "odd-1x1.png", "odd-1.png", "text.png")),
         *(f"{S} --regions {n}" for n in ("no.png", "- -", "odd-transparent.png", "folder")),
         *(f"{S} --style-masks {n}" for n in ("no.png", "odd-transparent.png", "odd-500x1.png", "bomb.png")),
     ],

@@ -25,7 +25,7 @@ import nst_engine as nst
 from nst_engine import cli
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMIT = 40  # seconds for one command line
+LIMIT = 20  # seconds for one command line
 MOST_MEMORY = 1200 << 20  # bytes that one command line may take beyond what the process has
 
 S = "stylize content.png style.png --out out.png --steps 1 --size 48"  # a sound one, which the others spoil

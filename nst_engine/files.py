@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageFile, ImageOps, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from .errors import NSTError
-from .safe_files import path_too_long, write_over
+from .safe_files import open_file, path_too_long, write_over
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"}
 MOST_PIXELS = 2**30  # 12 GiB as float RGB: beyond any picture a person means, below what a bomb asks for
@@ -142,6 +142,7 @@ def write_somewhere(path: str | os.PathLike[str], pixels: torch.Tensor, **option
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
     try:
+        open_file(path).close()  # Pillow would wait for what comes out of a pipe
         with _opening:  # Pillow's limit is a global of its module: ours holds for the header only, then theirs again
             usual, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MOST_PIXELS
             try:
@@ -158,6 +159,8 @@ def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
         found = f"the picture is cut short or damaged ({err or type(err).__name__}); fetch or export it again"
         if not path.is_file():
             found = "this is a folder; name a picture in it" if path.is_dir() else "no such file; check its name"
+            if path.exists() and not path.is_dir():
+                found = "this is a pipe or a device; name a picture's file"
         elif isinstance(err, PermissionError):
             found = "this file may not be read; change its permissions or copy it elsewhere"
         elif isinstance(err, Image.DecompressionBombError | Image.DecompressionBombWarning):

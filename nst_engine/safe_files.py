@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import itertools
 import os
 import re
+import stat
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
@@ -126,6 +128,18 @@ def _unportable(name: str, ending: str) -> str:
     if longest > LONGEST_NAME:
         return f"a name of {longest} bytes is longer than the {LONGEST_NAME} that file systems take"
     return ""
+
+
+# --- reading ------------------------------------------------------------------------------------------------------
+
+
+def open_file(path: Path) -> IO[bytes]:
+    """To be read; a pipe or a device, on which a plain `open` may wait for ever, is an OSError."""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "this is no file", str(path))
+    return os.fdopen(handle, "rb")
 
 
 # --- writing ------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from .distances import Statistics
 from .errors import NSTError
 from .grams import MemoKey, Style, StyleGrams, check_weight
 from .images import LARGEST_SIDE, fit_long, resize
-from .safe_files import write_over
+from .safe_files import open_file, write_over
 from .texts import parse_json, shown
 from .vgg import channels, check_taps
 
@@ -96,7 +96,7 @@ def load(path: Path) -> StyleGrams:
 def _opened(path: Path) -> Any:
     from safetensors import safe_open
 
-    with path.open("rb") as file:
+    with open_file(path) as file:
         length = int.from_bytes(file.read(8), "little")
     if length > LONGEST_HEADER:
         raise ValueError(f"its table of contents has {length} bytes, of which {LONGEST_HEADER} at most are read")
@@ -148,7 +148,7 @@ def _sides(value: object, what: str) -> tuple[int, int]:
 def looks_saved(path: Path) -> bool:
     """By its first bytes alone: other files that end like this may have gigabytes."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return file.read(8 + len(MARK))[8:] == MARK
     except OSError:
         return False

@@ -717,3 +717,12 @@ def test_a_full_disk_loses_no_finished_picture(folder, tmp_path):
     assert f"The finished picture is {saved} instead." in done.stderr
     assert read_picture(saved).pixels.shape == (1, 3, 51, 64)
     assert read_settings(saved)["steps"] == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+@pytest.mark.parametrize("name", ["pipe.png", "pipe.safetensors"])
+def test_nobody_waits_for_a_pipe(folder, name):
+    os.mkfifo(folder / name)
+    process = start("stylize", "content.png", name, "-o", "out.png")
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1 and name in said and "Traceback" not in said

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
 import struct
+import sys
+import threading
+import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -353,6 +358,92 @@ def test_the_list_to_choose_from_holds_saved_styles_and_nothing_else(pack, grams
         "top_00001_.safetensors",
     ]
     assert importlib.import_module("nst_pack.nodes.places").styles_in(places[1] / "none") == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_that_is_called_a_style_is_none_and_nobody_waits_for_it(pack, grams, places):
+    """As in a folder that others can write to: opened plainly it would hang the host's list of nodes."""
+    save(pack, grams, "style")
+    pipe = places[1] / "pipe.safetensors"
+    os.mkfifo(pipe)
+    listed = []
+    looking = threading.Thread(
+        target=lambda: listed.append(importlib.import_module("nst_pack.nodes.places").styles_in(places[1])), daemon=True
+    )
+    looking.start()
+    looking.join(timeout=20)
+    assert listed == [["style_00001_.safetensors"]]
+    with pytest.raises(pack.nst_engine.NSTError, match=r"pipe\.safetensors"):
+        load(pack, "pipe.safetensors [output]")
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory):
+    """An output folder as years of use leave it: 100,000 files in 50 folders, and a few of them are styles."""
+    folder = tmp_path_factory.mktemp("crowded")
+    for i in range(50):
+        (folder / f"{i}").mkdir()
+        for j in range(2000):
+            os.close(os.open(folder / f"{i}" / f"ComfyUI_{j:05}_.png", os.O_CREAT | os.O_WRONLY))
+        os.utime(folder / f"{i}", (1, 1))
+    return folder
+
+
+@contextlib.contextmanager
+def counted():
+    """How many files and folders are opened."""
+    calls = []
+    watching = True
+
+    def hook(event: str, args: tuple) -> None:
+        if watching and event in ("open", "os.scandir", "os.listdir"):
+            calls.append((event, str(args[0])))
+
+    sys.addaudithook(hook)
+    yield calls
+    watching = False
+
+
+def test_a_crowded_folder_is_looked_through_once(pack, grams, crowded):
+    places = importlib.import_module("nst_pack.nodes.places")
+    for name in ("3/one.safetensors", "7/two.safetensors"):
+        grams.save(crowded / name)
+        os.utime((crowded / name).parent, (1, 1))
+    os.utime(crowded, (1, 1))
+    with counted() as calls:
+        began = time.perf_counter()
+        assert places.styles_in(crowded) == ["3/one.safetensors", "7/two.safetensors"]
+        first = time.perf_counter() - began
+    assert sum(event == "os.scandir" for event, _ in calls) == 51
+    assert {Path(at).suffix for event, at in calls if event == "open"} <= {".safetensors", ""}  # "": by its number
+    with counted() as calls:
+        began = time.perf_counter()
+        assert places.styles_in(crowded) == ["3/one.safetensors", "7/two.safetensors"]
+        again = time.perf_counter() - began
+    assert calls == []
+    assert first < 10 and again < 0.5  # 0.1 and 0.001 s on a quiet machine
+
+    # What comes, changes or goes is seen at once all the same.
+    grams.save(crowded / "9" / "three.safetensors")
+    (crowded / "3" / "one.safetensors").write_bytes(b"no longer a style")
+    assert places.styles_in(crowded) == ["7/two.safetensors", "9/three.safetensors"]
+    (crowded / "9" / "three.safetensors").unlink()
+    (crowded / "new" / "below").mkdir(parents=True)
+    grams.save(crowded / "new" / "below" / "four.safetensors")
+    assert places.styles_in(crowded) == ["7/two.safetensors", "new/below/four.safetensors"]
+
+
+def test_checking_a_chosen_style_looks_at_that_file_alone(pack, grams, crowded):
+    kind, host = pack.NODE_CLASS_MAPPINGS["LoadStyleGrams"], pack.nodes.host
+    grams.save(crowded / "3" / "chosen.safetensors")
+    token = host.stand_alone_places.set((crowded, crowded))
+    try:
+        with counted() as calls:
+            assert kind.VALIDATE_INPUTS(style="3/chosen.safetensors [output]") is True
+            kind.IS_CHANGED(style="3/chosen.safetensors [output]")
+        assert calls == []
+    finally:
+        host.stand_alone_places.reset(token)
 
 
 def test_a_file_that_changes_is_loaded_anew(pack, grams, other, places):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 
 from .errors import NSTError
+from .exact import einsum, product
 from .images import alpha_of, check_picture, resize, shape_of
 
 # Both are 1×3×H×W in 0..1; the result has the first one's size, and may leave 0..1.
@@ -68,7 +69,7 @@ def _linear(matrix: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Met
         (m, s), (n, t) = _moments(picture), _moments(reference)
         a = matrix(_with_floor(s), t)
         b = n - a @ m
-        return torch.addmm(b.float(), a.float(), picture.view(3, -1)).view_as(picture)
+        return product(a.float(), picture.view(3, -1), b.float()).view_as(picture)
 
     return match
 
@@ -156,7 +157,7 @@ _DELTA = 6 / 29
 def rgb_to_lab(rgb: torch.Tensor) -> torch.Tensor:
     """sRGB in 0..1 to CIE 1976 L*a*b*."""
     linear = torch.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
-    t = torch.einsum("ij,njhw->nihw", _XYZ / _WHITE, linear)
+    t = einsum("ij,njhw->nihw", _XYZ / _WHITE, linear)
     x, y, z = torch.where(t > _DELTA**3, t ** (1 / 3), t / (3 * _DELTA**2) + 4 / 29).split(1, 1)
     return torch.cat([116 * y - 16, 500 * (x - y), 200 * (y - z)], 1)
 
@@ -166,7 +167,7 @@ def lab_to_rgb(lab: torch.Tensor) -> torch.Tensor:
     y = (lightness + 16) / 116
     t = torch.cat([y + a / 500, y, y - b / 200], 1)
     xyz = torch.where(t > _DELTA, t**3, 3 * _DELTA**2 * (t - 4 / 29))
-    linear = torch.einsum("ij,njhw->nihw", (_XYZ / _WHITE).inverse(), xyz)
+    linear = einsum("ij,njhw->nihw", (_XYZ / _WHITE).inverse(), xyz)
     return torch.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear)
 
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 import torch
 
+from .exact import add_product, product
+
 Tensor = torch.Tensor
 
 # What follows from μ and M can be collected tile by tile; what sorts wants the whole picture at once.
@@ -131,9 +133,9 @@ def covariance(target: Statistics, _: float = 0.0) -> Distance:
 
     def distance(mean: Tensor, moment: Tensor) -> Slope:
         c = covered(mean, moment)
-        root, inverse = square_root(root_a @ c @ root_a)
+        root, inverse = square_root(product(product(root_a, c), root_a))
         value = (mean - target.mean).square().sum() + c.trace() + c_a.trace() - 2 * root.trace()
-        by_covariance = -(root_a @ inverse @ root_a)
+        by_covariance = -product(product(root_a, inverse), root_a)
         by_covariance.diagonal().add_(1)
         by_covariance = (by_covariance + by_covariance.T) / 2
         return Slope(value, by_covariance, 2 * (mean - target.mean) - 2 * by_covariance @ mean)
@@ -167,8 +169,8 @@ def newton_schulz(a: Tensor, iterations: int = ITERATIONS) -> tuple[Tensor, Tens
     norm = a.norm().clamp_min(1e-30)
     y, z = a / norm, eye
     for _ in range(iterations):
-        t = 1.5 * eye - 0.5 * z @ y
-        y, z = y @ t, t @ z
+        t = 1.5 * eye - product(0.5 * z, y)
+        y, z = product(y, t), product(t, z)
     return y * norm.sqrt(), z / norm.sqrt()
 
 
@@ -185,7 +187,7 @@ class Samples:
     def along(self, directions: Tensor | None, dtype: torch.dtype) -> Quantiles:
         """In every direction, or for every channel, sorted."""
         rows = self.rows.to(dtype)
-        sorted_ = Quantiles.of((rows if directions is None else rows @ directions).T, self.weights)
+        sorted_ = Quantiles.of((rows if directions is None else product(rows, directions)).T, self.weights)
         return Quantiles(sorted_.values, sorted_.shares, None, None)
 
 
@@ -258,7 +260,7 @@ def by_sorting(
     for first in range(0, k, per_turn):
         turn = slice(first, first + per_turn)
         v = None if directions is None else directions[:, turn].to(f)
-        x = (f[:, turn] if v is None else f @ v).T
+        x = (f[:, turn] if v is None else product(f, v)).T
         ours = Quantiles.of(x, weights)
         assert ours.order is not None
         if isinstance(target, Quantiles):
@@ -273,7 +275,7 @@ def by_sorting(
         if v is None:
             slope[:, turn] = back.T
         else:
-            slope.addmm_(back.T, v.T)
+            add_product(slope, back.T, v.T)
     scale = c / k
     return total * scale, slope.mul_(scale)
 

@@ -11,6 +11,7 @@ import torch
 
 from .distances import Samples, Statistics
 from .errors import NSTError
+from .exact import squares
 from .images import fit_long, shape_of
 from .shortage import is_out_of_memory, release
 from .tiles import Tile, cut, fit_tile, margin
@@ -36,10 +37,10 @@ def second_moment(f: torch.Tensor) -> torch.Tensor:
     parts and summed in fp32."""
     n, c = f.shape
     if f.dtype in (torch.float32, torch.float64):
-        return f.T @ f / n
+        return squares(f) / n
     if f.dtype == torch.float16:  # sums of squares leave its range
         f = f.float()
-        return f.T @ f / n
+        return squares(f) / n
     parts = 16
     whole = n // parts * parts
     stacked = f[:whole].view(parts, -1, c)

@@ -13,12 +13,14 @@ from .content import ContentTarget
 from .controls import LayerWeights, Multipliers
 from .distances import BY_SORTING, Quantiles, Samples, by_moments, random_directions
 from .errors import NSTError
+from .exact import AT_ONCE
 from .grams import StyleGrams, network_for
 from .images import check_picture, check_size, shape_of
 from .layers import check_layers
 from .losses import content_factor, style_factor, total_variation
 from .measure import positions, second_moment
 from .memory import Layout, free_memory, lay_out
+from .precision import widest_float
 from .recipes import LBFGS, Recipe, get_recipe
 from .regions import Region, nearer
 from .slopes import Norms, Pull, Pulls, Slopes, Sums, at
@@ -26,8 +28,6 @@ from .tiles import Tile, cut, fit_tile, grid
 from .vgg import Network, Tape, VGGFeatures, channels, stride
 
 OnTile = Callable[[int, int], object]
-
-AT_ONCE = 1 << 21  # numbers in float64
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,7 @@ class Objective:
         # A covariance is a small difference of large numbers, whose rounding its root multiplies.
         self.sum_dtype = network.dtype
         if recipe.statistic != "gram":
-            has_double = network.device.type != "mps"
-            self.sum_dtype = torch.float64 if network.dtype == torch.float32 and has_double else torch.float32
+            self.sum_dtype = widest_float(network.device) if network.dtype == torch.float32 else torch.float32
         wide = torch.promote_types(self.sum_dtype, torch.float32)
         self.distances = [
             {}

@@ -41,13 +41,19 @@ def has_matrix_units() -> bool:
     return _cpu_has("_is_amx_tile_supported")
 
 
-def keeps_fp32() -> bool:
-    """Whether a CPU's matrix products of fp32 numbers are in fp32: any program in the process may have told torch to
-    round for speed, and torch's convolutions go by another setting."""
-    matmul = getattr(torch.backends.mkldnn, "matmul", None)
-    if matmul is None:  # before torch 2.9
+def keeps_fp32(device: torch.device) -> bool:
+    """Whether matrix products of fp32 numbers are in fp32: any program in the process may have told torch to round for
+    speed, and torch's convolutions go by another setting."""
+    backend = torch.backends.cuda if device.type == "cuda" else torch.backends.mkldnn
+    if not hasattr(torch.backends.mkldnn, "matmul"):  # before torch 2.9
         return torch.get_float32_matmul_precision() == "highest"
-    return matmul.fp32_precision in ("none", "ieee")
+    return backend.matmul.fp32_precision in ("none", "ieee")
+
+
+def widest_float(device: torch.device) -> torch.dtype:
+    """What sums are made in where fp32 loses too much. Of other devices, some have no float64 (Apple's, Intel's Arc A,
+    most under DirectML), and those that have it do not all say so."""
+    return torch.float64 if device.type in ("cpu", "cuda") else torch.float32
 
 
 def _cpu_has(question: str) -> bool:

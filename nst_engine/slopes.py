@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from .distances import by_sorting
+from .exact import add_product, product
 from .images import shape_of
 from .measure import positions
 from .tiles import Tile
@@ -25,10 +26,10 @@ class Pull:
     row: torch.Tensor | None
 
     def __call__(self, f: torch.Tensor) -> torch.Tensor:
-        return f @ self.matrix if self.row is None else torch.addmm(self.row, f, self.matrix)
+        return product(f, self.matrix, self.row)
 
     def add_to(self, slope: torch.Tensor, f: torch.Tensor) -> None:
-        slope.addmm_(f, self.matrix)
+        add_product(slope, f, self.matrix)
         if self.row is not None:
             slope.add_(self.row)
 

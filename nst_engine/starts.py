@@ -6,6 +6,7 @@ import torch
 
 from .distances import Statistics, mixed
 from .errors import NSTError
+from .exact import einsum
 from .grams import Style, StyleGrams
 from .images import resize, shape_of
 from .measure import statistics
@@ -50,7 +51,7 @@ def coloured(noise: torch.Tensor, grams: StyleGrams, start: str) -> torch.Tensor
     # A picture of one colour has no covariance to take the root of.
     values, vectors = torch.linalg.eigh(covariance.double())
     root = ((vectors * values.clamp_min(0).sqrt()) @ vectors.T).float()
-    return (torch.einsum("ij,njhw->nihw", root, noise) + colours.mean.view(1, 3, 1, 1)).clamp(0, 1)
+    return (einsum("ij,njhw->nihw", root, noise) + colours.mean.view(1, 3, 1, 1)).clamp(0, 1)
 
 
 def _colours(style: Style, start: str) -> Statistics:

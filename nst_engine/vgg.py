@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import difflib
 import hashlib
@@ -13,7 +12,7 @@ from functools import cache
 import torch
 import torch.nn.functional as F
 
-from . import pooling, winograd
+from . import exact, pooling, winograd
 from . import precision as precisions
 from .arena import Arena
 from .errors import NSTError
@@ -254,19 +253,6 @@ class Network:
         """The activations at `taps` for pixels (Nx3xHxW, RGB 0..1), no layer run that they do not need."""
         return dict(self.activations(pixels, taps))
 
-    @contextlib.contextmanager
-    def _as_exact_as_said(self) -> Iterator[None]:
-        """fp32 on CUDA means fp32: cuDNN would round to TF32's ten bits unless told otherwise."""
-        if self.device.type != "cuda" or self.dtype != torch.float32:
-            yield
-            return
-        usual = torch.backends.cudnn.allow_tf32
-        torch.backends.cudnn.allow_tf32 = False
-        try:
-            yield
-        finally:
-            torch.backends.cudnn.allow_tf32 = usual
-
     @torch.no_grad()
     def activations(
         self, pixels: torch.Tensor, taps: Iterable[str], tape: Tape | None = None, arena: Arena | None = None
@@ -287,8 +273,7 @@ class Network:
             before = x
             kept: tuple[torch.Tensor, ...] | None = ()
             if layer.startswith("conv"):
-                with self._as_exact_as_said():
-                    x = self._convolve(x, layer, arena)
+                x = self._convolve(x, layer, arena)
             elif layer.startswith("relu"):
                 # In place unless somebody asked for the values before the ReLU.
                 x = F.relu(x) if layer.replace("relu", "conv") in wanted else F.relu_(x)
@@ -322,8 +307,7 @@ class Network:
             if slope is None:
                 continue
             if layer.startswith("conv"):
-                with self._as_exact_as_said():
-                    slope = self._convolve_back(slope, layer, arena)
+                slope = self._convolve_back(slope, layer, arena)
             elif layer.startswith("pool"):
                 assert kept is not None
                 slope = self._pool_back(slope, shape, kept, arena)
@@ -340,7 +324,7 @@ class Network:
         bias = self._form(layer, "bias")
         if self._in_fewer_products(x, layer, padding):
             return winograd.convolve(x, self._form(layer, "at points"), bias, padding, False, self._room, arena)
-        return F.conv2d(x, self._form(layer, "plain"), bias, padding=padding)
+        return exact.convolve(x, self._form(layer, "plain"), bias, padding)
 
     def _convolve_back(self, slope: torch.Tensor, layer: str, arena: Arena | None) -> torch.Tensor:
         padding = 1 if self.edges == "zeros" else 2
@@ -350,7 +334,7 @@ class Network:
         elif self.device.type == "cpu" and self.vgg.convolutions[layer][0].shape[1] <= 4:
             x = four_at_once(slope, self._form(layer, "turned, for four"), padding)
         else:
-            x = F.conv2d(slope, self._form(layer, "turned"), padding=padding)
+            x = exact.convolve(slope, self._form(layer, "turned"), None, padding)
         return x if self.edges == "zeros" else fold_border(x, self.edges)
 
     def _in_fewer_products(self, x: torch.Tensor, layer: str, padding: int) -> bool:

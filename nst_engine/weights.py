@@ -14,6 +14,7 @@ import torch
 
 from .download import download
 from .errors import NSTError
+from .exact import einsum
 from .units import CAFFE_VGG19_MEAN_ACTIVATIONS, measure_mean_activations
 from .vgg import CHANNELS, CONVOLUTIONS, IMAGENET_MEAN, IMAGENET_STD, VGGFeatures, convolution_names
 
@@ -308,8 +309,8 @@ def _numbered(state: Mapping[str, torch.Tensor]) -> tuple[Pairs, str] | None:
         return None
     if pairs[0][0].shape == (3, 3, 1, 1):
         (transform, offset), (weight, bias) = pairs[0], pairs[1] if len(pairs) > 1 else pairs[0]
-        merged = torch.einsum("okhw,ki->oihw", weight.float(), transform[:, :, 0, 0].float())
-        shift = torch.einsum("okhw,k->o", weight.float(), offset.float())
+        merged = einsum("okhw,ki->oihw", weight.float(), transform[:, :, 0, 0].float())
+        shift = einsum("okhw,k->o", weight.float(), offset.float())
         return [(merged, bias.float() + shift), *pairs[2:]], "rgb01"
     return pairs, "torchvision-keys"
 

@@ -35,7 +35,7 @@ def pays(kernel: torch.Size, shape: tuple[int, int], dtype: torch.dtype, device:
         and cells(shape[0]) * cells(shape[1]) >= FEWEST_CELLS
         and device.type == "cpu"
         and platform.machine().lower() in ("x86_64", "amd64")
-        and (keeps_fp32() if dtype == torch.float32 else not has_matrix_units())
+        and (keeps_fp32(device) if dtype == torch.float32 else not has_matrix_units())
         and (kernel[0] * kernel[1] >= LEAST_PRODUCTS or in_loops.can(dtype, *kernel[:2]))
     )
 

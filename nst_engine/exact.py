@@ -1,0 +1,91 @@
+"""Convolutions and matrix products of fp32 numbers, in fp32 whatever else the process has told torch.
+
+Any program in the process may let torch round fp32 numbers to TF32 or bf16 before it multiplies them, at any moment and
+for all threads; for cuDNN's convolutions that is so from the start. These settings are not ours to change, not even for
+a moment. cuDNN is told with every convolution, and products that torch would round are made in float64.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from .precision import keeps_fp32, widest_float
+
+Tensor = torch.Tensor
+
+AT_ONCE = 1 << 21  # numbers in float64
+
+
+def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None = None, padding: int = 1) -> Tensor:
+    """conv2d of a tensor in channels_last."""
+    if x.dtype != torch.float32 or not _goes_to_cudnn(x, kernel):
+        return F.conv2d(x, kernel, bias, padding=padding)
+    cudnn = torch.backends.cudnn
+    deterministic = cudnn.deterministic or torch.are_deterministic_algorithms_enabled()
+    y = torch.ops.aten.cudnn_convolution(
+        x.contiguous(memory_format=torch.channels_last),
+        kernel,
+        (padding, padding),
+        (1, 1),
+        (1, 1),
+        1,
+        cudnn.benchmark,
+        deterministic,
+        allow_tf32=False,
+    )
+    return y if bias is None else y.add_(bias.view(1, -1, 1, 1))
+
+
+def _goes_to_cudnn(x: Tensor, kernel: Tensor) -> bool:
+    """Whether conv2d would take it."""
+    cudnn = torch.backends.cudnn
+    if x.device.type != "cuda" or torch.version.hip is not None or not cudnn.is_available() or not cudnn.enabled:
+        return False
+    # Before 9.3, cuDNN counts with 32 bits, and torch takes a way of its own.
+    largest = max(kernel.shape[:2]) * x.shape[0] * (x.shape[2] + 2) * (x.shape[3] + 2)
+    return largest < 2**31 or (cudnn.version() or 0) >= 90300
+
+
+def product(a: Tensor, b: Tensor, row: Tensor | None = None) -> Tensor:
+    """A·B + row."""
+    if not _rounded(a):
+        return a @ b if row is None else torch.addmm(row, a, b)
+    made = a.new_zeros(len(a), b.shape[1])
+    return add_product(made if row is None else made.add_(row), a, b)
+
+
+def add_product(into: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Adds A·B."""
+    if not _rounded(a):
+        return into.addmm_(a, b)
+    wide = b.double()
+    for part, rows in zip(_parts(into, a), _parts(a, a), strict=True):
+        part += rows.double() @ wide
+    return into
+
+
+def squares(f: Tensor) -> Tensor:
+    """FᵀF of N rows."""
+    if not _rounded(f):
+        return f.T @ f
+    total = f.new_zeros(f.shape[1], f.shape[1], dtype=torch.float64)
+    for rows in _parts(f, f):
+        wide = rows.double()
+        total.addmm_(wide.T, wide)
+    return total.to(f.dtype)
+
+
+def einsum(equation: str, a: Tensor, b: Tensor) -> Tensor:
+    if not _rounded(a):
+        return torch.einsum(equation, a, b)
+    return torch.einsum(equation, a.double(), b.double()).to(a.dtype)
+
+
+def _parts(x: Tensor, a: Tensor) -> tuple[Tensor, ...]:
+    """As many rows at a time as A may have in float64."""
+    return x.split(max(1, AT_ONCE // a.shape[1]))
+
+
+def _rounded(x: Tensor) -> bool:
+    return x.dtype == torch.float32 and not keeps_fp32(x.device) and widest_float(x.device) == torch.float64

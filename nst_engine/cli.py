@@ -49,9 +49,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
         args = parser().parse_args(argv)
-        return COMMANDS[args.command](args, argv)
+        status = COMMANDS[args.command](args, argv)
+        sys.stdout.flush()
+        return status
     except NSTError as error:
         return _fail(str(error))
+    except OSError as error:
+        if error.filename is None:  # of no file: nobody reads what is printed, or its disk is full
+            _print_no_more()
+        return _fail(f"{error.filename or 'the output'}: {error.strerror or error}")
     except (MemoryError, RuntimeError) as error:
         if is_out_of_memory(error):
             return _fail("out of memory; a smaller size of the picture or the style, or precision bf16, needs less")
@@ -59,6 +65,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _say("nst: interrupted")
         return INTERRUPTED
+
+
+def _print_no_more() -> None:
+    """Python prints what is left when it ends, and would fail at it once more."""
+    with contextlib.suppress(OSError, ValueError):  # not every sys.stdout has a file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str) -> int:

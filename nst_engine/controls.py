@@ -23,6 +23,7 @@ class LayerWeights:
 
 
 STRONGEST = 10.0
+MOST = 1e12  # of a multiplier: beyond, the loss has no float32
 # Beyond strength 1 the content counts less by this power of it.
 STRENGTH_POWER = 3
 
@@ -51,5 +52,5 @@ class Multipliers:
                 f"says, up to {STRONGEST:g} is more."
             )
         for name, value in (("content_weight", self.content), ("style_weight", self.style), ("tv_weight", self.tv)):
-            if value is not None and not 0 <= value < float("inf"):
-                raise NSTError(f"{name}: {value} is not a multiplier; give 0 or more (1 is what the recipe says).")
+            if value is not None and not 0 <= value <= MOST:
+                raise NSTError(f"{name}: {value} is not a multiplier; give 0 to {MOST:g} (1 is what the recipe says).")

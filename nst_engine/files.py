@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageFile, ImageOps, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from .errors import NSTError
-from .safe_files import open_file, path_too_long, write_over
+from .safe_files import open_file, why_no_path, write_over
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"}
 MOST_PIXELS = 2**30  # 12 GiB as float RGB: beyond any picture a person means, below what a bomb asks for
@@ -82,11 +82,11 @@ def check_target(path: str | os.PathLike[str], bits: int = 8) -> str:
         raise PictureError(f"{path}: cannot write a picture ending in {path.suffix!r}; use one of {' '.join(FORMATS)}")
     if bits != 8 and (bits != 16 or kind not in ("PNG", "TIFF")):
         raise PictureError(f"{path}: {kind} cannot hold {bits} bits; use 8, or 16 with an ending of .png .tif .tiff")
+    if why := why_no_path(path):
+        raise PictureError(f"{path}: {why}; give another name, or one in a folder higher up")
     if path.is_dir() or not path.parent.is_dir():
         found = "this is a folder" if path.is_dir() else f"there is no folder {path.parent}"
         raise PictureError(f"{path}: {found}; name a file in a folder that exists")
-    if why := path_too_long(path):
-        raise PictureError(f"{path}: {why}; name a file in a folder higher up")
     return kind
 
 

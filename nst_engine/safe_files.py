@@ -75,7 +75,7 @@ def below(folder: Path, name: str, *, ending: str = "", portable: bool = True) -
     system. `ending` is what will be added to the name. Not `portable`: a name that this system alone has will do."""
     path = Path(folder, *_parts(name))
     strict = portable or HERE.windows_names
-    if why := _leads_out(name) or (strict and _unportable(name, ending)) or path_too_long(Path(f"{path}{ending}")):
+    if why := _leads_out(name) or (strict and _unportable(name, ending)) or why_no_path(Path(f"{path}{ending}")):
         shown = repr(name[:SHOWN]) + "…" * (len(name) > SHOWN)
         raise NSTError(
             f"{shown} does not name a file in or below the folder {folder}: {why}. Give a name such as style, or "
@@ -86,8 +86,12 @@ def below(folder: Path, name: str, *, ending: str = "", portable: bool = True) -
     return path
 
 
-def path_too_long(path: Path) -> str:
+def why_no_path(path: Path) -> str:
     """Why this system has no such path, or nothing."""
+    if "\0" in str(path):
+        return "it has a null character"
+    if (size := len(os.fsencode(path.name))) > LONGEST_NAME:
+        return f"its name has {size} bytes, and file systems take {LONGEST_NAME}"
     length = len(os.path.abspath(path))
     if HERE.longest_path is None or length <= HERE.longest_path:
         return ""

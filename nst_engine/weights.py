@@ -90,7 +90,7 @@ def _device(device: str | torch.device) -> torch.device:
         return best_device()
     try:
         found = torch.device(device)
-        torch.zeros(1, device=found)
+        torch.zeros(1, device=found).item()  # meta makes tensors, but none with a value
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise NSTError(f"device: {str(device)!r} cannot be used ({reason}); try auto, or cpu.") from error

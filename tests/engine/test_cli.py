@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,13 +49,13 @@ def no_process_left():
 _started: list[subprocess.Popen[str]] = []
 
 
-def start(*arguments: object) -> subprocess.Popen[str]:
+def start(*arguments: object, stdout: Any = subprocess.PIPE) -> subprocess.Popen[str]:
     # A runner in the background may ignore SIGINT, and its children with it; a program that a person starts does not.
     process = subprocess.Popen(
         [sys.executable, "-m", "nst_engine", *map(str, arguments)],
         preexec_fn=None if os.name == "nt" else lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -239,6 +240,15 @@ def test_every_start_has_a_name(folder, capsys, start):
     assert settings and settings["start"] == start
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that takes nothing")
+def test_an_output_that_cannot_be_printed_is_told_in_a_sentence(folder):
+    with open("/dev/full", "wb") as full:
+        process = start("recipes", stdout=full)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert said == "nst: the output: No space left on device\n"
+
+
 def test_ctrl_c_keeps_the_picture(folder):
     process = start(*stylize("--steps", 100000, "--size", 64))
     wait_for(process, "stylise: 1 of 100000")
@@ -285,6 +295,11 @@ def test_ctrl_c_before_the_run_quits_without_a_traceback(folder):
         (["-o", "nowhere/out.png"], "there is no folder nowhere"),
         (["-o", "/proc/out.png"], "cannot be written to"),
         (["-o", "."], "cannot write a picture ending in"),
+        (["-o", "a\0b.png"], "null character"),
+        (["-o", "x" * 300 + ".png"], "its name has 304 bytes"),
+        (["--start", "x" * 300], "File name too long"),
+        (["--tv-weight", "1e308"], "tv_weight: 1e+308 is not a multiplier; give 0 to 1e+12"),
+        (["--device", "meta"], "device: 'meta' cannot be used"),
         (["-o", "./style.png"], "is one of the pictures to be read"),
         (["-o", "out.jpg", "--bits", 16], "cannot hold 16 bits"),
         (["--style-weights", 1, 2], "2 for 1 styles"),

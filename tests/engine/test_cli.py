@@ -606,7 +606,7 @@ def test_a_mask_that_will_not_do_is_refused_by_name(folder, capsys, arguments, t
     grey("black.png", 64, 80, slice(0))
     Path("damaged.png").write_bytes(Path("left.png").read_bytes()[:60])
     before = {path: path.read_bytes() for path in folder.iterdir()}
-    assert told in refusal(capsys, *stylize(*arguments))
+    assert told in refusal(capsys, *stylize("--quiet", *arguments))
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 

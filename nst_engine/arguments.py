@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import IO, NoReturn
 
 from . import RECIPES, NSTError, __version__
 from .controls import STRONGEST
@@ -29,7 +30,16 @@ EACH = "one FILE for each STYLE, - for none"
 _Arguments = argparse.ArgumentParser | argparse._ArgumentGroup
 
 
+def printable(text: str, stream: IO[str] | None) -> str:
+    """With \\u2026 for … and its like where a console's alphabet does not have them."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
 class _Parser(argparse.ArgumentParser):
+    def format_help(self) -> str:
+        return printable(super().format_help(), sys.stdout)
+
     def error(self, message: str) -> NoReturn:
         raise NSTError(f"{message}; see {self.prog} --help")
 

@@ -9,6 +9,7 @@ import importlib.util
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -32,7 +33,7 @@ from . import (
     load_vgg,
     stylize,
 )
-from .arguments import parser
+from .arguments import parser, printable
 from .files import FORMATS, read_settings, write_somewhere
 from .inputs import StyleInput, read_inputs
 from .layers import check_layers, parse_layers
@@ -79,7 +80,17 @@ def _fail(message: str) -> int:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    if sys.stderr is not None:  # under pythonw, print would take stdout instead
+        print(text, file=sys.stderr, flush=True)
+
+
+def _tell(path: Path) -> None:
+    """A path that others read, to the byte, whatever the terminal's alphabet."""
+    try:
+        print(path, flush=True)
+    except UnicodeEncodeError:
+        sys.stdout.buffer.write(os.fsencode(path) + os.linesep.encode())
+        sys.stdout.buffer.flush()
 
 
 # --- nst stylize, nst texture -------------------------------------------------------------------------------------
@@ -175,7 +186,7 @@ def _make(args: argparse.Namespace, argv: list[str], beside: Path | None = None)
     if not args.quiet:
         for note in result.notes:
             _say(note)
-    print(written)
+    _tell(written)
     if failure:
         return _fail(f"{failure}. The finished picture is {written} instead.")
     return INTERRUPTED if result.settings["stopped_early"] else DONE
@@ -235,6 +246,8 @@ def _load_vgg(args: argparse.Namespace, display: _ProgressDisplay) -> VGGFeature
 def _ctrl_c() -> Iterator[Callable[[], bool]]:
     """Ctrl-C once: the yielded question is answered with yes. Twice: KeyboardInterrupt, as ever."""
     asked = False
+    # Whether there is one at all: a file may have been opened with its number since.
+    stderr = None if sys.stderr is None else 2
 
     def on_signal(*_: object) -> None:
         nonlocal asked
@@ -242,13 +255,20 @@ def _ctrl_c() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         asked = True
         # Not print: the signal may have come in the middle of one.
-        os.write(2, b"\nnst: stopping; the picture so far will be kept (Ctrl-C again quits without it)\n")
+        with contextlib.suppress(OSError):
+            if stderr is not None:
+                os.write(stderr, b"\nnst: stopping; the picture so far will be kept (Ctrl-C again quits without it)\n")
 
-    usual = signal.signal(signal.SIGINT, on_signal)
+    usual = {}
+    if threading.current_thread() is threading.main_thread():  # no other thread may say what a signal does
+        # Ctrl-Break is Windows' own; some terminals there have no other.
+        stops = [getattr(signal, name) for name in ("SIGINT", "SIGBREAK") if hasattr(signal, name)]
+        usual = {stop: signal.signal(stop, on_signal) for stop in stops}
     try:
         yield lambda: asked
     finally:
-        signal.signal(signal.SIGINT, usual)
+        for stop, handler in usual.items():
+            signal.signal(stop, signal.SIG_DFL if handler is None else handler)
 
 
 # --- nst again, nst recipes ---------------------------------------------------------------------------------------
@@ -271,7 +291,7 @@ def _again(args: argparse.Namespace, _: list[str]) -> int:
 
 def _recipes(*_: object) -> int:
     for recipe in RECIPES.values():
-        print(f"{recipe.name:18}{recipe.title}: {recipe.source}")
+        print(printable(f"{recipe.name:18}{recipe.title}: {recipe.source}", sys.stdout))
     return DONE
 
 
@@ -315,7 +335,7 @@ def _run(args: argparse.Namespace, _: list[str]) -> int:
     except graphs.NSTError as error:
         raise NSTError(str(error)) from error
     for path in written:
-        print(path)
+        _tell(path)
     return DONE
 
 
@@ -356,7 +376,7 @@ class _ProgressDisplay:
         self.title = ""
         self.last = float("-inf")
         self.tqdm: Any = None
-        if not quiet and sys.stderr.isatty():
+        if not quiet and sys.stderr is not None and sys.stderr.isatty():
             with contextlib.suppress(ImportError):
                 self.tqdm = importlib.import_module("tqdm").tqdm
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import sys
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 
 import psutil
 import torch
@@ -175,8 +177,14 @@ def free_memory(device: torch.device) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     if device.type == "mps":
-        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+        # A Mac's GPU shares the memory of all programs. Before torch 2.5 nothing tells how much of it the GPU may take.
+        left = [psutil.virtual_memory().available]
+        if hasattr(torch.mps, "recommended_max_memory"):
+            left.append(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+        return max(0, min(left))
     if device.type == "xpu":
+        if not hasattr(torch.xpu, "mem_get_info"):  # before torch 2.6
+            return torch.xpu.get_device_properties(device).total_memory
         free, _ = torch.xpu.mem_get_info(device)
         return free + torch.xpu.memory_reserved(device) - torch.xpu.memory_allocated(device)
     return max(0, min([psutil.virtual_memory().available, *_limits()]))
@@ -194,15 +202,22 @@ def _limits() -> list[int]:
                 left.append(int(Path(limit).read_text()) - int(Path(used).read_text()) + _file_cache(Path(used).parent))
             except (OSError, ValueError):  # no such controller, or "max"
                 continue
-    if sys.platform != "win32":
-        import resource
-
+    resource = _resource()
+    if resource is not None:
         used = psutil.Process().memory_info()
         for kind, taken in ((resource.RLIMIT_AS, used.vms), (resource.RLIMIT_DATA, getattr(used, "data", 0))):
             soft, _ = resource.getrlimit(kind)
             if soft != resource.RLIM_INFINITY:
                 left.append(soft - taken)
     return left
+
+
+def _resource() -> ModuleType | None:
+    """Of POSIX alone."""
+    try:
+        return importlib.import_module("resource")
+    except ImportError:
+        return None
 
 
 def _file_cache(controller: Path) -> int:

@@ -90,6 +90,7 @@ def test_without_anywhere_to_complain_to(folder):
     arguments = ("stylize", "content.png", "style.png", "-o", "out.png", *QUICK)
     assert nst_command(*arguments, before=no_stderr) == (0, b"out.png\n", "")
     assert nst_command("stylize", "none.png", *arguments[2:], before=no_stderr) == (1, b"", "")
+    assert nst_command(*arguments, before=lambda: (os.close(1), os.close(2))) == (0, b"", "")
     saves = ("--style-size", "32", "--save-style", "style.safetensors")
     process = python("", *arguments[:5], *saves, "--steps", "100000", *QUICK[2:], before=no_stderr)
     while not Path("style.safetensors").exists():
@@ -115,7 +116,7 @@ def test_a_console_that_lacks_letters(folder, encoding):
     assert os.fsdecode(out.strip()) == "星.png" and Path("星.png").exists()
     code, out, said = nst_command("stylize", "月.png", *arguments[1:], PYTHONIOENCODING=encoding)
     assert code == 1 and "no such file" in said and "Traceback" not in said
-    for command in (("--help",), ("stylize", "--help"), ("again", "--help"), ("run", "--help"), ("recipes",)):
+    for command in (("stylize", "--help"), ("recipes",)):
         code, out, said = nst_command(*command, PYTHONIOENCODING=encoding)
         assert code == 0 and out and said == ""
 

@@ -75,6 +75,17 @@ def resize(pixels: torch.Tensor, shape: tuple[int, int], wraps: bool = False) ->
     return _interpolate(pixels, shape).clamp(0, 1)
 
 
+def small_copy(pixels: torch.Tensor, side: int) -> torch.Tensor:
+    """A copy on the CPU, no larger than `side`. Another device makes it smaller before it hands it over, by whole
+    factors only: not every device can do others."""
+    own = shape_of(pixels)
+    factor = max(own) // side
+    if factor > 1 and pixels.device.type != "cpu":
+        pixels = F.avg_pool2d(pixels, tuple(min(factor, length) for length in own))
+    pixels = pixels.cpu()
+    return pixels.clone() if max(own) <= side else F.interpolate(pixels, size=fit_long(own, side), mode="area")
+
+
 def _interpolate(pixels: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
     return F.interpolate(pixels, size=shape, mode="bicubic", antialias=True, align_corners=False)
 

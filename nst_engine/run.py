@@ -13,7 +13,7 @@ from .controls import Multipliers
 from .distances import BY_MOMENTS, BY_SORTING
 from .errors import NSTError
 from .grams import StyleGrams
-from .images import fit_long, resize, shape_of
+from .images import resize, small_copy
 from .levels import Level
 from .memory import Layout, lay_out
 from .objective import Objective, Terms, build
@@ -77,10 +77,7 @@ class Progress(Position):
 
     def preview(self, side: int) -> torch.Tensor:
         """The same, no larger than `side`: made small before it leaves the device."""
-        pixels = self._pixels()
-        if max(shape_of(pixels)) > side:
-            pixels = torch.nn.functional.interpolate(pixels, size=fit_long(shape_of(pixels), side), mode="area")
-        return pixels.cpu().clone()
+        return small_copy(self._pixels(), side)
 
     @property
     def total(self) -> float:
@@ -140,7 +137,8 @@ class Run:
         )
 
     def _resize(self, pixels: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
-        return resize(pixels, shape, self.network.seamless)
+        # On the CPU, for not every device has such a filter.
+        return resize(pixels.cpu(), shape, self.network.seamless).to(pixels.device)
 
     def one(self, content: torch.Tensor | None, start: torch.Tensor | None, seed: int) -> torch.Tensor:
         """One picture from its start to the end."""

@@ -1,0 +1,145 @@
+"""What kinds of device refuse, as far as that is known, and that nothing asks it of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from fake_device import DEVICE, FakeDevice
+from pictures import clouds
+
+import nst_engine as nst
+from nst_engine.color import METHODS
+from nst_engine.distances import STATISTICS
+
+
+def float64(name, args, made):
+    assert not any(t.dtype in (torch.float64, torch.complex128) for t in made), f"{name}: float64"
+
+
+def bfloat16(name, args, made):
+    assert not any(t.dtype == torch.bfloat16 for t in made), f"{name}: bfloat16"
+
+
+def uneven_pooling(name, args, made):
+    if "adaptive" in name:
+        (h, w), (height, width) = args[0].shape[-2:], args[1]
+        assert h % height == 0 and w % width == 0, f"{name}: {h}×{w} to {height}×{width}"
+
+
+def lacking(*operations):
+    def refuses(name, args, made):
+        assert name not in operations, f"{name}: no such operation"
+
+    return refuses
+
+
+KINDS = {
+    "mps": (
+        float64,  # "the MPS framework doesn't support float64", pytorch/pytorch#122602
+        bfloat16,  # before macOS 14, pytorch/torchchat#616
+        uneven_pooling,  # interpolate's `area` too, pytorch/pytorch#96056
+        # Those that torch 2.4's table of operations (native_functions.yaml) gives a CPU and CUDA, and nothing else.
+        lacking(
+            "_upsample_bicubic2d_aa",
+            "upsample_bicubic2d",
+            "_linalg_eigh",
+            "_linalg_svd",
+            "linalg_cholesky_ex",
+        ),
+    ),
+    "xpu": (float64,),  # Arc A, intel/torch-xpu-ops#1742
+    "directml": (
+        float64,  # microsoft/DirectML#309
+        bfloat16,  # microsoft/DirectML#688
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request):
+    return KINDS[request.param]
+
+
+@pytest.fixture(scope="module")
+def there(vgg):
+    return replace(vgg, device=DEVICE, precision="auto")
+
+
+def run(vgg, refuses, content_shape=(50, 70), **choices):
+    """Levels, previews, pictures and losses of a whole run."""
+    seen = []
+
+    def look(progress):
+        seen.append((progress.preview(20), progress.image, progress.total))
+
+    with FakeDevice(refuses) as device:
+        grams = nst.compute_style_grams(vgg, clouds(2, 40, 60), recipe=choices.get("recipe", "balanced"))
+        content = clouds(1, *content_shape).to(DEVICE)
+        result = nst.stylize(vgg, content, grams, steps=2, scales=2, on_step=look, **choices)
+    for small, image, _ in seen:
+        assert small.device.type == image.device.type == "cpu"
+        assert max(small.shape[2:]) == 20
+    assert len(seen) >= 2
+    assert device.read
+    assert result.image.shape == (1, 3, *content_shape)
+    return seen
+
+
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_every_statistic(there, kind, statistic):
+    run(there, kind, statistic=statistic, size=70)
+
+
+@pytest.mark.parametrize("name", sorted(nst.RECIPES))
+def test_every_recipe(there, kind, name):
+    run(there, kind, recipe=name, size=70)
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {"seamless": True, "content_shape": (64, 96), "size": 96},
+        {"optimizer": "lbfgs", "tile": 32, "size": 70},
+        {"averaging": 0.9, "start": "style-noise", "strength": 0.5, "size": 70},
+        {"protect": torch.ones(50, 70).tril(), "start": "style", "normalise_gradients": True, "size": 70},
+    ],
+    ids=["seamless", "tiles", "averaging", "protect"],
+)
+def test_what_else_a_run_may_do(there, kind, choices):
+    run(there, kind, **choices)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_colour_method(kind, method):
+    with FakeDevice(kind):
+        matched = nst.match_colours(clouds(1, 30, 40).to(DEVICE), clouds(2, 32, 32).to(DEVICE), method)
+    assert matched.device.type == "cpu"
+
+
+def test_measuring_by_pieces_with_masks_and_regions(there, kind):
+    with FakeDevice(kind):
+        half = torch.zeros(50, 70)
+        half[:, :35] = 1
+        grams = nst.compute_style_grams(there, clouds(2, 40, 60), size=60, mask=torch.ones(40, 60).tril())
+        grams = grams.within(half, "inside") + nst.compute_style_grams(there, clouds(3, 40, 40))
+        nst.stylize(there, clouds(1, 50, 70), grams, steps=1, size=70)
+
+
+def test_what_the_rules_find():
+    for refuses, what in (
+        (KINDS["mps"], lambda x: x.double()),
+        (KINDS["xpu"], lambda x: torch.zeros(3, dtype=torch.float64, device=DEVICE)),
+        (KINDS["mps"], lambda x: F.interpolate(x, (3, 3), mode="area")),
+        (KINDS["mps"], lambda x: F.interpolate(x, (16, 16), mode="bicubic", antialias=True)),
+        (KINDS["mps"], lambda x: torch.linalg.eigh(x[0, 0])),
+        (KINDS["directml"], lambda x: x.bfloat16()),
+    ):
+        with FakeDevice(), pytest.raises(AssertionError):
+            x = torch.rand(1, 3, 8, 8, device=DEVICE)
+            with FakeDevice(refuses):
+                what(x)
+    with FakeDevice(KINDS["mps"]):
+        F.interpolate(torch.rand(1, 3, 8, 8, device=DEVICE), (4, 4), mode="area")

@@ -3,6 +3,7 @@
 from . import host
 from .compute_style_grams import ComputeStyleGrams
 from .example_image import NSTExampleImage
+from .guard import guarded
 from .interpolate_styles import NSTInterpolateStyles
 from .layer_weights import LayerWeights
 from .load_style_grams import LoadStyleGrams
@@ -35,7 +36,7 @@ _NODES = (
     NSTReconstructLayer,
 )
 
-NODE_CLASS_MAPPINGS = {node.__name__: node for node in _NODES}
+NODE_CLASS_MAPPINGS = {node.__name__: guarded(node) for node in _NODES}
 NODE_DISPLAY_NAME_MAPPINGS = {node.__name__: node.TITLE for node in _NODES}
 
 host.warn_of_taken_ids(NODE_CLASS_MAPPINGS)

@@ -173,7 +173,8 @@ def _check_node(graph: Graph, node_id: str, known: Mapping[str, Any]) -> tuple[d
     if own_check and spec and not problems:
         seen = {n: None if isinstance(v, Link) else v for n, v in inputs.items() if spec.varkw or n in spec.args}
         if (answer := own_check(**seen)) is not True:
-            problems.append(f"{', '.join(seen)}: {answer or 'not accepted'}")
+            named = str(answer).partition(":")[0] in seen  # the answer says itself which of them it is about
+            problems.append(str(answer) if named else f"{', '.join(seen)}: {answer or 'not accepted'}")
     if unknown := [name for name in given if name not in entries]:
         title = title_of(graph, node_id, known)
         host.log.warning("node %s (%s) has no input %s; ignored, as ComfyUI does", node_id, title, ", ".join(unknown))

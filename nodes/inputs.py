@@ -22,6 +22,21 @@ def number_or_recipe(text: str, kind: str = "INT", **options: Any) -> Input:
     return kind, {"default": AS_RECIPE, "min": AS_RECIPE, **options, "tooltip": tooltip}
 
 
+# Below these -1 alone has a meaning, though the widgets' steps let others be typed in, too.
+LEAST = {"learning_rate": 1e-30, "tv_weight": 0.0, "averaging": 0.0, "scales": 1}
+
+
+def check_numbers(kind: Any, **values: float | None) -> bool | str:
+    """For a node's VALIDATE_INPUTS: in place of the host's own look at the bounds of these inputs. None: linked."""
+    table = kind.INPUT_TYPES()
+    for name, value in values.items():
+        most = {**table["required"], **table.get("optional", {})}[name][1]["max"]
+        if value is not None and value != AS_RECIPE and not LEAST[name] <= value <= most:
+            least = "a number above 0" if name == "learning_rate" else f"{LEAST[name]:g}"
+            return f"{name}: {str(value)[:20]} will not do; give {least} to {most:g}, or -1 for what the recipe says."
+    return True
+
+
 def given(value):
     """-1 and "recipe" leave it to the recipe."""
     return None if value in (AS_RECIPE, RECIPE) else value

@@ -6,7 +6,7 @@ from .. import nst_engine as nst
 from ..nst_engine.distances import STATISTICS
 from ..nst_engine.losses import VARIATIONS
 from . import host
-from .inputs import RECIPE, given, number_or_recipe
+from .inputs import RECIPE, check_numbers, given, number_or_recipe
 
 YES_NO = {"on": True, "off": False}
 
@@ -88,6 +88,10 @@ class NSTMethod:
                 ),
             }
         }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, averaging: float | None = None) -> bool | str:
+        return check_numbers(cls, averaging=averaging)
 
     def choose(
         self, statistic: str, shift: float, normalise_gradients: str, averaging: float, tv_kind: str

@@ -122,6 +122,12 @@ class NeuralStyleTransfer:
             },
         }
 
+    @classmethod
+    def VALIDATE_INPUTS(
+        cls, learning_rate: float | None = None, tv_weight: float | None = None, scales: int | None = None
+    ) -> bool | str:
+        return inputs.check_numbers(cls, learning_rate=learning_rate, tv_weight=tv_weight, scales=scales)
+
     def transfer(
         self,
         vgg: nst.VGGFeatures,

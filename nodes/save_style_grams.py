@@ -9,6 +9,8 @@ from ..nst_engine.saved import SUFFIX, to_bytes
 from . import host
 from .preview import follow_measuring
 
+SERVED = "balanced"  # what Compute Style Grams measures for
+
 
 class SaveStyleGrams:
     TITLE = "Save Style Grams"
@@ -80,9 +82,15 @@ class SaveStyleGrams:
         filename_prefix: str,
         thumbnail: bool = False,
         vgg: nst.VGGFeatures | None = None,
-        recipe: str = "balanced",
+        recipe: str = SERVED,
         node_id: str | None = None,
     ) -> dict[str, Any]:
+        host.output_named(filename_prefix, SUFFIX)  # what came by wire has not been looked at yet
+        if vgg is None and recipe != SERVED:
+            raise nst.NSTError(
+                f"recipe: {recipe} needs statistics of its own, which are measured with the network: connect vgg, or "
+                f"choose {SERVED}."
+            )
         for style in style_grams.styles:
             if not style.size:
                 raise nst.NSTError(

@@ -63,6 +63,12 @@ class NSTSynthesizeTexture:
             },
         }
 
+    @classmethod
+    def VALIDATE_INPUTS(
+        cls, learning_rate: float | None = None, tv_weight: float | None = None, scales: int | None = None
+    ) -> bool | str:
+        return inputs.check_numbers(cls, learning_rate=learning_rate, tv_weight=tv_weight, scales=scales)
+
     def synthesize(
         self,
         vgg: nst.VGGFeatures,

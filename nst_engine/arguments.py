@@ -27,6 +27,31 @@ STORED = (
 )
 EACH = "one FILE for each STYLE, - for none"
 
+# What the engine's arguments are called here.
+OPTIONS = {
+    "content": "CONTENT",
+    "style": "STYLE",
+    "grams": "STYLE",
+    "mask": "--style-masks",
+    "region": "--regions",
+    "layers": "--style-layers",
+    "layers.style": "--style-layers",
+    "layers.content": "--content-layers",
+    "learning_rate": "--lr",
+    "start_image": "--start",
+    "keep_colours_strength": "--keep-colours",
+    "shape": "--width and --height",
+    **{
+        name: f"--{name.replace('_', '-')}"
+        for name in (
+            *("recipe", "steps", "optimizer", "tv_weight", "tv_kind", "statistic", "shift", "normalise_gradients"),
+            *("averaging", "start", "scales", "content_weight", "style_weight", "strength", "start_mix", "size"),
+            *("protect", "protect_mode", "protect_weight", "mask_mode", "keep_colours", "seamless", "seed", "tile"),
+            *("weights", "input", "precision", "device", "pooling", "padding"),
+        )
+    },
+}
+
 _Arguments = argparse.ArgumentParser | argparse._ArgumentGroup
 
 

@@ -33,7 +33,7 @@ from . import (
     load_vgg,
     stylize,
 )
-from .arguments import parser, printable
+from .arguments import OPTIONS, parser, printable
 from .files import FORMATS, read_settings, write_somewhere
 from .inputs import StyleInput, read_inputs
 from .layers import check_layers, parse_layers
@@ -55,7 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         return status
     except NSTError as error:
-        return _fail(str(error))
+        # Of a workflow, it is the nodes' inputs that are named.
+        return _fail(str(error if argv[:1] == ["run"] else error.called(OPTIONS)))
     except OSError as error:
         if error.filename is None:  # of no file: nobody reads what is printed, or its disk is full
             _print_no_more()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from .errors import NSTError
+from .errors import NSTError, counted, one_or
 from .exact import einsum, product
 from .images import alpha_of, check_picture, resize, shape_of
 
@@ -27,7 +27,7 @@ def match_colours(picture: torch.Tensor, reference: torch.Tensor, method: str, s
     pictures, references = check_picture(picture, "picture"), check_picture(reference, "reference")
     n = len(pictures)
     if len(references) not in (1, n):
-        raise NSTError(f"reference: a batch of {len(references)} for {n} pictures; give 1 or {n}.")
+        raise NSTError(f"reference: a batch of {len(references)} for {counted(n, 'picture')}; give {one_or(n)}.")
     if strength:
         for one, other in zip(pictures.split(1), references.expand(n, -1, -1, -1).split(1), strict=True):
             matched = METHODS[method](one, other).clamp_(0, 1)

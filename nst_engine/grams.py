@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from .distances import BY_MOMENTS, BY_SORTING, Samples, Statistics, mixed, pooled
-from .errors import NSTError
+from .errors import NSTError, counted, one_or
 from .images import LARGEST_SIDE, check_picture, check_size, fit_long, resize, shape_of
 from .layers import check_layers
 from .measure import pieces, whole_samples, whole_statistics
@@ -24,7 +24,7 @@ log = logging.getLogger("nst_engine.grams")
 # Styles are measured in advance on so many rungs from their size down: those that coarse-to-fine levels ask for.
 RUNGS = 4
 
-NO_WEIGHT = "style grams: the weights of the styles sum to zero; raise at least one."
+NO_WEIGHT = "grams: the weights of the styles sum to zero; raise at least one."
 
 
 def mirrored(moment: torch.Tensor) -> torch.Tensor:
@@ -62,28 +62,30 @@ class Style:
             return fit_long(self.aspect, max(1, round(self.size * fraction)))
         return transfer if squash else fit_long(self.aspect, max(transfer))
 
-    def statistics(self, network: Network, taps: Iterable[str], shape: tuple[int, int]) -> dict[str, Statistics]:
-        """From the memo, or measured now and kept."""
+    def statistics(
+        self, network: Network, taps: Iterable[str], shape: tuple[int, int], fraction: float = 1.0
+    ) -> dict[str, Statistics]:
+        """From the memo, or measured now and kept; `shape` is `fraction` of the one at the final size."""
         taps = tuple(taps)
         with self.lock:
             if missing := self.missing(network, taps, shape):
-                self._measure(network, missing, shape)
+                self._measure(network, missing, shape, fraction)
             return {tap: self.memo[network.key, tap, shape] for tap in taps}
 
     def missing(self, network: Network, taps: Iterable[str], shape: tuple[int, int]) -> list[str]:
         """What has to be measured still."""
         return [tap for tap in taps if (network.key, tap, shape) not in self.memo]
 
-    def _measure(self, network: Network, taps: list[str], shape: tuple[int, int]) -> None:
+    def _measure(self, network: Network, taps: list[str], shape: tuple[int, int], fraction: float) -> None:
         if self.picture is None:
             had = sorted({tap for key, tap, _ in self.memo if key == network.key})
             sizes = sorted({f"{w}×{h}" for key, _, (h, w) in self.memo if key == network.key})
             raise NSTError(
-                f"style grams: {self.name} was loaded from a file and lacks {', '.join(taps)} at "
+                f"grams: {self.name} was loaded from a file and lacks {', '.join(taps)} at "
                 f"{shape[1]}×{shape[0]}; it has {', '.join(had) or 'nothing for this network and recipe'}"
                 f"{' at ' + ', '.join(sizes) if sizes else ''}. Choose layers and a size it has, or the style picture."
             )
-        check_size(shape, taps, network.padding, self.name)
+        self._check_size(network, taps, shape, fraction)
         log.debug("measured %s at %d×%d: %s", self.name, shape[1], shape[0], " ".join(taps))
         with torch.inference_mode(False), torch.no_grad():
             # In fp32 always: measured once, so exactness costs little, and the memo serves every precision.
@@ -94,13 +96,13 @@ class Style:
                 if tap not in measured:
                     simple = "; mask mode simple would do" if self.mask_mode == "inside" else ""
                     raise NSTError(
-                        f"style mask of {self.name}: it is too small for {tap} at {shape[1]}×{shape[0]}. Paint a "
+                        f"mask of {self.name}: it is too small for {tap} at {shape[1]}×{shape[0]}. Paint a "
                         f"larger part, or give the style a larger size{simple}."
                     )
                 found = measured[tap]
                 if not torch.isfinite(found.moment).all():
                     raise NSTError(
-                        f"{self.name}: the statistics at {tap} are not finite in {network.dtype}; precision fp32 helps."
+                        f"style of {self.name}: the statistics at {tap} are not finite; a picture in 0..1 would do."
                     )
                 self.memo[network.key, tap, shape] = Statistics(found.mean.cpu(), mirrored(found.moment.cpu()), found.n)
 
@@ -110,15 +112,20 @@ class Style:
         mask = stretch(self.mask, shape)
         return {tap: guide(mask, tap, self.mask_mode, network.vgg.architecture) for tap in taps}
 
-    def samples(self, network: Network, taps: Iterable[str], shape: tuple[int, int]) -> dict[str, Samples]:
+    def _check_size(self, network: Network, taps: Iterable[str], shape: tuple[int, int], fraction: float) -> None:
+        check_size(shape, taps, network.padding, f"style of {self.name}", self.aspect, fraction)
+
+    def samples(
+        self, network: Network, taps: Iterable[str], shape: tuple[int, int], fraction: float
+    ) -> dict[str, Samples]:
         """The features themselves, made anew each time: they are too many to keep."""
         if self.picture is None:
             raise NSTError(
-                f"style grams: {self.name} was loaded from a file, which holds {', '.join(BY_MOMENTS)}; the statistics "
+                f"grams: {self.name} was loaded from a file, which holds {', '.join(BY_MOMENTS)}; the statistics "
                 f"{' and '.join(BY_SORTING)} need the style picture."
             )
         taps = tuple(taps)
-        check_size(shape, taps, network.padding, self.name)
+        self._check_size(network, taps, shape, fraction)
         return whole_samples(network.measuring(), resize(self.picture, shape), taps, self._guides(taps, shape, network))
 
 
@@ -138,7 +145,7 @@ class StyleGrams:
         """Both, to be blended by their weights."""
         if self.vgg_key != other.vgg_key:
             raise NSTError(
-                "style grams: the two to be blended come from different networks: "
+                "grams: the two to be blended come from different networks: "
                 f"{self.vgg_description} and {other.vgg_description}. Use one Load VGG Features for both."
             )
         return StyleGrams(self.styles + other.styles, self.vgg_key, self.vgg_description)
@@ -146,18 +153,35 @@ class StyleGrams:
     def check_network(self, vgg: VGGFeatures) -> None:
         if self.vgg_key != vgg.key:
             raise NSTError(
-                f"style grams: computed with {self.vgg_description}, but the transfer uses {vgg.description}. "
+                f"grams: computed with {self.vgg_description}, but the transfer uses {vgg.description}. "
                 "Weights, pooling and padding must be the same: use one Load VGG Features for both."
             )
 
-    def check(self, shape: tuple[int, int]) -> None:
-        """That one of them counts, and that their regions have the proportions of the content picture, of which this is
-        the shape."""
+    def check_weights(self) -> None:
         if not any(style.weight > 0 for style in self.styles):
             raise NSTError(NO_WEIGHT)
+
+    def check(self, shape: tuple[int, int], pictures: int = 1) -> None:
+        """That one of them counts, and that their regions have the proportions of the content pictures, of which this
+        is the shape, and go with so many of them."""
+        self.check_weights()
         for style in self.styles:
             if style.region is not None and style.weight > 0:
+                if len(style.region) not in (1, pictures):
+                    raise NSTError(
+                        f"region of {style.name}: a batch of {len(style.region)} masks for "
+                        f"{counted(pictures, 'picture')}; give {one_or(pictures)}."
+                    )
                 fit_mask(style.region, shape, f"region of {style.name}")
+
+    def of_picture(self, number: int) -> StyleGrams:
+        """The same styles with the regions that they have in this picture of a batch."""
+        if all(style.region is None or len(style.region) == 1 for style in self.styles):
+            return self
+        # Styles that share a region share this picture's, too.
+        own = {id(s.region): s.region.split(1)[number % len(s.region)] for s in self.styles if s.region is not None}
+        styles = (s if s.region is None else replace(s, region=own[id(s.region)]) for s in self.styles)
+        return StyleGrams(styles, self.vgg_key, self.vgg_description)
 
     @property
     def region_count(self) -> int:
@@ -250,7 +274,7 @@ class StyleGrams:
     ) -> dict[str, Statistics]:
         """The weighted mean of these styles' statistics."""
         total = sum(style.weight for style in styles)
-        each = [s.statistics(network, taps, s.shape_at(transfer, fraction, squash)) for s in styles]
+        each = [s.statistics(network, taps, s.shape_at(transfer, fraction, squash), fraction) for s in styles]
         return {tap: mixed([(s.weight / total, e[tap]) for s, e in zip(styles, each, strict=True)]) for tap in taps}
 
     @staticmethod
@@ -264,7 +288,7 @@ class StyleGrams:
     ) -> dict[str, Samples]:
         """All these styles' features, each style having its share."""
         total = sum(style.weight for style in styles)
-        each = [s.samples(network, taps, s.shape_at(transfer, fraction, squash)) for s in styles]
+        each = [s.samples(network, taps, s.shape_at(transfer, fraction, squash), fraction) for s in styles]
         return {tap: pooled([(s.weight / total, e[tap]) for s, e in zip(styles, each, strict=True)]) for tap in taps}
 
     def weighted(self, weight: float) -> StyleGrams:
@@ -277,12 +301,13 @@ class StyleGrams:
         return StyleGrams(shared, self.vgg_key, self.vgg_description)
 
     def within(self, region: torch.Tensor | None, mask_mode: str = "simple") -> StyleGrams:
-        """The same styles, all going to this part of the transfer (HxW or 1xHxW, 0..1) wherever they went before; None
-        is whatever no other style's region covers. What was measured within a style mask stays as it is, in its mode.
+        """The same styles, all going to this part of the transfer (HxW, 1xHxW, or one for each picture of a batch;
+        0..1) wherever they went before; None is whatever no other style's region covers. What was measured within a
+        style mask stays as it is, in its mode.
         """
         _check_mode(mask_mode)
         with torch.inference_mode(False):
-            mask = None if region is None else check_mask(region, "region mask")
+            mask = None if region is None else check_mask(region, "region", None)
         moved = (replace(style, region=mask, region_mode=mask_mode) for style in self.styles)
         return StyleGrams(moved, self.vgg_key, self.vgg_description)
 
@@ -321,7 +346,7 @@ def check_weight(weight: float) -> float:
 
 def _check_mode(mode: str) -> None:
     if mode not in MODES:
-        raise NSTError(f"mask mode: {mode!r} is not one of {', '.join(MODES)}.")
+        raise NSTError(f"mask_mode: {mode!r} is not one of {', '.join(MODES)}.")
 
 
 def network_for(vgg: VGGFeatures, recipe: Recipe, seamless: bool = False, watch: Watch = UNWATCHED) -> Network:
@@ -358,13 +383,10 @@ def compute_style_grams(
     `size` is the long side at which strokes are measured; 0 means as large as the transfer, whose size is not known
     yet, so those statistics are made when the first transfer asks. `weight` is shared out over the batch.
 
-    `mask` (HxW or 1xHxW, 0..1) is the part of the pictures that is the style; `region` the part of the transfer that
-    takes it on. A style without a region goes where no other style's region lies; where none is left, the content is
-    kept. `mask_mode`: at the edge a neuron counts as much as lies within ("simple"), or not at all unless all that it
-    sees does ("inside").
-
-    `on_measure(done, of)` is told of every piece of a picture that is measured, `on_layer()` is called before every
-    layer of the network; what either raises ends the measuring.
+    `mask` (HxW, 1xHxW, or one for each picture; 0..1) is the part of the pictures that is the style; `region` (the
+    same, of the transfer's pictures) the part of the transfer that takes it on. A style without a region goes where no
+    other style's region lies; where none is left, the content is kept. `mask_mode`: at the edge a neuron counts as much
+    as lies within ("simple"), or not at all unless all that it sees does ("inside").
     """
     _check_mode(mask_mode)
     recipe = get_recipe(recipe)
@@ -374,14 +396,15 @@ def compute_style_grams(
             f"size: {size} is not a size; give the long side in pixels, up to {LARGEST_SIDE}, "
             "or 0 for as large as the transfer."
         )
-    taps = tuple(recipe.style_layers if layers is None else check_layers(layers, "style layers"))
-    vgg.check_taps(taps, "style layers")
+    taps = tuple(recipe.style_layers if layers is None else check_layers(layers, "layers"))
+    vgg.check_taps(taps, "layers")
     with torch.inference_mode(False):
-        pictures = check_picture(style, name)
+        pictures = check_picture(style, "style")
         if mask is not None:
-            mask = fit_mask(check_mask(mask, "style mask"), shape_of(pictures), "style mask")
+            mask = fit_mask(check_mask(mask, "mask", len(pictures)), shape_of(pictures), "mask")
         if region is not None:
-            region = check_mask(region, "region mask")
+            region = check_mask(region, "region", None)
+        masks = [None] * len(pictures) if mask is None else list(mask.expand(len(pictures), -1, -1, -1).split(1))
         styles = [
             Style(
                 picture=picture[None],
@@ -389,7 +412,7 @@ def compute_style_grams(
                 size=size,
                 name=name if len(pictures) == 1 else f"{name} {i}",
                 aspect=(picture.shape[1], picture.shape[2]),
-                mask=mask,
+                mask=masks[i - 1],
                 region=region,
                 mask_mode=mask_mode,
                 region_mode=mask_mode,
@@ -411,11 +434,13 @@ def measure(
     on_measure: Callable[[int, int], object] | None = None,
     on_layer: Callable[[], object] | None = None,
 ) -> None:
-    """Fill the memos with what a recipe asks for, of styles that have a picture and a size of their own."""
+    """Fill the memos with what a recipe asks for, of styles that have a size of their own; those without a picture must
+    have it already."""
     grams.check_network(vgg)
+    grams.check_weights()
     recipe = get_recipe(recipe)
-    vgg.check_taps(recipe.style_layers, "style layers")
-    styles = [style for style in grams.styles if style.picture is not None and style.size]
+    vgg.check_taps(recipe.style_layers, "layers")
+    styles = [style for style in grams.styles if style.size]
     _measure_ladder(styles, vgg, recipe, tuple(recipe.style_layers), Watch(on_layer, on_measure))
 
 

@@ -9,10 +9,12 @@ import torch
 import torch.nn.functional as F
 
 from .errors import NSTError
-from .vgg import smallest_side, stride
+from .vgg import layer_names, smallest_side, stride
 
 # Of a picture or a style: far beyond what can be computed, and what the nodes' sliders end at.
 LARGEST_SIDE = 16384
+# Of a pixel, where 1 is white: lights in rendered scenes come to thousands, and a loss of more overflows.
+FARTHEST = 1e4
 
 
 def check_picture(picture: torch.Tensor, name: str) -> torch.Tensor:
@@ -36,6 +38,12 @@ def check_picture(picture: torch.Tensor, name: str) -> torch.Tensor:
     if not torch.isfinite(pixels).all():
         bad = int((~torch.isfinite(pixels)).any(1).sum())
         raise NSTError(f"{name}: {bad:,} of {n * h * w:,} pixels are NaN or infinite; repair the picture first.")
+    if (far := pixels.abs() > FARTHEST).any():
+        value = float(pixels.flatten()[pixels.abs().argmax()])
+        raise NSTError(
+            f"{name}: {int(far.any(1).sum()):,} of {n * h * w:,} pixels are far outside of 0..1, as far as {value:g}; "
+            "bring the picture's values into 0..1 first."
+        )
     return (pixels.expand(-1, 3, -1, -1) if c == 1 else pixels[:, :3]).contiguous()
 
 
@@ -115,16 +123,49 @@ def _scaled(shape: tuple[int, int], factor: float) -> tuple[int, int]:
     return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
 
 
-def check_size(shape: tuple[int, int], taps: Iterable[str], padding: str, name: str, fraction: float = 1.0) -> None:
-    """Every tap must see at least one position; `shape` is `fraction` of the final size."""
+def check_size(
+    shape: tuple[int, int],
+    taps: Iterable[str],
+    padding: str,
+    name: str,
+    own: tuple[int, int] | None = None,
+    fraction: float = 1.0,
+    largest: int = LARGEST_SIDE,
+) -> None:
+    """Every tap must see at least one position; `shape` is `fraction` of the final size of a picture whose own size is
+    `own`, and whose long side can be made as large as `largest`."""
     tap = max(taps, key=stride)
     needed = smallest_side((tap,), padding)
-    if min(shape) < needed:
-        h, w = shape
-        long_side = math.ceil(needed / min(shape) * max(shape) / fraction)
-        level = "" if fraction == 1 else f"the smallest level, {fraction:.2g} of the final size, has "
-        fewer = "" if fraction == 1 else "fewer scales, "
-        raise NSTError(
-            f"{name}: {level}{w}×{h} pixels are too few for {tap}, which needs at least {needed} on each side. "
-            f"A size of {long_side} (the long side) would do; or {fewer}layers that lie less deep."
-        )
+    if min(shape) >= needed:
+        return
+    own = own or shape
+    long_side = _long_side_for(own, needed, fraction)
+    advice = [
+        f"A size of {long_side} (the long side) would do"
+        if long_side <= largest
+        else f"With the proportions of {own[1]}×{own[0]} no size up to {largest} would do; crop the picture"
+    ]
+    level = "" if fraction == 1 else f"the smallest level, {fraction:.2g} of the final size: "
+    if level:
+        advice.append("fewer scales")
+    deepest = [layer for layer in layer_names("vgg16") if smallest_side((layer,), padding) <= min(shape)]
+    if deepest:
+        advice.append(f"layers no deeper than {deepest[-1]}")
+    raise NSTError(
+        f"{name}: {level}{shape[1]}×{shape[0]} pixels are too few for {tap}, which needs at least {needed} on each "
+        f"side. {'; or '.join(advice)}."
+    )
+
+
+def _long_side_for(own: tuple[int, int], needed: int, fraction: float) -> int:
+    """The least long side with which this fraction of a picture has the pixels that are needed on each side, however
+    it is rounded."""
+    long_side = max(1, math.floor((needed - 1) / min(own) * max(own) / fraction))
+
+    def shortest(long_side: int) -> float:
+        scaled = [max(1, round(side * fraction)) for side in fit_long(own, long_side)]
+        return min(*scaled, *fit_long(own, max(1, round(long_side * fraction))))
+
+    while shortest(long_side) < needed:
+        long_side += 1
+    return long_side

@@ -63,14 +63,14 @@ def feature_sheet(
     _check(order, ORDERS, "order")
     if count < 1:
         raise NSTError(f"count: {count} is not a number of maps; give 1 or more.")
-    vgg.check_taps((tap,), "layer")
+    vgg.check_taps((tap,), "tap")
     recipe = get_recipe(recipe)
     with torch.inference_mode(False):
         network = network_for(vgg, recipe, watch=Watch(on_layer)).measuring()
-        pictures = check_picture(picture, "image")
+        pictures = check_picture(picture, "picture")
         own = shape_of(pictures)
         shape = fit_long(own, size) if 0 < size < max(own) else own
-        check_size(shape, (tap,), network.padding, "image")
+        check_size(shape, (tap,), network.padding, "size", own, largest=max(own))
         pixels = resize(pictures, shape)
         return torch.stack(
             [_contact_sheet(whole_maps(network, one, tap), tap, count, order) for one in pixels.split(1)]
@@ -92,7 +92,7 @@ def gram_sheet(
     _check(order, ORDERS, "order")
     _check(scale, SCALES, "scale")
     grams.check_network(vgg)
-    vgg.check_taps((tap,), "layer")
+    vgg.check_taps((tap,), "tap")
     recipe = get_recipe(recipe)
     with torch.inference_mode(False):
         # A style as large as the transfer is looked at in the size that others have by default.
@@ -121,7 +121,7 @@ def reconstruct(
 ) -> Result:
     """What noise becomes when one layer alone is matched: its content or its style (Gatys et al. 2016, figure 1)."""
     _check(part, PARTS, "part")
-    pictures = check_picture(picture, "image")
+    pictures = check_picture(picture, "picture")
     layers = LayerWeights(style={tap: 1.0}, content={tap: 1.0})
     results: list[Result] = []
 

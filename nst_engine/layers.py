@@ -14,6 +14,8 @@ def parse_layers(text: str, where: str) -> dict[str, float]:
     layers: dict[str, float] = {}
     for part in filter(None, re.split(r"[,;\s]+", re.sub(r"\s*=\s*", "=", text.strip()))):
         tap, _, weight = part.partition("=")
+        if not tap:
+            raise NSTError(f"{where}: {part!r} names no layer; write relu3_2=0.5, conv4_2=1.")
         if tap in layers:
             raise NSTError(f"{where}: {tap} is named twice; give it one weight.")
         try:

@@ -44,12 +44,15 @@ def target_shape(own: tuple[int, int], size: int, recipe: Recipe, device: torch.
     return fit_short(own, pixels[0])
 
 
-def plan(shape: tuple[int, int], recipe: Recipe, scales: int | None, grid: int = 1) -> list[Level]:
+def plan(shape: tuple[int, int], recipe: Recipe, scales: int | None, grid: int = 1, least: int = 1) -> list[Level]:
     """Coarse to fine: the recipe's passes, or `scales` levels √2 apart with more steps where they are cheap; their
-    sides are multiples of `grid`."""
+    sides are multiples of `grid`. A recipe's own choice has no levels with less than `least` pixels on a side, but for
+    the last."""
     passes = recipe.passes
     if scales is None and recipe.coarsest:
         scales = min(MOST_SCALES, 1 + max(0, round(2 * math.log2(max(shape) / recipe.coarsest))))
+        while scales > 1 and round(min(shape) * 2 ** ((1 - scales) / 2)) < least:
+            scales -= 1
     if scales is not None:
         if not 1 <= scales <= MOST_SCALES:
             raise NSTError(f"scales: {scales} is not a number of levels; give 1 to {MOST_SCALES}.")

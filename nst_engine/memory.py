@@ -267,7 +267,7 @@ def lay_out(
     if sorts and isinstance(tile, int):
         raise NSTError(
             f"tile: the statistic {recipe.statistic!r} sorts the whole picture's features, which tiles cannot do. "
-            f"Leave tile at 'auto', or choose a statistic that is a sum: {', '.join(BY_MOMENTS)}."
+            f"Leave tile at its default, or choose a statistic that is a sum: {', '.join(BY_MOMENTS)}."
         )
 
     def laid_out(tile: int | None, keep: bool) -> Layout:

@@ -72,7 +72,7 @@ class Objective:
             self.style_layers = {}
         self.taps = tuple(dict.fromkeys((*self.style_layers, *self.content_layers)))
         if not self.taps and not self.gamma:
-            raise NSTError("weights: content, style and total variation all count nothing; raise at least one weight.")
+            raise NSTError("content_weight, style_weight, tv_weight: all of them count nothing; raise at least one.")
         # fp16's range is too small for slopes before they are scaled; bf16's is fp32's.
         self.slope_dtype = torch.float32 if network.dtype == torch.float16 else network.dtype
         self.tiles: tuple[Tile, ...] | None = None
@@ -347,10 +347,10 @@ def objective(
     recipe = get_recipe(recipe)
     with torch.inference_mode(False):
         if content is not None:
-            content = check_picture(content, "content image")
+            content = check_picture(content, "content")
             shape = shape_of(content)
         if shape is None:
-            raise NSTError("objective: without a content picture, give the shape (height, width) of the result.")
+            raise NSTError("shape: without a content picture, give height and width of the result.")
         grams.check(shape)
         network = network_for(vgg, recipe, seamless)
         style_layers, content_layers = layers_in_use(vgg, recipe, layers or LayerWeights())
@@ -378,10 +378,10 @@ def layers_in_use(
     vgg: VGGFeatures, recipe: Recipe, layers: LayerWeights
 ) -> tuple[Mapping[str, float], Mapping[str, float]]:
     """Style and content layers: the user's own, or else the recipe's."""
-    style = check_layers(recipe.style_layers if layers.style is None else layers.style, "style layers")
-    content = check_layers(recipe.content_layers if layers.content is None else layers.content, "content layers")
-    vgg.check_taps(style, "style layers")
-    vgg.check_taps(content, "content layers")
+    style = check_layers(recipe.style_layers if layers.style is None else layers.style, "layers.style")
+    content = check_layers(recipe.content_layers if layers.content is None else layers.content, "layers.content")
+    vgg.check_taps(style, "layers.style")
+    vgg.check_taps(content, "layers.content")
     return style, content
 
 
@@ -404,7 +404,7 @@ def build(
     step = grid((*style_layers, *content_layers))
     if network.seamless and (shape[0] % step or shape[1] % step):
         raise NSTError(f"seamless: {shape[1]}×{shape[0]} will not do; the sides have to be multiples of {step}.")
-    check_size(shape, (*style_layers, *content_layers), network.padding, "transfer", fraction)
+    check_size(shape, (*style_layers, *content_layers), network.edges, "size", fraction=fraction)
     sorts = recipe.statistic in BY_SORTING
     regions = grams.regions(network, style_layers, shape, fraction, recipe.squash_style, sorts)
     if multipliers.strength < 1 and content is not None:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from .distances import Samples, Statistics, mixed, pooled
-from .errors import NSTError
+from .errors import NSTError, one_or
 from .images import shape_of
 from .measure import whole_samples, whole_statistics
 from .tiles import Tile, reach
@@ -25,15 +25,16 @@ MODES = ("simple", "inside")
 OVERLAP = 0.02
 
 
-def check_mask(mask: torch.Tensor, name: str, batch: int = 1) -> torch.Tensor:
-    """A 1x1xHxW (or Nx1xHxW) float32 copy on the CPU of a mask as hosts give it: HxW, NxHxW or Nx1xHxW in 0..1."""
+def check_mask(mask: torch.Tensor, name: str, batch: int | None = 1) -> torch.Tensor:
+    """A 1x1xHxW (or Nx1xHxW) float32 copy on the CPU of a mask as hosts give it: HxW, NxHxW or Nx1xHxW in 0..1. There
+    may be one for all of a batch, or one for each; None: nobody knows yet of how many."""
     fits = isinstance(mask, torch.Tensor) and mask.ndim in (2, 3, 4) and 0 not in mask.shape
     if not fits or (mask.ndim == 4 and mask.shape[1] != 1):
         shape = tuple(mask.shape) if isinstance(mask, torch.Tensor) else type(mask).__name__
         raise NSTError(f"{name}: expected a mask (N×H×W), got {shape}.")
     mask = mask.detach().clone().to("cpu", torch.float32).reshape(-1, 1, *mask.shape[-2:])
-    if len(mask) not in (1, batch):
-        raise NSTError(f"{name}: a batch of {len(mask)} masks; give 1{f' or {batch}' if batch > 1 else ''}.")
+    if batch is not None and len(mask) not in (1, batch):
+        raise NSTError(f"{name}: a batch of {len(mask)} masks; give {one_or(batch)}.")
     if not torch.isfinite(mask).all() or float(mask.min()) < 0 or float(mask.max()) > 1:
         raise NSTError(f"{name}: a mask is made of numbers from 0 to 1; this one is not.")
     if float(mask.max()) == 0:
@@ -62,7 +63,7 @@ def guide(mask: torch.Tensor, tap: str, mode: str, architecture: str) -> torch.T
     if mode == "simple":
         return F.avg_pool2d(mask, s)
     if mode != "inside":
-        raise NSTError(f"mask mode: {mode!r} is not one of {', '.join(MODES)}.")
+        raise NSTError(f"mask_mode: {mode!r} is not one of {', '.join(MODES)}.")
     # The least of all that a position sees. What lies outside of the picture does not count.
     r = reach((tap,), architecture)
     outside = 1 - mask

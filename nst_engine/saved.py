@@ -45,20 +45,21 @@ def save(grams: StyleGrams, path: Path, thumbnails: bool) -> None:
     try:
         write_over(path, lambda file: file.write(content))
     except OSError as error:
-        raise NSTError(f"style grams: {path} cannot be written ({error}).") from error
+        raise NSTError(f"grams: {path} cannot be written ({error}).") from error
 
 
 def to_bytes(grams: StyleGrams, thumbnails: bool) -> bytes:
     """What a file of these styles holds."""
     from safetensors.torch import save as serialise
 
+    grams.check_weights()  # by their proportions a loaded style's weight is shared out
     tensors: dict[str, torch.Tensor] = {}
     styles = []
     for i, style in enumerate(grams.styles):
         with style.lock:
             memo = list(style.memo.items())
         if not memo:
-            raise NSTError(f"style grams: {style.name} has not been measured yet, so there is nothing to save.")
+            raise NSTError(f"grams: {style.name} has not been measured yet, so there is nothing to save.")
         for j, (_, s) in enumerate(memo):
             # A clone: two styles of a blend may share their statistics, and the format wants each once.
             tensors[f"{i}.{j}.mean"], tensors[f"{i}.{j}.moment"] = s.mean.clone(), triangle(s.moment)
@@ -85,10 +86,10 @@ def load(path: Path) -> StyleGrams:
         raise
     except Exception as error:  # a damaged file can break its reader anywhere, with any exception
         raise NSTError(
-            f"style grams: {path} is not a saved style, or it is damaged ({shown(error) or type(error).__name__})."
+            f"grams: {path} is not a saved style, or it is damaged ({shown(error) or type(error).__name__})."
         ) from error
     raise NSTError(
-        f"style grams: {path} was saved by a newer version (format {version:g}; this one reads up to {VERSION}). "
+        f"grams: {path} was saved by a newer version (format {version:g}; this one reads up to {VERSION}). "
         "Update the pack."
     )
 

@@ -56,7 +56,7 @@ def coloured(noise: torch.Tensor, grams: StyleGrams, start: str) -> torch.Tensor
 
 def _colours(style: Style, start: str) -> Statistics:
     picture = _picture(style, start)
-    mask = None if style.mask is None else fit_mask(style.mask, shape_of(picture), f"style mask of {style.name}")
+    mask = None if style.mask is None else fit_mask(style.mask, shape_of(picture), f"mask of {style.name}")
     return statistics(picture.contiguous(memory_format=torch.channels_last), mask)
 
 

@@ -10,9 +10,9 @@ import torch
 
 from .color import METHODS, check_strength, match_colours
 from .controls import LayerWeights, Multipliers
-from .errors import NSTError
+from .errors import NSTError, counted, one_or
 from .grams import StyleGrams, network_for
-from .images import LARGEST_SIDE, alpha_of, check_picture, resize, shape_of
+from .images import LARGEST_SIDE, alpha_of, check_picture, check_size, resize, shape_of
 from .levels import OWN_SIZE, plan, target_shape
 from .memory import SHARE, footprint, free_memory
 from .objective import layers_in_use
@@ -21,7 +21,7 @@ from .recipes import BRISK, LBFGS, WORDS, Adam, Recipe, get_recipe
 from .regions import check_mask, fit_mask
 from .run import OnStep, OnTile, Protect, Run, Step
 from .tiles import grid
-from .vgg import VGGFeatures, Watch
+from .vgg import VGGFeatures, Watch, smallest_side
 
 OPTIMIZERS = ("adam", "lbfgs")
 KEEP_COLOURS = ("none", *METHODS)
@@ -90,8 +90,8 @@ def stylize(
     it is to go on on its other side. `on_step(progress)` may return STOP to end early and keep the picture; what it
     raises ends the run. `keep_colours` is how `match_colours` gives the finished picture the content's colours.
 
-    `protect` (HxW or 1xHxW, 0..1) is where the content stays: its pixels as they are, or ("content") by counting
-    `protect_weight` times more. `start_mix` is how much of the content is mixed into the start.
+    `protect` (HxW, 1xHxW, or one for each picture; 0..1) is where the content stays: its pixels as they are, or
+    ("content") by counting `protect_weight` times more. `start_mix` is how much of the content is mixed into the start.
 
     `tile` bounds what the network sees at a time, in pixels: None is the whole picture, "auto" the whole if that fits
     into `memory` (bytes; by default what the device has free), else tiles. The result is the same. `on_tile` is told
@@ -129,18 +129,20 @@ def stylize(
         else:
             if shape is not None:
                 raise NSTError("shape: a result with a content has its proportions; give its size, the long side.")
-            given = check_picture(content, "content image")
+            given = check_picture(content, "content")
             pictures = list(given.split(1))
             alpha = alpha_of(content)
             own = shape_of(given)
             shape = target_shape(own, size, recipe, network.device)
-        grams.check(own)
+        grams.check(own, len(pictures))
         if content is None and grams.guided and grams.uncovered(shape) is not None:
             raise NSTError(
-                "region mask: a texture has no content for where no style goes; add a style without a region, for the "
-                "rest."
+                "region: a texture has no content for where no style goes; add a style without a region, for the rest."
             )
-        levels = plan(shape, recipe, scales, grid((*style_layers, *content_layers)) if seamless else 1)
+        taps = (*style_layers, *content_layers)
+        levels = plan(shape, recipe, scales, grid(taps) if seamless else 1, smallest_side(taps, network.edges))
+        named = "shape" if content is None else "size"
+        check_size(levels[0].shape, taps, network.edges, named, own, levels[0].fraction)
         starts, notes = _start_images(start_image, len(pictures), shape)
         if starts is not None and recipe.start != "image":
             notes = [f"start image: not used, because start is {recipe.start!r}"]
@@ -152,6 +154,7 @@ def stylize(
             # Whatever the start, what is asked for is the content.
             recipe = replace(recipe, steps=0, start="content")
             levels = [replace(levels[-1], steps=0)]
+        protected = _protect(protect, own, len(pictures), protect_mode, protect_weight)
         run = Run(
             network,
             recipe,
@@ -162,7 +165,7 @@ def stylize(
             multipliers,
             tile,
             free_memory(network.device) if memory is None else memory,
-            _protect(protect, own, protect_mode, protect_weight),
+            protected[0],
             start_mix,
             on_step,
             on_tile,
@@ -176,6 +179,7 @@ def stylize(
                 finished.append(resize(picture, shape))
                 run.histories.append([])
                 continue
+            run.grams, run.protect = grams.of_picture(i), protected[i % len(protected)]
             made = run.one(picture, None if starts is None else starts[i % len(starts)][None], seed)
             made = resize(made, shape, seamless)
             if picture is not None:
@@ -256,11 +260,14 @@ def _texture_shape(
     return shape
 
 
-def _protect(mask: torch.Tensor | None, shape: tuple[int, int], mode: str, weight: float) -> Protect | None:
+def _protect(
+    mask: torch.Tensor | None, shape: tuple[int, int], pictures: int, mode: str, weight: float
+) -> list[Protect | None]:
+    """One for all pictures, or one for each."""
     if mask is None:
-        return None
-    fitted = fit_mask(check_mask(mask, "protect mask"), shape, "protect mask")
-    return Protect(fitted, None if mode == "pixels" else weight)
+        return [None]
+    fitted = fit_mask(check_mask(mask, "protect", pictures), shape, "protect")
+    return [Protect(one, None if mode == "pixels" else weight) for one in fitted.split(1)]
 
 
 def _check_range(name: str, value: float, least: float, most: float) -> None:
@@ -348,9 +355,11 @@ def _start_images(
 ) -> tuple[torch.Tensor | None, list[str]]:
     if start_image is None:
         return None, []
-    starts = check_picture(start_image, "start image")
+    starts = check_picture(start_image, "start_image")
     if len(starts) not in (1, count):
-        raise NSTError(f"start image: a batch of {len(starts)} for {count} content pictures; give 1 or {count}.")
+        raise NSTError(
+            f"start_image: a batch of {len(starts)} for {counted(count, 'content picture')}; give {one_or(count)}."
+        )
     h, w = starts.shape[-2:]
     if (h, w) == shape:
         return starts, []

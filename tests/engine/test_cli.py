@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -741,3 +742,33 @@ def test_nobody_waits_for_a_pipe(folder, name):
     process = start("stylize", "content.png", name, "-o", "out.png")
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1 and name in said and "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--lr", "-1"], "nst: --lr: -1.0 is not a rate"),
+        (["--tv-weight", "-1"], "nst: --tv-weight: -1.0 is not a multiplier"),
+        (["--protect-weight", "0"], "nst: --protect-weight: 0.0 will not do"),
+        (["--weights", "none.pth"], "nst: --weights: no file 'none.pth'"),
+        (["--style-layers", "=1, =2"], "nst: --style-layers: '=1' names no layer"),
+        (["--size", "8"], "nst: --size: 8×6 pixels are too few"),
+        (["--style-size", "8"], "nst: STYLE of style.png: 8×8 pixels are too few"),
+        (["--content-weight", "0", "--style-weight", "0"], "nst: --content-weight, --style-weight, --tv-weight: all"),
+        (["--tile", "64", "--statistic", "sliced"], "nst: --tile: the statistic 'sliced' sorts"),
+    ],
+)
+def test_errors_call_the_options_by_their_names(folder, capsys, options, says):
+    assert refusal(capsys, "stylize", "content.png", "style.png", "-o", "out.png", "--steps", "1", *options).startswith(
+        says
+    )
+
+
+def test_the_size_that_is_advised_is_accepted(folder, capsys):
+    write_picture(folder / "narrow.png", clouds(1, 3, 60))
+    narrow = ("stylize", "narrow.png", "style.png", "-o", "out.png", "--steps", "0")
+    said = refusal(capsys, *narrow, "--size", "60")
+    size = re.search(r"A size of (\d+)", said)[1]
+    assert cli.main([*narrow, "--size", size]) == 0
+    texture = ("texture", "style.png", "-o", "out.png", "--steps", "0", "--no-seamless")
+    assert refusal(capsys, *texture, "--width", "60", "--height", "3").startswith("nst: --width and --height: 60×3")

@@ -138,7 +138,7 @@ def test_what_is_protected_stays_as_it_is(vgg):
         change = (result.image - content).abs().mean((0, 1))
         assert change[16:40, 30:60].max() < 1e-6
         assert change[:12].mean() > 0.02
-    with pytest.raises(nst.NSTError, match="protect mask: the mask covers nothing"):
+    with pytest.raises(nst.NSTError, match="protect: the mask covers nothing"):
         nst.stylize(vgg, content, grams, layers=LAYERS, steps=1, protect=torch.zeros(64, 96))
 
 
@@ -214,9 +214,9 @@ def test_the_mode_of_a_region_changes_nothing_that_is_measured(vgg):
 
 
 def test_what_cannot_be_a_region_is_refused(vgg, grams):
-    with pytest.raises(nst.NSTError, match="region mask: the mask covers nothing"):
+    with pytest.raises(nst.NSTError, match="region: the mask covers nothing"):
         grams.within(torch.zeros(8, 8))
-    with pytest.raises(nst.NSTError, match="mask mode: 'outside' is not one of simple, inside"):
+    with pytest.raises(nst.NSTError, match="mask_mode: 'outside' is not one of simple, inside"):
         grams.within(torch.ones(8, 8), "outside")
 
 
@@ -280,7 +280,7 @@ def test_overlap_is_refused_with_how_much(vgg):
 def test_a_style_mask_that_is_too_small_for_a_layer_is_refused(vgg):
     dot = torch.zeros(64, 64)
     dot[:8, :8] = 1
-    with pytest.raises(nst.NSTError, match=r"style mask of style image: it is too small for .*mode simple would do"):
+    with pytest.raises(nst.NSTError, match=r"mask of style image: it is too small for .*mode simple would do"):
         nst.compute_style_grams(vgg, clouds(2, 64, 64), layers=TAPS, mask=dot, size=64, mask_mode="inside")
 
 
@@ -293,7 +293,7 @@ def test_masks_are_squashed_with_their_picture(vgg):
         result = nst.stylize(vgg, content, grams, steps=1, protect=region, **options)
         other = nst.stylize(vgg, content, grams, steps=1, protect=region, protect_mode="content", **options)
         assert torch.isfinite(result.image).all() and other.image.shape == result.image.shape
-    with pytest.raises(nst.NSTError, match=r"protect mask: the mask is 112×80, .* proportions of 80×80"):
+    with pytest.raises(nst.NSTError, match=r"protect: the mask is 112×80, .* proportions of 80×80"):
         nst.stylize(vgg, clouds(1, 80, 80), nst.compute_style_grams(vgg, clouds(2, 64, 64)), protect=region, steps=1)
 
 
@@ -304,3 +304,44 @@ def test_rungs_that_a_mask_leaves_nothing_of_are_left_out(vgg):
     grams = nst.compute_style_grams(vgg, clouds(2, 256, 256), size=256, mask=mask, mask_mode="inside")
     measured = {shape for _, tap, shape in grams.styles[0].memo if tap == "relu5_1"}
     assert (256, 256) in measured and (128, 128) not in measured
+
+
+@pytest.mark.parametrize("mode", ["pixels", "content"])
+def test_every_picture_of_a_batch_has_its_own_protected_part(vgg, mode):
+    batch, style = clouds(1, 48, 64, 2), nst.compute_style_grams(vgg, clouds(2, 48, 48), layers=TAPS, size=48)
+    masks = torch.cat([left(48, 64)[0], 1 - left(48, 64)[0]])
+    options = {"steps": 2, "layers": LAYERS, "protect_mode": mode, "size": 0}
+    both = nst.stylize(vgg, batch, style, protect=masks, **options).image
+    for i in range(2):
+        alone = nst.stylize(vgg, batch[i : i + 1], style, protect=masks[i], **options).image
+        assert torch.equal(both[i : i + 1], alone)
+    with pytest.raises(nst.NSTError, match=r"^protect: a batch of 3 masks; give 1 or 2"):
+        nst.stylize(vgg, batch, style, protect=masks[[0, 1, 0]], **options)
+
+
+def test_every_picture_of_a_batch_has_its_own_region(vgg):
+    batch, region = clouds(1, 48, 64, 2), torch.cat([left(48, 64)[0], 1 - left(48, 64, 0.25)[0]])
+    region[1, :, :8] = 0
+    options = {"layers": TAPS, "size": 48}
+    rest = nst.compute_style_grams(vgg, clouds(3, 48, 48), **options)
+
+    def image(content, region):
+        grams = nst.compute_style_grams(vgg, clouds(2, 48, 48), region=region, blend_with=rest, **options)
+        return nst.stylize(vgg, content, grams, steps=2, layers=LAYERS, size=0).image
+
+    both = image(batch, region)
+    for i in range(2):
+        assert torch.equal(both[i : i + 1], image(batch[i : i + 1], region[i]))
+    with pytest.raises(nst.NSTError, match=r"^region of style image: a batch of 2 masks for 3 pictures; give 1 or 3"):
+        image(clouds(1, 48, 64, 3), region)
+    with pytest.raises(nst.NSTError, match=r"^region of style image: a batch of 2 masks for 1 picture; give 1\."):
+        image(batch[:1], region)
+
+
+def test_every_picture_of_a_batch_of_styles_has_its_own_mask(vgg):
+    pictures, masks = clouds(2, 48, 64, 2), torch.cat([left(48, 64)[0], 1 - left(48, 64)[0]])
+    both = nst.compute_style_grams(vgg, pictures, layers=TAPS, size=64, mask=masks)
+    for i, style in enumerate(both.styles):
+        [alone] = nst.compute_style_grams(vgg, pictures[i : i + 1], layers=TAPS, size=64, mask=masks[i]).styles
+        for key, found in alone.memo.items():
+            assert torch.equal(style.memo[key].moment, found.moment)

@@ -392,7 +392,7 @@ def test_a_texture_has_a_style_everywhere(vgg, style):
     half = torch.zeros(64, 64)
     half[:32] = 1
     one = nst.compute_style_grams(vgg, style, layers=TAPS, size=64, region=half)
-    with pytest.raises(nst.NSTError, match="region mask: a texture has no content for where no style goes"):
+    with pytest.raises(nst.NSTError, match="region: a texture has no content for where no style goes"):
         texture(vgg, one, 64, 64)
     both = nst.compute_style_grams(vgg, clouds(3, 64, 64), layers=TAPS, size=64, blend_with=one)
     assert texture(vgg, both, 64, 64, steps=2).image.shape == (1, 3, 64, 64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -14,6 +15,7 @@ from safetensors.torch import save_file
 import nst_engine as nst
 from nst_engine.distances import Statistics
 from nst_engine.grams import Style
+from nst_engine.layers import parse_layers
 from nst_engine.levels import plan
 from nst_engine.measure import statistics
 from nst_engine.recipes import WORDS
@@ -322,9 +324,9 @@ def test_styles_are_saved_without_their_pictures(vgg, content, style, tmp_path):
 def test_pixels_that_are_no_numbers(vgg, content, grams, value):
     bad = content.clone()
     bad[0, 1, 3, 4] = value
-    with pytest.raises(nst.NSTError, match="content image: 1 of 6,300 pixels are NaN or infinite"):
+    with pytest.raises(nst.NSTError, match="content: 1 of 6,300 pixels are NaN or infinite"):
         run(vgg, bad, grams)
-    with pytest.raises(nst.NSTError, match="style image: 1 of"):
+    with pytest.raises(nst.NSTError, match="style: 1 of"):
         nst.compute_style_grams(vgg, bad)
 
 
@@ -461,3 +463,67 @@ def test_a_word_that_a_recipe_of_ones_own_has_wrong_is_named(vgg, content, grams
         nst.compute_style_grams(vgg, content, recipe=own)
     with pytest.raises(nst.NSTError, match=says):
         nst.memory_needed(vgg, (64, 64), own)
+
+
+@pytest.mark.parametrize("own", [(1, 500), (1, 5000), (30, 1200), (5, 40)])
+@pytest.mark.parametrize("options", [{}, {"scales": 4}, {"recipe": "gatys2017"}, {"size": 64}])
+def test_what_is_advised_for_a_narrow_picture_is_accepted(vgg, own, options):
+    """Followed word by word, whatever it is: a size, fewer levels, other layers."""
+    grams = nst.compute_style_grams(vgg, clouds(2, 128, 128), size=128, layers={"relu1_1": 1.0})
+
+    def made(**changed):
+        """As far as the first step, at the coarsest level."""
+        given = {"steps": 8, "size": 0, "on_step": lambda _: nst.STOP, **options, **changed}
+        return nst.stylize(vgg, torch.rand(1, 3, *own), grams, **given).image
+
+    try:
+        made()
+        return
+    except nst.NSTError as error:
+        said = str(error)
+    assert said.startswith("size: ")
+    size, tap = re.search(r"A size of (\d+)", said), re.search(r"layers no deeper than (\w+)", said)
+    assert (size is not None) == (16 * own[1] / own[0] * (2.83 if "scales" in options else 1) <= 16384)
+    if size is not None:
+        assert made(size=int(size[1])).shape[3] == int(size[1])
+    made(layers=nst.LayerWeights(style={tap[1]: 1.0}, content={tap[1]: 1.0}))
+    if "fewer scales" in said:
+        made(scales=1, size=min(16384, max(own[1], 16 * own[1] // own[0] + 1)))
+
+
+def test_a_style_is_told_the_size_at_which_all_levels_see_it(vgg):
+    def made(style):
+        return nst.stylize(vgg, clouds(1, 64, 64), style, steps=8, scales=4, on_step=lambda _: nst.STOP)
+
+    narrow = clouds(2, 8, 60)
+    with pytest.raises(nst.NSTError, match=r"^style of style image: 21×3 pixels are too few.* A size of (\d+)") as told:
+        made(nst.compute_style_grams(vgg, narrow, size=60, layers={"relu1_1": 1.0}))
+    size = int(re.search(r"A size of (\d+)", str(told.value))[1])
+    made(nst.compute_style_grams(vgg, narrow, size=size))
+
+
+@pytest.mark.parametrize("value", [1e30, -1e6])
+def test_pixels_far_from_any_picture_are_named(vgg, content, grams, value):
+    wrong = content.clone()
+    wrong[..., 3, 4] = value
+    says = f"content: 1 of 6,300 pixels are far outside of 0..1, as far as {value:g}"
+    with pytest.raises(nst.NSTError, match=re.escape(says)):
+        nst.stylize(vgg, wrong, grams, steps=1)
+    with pytest.raises(nst.NSTError, match=r"^start_image: 1 of"):
+        nst.stylize(vgg, content, grams, steps=1, start_image=wrong)
+    with pytest.raises(nst.NSTError, match=r"^style: 1 of"):
+        nst.compute_style_grams(vgg, wrong)
+
+
+def test_a_batch_of_the_wrong_length_is_told_one_right_number(vgg, content, grams):
+    two = torch.cat([content, content])
+    with pytest.raises(nst.NSTError, match=r"^start_image: a batch of 2 for 1 content picture; give 1\."):
+        nst.stylize(vgg, content, grams, steps=1, start_image=two)
+    with pytest.raises(nst.NSTError, match=r"^reference: a batch of 2 for 1 picture; give 1\."):
+        nst.match_colours(content, two, "lab")
+
+
+@pytest.mark.parametrize("text", ["=1, =2", "=1", " = "])
+def test_a_weight_without_a_layer_is_told_so(text):
+    with pytest.raises(nst.NSTError, match=r"^style_layers: '=.*names no layer"):
+        parse_layers(text, "style_layers")

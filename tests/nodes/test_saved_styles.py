@@ -195,6 +195,34 @@ def test_every_level_of_a_recipe_finds_its_size_in_the_file(pack, vgg, styles, o
     assert torch.equal(transfer(pack, vgg, loaded, **settings), transfer(pack, vgg, large, **settings))
 
 
+def test_a_file_that_its_recipe_could_not_use_is_not_saved(pack, vgg, styles, places):
+    grams = measured(pack, vgg, styles[:1])
+    with pytest.raises(pack.nst_engine.NSTError, match=r"^recipe: johnson needs .* connect vgg"):
+        save(pack, grams, recipe="johnson")
+    alone, _ = load(pack, save(pack, grams))
+    with pytest.raises(pack.nst_engine.NSTError, match=r"^style_grams: .* lacks relu1_1"):
+        save(pack, alone, vgg=vgg, recipe="johnson")
+    assert len(list(places[1].rglob("*.*"))) == 1
+
+
+def test_a_style_that_counts_nothing_is_not_saved(pack, vgg, styles, places):
+    grams = measured(pack, vgg, styles[:1], weight=0.0)
+    for options in ({}, {"vgg": vgg, "recipe": "gatys2016"}):
+        with pytest.raises(pack.nst_engine.NSTError, match=r"^style_grams: the weights of the styles sum to zero"):
+            save(pack, grams, **options)
+    assert list(places[1].iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["x" * 250, "ß" * 130, "CON", "a/aux.txt", "a|b", "a./b"])
+def test_a_name_that_not_every_system_has_is_refused_before_anything_is_measured(pack, vgg, styles, name):
+    grams = measured(pack, vgg, styles[:1])
+    before = dict(grams.styles[0].memo)
+    assert "Give a name" in pack.NODE_CLASS_MAPPINGS["SaveStyleGrams"].VALIDATE_INPUTS(name)
+    with pytest.raises(pack.nst_engine.NSTError, match="Give a name"):  # by wire it comes unseen
+        save(pack, grams, name, vgg=vgg, recipe="gatys2016")
+    assert grams.styles[0].memo == before
+
+
 def test_a_style_without_a_size_is_refused_with_a_way_out(pack, vgg, styles, places):
     loose = measured(pack, vgg, styles[:1], size=0)
     for _ in range(2):  # before a transfer has measured it, and after

@@ -79,7 +79,7 @@ class NeuralStyleTransfer:
                 "tile": inputs.TILE,
                 "protect_mask": (
                     "MASK",
-                    {"tooltip": "Where the content stays: faces, lettering. A soft edge blends."},
+                    {"tooltip": "Where the content stays: faces, lettering. A soft edge blends. One for all, or each."},
                 ),
                 "strength": (
                     "FLOAT",

@@ -114,7 +114,10 @@ def _make(args: argparse.Namespace, argv: list[str], beside: Path | None = None)
 
     with _ProgressDisplay(args.quiet) as display:
         vgg = _load_vgg(args, display)
-        grams = _measured(vgg, inputs.styles, weights, layers, args, display)
+        try:
+            grams = _measured(vgg, inputs.styles, weights, layers, args, display)
+        except NSTError as error:
+            raise error.called({"size": "--style-size", "weight": "--style-weights"}) from error
         if args.save_style:
             grams.check_network(vgg)
             grams.save(args.save_style)

@@ -140,8 +140,9 @@ def check_size(
         return
     own = own or shape
     long_side = _long_side_for(own, needed, fraction)
+    h, w = fit_long(own, long_side)
     advice = [
-        f"A size of {long_side} (the long side) would do"
+        (f"{w}×{h} pixels would do" if name == "shape" else f"A size of {long_side} (the long side) would do")
         if long_side <= largest
         else f"With the proportions of {own[1]}×{own[0]} no size up to {largest} would do; crop the picture"
     ]

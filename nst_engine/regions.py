@@ -79,7 +79,7 @@ def complement(masks: Iterable[torch.Tensor], names: Iterable[str]) -> torch.Ten
     if over > 1 + OVERLAP:
         share = float((cover > 1 + OVERLAP).float().mean())
         raise NSTError(
-            f"regions: the masks of {', '.join(names)} overlap on {share:.1%} of the picture, where they come to "
+            f"region: the masks of {', '.join(names)} overlap on {share:.1%} of the picture, where they come to "
             f"{over:.2g}; together they may come to 1."
         )
     return (1 - cover).clamp(0, 1)

@@ -753,15 +753,17 @@ def test_nobody_waits_for_a_pipe(folder, name):
         (["--weights", "none.pth"], "nst: --weights: no file 'none.pth'"),
         (["--style-layers", "=1, =2"], "nst: --style-layers: '=1' names no layer"),
         (["--size", "8"], "nst: --size: 8×6 pixels are too few"),
+        (["--style-size", "20000"], "nst: --style-size: 20000 is not a size"),
+        (["--style-weights", "-1"], "nst: --style-weights: -1.0 is not a weight"),
         (["--style-size", "8"], "nst: STYLE of style.png: 8×8 pixels are too few"),
         (["--content-weight", "0", "--style-weight", "0"], "nst: --content-weight, --style-weight, --tv-weight: all"),
         (["--tile", "64", "--statistic", "sliced"], "nst: --tile: the statistic 'sliced' sorts"),
     ],
 )
 def test_errors_call_the_options_by_their_names(folder, capsys, options, says):
-    assert refusal(capsys, "stylize", "content.png", "style.png", "-o", "out.png", "--steps", "1", *options).startswith(
-        says
-    )
+    assert refusal(
+        capsys, "stylize", "content.png", "style.png", "-o", "out.png", "--quiet", "--steps", "1", *options
+    ).startswith(says)
 
 
 def test_the_size_that_is_advised_is_accepted(folder, capsys):
@@ -770,5 +772,9 @@ def test_the_size_that_is_advised_is_accepted(folder, capsys):
     said = refusal(capsys, *narrow, "--size", "60")
     size = re.search(r"A size of (\d+)", said)[1]
     assert cli.main([*narrow, "--size", size]) == 0
+    capsys.readouterr()
     texture = ("texture", "style.png", "-o", "out.png", "--steps", "0", "--no-seamless")
-    assert refusal(capsys, *texture, "--width", "60", "--height", "3").startswith("nst: --width and --height: 60×3")
+    said = refusal(capsys, *texture, "--width", "60", "--height", "3")
+    assert said.startswith("nst: --width and --height: 60×3 pixels are too few")
+    width, height = re.search(r"(\d+)×(\d+) pixels would do", said).groups()
+    assert cli.main([*texture, "--width", width, "--height", height]) == 0

@@ -399,7 +399,7 @@ def test_a_single_row_will_do_for_a_shallow_layer(vgg):
         ({"layers": nst.LayerWeights(style={"relu1_1": -1.0})}, "the weight -1 of relu1_1"),
         ({"layers": nst.LayerWeights(style={"relu1_1": 0.0})}, "every weight is 0"),
         ({"layers": nst.LayerWeights(style={"relu9_1": 1.0})}, "no layer 'relu9_1'"),
-        ({"layers": nst.LayerWeights(content={"relu42": 1.0})}, "content layers: vgg19 has no layer 'relu42'"),
+        ({"layers": nst.LayerWeights(content={"relu42": 1.0})}, "layers.content: vgg19 has no layer 'relu42'"),
         ({"start_image": torch.rand(3, 3, 8, 8)}, "a batch of 3 for 1 content pictures; give 1 or 1"),
     ],
 )

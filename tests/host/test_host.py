@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -369,6 +370,18 @@ def test_transparency_is_kept(server: Server) -> None:
 # --- saved styles and rows of them --------------------------------------------------------------------------------
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_among_the_outputs_stops_nobody(server: Server) -> None:
+    pipe = server.base / "output" / "pipe.safetensors"
+    pipe.parent.mkdir(exist_ok=True)
+    os.mkfifo(pipe)
+    try:
+        shown = server.get("/object_info/LoadStyleGrams")["LoadStyleGrams"]["input"]["required"]["style"][0]
+        assert "pipe.safetensors [output]" not in shown
+    finally:
+        pipe.unlink()
+
+
 def test_a_style_is_saved_listed_and_loaded(server: Server) -> None:
     def listed() -> list[str]:
         return server.get("/object_info/LoadStyleGrams")["LoadStyleGrams"]["input"]["required"]["style"][0]
@@ -653,3 +666,41 @@ def test_the_command_line_runs_a_graph_on_the_server(server: Server, tmp_path) -
     pictures = [file for file in tmp_path.rglob("*.png") if Image.open(file).size[0] == 80]
     assert len(pictures) == 1, (list(tmp_path.rglob("*")), done.stdout)
     assert str(pictures[0]) in done.stdout
+
+
+# --- what a program may send, though no person can draw it ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrong", [5, "a text", True, None, {"__value__": [1, 2]}], ids=repr)
+def test_a_value_where_a_wire_belongs_is_answered_by_the_inputs_name(server: Server, wrong: object) -> None:
+    def said(node: str, lost: str, **inputs: object) -> str:
+        graph = {
+            "example": {"class_type": "NSTExampleImage", "inputs": {"name": "style-strokes"}},
+            "node": {"class_type": node, "inputs": {**inputs, lost: wrong}},
+            "save": {"class_type": "PreviewImage", "inputs": {"images": ["node", 0]}},
+        }
+        run = server.start(graph).finish()
+        assert run.ending == "execution_error"
+        return run.events[-1].data["exception_message"]
+
+    layer = {"layer": "relu1_1", "order": "strongest", "recipe": "balanced", "image": ["example", 0]}
+    picture = {"reference": ["example", 0], "method": "lab", "strength": 1.0}
+    for node, lost, inputs in (
+        ("NSTShowFeatures", "vgg", {**layer, "maps": 1, "size": 64}),
+        ("NSTMatchColours", "image", picture),
+        ("NSTPlotLossHistory", "loss_history", {"width": 200, "height": 200}),
+    ):
+        assert said(node, lost, **inputs).startswith(f"{lost}: takes ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("learning_rate", -0.5), ("tv_weight", -0.5), ("scales", 0), ("scales", 13)]
+)
+def test_a_number_between_the_recipes_mark_and_the_least_is_refused_at_once(
+    server: Server, name: str, value: float
+) -> None:
+    graph = api_graph("quickstart")
+    graph[find(graph, "NeuralStyleTransfer")]["inputs"][name] = value
+    with pytest.raises(Refused) as refused:
+        server.start(graph)
+    assert f"{name}: {value} will not do; give " in str(refused.value)

@@ -138,24 +138,26 @@ def check_size(
     needed = smallest_side((tap,), padding)
     if min(shape) >= needed:
         return
-    own = own or shape
-    long_side = _long_side_for(own, needed, fraction)
-    h, w = fit_long(own, long_side)
-    advice = [
-        (f"{w}×{h} pixels would do" if name == "shape" else f"A size of {long_side} (the long side) would do")
-        if long_side <= largest
-        else f"With the proportions of {own[1]}×{own[0]} no size up to {largest} would do; crop the picture"
-    ]
     level = "" if fraction == 1 else f"the smallest level, {fraction:.2g} of the final size: "
-    if level:
+    advice = [_size_that_does(own or shape, needed, fraction, largest, name == "shape")]
+    if level and min(shape) / fraction >= needed:
         advice.append("fewer scales")
-    deepest = [layer for layer in layer_names("vgg16") if smallest_side((layer,), padding) <= min(shape)]
-    if deepest:
+    if deepest := [layer for layer in layer_names("vgg16") if smallest_side((layer,), padding) <= min(shape)]:
         advice.append(f"layers no deeper than {deepest[-1]}")
     raise NSTError(
         f"{name}: {level}{shape[1]}×{shape[0]} pixels are too few for {tap}, which needs at least {needed} on each "
         f"side. {'; or '.join(advice)}."
     )
+
+
+def _size_that_does(own: tuple[int, int], needed: int, fraction: float, largest: int, by_sides: bool) -> str:
+    for part, scales in ((fraction, ""), (1.0, " with scales 1")):
+        long_side = _long_side_for(own, needed, part)
+        if long_side <= largest:
+            h, w = fit_long(own, long_side)
+            return (f"{w}×{h} pixels" if by_sides else f"A size of {long_side} (the long side)") + f"{scales} would do"
+    crop = "; crop it" if largest == LARGEST_SIDE else ""
+    return f"No size up to {largest} would do for a picture of {own[1]}×{own[0]}{crop}"
 
 
 def _long_side_for(own: tuple[int, int], needed: int, fraction: float) -> int:

@@ -24,6 +24,9 @@ log = logging.getLogger("nst_engine.grams")
 # Styles are measured in advance on so many rungs from their size down: those that coarse-to-fine levels ask for.
 RUNGS = 4
 
+# Less than this of a mask at a tap is nothing.
+NO_POSITIONS = 1e-5
+
 NO_WEIGHT = "grams: the weights of the styles sum to zero; raise at least one."
 
 
@@ -88,17 +91,16 @@ class Style:
         self._check_size(network, taps, shape, fraction)
         log.debug("measured %s at %d×%d: %s", self.name, shape[1], shape[0], " ".join(taps))
         with torch.inference_mode(False), torch.no_grad():
+            guides = self._guides(taps, shape, network)
+            if lost := [tap for tap, t in guides.items() if float(t.square().sum()) < NO_POSITIONS]:
+                simple = "; mask mode simple would do" if self.mask_mode == "inside" else ""
+                raise NSTError(
+                    f"mask of {self.name}: it is too small for {lost[0]} at {shape[1]}×{shape[0]}. Paint a larger "
+                    f"part, or give the style a larger size{simple}."
+                )
             # In fp32 always: measured once, so exactness costs little, and the memo serves every precision.
-            measured = whole_statistics(
-                network.measuring(), resize(self.picture, shape), taps, self._guides(taps, shape, network)
-            )
+            measured = whole_statistics(network.measuring(), resize(self.picture, shape), taps, guides)
             for tap in taps:
-                if tap not in measured:
-                    simple = "; mask mode simple would do" if self.mask_mode == "inside" else ""
-                    raise NSTError(
-                        f"mask of {self.name}: it is too small for {tap} at {shape[1]}×{shape[0]}. Paint a "
-                        f"larger part, or give the style a larger size{simple}."
-                    )
                 found = measured[tap]
                 if not torch.isfinite(found.moment).all():
                     raise NSTError(

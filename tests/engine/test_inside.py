@@ -169,12 +169,12 @@ def test_a_batch_is_reconstructed_picture_by_picture(vgg):
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda v, p, g: feature_sheet(v, p, "relu9_1"), "layer: vgg19 has no layer 'relu9_1'"),
+        (lambda v, p, g: feature_sheet(v, p, "relu9_1"), "tap: vgg19 has no layer 'relu9_1'"),
         (lambda v, p, g: feature_sheet(v, p, "relu1_1", order="weakest"), "order: 'weakest' is not one of"),
         (lambda v, p, g: feature_sheet(v, p, "relu1_1", count=0), "count: 0"),
         (lambda v, p, g: feature_sheet(v, p, "relu5_1", size=8), "too few for relu5_1"),
         (lambda v, p, g: gram_sheet(v, g, "relu1_1", scale="linear"), "scale: 'linear' is not one of"),
-        (lambda v, p, g: gram_sheet(v, g, "relu1_9"), "layer: vgg19 has no layer"),
+        (lambda v, p, g: gram_sheet(v, g, "relu1_9"), "tap: vgg19 has no layer"),
         (lambda v, p, g: reconstruct(v, p, "relu1_1", "both"), "part: 'both' is not one of"),
         (lambda v, p, g: reconstruct(v, p, "relu1_9", "style"), "vgg19 has no layer"),
     ],

@@ -2,7 +2,6 @@
 
 torch reads and writes memory at every operation and rounds bf16 after each in a dozen instructions; several operations
 in one loop do both once. LLVM (the package llvmlite) makes such loops for the processor at hand, where it is installed.
-They run in the threads in which torch's own loops run: those wait for work by spinning, and would keep others from it.
 """
 
 from __future__ import annotations
@@ -11,10 +10,8 @@ import contextlib
 import ctypes
 import functools
 import logging
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,9 +21,6 @@ log = logging.getLogger("nst_engine.compiled")
 LINE = 64  # bytes that a loop takes at a time: a cache's line, so that none is written by halves
 FORMATS = (torch.bfloat16, torch.float32, torch.float64)
 
-# OpenMP's names, GNU's and its relatives': what starts a function in all threads, and what it asks there.
-START = "GOMP_parallel"
-THREADS = ("omp_get_thread_num", "omp_get_num_threads")
 
 Value = Any  # of llvmlite, which knows no types
 
@@ -114,15 +108,6 @@ class Function:
     def number(self, value: int) -> Integer:
         return Integer(self.builder, self.integer(value))
 
-    def share(self, count: Integer) -> tuple[Integer, Integer]:
-        """The first and the end of what this thread does of so many."""
-        b, question = self.builder, self.ir.FunctionType(self.ir.IntType(32), [])
-        thread, threads = (
-            Integer(b, b.zext(b.call(self.ir.Function(self.module, question, name=name), []), self.integer))
-            for name in THREADS
-        )
-        return count * thread // threads, count * (thread + 1) // threads
-
     @contextlib.contextmanager
     def loop(self, first: Integer | int, end: Integer, step: int = 1) -> Iterator[Integer]:
         b = self.builder
@@ -167,17 +152,13 @@ class Function:
         return self.builder.inttoptr(address.value, self.ir.VectorType(number, self.lanes).as_pointer())
 
     def compile(self) -> Callable[..., None]:
-        """To be called with the arguments in their order; returns when every thread has done its share."""
+        """To be called with the arguments in their order, in any thread."""
         import llvmlite.binding as llvm
 
-        openmp = _openmp()
-        assert openmp is not None
         self.builder.ret_void()
         llvm.check_jit_execution()  # refused on some systems, where it would otherwise end the program
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
-        for name in THREADS:
-            llvm.add_symbol(name, ctypes.cast(getattr(openmp, name), ctypes.c_void_p).value)
         machine = llvm.Target.from_default_triple().create_target_machine(
             cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=2, jit=True
         )
@@ -185,13 +166,11 @@ class Function:
         module.verify()
         engine = llvm.create_mcjit_compiler(module, machine)
         engine.finalize_object()
-        address = ctypes.c_void_p(engine.get_function_address("function"))
-        parallel = getattr(openmp, START)
+        function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(engine.get_function_address("function"))
         arguments = ctypes.c_int64 * len(self.arguments)
 
         def call(*values: int, _alive: object = (engine, machine)) -> None:
-            given = arguments(*values)
-            parallel(address, given, ctypes.c_uint(torch.get_num_threads()), ctypes.c_uint(0))
+            function(arguments(*values))  # lets other threads run Python meanwhile
 
         return call
 
@@ -202,26 +181,12 @@ def _all(kind: Value, number: float) -> Value:
     return ir.Constant(kind, [number] * kind.count)
 
 
-@functools.cache
-def _openmp() -> ctypes.CDLL | None:
-    """The library that runs torch's threads, by the name that GNU's and its relatives give to what is needed of it."""
-    if sys.platform != "linux":
-        return None
-    # In the order in which torch's own calls are resolved: what was loaded before everything else goes first.
-    for library in (None, str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so")):
-        with contextlib.suppress(OSError, AttributeError):
-            openmp = ctypes.CDLL(library)
-            if all(getattr(openmp, name) for name in (START, *THREADS)):
-                return openmp
-    return None
-
-
 def compiled(make: Callable[[torch.dtype], Function]) -> Callable[[torch.dtype], Callable[..., None] | None]:
     """What is compiled of it for a number format, once; None where that cannot be done."""
 
     @functools.cache
     def get(dtype: torch.dtype) -> Callable[..., None] | None:
-        if dtype not in FORMATS or _openmp() is None:
+        if dtype not in FORMATS:
             return None
         try:
             return make(dtype).compile()

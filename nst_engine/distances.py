@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import torch
 
 from .exact import add_product, product
+from .workers import each, strips
 
 Tensor = torch.Tensor
 
@@ -258,26 +259,49 @@ def by_sorting(
     slope = torch.zeros_like(f)
     per_turn = max(1, SORTED_AT_ONCE // len(f))
     for first in range(0, k, per_turn):
-        turn = slice(first, first + per_turn)
+        turn = slice(first, min(first + per_turn, k))
         v = None if directions is None else directions[:, turn].to(f)
-        x = (f[:, turn] if v is None else product(f, v)).T
+        value, back = _along(f, weights, target, v, turn)
+        total = total + value
+
+        def add(rows: slice, v: Tensor | None = v, back: Tensor = back, turn: slice = turn) -> None:
+            if v is None:
+                slope[rows, turn] = back[:, rows].T
+            else:
+                add_product(slope[rows], back[:, rows].T, v.T)
+
+        each(add, strips(len(f), c, f.device))
+    scale = c / k
+    return total * scale, slope.mul_(scale)
+
+
+def _along(
+    f: Tensor, weights: Tensor | None, target: Samples | Quantiles, v: Tensor | None, turn: slice
+) -> tuple[Tensor, Tensor]:
+    """The work along each of these directions v (or for these channels), and its slope by F's shadows there."""
+    parts = strips(turn.stop - turn.start, len(f), f.device, least=1 << 20)
+    values = f.new_zeros(len(parts))
+    back = f.new_empty(turn.stop - turn.start, len(f))
+
+    def work(number: int) -> None:
+        part = parts[number]
+        some = slice(turn.start + part.start, turn.start + part.stop)
+        u = None if v is None else v[:, part]
+        x = (f[:, some] if u is None else product(f, u)).T
         ours = Quantiles.of(x, weights)
         assert ours.order is not None
         if isinstance(target, Quantiles):
-            theirs = target.part(turn)
+            theirs = target.part(some)
         else:
-            own = Samples(target.rows[:, turn], target.weights) if v is None else target
-            theirs = own.along(v, f.dtype)
+            own = Samples(target.rows[:, some], target.weights) if u is None else target
+            theirs = own.along(u, f.dtype)
         far = ours.values - theirs.at(ours.shares)
         pull = 2 * far * (1 / len(f) if ours.weights is None else ours.weights)
-        total = total + (far * pull).sum() / 2
-        back = torch.empty_like(x).scatter_(1, ours.order, pull)
-        if v is None:
-            slope[:, turn] = back.T
-        else:
-            add_product(slope, back.T, v.T)
-    scale = c / k
-    return total * scale, slope.mul_(scale)
+        values[number] = (far * pull).sum() / 2
+        back[part] = torch.empty_like(x).scatter_(1, ours.order, pull)
+
+    each(work, range(len(parts)))
+    return values.sum(), back
 
 
 def random_directions(c: int, k: int, generator: torch.Generator, device: torch.device) -> Tensor:

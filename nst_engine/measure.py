@@ -3,6 +3,7 @@ themselves."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -11,18 +12,20 @@ import torch
 
 from .distances import Samples, Statistics
 from .errors import NSTError
-from .exact import squares
+from .exact import AT_ONCE, product, squares
 from .images import fit_long, shape_of
 from .shortage import is_out_of_memory, release
 from .tiles import Tile, cut, fit_tile, margin
 from .vgg import Network, VGGFeatures, channels, stride
-from .winograd import WORKSPACE
+from .winograd import workspace
+from .workers import each, team
 
 # Side of what the network sees of a picture at a time.
 PIECE = 512
 SMALLEST_PIECE = 128  # where memory runs out; smaller ones would be nearly all margin
 # Maps that are only looked at are no larger than this.
 MAP_SIDE = 512
+MOST_PRODUCTS = 1 << 20  # sums of products that wait to be added up
 # Features that are compared by sorting: more of them, evenly spread, would not tell more.
 MOST_SAMPLES = 1 << 14
 
@@ -33,37 +36,70 @@ def positions(features: torch.Tensor) -> torch.Tensor:
 
 
 def second_moment(f: torch.Tensor) -> torch.Tensor:
-    """F Fᵀ/N in fp32 from N rows of C. Half-precision products are rounded to half precision, so they are made in
-    parts and summed in fp32."""
+    """F Fᵀ/N in fp32 from N rows of C."""
+    return sums(f, means=False)[1] / len(f)
+
+
+def sums(
+    f: torch.Tensor, t: torch.Tensor | None = None, kind: torch.dtype | None = None, means: bool = True
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Σ T²F (0 unless `means` are wanted) and Σ (TF)(TF)ᵀ over N rows of C, in fp32; or in float64, if that is the
+    `kind` of numbers to multiply. Half-precision products are rounded to half precision, so they are made in parts and
+    summed in fp32."""
     n, c = f.shape
-    if f.dtype in (torch.float32, torch.float64):
-        return squares(f) / n
-    if f.dtype == torch.float16:  # sums of squares leave its range
-        f = f.float()
-        return squares(f) / n
+    kind = kind or f.dtype
+    kind = torch.float32 if kind == torch.float16 else kind  # whose range is too small for squares
+    wide = torch.promote_types(kind, torch.float32)
+    on_cpu = f.device.type == "cpu"
+    parts = _parts(n, max(1, min(16, MOST_PRODUCTS // c**2)) if on_cpu else 1)
+    columns = _parts(c, max(1, c // 128) if on_cpu else 1)
+    features = torch.zeros(len(parts), c, dtype=wide, device=f.device)
+    products = torch.zeros(len(parts), c, c, dtype=wide, device=f.device)
+    # In float64, all of them would be the most that a step holds beside its features.
+    at_once = max(1, AT_ONCE // c if wide == torch.float64 else -(-n // 16) if on_cpu else n)
+
+    def work(task: tuple[int, slice]) -> None:
+        k, some = task
+        for first in range(parts[k].start, parts[k].stop, at_once):
+            rows = slice(first, min(first + at_once, parts[k].stop))
+            x = f[rows] if t is None else f[rows] * t[rows]
+            x = x.to(kind)
+            products[k, some] += product(x[:, some].T, x) if on_cpu else _squares(x)
+            if means:
+                features[k, some] += (x[:, some] if t is None else x[:, some] * t[rows]).sum(0, dtype=wide)
+
+    each(work, [(k, some) for k in range(len(parts)) for some in columns])
+    # One after the other: their order does not depend on which was ready first.
+    for k in range(1, len(parts)):
+        features[0] += features[k]
+        products[0] += products[k]
+    return features[0], products[0]
+
+
+def _squares(x: torch.Tensor) -> torch.Tensor:
+    """A few operations, where each has to be launched."""
+    if x.dtype in (torch.float32, torch.float64):
+        return squares(x)
     parts = 16
-    whole = n // parts * parts
-    stacked = f[:whole].view(parts, -1, c)
-    products = torch.bmm(stacked.mT, stacked)
-    if f.device.type == "cpu":
-        # Where `sum` would copy all of them into fp32 first: 16 MB at 512 channels.
-        total = f.new_zeros(c, c, dtype=torch.float32)
-        for part in products:
-            total += part
-    else:
-        total = products.sum(0, dtype=torch.float32)
-    return (total + (f[whole:].T @ f[whole:]).float()) / n
+    whole = len(x) // parts * parts
+    stacked = x[:whole].view(parts, -1, x.shape[1])
+    return torch.bmm(stacked.mT, stacked).sum(0, dtype=torch.float32) + (x[whole:].T @ x[whole:]).float()
+
+
+def _parts(length: int, count: int) -> list[slice]:
+    bounds = [length * k // count for k in range(count + 1)]
+    return [slice(first, end) for first, end in itertools.pairwise(bounds)]
 
 
 def statistics(features: torch.Tensor, t: torch.Tensor | None = None) -> Statistics:
     """Statistics of a 1xCxHxW tensor, in fp32 whatever the features' precision; where `t` is, if that is given."""
     f = positions(features)
-    if t is None:
-        return Statistics(f.float().mean(0), second_moment(f), f.shape[0])
-    t = t.reshape(-1, 1).to(f)
-    n = float(t.square().sum())
+    if t is not None:
+        t = t.reshape(-1, 1).to(f)
+    summed, products = sums(f, t)
+    n = float(len(f)) if t is None else float(t.square().sum())
     whole = max(n, 1e-30)
-    return Statistics((t.square() * f).float().sum(0) / whole, second_moment(t * f) * (len(f) / whole), n)
+    return Statistics(summed / whole, products / whole, n)
 
 
 def whole_statistics(
@@ -74,12 +110,12 @@ def whole_statistics(
     taps = tuple(taps)  # gone through more than once
 
     def measured(side: int) -> dict[str, Statistics]:
-        sums: dict[str, Statistics] = {}
+        found: dict[str, Statistics] = {}
         for tap, features, t in _features(network, pixels, taps, guides, side):
             s = statistics(features, t)
-            before = sums.get(tap, Statistics(torch.zeros_like(s.mean), torch.zeros_like(s.moment), 0))
-            sums[tap] = Statistics(before.mean + s.n * s.mean, before.moment + s.n * s.moment, before.n + s.n)
-        return {tap: Statistics(s.mean / s.n, s.moment / s.n, s.n) for tap, s in sums.items() if s.n > 1e-6}
+            before = found.get(tap, Statistics(torch.zeros_like(s.mean), torch.zeros_like(s.moment), 0))
+            found[tap] = Statistics(before.mean + s.n * s.mean, before.moment + s.n * s.moment, before.n + s.n)
+        return {tap: Statistics(s.mean / s.n, s.moment / s.n, s.n) for tap, s in found.items() if s.n > 1e-6}
 
     return _in_pieces_that_fit(network, shape_of(pixels), measured)
 
@@ -188,7 +224,8 @@ def _in_pieces_that_fit(network: Network, shape: tuple[int, int], measured: Call
     side = PIECE
     while True:
         try:
-            return measured(side)
+            with team(network.device):
+                return measured(side)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -207,4 +244,4 @@ def memory_to_measure(vgg: VGGFeatures) -> int:
     its margin, and the network, in fp32."""
     seen = (PIECE + 2 * margin(("relu5_1",), vgg.architecture)) ** 2
     network = Network(vgg, dtype=torch.float32)
-    return 4 * 3 * channels("conv1_1") * seen + sum(map(network.kernel_bytes, vgg.convolutions)) + WORKSPACE
+    return 4 * 3 * channels("conv1_1") * seen + sum(map(network.kernel_bytes, vgg.convolutions)) + workspace()

@@ -19,7 +19,7 @@ from .measure import MOST_SAMPLES
 from .recipes import LBFGS, Recipe
 from .tiles import grid, margin
 from .vgg import Network, channels, deepest_tap, layer_names, stride
-from .winograd import WORKSPACE
+from .winograd import workspace
 
 # Of what is free, the rest being for what nobody foresaw: fragmentation, libraries' workspaces, other programs.
 SHARE = 0.8
@@ -108,7 +108,7 @@ def footprint(
         slope = (4 if network.dtype == torch.float32 else 8) * widest + SORTING
     crowded = style_taps if regions > 1 else set(style_taps) & set(content_taps)
     return Footprint(
-        network=round(weights + WORKSPACE + sorting),
+        network=round(weights + workspace() + sorting),
         state=pictures + moments + targets,
         seen=bytes_per_pixel(network, taps, crowded) + slope,
         margin=margin(taps, network.vgg.architecture),

@@ -13,19 +13,20 @@ from .content import ContentTarget
 from .controls import LayerWeights, Multipliers
 from .distances import BY_SORTING, Quantiles, Samples, by_moments, random_directions
 from .errors import NSTError
-from .exact import AT_ONCE
 from .grams import StyleGrams, network_for
 from .images import check_picture, check_size, shape_of
 from .layers import check_layers
 from .losses import content_factor, style_factor, total_variation
-from .measure import positions, second_moment
+from .measure import positions, sums
 from .memory import Layout, free_memory, lay_out
 from .precision import widest_float
 from .recipes import LBFGS, Recipe, get_recipe
 from .regions import Region, nearer
 from .slopes import Norms, Pull, Pulls, Slopes, Sums, at
+from .strips import rows_of
 from .tiles import Tile, cut, fit_tile, grid
 from .vgg import Network, Tape, VGGFeatures, channels, stride
+from .workers import alone, each, team
 
 OnTile = Callable[[int, int], object]
 
@@ -134,6 +135,10 @@ class Objective:
         x = pixels.detach().to(self.network.device)
         if shape_of(x) != self.shape:
             raise NSTError(f"image: {shape_of(x)} (height, width) is not the transfer's size, {self.shape}.")
+        with team(self.network.device):
+            return self._value_and_grad(x, on_tile)
+
+    def _value_and_grad(self, x: torch.Tensor, on_tile: OnTile | None) -> tuple[Terms, torch.Tensor]:
         # New directions at every step; but L-BFGS compares steps, so for it they stay.
         if isinstance(self.recipe.optimizer, LBFGS):
             self.generator.manual_seed(self.seed)
@@ -154,19 +159,17 @@ class Objective:
         tape: Tape = []
         taps: dict[str, torch.Tensor] = {}
         content = x.new_zeros(())
-        values: list[torch.Tensor] = []
-        pulls: Pulls = {}
-        slopes = Slopes(self, pulls, self._content_at(None), directions=self._directions())
+        sums: dict[str, dict[int, Sums]] = {}
+        slopes = Slopes(self, {}, self._content_at(None), directions=self._directions())
         for tap, features in self.network.activations(x, self.taps, tape, self.arena):
             taps[tap] = features
             if tap in self.style_layers and not self.sorts:
-                value, pulls[tap] = self._style(tap, {i: self._sums(i, tap, features) for i in self.regions_at(tap)})
-                values.append(value)
+                sums[tap] = {i: self._sums(i, tap, features) for i in self.regions_at(tap)}
             if tap in slopes.targets:
                 content = content + self._content(tap, features, slopes.targets[tap])
+        style, slopes.pulls = self._styles(sums)
         gradient = self._pull_back(tape, taps, slopes)
-        values += slopes.values.values()
-        return sum(values, x.new_zeros(())), content, gradient
+        return sum(slopes.values.values(), style), content, gradient
 
     def _by_tiles(
         self, x: torch.Tensor, tiles: tuple[Tile, ...], on_tile: OnTile | None
@@ -196,9 +199,7 @@ class Objective:
                         part = self._sums(i, tap, tile.own(features, tap), tile)
                         sums[tap][i] = sums[tap][i] + part if i in sums[tap] else part
                 tell()
-            for tap in self.style_layers:
-                value, pulls[tap] = self._style(tap, sums[tap])
-                style = style + value
+            style, pulls = self._styles(sums)
         norms: Norms = {}
         if normed:
             for tile in tiles:
@@ -235,18 +236,22 @@ class Objective:
     def _sums(self, i: int, tap: str, features: torch.Tensor, tile: Tile | None = None) -> Sums:
         """Σ T²F and F Fᵀ of the features that region i counts, T∘F."""
         f = positions(features)
-        t = self.regions[i].rows(tap, tile, f)
-        guided = f if t is None else t * f
-        # In float64, all of them would be the most that a step holds beside its features.
-        rows = AT_ONCE // f.shape[1] if self.sum_dtype == torch.float64 else len(f)
-        parts = guided.split(max(1, rows))
-        products = second_moment(parts[0].to(self.sum_dtype)) * len(parts[0])
-        for part in parts[1:]:
-            products += second_moment(part.to(self.sum_dtype)) * len(part)
-        if self.recipe.statistic == "gram" and not self.recipe.shift:
-            return Sums(None, products)
-        wide = torch.promote_types(self.sum_dtype, torch.float32)
-        return Sums((guided if t is None else t * guided).sum(0, dtype=wide), products)
+        means = self.recipe.statistic != "gram" or self.recipe.shift != 0
+        summed, products = sums(f, self.regions[i].rows(tap, tile, f), self.sum_dtype, means)
+        return Sums(summed if means else None, products)
+
+    def _styles(self, sums: Mapping[str, Mapping[int, Sums]]) -> tuple[torch.Tensor, Pulls]:
+        """Tap by tap, at once: a root of a large matrix is much of a step."""
+        taps = list(sums)
+        found: dict[str, tuple[torch.Tensor, dict[int, Pull]]] = {}
+
+        def work(tap: str) -> None:
+            found[tap] = self._style(tap, sums[tap])
+
+        (each if self.network.device.type == "cpu" else alone)(work, taps)
+        return sum((found[tap][0] for tap in taps), torch.zeros((), device=self.network.device)), {
+            tap: found[tap][1] for tap in taps
+        }
 
     def _style(self, tap: str, sums: Mapping[int, Sums]) -> tuple[torch.Tensor, dict[int, Pull]]:
         """Over the regions, k·D(S, A) with S = F Fᵀ/n, and what F is pulled with: for the Gram matrix's ‖S − A‖², that
@@ -278,15 +283,18 @@ class Objective:
         self, tap: str, features: torch.Tensor, target: torch.Tensor, tile: Tile | None = None
     ) -> torch.Tensor:
         """k‖F − P‖²."""
-        total = torch.zeros((), device=features.device)
-        # A few channels at a time: in fp32, all of them would be the most that a step holds beside its features.
-        for first in range(0, features.shape[1], 64):
-            part = slice(first, first + 64)
-            squares = (features[:, part] - target[:, part]).float().square_()
-            if tap in self.emphasis:
-                squares *= at(self.emphasis[tap], tap, tile)
-            total = total + squares.sum()
-        return self.content_factors[tap] * total
+        emphasis = at(self.emphasis[tap], tap, tile) if tap in self.emphasis else None
+        rows = rows_of(features)
+        totals = torch.zeros(len(rows), device=features.device)
+
+        def work(k: int) -> None:
+            squares = (features[:, :, rows[k]] - target[:, :, rows[k]]).float().square_()
+            if emphasis is not None:
+                squares *= emphasis[:, :, rows[k]]
+            totals[k] = squares.sum()
+
+        each(work, range(len(rows)))
+        return self.content_factors[tap] * totals.sum()
 
     def _pull_back(self, tape: Tape, taps: dict[str, torch.Tensor], slopes: Slopes) -> torch.Tensor:
         """Carry the taps' slopes back to the pixels; uses up the tape and the features at the taps."""

@@ -180,7 +180,8 @@ def stylize(
                 run.histories.append([])
                 continue
             run.grams, run.protect = grams.of_picture(i), protected[i % len(protected)]
-            made = run.one(picture, None if starts is None else starts[i % len(starts)][None], seed)
+            with team(network.device):
+                made = run.one(picture, None if starts is None else starts[i % len(starts)][None], seed)
             made = resize(made, shape, seamless)
             if picture is not None:
                 made = _keep(

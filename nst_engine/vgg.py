@@ -12,11 +12,12 @@ from functools import cache
 import torch
 import torch.nn.functional as F
 
-from . import exact, pooling, winograd
+from . import pooling, strips, winograd
 from . import precision as precisions
 from .arena import Arena
 from .errors import NSTError
 from .kernels import Kernels
+from .workers import team
 
 # Convolutions per block; a block ends in a pooling layer (Simonyan & Zisserman 2015, configurations D and E).
 CONVOLUTIONS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
@@ -251,7 +252,8 @@ class Network:
 
     def features(self, pixels: torch.Tensor, taps: Iterable[str]) -> dict[str, torch.Tensor]:
         """The activations at `taps` for pixels (Nx3xHxW, RGB 0..1), no layer run that they do not need."""
-        return dict(self.activations(pixels, taps))
+        with team(self.device):
+            return dict(self.activations(pixels, taps))
 
     @torch.no_grad()
     def activations(
@@ -273,10 +275,11 @@ class Network:
             before = x
             kept: tuple[torch.Tensor, ...] | None = ()
             if layer.startswith("conv"):
-                x = self._convolve(x, layer, arena)
+                # With its ReLU, unless somebody asked for the values before it.
+                x = self._convolve(x, layer, arena, None if layer in wanted else strips.relu_)
             elif layer.startswith("relu"):
-                # In place unless somebody asked for the values before the ReLU.
-                x = F.relu(x) if layer.replace("relu", "conv") in wanted else F.relu_(x)
+                if layer.replace("relu", "conv") in wanted:
+                    x = strips.relu(x, arena)
                 masked_later = self.pooling == "max" and following.startswith("pool") and layer not in wanted
                 kept = None if masked_later else (x,)
             else:
@@ -307,35 +310,49 @@ class Network:
             if slope is None:
                 continue
             if layer.startswith("conv"):
-                slope = self._convolve_back(slope, layer, arena)
+                slope = self._convolve_back(slope, layer, arena, self._finish_back(tape, taps))
             elif layer.startswith("pool"):
                 assert kept is not None
                 slope = self._pool_back(slope, shape, kept, arena)
             elif kept is not None:
-                slope = torch.ops.aten.threshold_backward.grad_input(slope, kept[0], 0, grad_input=slope)
+                slope = strips.finished(slope, strips.relu_backward_(kept[0]))
         assert slope is not None
         slope = slope.float()
         return slope / _column(IMAGENET_STD, slope.device) if self.space == "imagenet" else slope
 
-    def _convolve(self, x: torch.Tensor, layer: str, arena: Arena | None) -> torch.Tensor:
+    def _finish_back(self, tape: Tape, taps: Container[str]) -> strips.Finish | None:
+        """The way back through the ReLU below a convolution, at once where nothing comes between: then it is done."""
+        if not tape or self.edges != "zeros":
+            return None
+        layer, shape, kept = tape[-1]
+        if layer in taps or not layer.startswith("relu") or kept is None:
+            return None
+        tape[-1] = layer, shape, None
+        return strips.relu_backward_(kept[0])
+
+    def _convolve(self, x: torch.Tensor, layer: str, arena: Arena | None, finish: strips.Finish | None) -> torch.Tensor:
         padding = 1
         if self.edges != "zeros":
-            x, padding = F.pad(x, (1, 1, 1, 1), mode=self.edges), 0
+            x, padding = strips.pad(x, self.edges, arena), 0
         bias = self._form(layer, "bias")
         if self._in_fewer_products(x, layer, padding):
-            return winograd.convolve(x, self._form(layer, "at points"), bias, padding, False, self._room, arena)
-        return exact.convolve(x, self._form(layer, "plain"), bias, padding)
+            return winograd.convolve(x, self._form(layer, "at points"), bias, padding, False, self._room, arena, finish)
+        return strips.convolve(x, self._form(layer, "plain"), bias, padding, 1, arena, finish)
 
-    def _convolve_back(self, slope: torch.Tensor, layer: str, arena: Arena | None) -> torch.Tensor:
+    def _convolve_back(
+        self, slope: torch.Tensor, layer: str, arena: Arena | None, finish: strips.Finish | None
+    ) -> torch.Tensor:
         padding = 1 if self.edges == "zeros" else 2
         if self._in_fewer_products(slope, layer, padding):
             kernels = self._form(layer, "at points")
-            x = winograd.convolve(slope, kernels, None, padding, True, self._room, arena)
+            x = winograd.convolve(slope, kernels, None, padding, True, self._room, arena, finish)
         elif self.device.type == "cpu" and self.vgg.convolutions[layer][0].shape[1] <= 4:
             x = four_at_once(slope, self._form(layer, "turned, for four"), padding)
         else:
-            x = exact.convolve(slope, self._form(layer, "turned"), None, padding)
-        return x if self.edges == "zeros" else fold_border(x, self.edges)
+            x = strips.convolve(slope, self._form(layer, "turned"), None, padding, 1, arena, finish)
+        if self.edges != "zeros":
+            x = strips.fold_border(x, self.edges).contiguous(memory_format=torch.channels_last)
+        return x
 
     def _in_fewer_products(self, x: torch.Tensor, layer: str, padding: int) -> bool:
         grown = 2 * padding - 2
@@ -354,11 +371,11 @@ class Network:
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
         """The pooled features, and what the way back needs."""
         if self.pooling == "max":
-            gave, places = pooling.max_pool(x, arena) if recorded else (F.max_pool2d(x, 2), x)
+            gave, places = pooling.max_pool(x, arena) if recorded else (pooling.greatest(x, arena), x)
             return gave, (places,)
         if self.pooling == "average":
-            return pooling.average_pool(x).mul_(self.gain), ()
-        gave = pooling.l2_pool(x).mul_(self.gain)
+            return pooling.average_pool(x, self.gain, arena), ()
+        gave = pooling.l2_pool(x, self.gain, arena)
         return gave, (x, gave)
 
     def _pool_back(
@@ -367,9 +384,9 @@ class Network:
         if self.pooling == "max":
             return pooling.max_unpool(slope, kept[0], shape, arena)
         if self.pooling == "average":
-            return pooling.average_unpool(slope, shape, arena).mul_(self.gain)
+            return pooling.average_unpool(slope, shape, self.gain, arena)
         took, gave = kept
-        return pooling.l2_unpool(slope, took, gave, arena).mul_(self.gain**2)
+        return pooling.l2_unpool(slope, took, gave, self.gain, arena)
 
 
 def four_at_once(slope: torch.Tensor, kernel: torch.Tensor, padding: int) -> torch.Tensor:
@@ -377,19 +394,8 @@ def four_at_once(slope: torch.Tensor, kernel: torch.Tensor, padding: int) -> tor
     two pixels are made as one position's."""
     height, width = (side + 2 * padding - 2 for side in slope.shape[2:])
     slope = F.pad(slope, (0, width % 2, 0, height % 2)) if height % 2 or width % 2 else slope
-    cells = F.conv2d(slope, kernel, padding=padding, stride=2)
+    cells = strips.convolve(slope, kernel, None, padding, stride=2)
     return F.pixel_shuffle(cells, 2)[:, :, :height, :width]
-
-
-def fold_border(slope: torch.Tensor, edges: str) -> torch.Tensor:
-    """Give the slope of a padded border back to the pixels that it repeated."""
-    for dim in (2, 3):
-        last = slope.shape[dim] - 1
-        first_of, last_of = {"replicate": (1, last - 1), "reflect": (2, last - 2), "circular": (last - 1, 1)}[edges]
-        slope.select(dim, first_of).add_(slope.select(dim, 0))
-        slope.select(dim, last_of).add_(slope.select(dim, last))
-        slope = slope.narrow(dim, 1, last - 1)
-    return slope.contiguous(memory_format=torch.channels_last)
 
 
 def _turned(kernel: torch.Tensor) -> torch.Tensor:

@@ -2,65 +2,82 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
-from . import room as rooms
-from .points import P, Q, cells, strip
+from ..workers import alone
+from .points import AT_ONCE, P, Q, Steps, cells
+from .room import Room
 
 Tensor = torch.Tensor
 
+CELLS = 128  # that are taken to the points, or brought back, together
+
 ZERO, AT_P, AT_Q, INFINITY = 0, slice(1, 3), slice(3, 5), 5
 
-# Cells that are worked on together were measured on two cores; more threads take more.
-BYTES_PER_THREAD = 1024  # of one channel, at one point
 
-
-def convolve(
-    picture: Tensor, y: Tensor, kernels: Tensor, bias: Tensor | None, padding: int, turned: bool, room: rooms.Room
-) -> None:
+def steps(
+    picture: Tensor, y: Tensor, kernels: Tensor, bias: Tensor | None, padding: int, turned: bool, room: Room
+) -> Steps:
     (_, width, incoming), outgoing = picture.shape, kernels.shape[2]
-    down, across = cells(y.shape[0]), cells(y.shape[1])
-    most = min(BYTES_PER_THREAD * torch.get_num_threads(), rooms.MOST_BYTES // (36 * max(incoming, outgoing)))
-    rows = strip(down, across, most // y.itemsize)
+    across = cells(y.shape[1])
 
-    # Every fourth column lies together, so that a cell's neighbours are long runs of numbers in every case.
-    seen_shape = (4 * rows + 2, 4, across + 1, incoming)  # rows that a strip of cells sees,
-    lines_shape = (6, rows, 4, across + 1, incoming)  # taken to the points,
-    values_shape = (6, 6, rows, across, incoming)  # then their columns,
-    products_shape = (6, 6, rows, across, outgoing)  # multiplied,
-    outputs_shape = (4, 6, rows, across, outgoing)  # columns of the outputs,
-    result_shape = (4, 4, rows, across, outgoing)  # and their rows
-    # Lines are no longer needed when outputs come, nor values when the result does.
-    seen, one, other, products, spare = room.divide(
-        y,
-        math.prod(seen_shape),
-        max(math.prod(lines_shape), math.prod(outputs_shape)),
-        max(math.prod(values_shape), math.prod(result_shape)),
-        math.prod(products_shape),
-        6 * rows * (across + 1) * max(incoming, outgoing),
-    )
-    seen, products = seen.view(seen_shape), products.view(products_shape)
-    lines, values, outputs, result = (
-        _shaped(memory, shape)
-        for memory, shape in ((one, lines_shape), (other, values_shape), (one, outputs_shape), (other, result_shape))
-    )
-    for k in range(4):
-        _, inside = _columns(k, padding, width)
-        seen[:, k, : inside.start] = 0
-        seen[:, k, inside.stop :] = 0
-    rows_near = [seen[k : k + 4 * rows - 3 : 4] for k in range(6)]
-    columns_near = [lines[:, :, k % 4, k // 4 : k // 4 + across] for k in range(6)]
-    for top in range(0, down, rows):
-        _read(picture, 4 * top - padding, padding, seen)
-        _to_points(rows_near, lines, spare, turned)
-        _to_points(columns_near, values, spare, turned)
-        torch.bmm(values.view(36, -1, incoming), kernels, out=products.view(36, -1, outgoing))
-        _from_points(products.unbind(0), outputs, spare, turned)
-        _from_points(outputs.unbind(1), result, spare, turned)
-        _write(result, bias, y[4 * top : 4 * (top + rows)], products.flatten())
+    def work(strip: range, share: Callable) -> None:
+        values, products = (
+            x.view(6, 6, len(strip), across, -1)
+            for x in room.strip.divide(y, *(36 * len(strip) * across * channels for channels in (incoming, outgoing)))
+        )
+
+        def take_there(part: range) -> None:
+            down = len(part)
+            # Every fourth column lies together, so that a cell's neighbours are long runs of numbers in every case.
+            seen_shape = (4 * down + 2, 4, across + 1, incoming)  # rows that these cells see,
+            lines_shape = (6, down, 4, across + 1, incoming)  # taken to the points
+            seen, lines, spare = room.part.divide(
+                y, math.prod(seen_shape), math.prod(lines_shape), 6 * down * (across + 1) * incoming
+            )
+            seen, lines = seen.view(seen_shape), lines.view(lines_shape)
+            for k in range(4):
+                _, inside = _columns(k, padding, width)
+                seen[:, k, : inside.start] = 0
+                seen[:, k, inside.stop :] = 0
+            _read(picture, 4 * part.start - padding, padding, seen)
+            _to_points([seen[k : k + 4 * down - 3 : 4] for k in range(6)], lines, spare, turned)
+            columns = [lines[:, :, k % 4, k // 4 : k // 4 + across] for k in range(6)]
+            _to_points(columns, _of(values, part, strip), spare, turned)
+
+        def multiply(part: slice) -> None:
+            at_points = products.view(36, -1, outgoing)[part]
+            torch.bmm(values.view(36, -1, incoming)[part], kernels[part], out=at_points)
+
+        def bring_back(part: range) -> None:
+            outputs_shape = (4, 6, len(part), across, outgoing)  # columns of the outputs,
+            result_shape = (4, 4, len(part), across, outgoing)  # and their rows
+            outputs, result, spare = room.part.divide(
+                y, math.prod(outputs_shape), math.prod(result_shape), math.prod(result_shape)
+            )
+            outputs, result = outputs.view(outputs_shape), result.view(result_shape)
+            _from_points(_of(products, part, strip).unbind(0), outputs, spare, turned)
+            _from_points(outputs.unbind(1), result, spare, turned)
+            _write(result, bias, y[4 * part.start : 4 * part.stop], spare)
+
+        parts = [strip]
+        if share is not alone:
+            count = min(len(strip), max(2, len(strip) * across // CELLS))
+            bounds = [strip.start + len(strip) * k // count for k in range(count + 1)]
+            parts = [range(first, end) for first, end in itertools.pairwise(bounds)]
+        share(take_there, parts)
+        share(multiply, [slice(36)] if share is alone else AT_ONCE)
+        share(bring_back, parts)
+
+    return work
+
+
+def _of(at_points: Tensor, part: range, strip: range) -> Tensor:
+    return at_points[:, :, part.start - strip.start : part.stop - strip.start]
 
 
 def _columns(k: int, padding: int, width: int) -> tuple[slice, slice]:
@@ -86,7 +103,7 @@ def _write(result: Tensor, bias: Tensor | None, y: Tensor, spare: Tensor) -> Non
     _, _, rows, across, channels = result.shape
     cells = result.permute(2, 0, 3, 1, 4)
     fits = y.shape[:2] == (4 * rows, 4 * across)
-    into = y.view(cells.shape) if fits else _shaped(spare, cells.shape)
+    into = y.unflatten(1, (across, 4)).unflatten(0, (rows, 4)) if fits else _shaped(spare, cells.shape)
     if bias is None:
         into.copy_(cells)
     else:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
 from ..compiled import LINE, Function, Integer, Numbers, compiled
-from . import room as rooms
-from .points import INVERSES, P, Q, cells, strip
+from ..workers import alone
+from .points import AT_ONCE, INVERSES, P, Q, Steps, cells
+from .room import Room
 
 Tensor = torch.Tensor
 Places = list[list[Integer]]
 
-# Cells that are worked on together: fewer leave the caches sooner, more make better matrices. Measured on two cores.
-CELLS_PER_THREAD = 256
+CELLS = 32  # that are taken to the points, or brought back, together
 
 # Addresses; the picture's size and how far it is padded; the strip's first row of cells, its cells; and the way.
 _PICTURE = ("source", "result", "bias", "nothing", "height", "width", "channels", "padding")
-ARGUMENTS = (*_PICTURE, "top", "across", "count", "turned")
+ARGUMENTS = (*_PICTURE, "top", "across", "count", "first", "end", "turned")
 
 
 def can(dtype: torch.dtype, incoming: int, outgoing: int) -> bool:
@@ -27,31 +27,44 @@ def can(dtype: torch.dtype, incoming: int, outgoing: int) -> bool:
     return whole_lines and _to_points(dtype) is not None and _from_points(dtype) is not None
 
 
-def convolve(
-    picture: Tensor, y: Tensor, kernels: Tensor, bias: Tensor | None, padding: int, turned: bool, room: rooms.Room
-) -> None:
+def steps(
+    picture: Tensor, y: Tensor, kernels: Tensor, bias: Tensor | None, padding: int, turned: bool, room: Room
+) -> Steps:
     (height, width, incoming), outgoing = picture.shape, kernels.shape[2]
-    down, across = cells(y.shape[0]), cells(y.shape[1])
-    most = rooms.MOST_BYTES // (36 * max(incoming, outgoing) * y.itemsize)
-    rows = strip(down, across, min(CELLS_PER_THREAD * torch.get_num_threads(), most))
-    values, products, zeros, trash = room.divide(
-        y, 36 * rows * across * incoming, 36 * rows * across * outgoing, *2 * (max(incoming, outgoing),)
-    )
-    zeros.zero_()
+    across = cells(y.shape[1])
     assert bias is None or (bias.dtype == y.dtype and bias.shape == (outgoing,) and bias.is_contiguous())
     to_points, from_points = _to_points(y.dtype), _from_points(y.dtype)
     assert to_points is not None and from_points is not None
-    given = (zeros if bias is None else bias).data_ptr()
-    for top in range(0, down, rows):
-        count = min(rows, down - top) * across
-        v, p = (
-            part[: 36 * count * channels].view(36, count, channels)
-            for part, channels in ((values, incoming), (products, outgoing))
+
+    def work(rows: range, share: Callable) -> None:
+        count = len(rows) * across
+        widest = max(incoming, outgoing)
+        values, products, zeros, trash = room.strip.divide(
+            y, 36 * count * incoming, 36 * count * outgoing, widest, widest
         )
-        place = (top, across, count, turned)
-        to_points(picture.data_ptr(), v.data_ptr(), 0, zeros.data_ptr(), height, width, incoming, padding, *place)
-        torch.bmm(v, kernels, out=p)
-        from_points(p.data_ptr(), y.data_ptr(), given, trash.data_ptr(), *y.shape, 0, *place)
+        zeros.zero_()
+        values, products = values.view(36, count, incoming), products.view(36, count, outgoing)
+
+        def place(part: range) -> tuple[int, ...]:
+            return rows.start, across, count, part.start, part.stop, turned
+
+        def take_there(part: range) -> None:
+            memory = picture.data_ptr(), values.data_ptr(), 0, zeros.data_ptr()
+            to_points(*memory, height, width, incoming, padding, *place(part))
+
+        def multiply(part: slice) -> None:
+            torch.bmm(values[part], kernels[part], out=products[part])
+
+        def bring_back(part: range) -> None:
+            memory = products.data_ptr(), y.data_ptr(), (zeros if bias is None else bias).data_ptr(), trash.data_ptr()
+            from_points(*memory, *y.shape, 0, *place(part))
+
+        parts = [range(first, min(first + CELLS, count)) for first in range(0, count, CELLS)]
+        share(take_there, parts)
+        share(multiply, [slice(36)] if share is alone else AT_ONCE)
+        share(bring_back, parts)
+
+    return work
 
 
 def points(d: Sequence[Numbers]) -> list[Numbers]:
@@ -78,13 +91,13 @@ def outputs(m: Sequence[Numbers]) -> list[Numbers]:
 
 @contextlib.contextmanager
 def _cells(f: Function, side: int, picture: Integer, at_points: Integer) -> Iterator[tuple[Places, Places, Integer]]:
-    """Loops over this thread's cells, and a line of channels at a time: where the pixels of a cell lie, side × side of
+    """Loops over some of a strip's cells, and a line of channels at a time: where a cell's pixels lie, side × side of
     them, where its numbers at the points lie (those down the columns first), and how many bytes from there."""
     pixel = f["channels"] * f.dtype.itemsize
     point = f["count"] * pixel
     order = [(f["turned"] < 1).choose(f.number(k), f.number(inverse)) for k, inverse in enumerate(INVERSES)]
     points_ = [[(order[j] * 6 + order[i]) * point for j in range(6)] for i in range(6)]
-    with f.loop(*f.share(f["count"])) as cell:
+    with f.loop(f["first"], f["end"]) as cell:
         first_row = (cell // f["across"] + f["top"]) * 4 - f["padding"]
         first_column = cell % f["across"] * 4 - f["padding"]
         rows, columns = ([first + k for k in range(side)] for first in (first_row, first_column))

@@ -48,18 +48,19 @@ def expected_and_found(kernel, x, bias, padding, turned):
     turned=st.booleans(),
     biased=st.booleans(),
     cells=st.integers(1, 60),
+    fewest=st.integers(1, 3),
     loops=st.booleans(),
 )
-def test_it_is_the_convolution(batch, incoming, outgoing, height, width, padding, turned, biased, cells, loops):
+def test_it_is_the_convolution(batch, incoming, outgoing, height, width, padding, turned, biased, cells, fewest, loops):
     if loops:  # they take eight numbers of a format with 64 bits at a time
         incoming, outgoing = 8 * incoming, 8 * outgoing
     kernel = numbers(1, outgoing, incoming, 3, 3)
     x = numbers(2, batch, outgoing if turned else incoming, height, width)
     bias = numbers(3, incoming if turned else outgoing) if biased else None
-    threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:  # so that one, some or all rows of cells make a strip
-        patch.setattr(by_torch, "BYTES_PER_THREAD", cells * 8 // threads)
-        patch.setattr(in_loops, "CELLS_PER_THREAD", -(-cells // threads))
+        patch.setattr(winograd, "CELLS", cells)
+        patch.setattr(winograd, "FEWEST_STRIPS", fewest)
+        patch.setattr(by_torch, "CELLS", cells // 3 + 1)
         if not loops:
             patch.setattr(in_loops, "can", lambda *_: False)
         expected, found = expected_and_found(kernel, x, bias, padding, turned)
@@ -191,9 +192,9 @@ def test_room_made_in_inference_mode_can_be_written_outside_of_it(way):
     at_points = winograd.transform(kernel)
     with torch.inference_mode():
         first = winograd.convolve(x, at_points, room=room)
-    kept = room.memory
+    kept = room.strip.numbers
     assert torch.equal(winograd.convolve(x, at_points, room=room), first)
-    assert room.memory is kept
+    assert room.strip.numbers is kept
 
 
 def test_small_and_narrow_layers_are_left_to_torch(way):

@@ -1,0 +1,151 @@
+"""Threads that share out the strips of a picture on a CPU.
+
+torch's own threads divide every operation in advance, and wait for each other by spinning: beside another program, the
+one that lost its core keeps the others from theirs. These take strips from one counter, as fast as each gets on, and
+wait asleep. A strip's operations run in the thread that took it and nowhere else, so that no sum depends on how many
+threads there are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import torch
+
+Task = TypeVar("Task")
+
+CPU = torch.device("cpu")
+
+
+class _Job:
+    """Tasks that any thread may take, and what became of them."""
+
+    def __init__(self, do: Callable[[Task], object], tasks: Sequence[Task]) -> None:
+        self.do = do
+        self.tasks: Sequence[Task] = tasks
+        self.inference = torch.is_inference_mode_enabled()
+        self.take = itertools.count().__next__
+        self.left = len(tasks)
+        self.lock = threading.Lock()
+        self.done = threading.Event()
+        self.error: BaseException | None = None
+
+    def work(self) -> None:
+        while (number := self.take()) < len(self.tasks):
+            try:
+                if self.error is None:
+                    self.do(self.tasks[number])
+            except BaseException as error:  # raised where the tasks came from
+                self.error = error
+            with self.lock:
+                self.left -= 1
+                last = self.left == 0
+            if last:
+                self.done.set()
+
+
+class _Helpers:
+    """Threads that sleep until there is a job. They are shared by all runs of a process and made when first needed."""
+
+    def __init__(self) -> None:
+        self.jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+        self.count = 0
+        self.lock = threading.Lock()
+
+    def call(self, job: _Job, count: int) -> None:
+        with self.lock:
+            while self.count < count:
+                threading.Thread(target=self._serve, name="nst-worker", daemon=True).start()
+                self.count += 1
+        for _ in range(count):
+            self.jobs.put(job)
+
+    def _serve(self) -> None:
+        _in_this_thread_alone()
+        torch.set_grad_enabled(False)
+        while True:
+            job = self.jobs.get()
+            with torch.inference_mode(job.inference):
+                job.work()
+            del job  # with the tensors that it holds
+
+
+_helpers = _Helpers()
+
+
+def _forget_helpers() -> None:
+    """A forked process has none of its parent's threads."""
+    global _helpers
+    _helpers = _Helpers()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_helpers)
+
+_team = threading.local()
+
+
+def _in_this_thread_alone() -> None:
+    """torch's operations of this thread use no other, and those of all other threads what they used before."""
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    # That call also set the number for threads yet to come. This one restores it, and says nothing about this thread.
+    restore = threading.Thread(target=torch.set_num_threads, args=(usual,))
+    restore.start()
+    restore.join()
+
+
+@contextlib.contextmanager
+def team(device: torch.device = CPU) -> Iterator[None]:
+    """While this lasts, `each` works in as many threads as torch would in this one, and torch in this one alone.
+    Other devices share out their work themselves."""
+    usual = torch.get_num_threads()
+    if device.type != "cpu" or usual == 1:  # within a team, or as the user wishes
+        yield
+        return
+    _in_this_thread_alone()
+    _team.size = usual
+    try:
+        yield
+    finally:
+        _team.size = 1
+        torch.set_num_threads(usual)
+
+
+def alone(do: Callable[[Task], object], tasks: Sequence[Task]) -> None:
+    """do(task) for every task, in this thread."""
+    for task in tasks:
+        do(task)
+
+
+def each(do: Callable[[Task], object], tasks: Sequence[Task]) -> None:
+    """The same in any order and any thread; what one of them raises is raised here."""
+    if len(tasks) < 2:
+        alone(do, tasks)
+        return
+    with team():
+        job = _Job(do, tasks)
+        # One more than there are cores: a thread that has lost its core to another program does not hold up the rest.
+        size = getattr(_team, "size", 1)
+        _helpers.call(job, min(size, len(tasks) - 1) if size > 1 else 0)
+        job.work()
+        job.done.wait()
+        job.tasks = ()  # a thread that wakes too late finds nothing, and holds no tensors
+    if job.error is not None:
+        raise job.error
+
+
+def strips(height: int, numbers: int, device: torch.device, least: int = 1 << 18) -> list[slice]:
+    """Rows of a tensor that are worked on together, if each row has so many numbers: as many as stay in a core's
+    cache, on a CPU; all of them elsewhere. They do not depend on how many threads there are."""
+    if device.type != "cpu" or height == 0:
+        return [slice(0, height)]
+    count = max(1, min(height, height * numbers // least))
+    bounds = [height * k // count for k in range(count + 1)]
+    return [slice(first, end) for first, end in itertools.pairwise(bounds)]

@@ -22,6 +22,7 @@ from .regions import check_mask, fit_mask
 from .run import OnStep, OnTile, Protect, Run, Step
 from .tiles import grid
 from .vgg import VGGFeatures, Watch, smallest_side
+from .workers import team
 
 OPTIMIZERS = ("adam", "lbfgs")
 KEEP_COLOURS = ("none", *METHODS)

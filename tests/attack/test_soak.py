@@ -78,8 +78,8 @@ def prompt(i: int) -> Graph:
         "vgg": node(
             "LoadVGGFeatures",
             weights="vgg19-caffe",
-            pooling=("recipe", "max", "average")[i // 5 % 3],
-            padding=("recipe", "zeros", "reflect")[i // 7 % 3],
+            pooling=("recipe", "max", "average")[i // EVERY % 3],
+            padding=("recipe", "zeros", "reflect")[i // EVERY // 3 % 3],
             precision="fp32",
         ),
         "picture": node("LoadImage", image=PICTURE),

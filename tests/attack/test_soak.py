@@ -83,7 +83,7 @@ def prompt(i: int) -> Graph:
             precision="fp32",
         ),
         "picture": node("LoadImage", image=PICTURE),
-        "style": node("ComputeStyleGrams", vgg=["vgg", 0], style_image=["picture", 0], weight=1.0, size=32 + i % 64),
+        "style": node("ComputeStyleGrams", vgg=["vgg", 0], style_image=["picture", 0], weight=1.0, size=44 + i % 64),
         "made": node(
             "NeuralStyleTransfer",
             vgg=["vgg", 0],

@@ -163,7 +163,15 @@ class NeuralStyleTransfer:
         preview = Preview(preview_every, content, keep_colours, keep_colours_strength)
         shape = nst.target_shape(shape_of(content), size, nst.RECIPES[recipe], vgg.device)
         used = adjust(method.in_place_of(recipe), optimizer=given(optimizer))
-        needed = nst.memory_needed(vgg, shape, used, layer_weights, seamless=seamless, regions=style_grams.region_count)
+        needed = nst.memory_needed(
+            vgg,
+            shape,
+            used,
+            layer_weights,
+            seamless=seamless,
+            regions=style_grams.region_count,
+            masks=protect_mask is not None or style_grams.guided,
+        )
         with host.room_for(needed, vgg.device):
             result = nst.stylize(
                 vgg,

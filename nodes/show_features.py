@@ -8,6 +8,7 @@ from ..nst_engine.inside import ORDERS, feature_sheet
 from ..nst_engine.measure import memory_to_measure
 from . import host
 from .layer_weights import layer_choice
+from .preview import follow_measuring
 
 
 class NSTShowFeatures:
@@ -60,6 +61,6 @@ class NSTShowFeatures:
                 order=order,
                 size=size,
                 recipe=recipe,
-                on_layer=host.check_cancelled,
+                **follow_measuring(),
             )
         return (sheets,)

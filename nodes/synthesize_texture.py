@@ -94,7 +94,14 @@ class NSTSynthesizeTexture:
         shape = (height, width)
         used = adjust(method.in_place_of(recipe), optimizer=given(optimizer))
         needed = nst.memory_needed(
-            vgg, shape, used, layer_weights, seamless=seamless, regions=style_grams.region_count, content=False
+            vgg,
+            shape,
+            used,
+            layer_weights,
+            seamless=seamless,
+            regions=style_grams.region_count,
+            content=False,
+            masks=style_grams.guided,
         )
         with host.room_for(needed, vgg.device):
             result = nst.stylize(

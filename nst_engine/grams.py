@@ -194,10 +194,15 @@ class StyleGrams:
     def guided(self) -> bool:
         return any(style.region is not None for style in self.styles)
 
+    @property
+    def may_leave_some(self) -> bool:
+        """Whether there may be parts of the picture to which no style goes."""
+        return self.guided and all(style.region is not None for style in self.styles if style.weight > 0)
+
     def uncovered(self, shape: tuple[int, int]) -> torch.Tensor | None:
         """Where no style goes, 1x1xHxW; None where that is nowhere."""
         counted = [style for style in self.styles if style.weight > 0]
-        if not self.guided or any(style.region is None for style in counted):
+        if not self.may_leave_some:
             return None
         masks: list[torch.Tensor] = []
         for style in counted:

@@ -54,6 +54,7 @@ def feature_sheet(
     order: str = "strongest",
     recipe: str | Recipe = "balanced",
     size: int = 512,
+    on_measure: Callable[[int, int], object] | None = None,
     on_layer: Callable[[], object] | None = None,
 ) -> torch.Tensor:
     """NxHxWx3: for every picture a layer's maps side by side, each on a scale up to its own largest value.
@@ -66,7 +67,7 @@ def feature_sheet(
     vgg.check_taps((tap,), "tap")
     recipe = get_recipe(recipe)
     with torch.inference_mode(False):
-        network = network_for(vgg, recipe, watch=Watch(on_layer)).measuring()
+        network = network_for(vgg, recipe, watch=Watch(on_layer, on_measure)).measuring()
         pictures = check_picture(picture, "picture")
         own = shape_of(pictures)
         shape = fit_long(own, size) if 0 < size < max(own) else own

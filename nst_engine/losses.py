@@ -88,6 +88,7 @@ def total_variation(pixels: Tensor, reduction: str, kind: str = "l2", wraps: boo
             there, here = _shifted(slope, down, right)
             there.add_(pull)
             here.sub_(pull)
+        del step, pull  # before the next are made
     return total, slope
 
 

@@ -27,12 +27,34 @@ SHARE = 0.8
 # is made beside the block finds no place in it while it is empty. Only where there is plenty.
 AMPLE = 1.7
 PICTURE = 12  # bytes a pixel: three channels in fp32
+MASK = 4
 # Bytes that sorting takes for each number: itself, sorted, its place, and as much again for the style's.
 SORTING = 40
 # Smaller tiles would be nearly all margin.
 SMALLEST_TILE = 128
 # An L-BFGS that remembers less than this is no longer worth its name.
 SHORTEST_HISTORY = 4
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a run is asked for that takes memory beside pictures and features: masks, mostly."""
+
+    regions: int = 1  # parts of the picture in which styles pull
+    guided: bool = False  # by masks
+    pinned: bool = False  # where the content's pixels stay
+    emphasis: bool = False  # where the content counts more
+    tv: bool = False
+
+    def bytes_per_pixel(self, style_taps: Iterable[str], content_taps: Iterable[str]) -> float:
+        guides = self.regions * sum(MASK / stride(tap) ** 2 for tap in style_taps) if self.guided else 0.0
+        pinned = 3 * MASK if self.pinned else 0.0  # as given, at the level's size, and what it leaves
+        emphasis = MASK + sum(MASK / stride(tap) ** 2 for tap in content_taps) if self.emphasis else 0.0
+        # Neighbours' differences, their squares and their slope, when the features are gone: the most by tiles.
+        return guides + pinned + emphasis + (3 * PICTURE if self.tv else 0.0)
+
+
+PLAIN = Asked()
 
 
 @dataclass(frozen=True)
@@ -85,7 +107,7 @@ def footprint(
     style_taps: Iterable[str],
     content_taps: Iterable[str],
     keep_content: bool = True,
-    regions: int = 1,
+    asked: Asked = PLAIN,
 ) -> Footprint:
     style_taps, content_taps = tuple(style_taps), tuple(content_taps)
     taps = tuple(dict.fromkeys((*style_taps, *content_taps)))
@@ -102,14 +124,14 @@ def footprint(
     sorting, slope = 0.0, 0.0
     if sorts:
         samples = 2 * MOST_SAMPLES * sum(map(channels, style_taps))  # of the style, and of the content for strength
-        sorting = SORTED_AT_ONCE * SORTING + 8 * regions * samples
+        sorting = SORTED_AT_ONCE * SORTING + 8 * asked.regions * samples
         # The slope of what is sorted is made in fp32, from features in fp32; at the least one row is sorted at once.
         widest = max((channels(tap) / stride(tap) ** 2 for tap in style_taps), default=0.0)
         slope = (4 if network.dtype == torch.float32 else 8) * widest + SORTING
-    crowded = style_taps if regions > 1 else set(style_taps) & set(content_taps)
+    crowded = style_taps if asked.regions > 1 else set(style_taps) & set(content_taps)
     return Footprint(
         network=round(weights + workspace() + sorting),
-        state=pictures + moments + targets,
+        state=pictures + moments + targets + asked.bytes_per_pixel(style_taps, content_taps),
         seen=bytes_per_pixel(network, taps, crowded) + slope,
         margin=margin(taps, network.vgg.architecture),
         grid=grid(taps),
@@ -236,10 +258,16 @@ class Layout:
     history: int = 0
     ample: bool = False
 
-    def halved(self, shape: tuple[int, int]) -> Layout | None:
-        """With half the tile, or none if there is nothing left to halve."""
+    def smaller(self, shape: tuple[int, int], around: int) -> Layout | None:
+        """With half the tile, or with the content's features made anew, whichever takes less time with a margin so
+        wide; or none if there is nothing left to save."""
         tile = self.tile or max(shape)
-        return replace(self, tile=max(SMALLEST_TILE, tile // 2), ample=False) if tile > SMALLEST_TILE else None
+        choices = []
+        if tile > SMALLEST_TILE:
+            choices.append(replace(self, tile=max(SMALLEST_TILE, tile // 2), ample=False))
+        if self.tile is not None and self.keep_content:
+            choices.append(replace(self, keep_content=False, ample=False))
+        return min(choices, key=lambda c: _time(c, around), default=None)
 
 
 def lay_out(
@@ -250,7 +278,7 @@ def lay_out(
     shape: tuple[int, int],
     tile: int | str | None,
     free: int,
-    regions: int = 1,
+    asked: Asked = PLAIN,
 ) -> Layout:
     """One pass where it fits into what is free; else the tiles and the treatment of the content that take the least
     time. L-BFGS's memory comes first, being the largest, but takes no more than half."""
@@ -261,7 +289,7 @@ def lay_out(
         history = max(SHORTEST_HISTORY, min(recipe.optimizer.history, history))
         recipe = replace(recipe, optimizer=replace(recipe.optimizer, history=history))
     sorts = recipe.statistic in BY_SORTING
-    keeping, making = (footprint(network, recipe, style_taps, content_taps, keep, regions) for keep in (True, False))
+    keeping, making = (footprint(network, recipe, style_taps, content_taps, keep, asked) for keep in (True, False))
     if isinstance(tile, str) and tile != "auto":
         raise NSTError(f"tile: {tile!r} is not a tile size; give pixels, 'auto', or None for one pass.")
     if sorts and isinstance(tile, int):

@@ -18,7 +18,7 @@ from .images import check_picture, check_size, shape_of
 from .layers import check_layers
 from .losses import content_factor, style_factor, total_variation
 from .measure import positions, sums
-from .memory import Layout, free_memory, lay_out
+from .memory import Asked, Layout, free_memory, lay_out
 from .precision import widest_float
 from .recipes import LBFGS, Recipe, get_recipe
 from .regions import Region, nearer
@@ -365,7 +365,8 @@ def objective(
         multipliers = Multipliers(content_weight, style_weight, tv_weight, strength)
         free = free_memory(network.device)
         held = content_layers if content is not None else {}
-        layout = lay_out(network, recipe, style_layers, held, shape, tile, free, grams.region_count)
+        asked = Asked(grams.region_count, grams.guided, emphasis=emphasis is not None)
+        layout = lay_out(network, recipe, style_layers, held, shape, tile, free, asked)
         return build(
             network,
             recipe,

@@ -73,6 +73,7 @@ def adam(variable: Tensor, evaluate: Evaluate, settings: Adam, steps: int, momen
             # The gradient has served; its memory takes the denominator.
             spread = torch.sqrt(state.v, out=g).div_(math.sqrt(1 - beta2**state.t)).add_(1e-8)
             variable.addcdiv_(state.m, spread, value=-rate / (1 - beta1**state.t))
+            del g, spread  # or the next gradient would be made beside this one
     except Finished:
         pass
     return state

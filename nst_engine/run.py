@@ -15,7 +15,7 @@ from .errors import NSTError
 from .grams import StyleGrams
 from .images import resize, small_copy
 from .levels import Level
-from .memory import Layout, lay_out
+from .memory import Asked, Layout, lay_out
 from .objective import Objective, Terms, build
 from .optim import Average, Finished, Moments, adam, lbfgs
 from .precision import name_of
@@ -24,6 +24,7 @@ from .recording import Recorded, record_on_cuda, worth_recording
 from .regions import stretch
 from .shortage import is_out_of_memory, release
 from .starts import start_pixels
+from .tiles import margin
 from .vgg import IMAGENET_MEAN, IMAGENET_STD, Network
 
 STOP = object()
@@ -133,7 +134,18 @@ class Run:
             level.shape,
             self.tile,
             self.free,
-            self.grams.region_count,
+            self._asked(),
+        )
+
+    def _asked(self) -> Asked:
+        grams, protect, tv = self.grams, self.protect, self.multipliers.tv
+        emphasis = protect is not None and protect.weight is not None
+        return Asked(
+            grams.region_count,
+            grams.guided,
+            (protect is not None and not emphasis) or grams.may_leave_some,
+            emphasis,
+            bool(self.recipe.tv_weight if tv is None else tv),
         )
 
     def _resize(self, pixels: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
@@ -275,7 +287,7 @@ class Run:
 
 
 class _Patient:
-    """A level's objective that, when the device runs out of memory all the same, halves its tiles and tries again."""
+    """A level's objective that, when the device runs out of memory all the same, tries again with less at a time."""
 
     def __init__(self, run: Run, content: torch.Tensor | None, number: int, seed: int) -> None:
         self.run, self.content, self.number, self.seed = run, content, number, seed
@@ -326,7 +338,10 @@ class _Patient:
         self.objective = self.recorded = None
         release(self.run.network.device)
         h, w = self.run.levels[self.number].shape
-        smaller = self.layout.halved((h, w))
+        run = self.run
+        taps = (*run.style_layers, *run.content_layers)
+        around = margin(taps, run.network.vgg.architecture) if taps else 0
+        smaller = self.layout.smaller((h, w), around)
         if self.run.recipe.statistic in BY_SORTING:
             raise NSTError(
                 f"size: {w}×{h} pixels do not fit into the memory of {self.run.network.device} in one pass, and the "
@@ -339,7 +354,8 @@ class _Patient:
                 f"{self.layout.tile}. A smaller size would do, or precision bf16, or fewer programs beside this one."
             )
         self.layout = smaller
-        note = f"memory ran out at {w}×{h}: the run goes on with smaller tiles, and gives the same picture"
+        less = "smaller tiles" if smaller.keep_content else "tiles, and the content's features made anew at every step"
+        note = f"memory ran out at {w}×{h}: the run goes on with {less}, and gives the same picture"
         if note not in self.run.notes:
             self.run.notes.append(note)
 

@@ -14,7 +14,7 @@ from .errors import NSTError, counted, one_or
 from .grams import StyleGrams, network_for
 from .images import LARGEST_SIDE, alpha_of, check_picture, check_size, resize, shape_of
 from .levels import OWN_SIZE, plan, target_shape
-from .memory import SHARE, footprint, free_memory
+from .memory import SHARE, Asked, footprint, free_memory
 from .objective import layers_in_use
 from .precision import name_of
 from .recipes import BRISK, LBFGS, WORDS, Adam, Recipe, get_recipe
@@ -286,12 +286,15 @@ def memory_needed(
     seamless: bool = False,
     regions: int = 1,
     content: bool = True,
+    masks: bool = False,
 ) -> int:
-    """Bytes that have to be free for a run at this height and width to save nothing."""
+    """Bytes that have to be free for a run at this height and width to save nothing; `masks`: some say where styles go
+    or where the content stays."""
     recipe = get_recipe(recipe)
     style_layers, content_layers = layers_in_use(vgg, recipe, layers or LayerWeights())
     network = network_for(vgg, recipe, seamless)
-    taken = footprint(network, recipe, style_layers, content_layers if content else (), regions=regions)
+    asked = Asked(regions, masks or regions > 1, masks, masks, bool(recipe.tv_weight))
+    taken = footprint(network, recipe, style_layers, content_layers if content else (), asked=asked)
     return round(taken.total(shape) / SHARE)
 
 

@@ -15,8 +15,9 @@ from pictures import clouds
 
 import nst_engine as nst
 from nst_engine import memory, precision
+from nst_engine.content import ContentTarget
 from nst_engine.controls import Multipliers
-from nst_engine.memory import Layout, bytes_per_pixel, footprint, lay_out
+from nst_engine.memory import Asked, Layout, bytes_per_pixel, footprint, lay_out
 from nst_engine.objective import build
 from nst_engine.recipes import FIVE, LBFGS, Adam
 from nst_engine.shortage import is_out_of_memory
@@ -111,6 +112,69 @@ def test_a_pass_takes_what_is_said(vgg, dtype, pooling, padding, recipe, words):
     assert measured == pytest.approx(said, rel=0.1)
 
 
+MEASURE_RUN = """
+import sys, torch
+import nst_engine as nst
+
+def peak():
+    return next(int(line.split()[1]) << 10 for line in open("/proc/self/status") if line.startswith("VmHWM"))
+
+size, words = int(sys.argv[1]), sys.argv[2:]
+torch.set_num_threads(1)
+vgg = nst.load_vgg("vgg19-caffe", precision="bf16", device="cpu")
+layers = nst.LayerWeights(style={"relu1_1": 1.0, "relu2_1": 1.0}, content={"relu3_1": 1.0})
+content, grams, options = torch.rand(1, 3, size, size), None, {}
+count = 6 if "regions" in words else 1
+for i in range(count):
+    region = torch.zeros(size, size)
+    region[i * size // count : (i + 1) * size // count] = 1
+    grams = nst.compute_style_grams(
+        vgg, torch.rand(1, 3, 32, 32), size=32, layers=layers.style, blend_with=grams,
+        region=region if count > 1 else None,
+    )
+if "protect" in words or "emphasis" in words:
+    mode = "pixels" if "protect" in words else "content"
+    options = {"protect": torch.rand(size, size), "protect_mode": mode}
+options |= {"layers": layers, "tile": 128, "steps": 2, "memory": 2**36, "scales": 1}
+few = content[:, :, :160, :160]
+nst.stylize(vgg, few, grams.within(None), layers=layers, steps=1)  # kernels are brought into their forms once
+open("/proc/self/clear_refs", "w").write("5")  # the peak so far is forgotten
+before = peak()
+nst.stylize(vgg, content, grams, **options)
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peaks are read from /proc")
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        ((), Asked()),
+        (("regions", "protect"), Asked(6, guided=True, pinned=True)),
+        (("emphasis",), Asked(emphasis=True)),
+    ],
+)
+def test_a_run_by_tiles_takes_what_is_said_for_each_pixel_of_the_picture(vgg, words, asked):
+    small, large = 384, 768
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(2**18)}
+    peaks = [
+        int(
+            subprocess.run(
+                [sys.executable, "-c", MEASURE_RUN, str(size), *words],
+                capture_output=True,
+                text=True,
+                check=True,
+                env=environment,
+            ).stdout
+        )
+        for size in (small, large)
+    ]
+    measured = (peaks[1] - peaks[0]) / (large**2 - small**2)
+    network = Network(vgg, dtype=torch.bfloat16)
+    said = footprint(network, BALANCED, ("relu1_1", "relu2_1"), ("relu3_1",), asked=asked).state
+    assert measured == pytest.approx(said, rel=0.1)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="peaks are read from /proc")
 @pytest.mark.parametrize(("dtype", "recipe"), [("fp32", "balanced"), ("bf16", "persson")])
 def test_passes_that_share_memory_take_no_more_than_is_ample(vgg, dtype, recipe):
@@ -124,7 +188,7 @@ def test_memory_is_kept_from_pass_to_pass_only_where_there_is_plenty(vgg):
     assert not lay(vgg, (512, 512), whole * 0.99 * memory.AMPLE).ample
     by_tiles = lay(vgg, (512, 512), whole * 0.8)
     assert by_tiles.tile and not by_tiles.ample
-    assert not lay(vgg, (512, 512), whole * 100).halved((512, 512)).ample
+    assert not lay(vgg, (512, 512), whole * 100).smaller((512, 512), 80).ample
 
 
 def test_one_pass_when_it_fits_and_tiles_as_large_as_fit_when_it_does_not(vgg):
@@ -245,6 +309,24 @@ def test_running_out_of_memory_halves_the_tiles_and_the_picture_is_the_same(vgg,
     assert result.settings["tiles"] == [128]
     assert len(failed) >= 2
     assert [note for note in result.notes if "memory ran out" in note] == result.notes
+
+
+def test_content_is_made_anew_before_a_run_is_refused(vgg, grams, monkeypatch):
+    content = clouds(1, 320, 320)
+    options = {"steps": 2, "layers": nst.LayerWeights(style={"relu2_1": 1.0}, content={"relu2_2": 1.0})}
+    expected = nst.stylize(vgg, content, grams, tile=None, **options)
+    real = ContentTarget._place
+
+    def starved(self, tile, tap, p):
+        # As a device would that has no room for the features of the whole picture.
+        if p.numel() * 2 < self.picture.numel() * 32 / 3:
+            torch.empty(2**60, dtype=torch.uint8)
+        real(self, tile, tap, p)
+
+    monkeypatch.setattr(ContentTarget, "_place", starved)
+    result = nst.stylize(vgg, content, grams, tile=160, **options)
+    assert (result.image - expected.image).abs().mean() < 1e-5
+    assert "made anew" in result.notes[-1]
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory(vgg, content, grams, monkeypatch):

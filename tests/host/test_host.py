@@ -11,7 +11,21 @@ import time
 
 import numpy as np
 import pytest
-from live_comfyui import EXTRA_WEIGHTS, PACK, ROOT, WORKFLOWS, Graph, Refused, Server, api_graph, find
+from live_comfyui import (
+    EXTRA_WEIGHTS,
+    PACK,
+    ROOT,
+    WORKFLOWS,
+    Event,
+    Graph,
+    Refused,
+    Run,
+    Server,
+    api_graph,
+    find,
+    find_comfyui,
+    find_interpreter,
+)
 from PIL import Image
 
 MEGABYTE = 1 << 20
@@ -349,7 +363,7 @@ def test_a_batch_comes_out_whole(server: Server) -> None:
     first, second = run.pictures(find(graph, "SaveImage"))
     assert first.size == second.size and np.any(np.asarray(first) != np.asarray(second))
     assert len(run.pictures(find(graph, "PreviewImage"))) == 2
-    assert [e.data["value"] for e in run.of("progress")][-1] == 4  # the bar runs on over both
+    assert bar_of(run, graph)[-1].data["value"] == 4  # the bar runs on over both
 
 
 def test_transparency_is_kept(server: Server) -> None:
@@ -432,7 +446,7 @@ def test_a_row_of_styles_ends_with_the_single_styles(server: Server) -> None:
     run = server.run(graph)
     pictures = [np.asarray(picture) for picture in run.pictures(save)]
     assert len(pictures) == 4 and len({picture.tobytes() for picture in pictures}) == 4
-    assert len(run.of("progress")) == 4 * 3
+    assert len(bar_of(run, graph)) == 4 * 3
     for end, name in ((0, "from_style"), (-1, "to_style")):
         graph[transfer]["inputs"]["style_grams"] = graph[row]["inputs"][name]
         assert np.array_equal(server.run(graph).pictures(save)[0], pictures[end])
@@ -514,12 +528,24 @@ def test_a_picture_that_is_too_small_is_an_error_that_says_so(server: Server) ->
 # --- progress and cancelling --------------------------------------------------------------------------------------
 
 
+def bar_of(run: Run, graph: Graph, node: str = "NeuralStyleTransfer", total: int | None = None) -> list[Event]:
+    """How a node's bar moved; with `total`, while it counted so many."""
+    moved = [e for e in run.of("progress") if e.data["node"] == find(graph, node)]
+    return [e for e in moved if total in (None, e.data["max"])]
+
+
+def wait_for_bar(run: Run, graph: Graph, count: int, node: str = "NeuralStyleTransfer", total: int | None = None):
+    while len(bar_of(run, graph, node, total)) < count:
+        run.wait("progress", len(run.of("progress")) + 1)
+    return bar_of(run, graph, node, total)
+
+
 def test_every_step_moves_the_bar_and_the_preview(server: Server) -> None:
     graph = api_graph("quickstart", steps=4)
     inputs = graph[find(graph, "NeuralStyleTransfer")]["inputs"]
     inputs["preview_every"] = 1
     run = server.run(graph)
-    moved = [(e.data["value"], e.data["max"]) for e in run.of("progress")]
+    moved = [(e.data["value"], e.data["max"]) for e in bar_of(run, graph)]
     assert moved == [(1, 4), (2, 4), (3, 4), (4, 4)]
     previews = [e.data for e in run.of("preview")]
     assert len(previews) == len(set(previews)) == 4  # four pictures, each another one
@@ -532,19 +558,23 @@ def test_a_step_by_tiles_is_seen_moving_and_can_be_cancelled_within(server: Serv
     graph = api_graph("quickstart", size=192, steps=2)
     inputs = graph[find(graph, "NeuralStyleTransfer")]["inputs"]
     inputs["tile"] = 64
-    moved = [e.data["value"] for e in server.run(graph).of("progress")]
+    run = server.run(graph)
+    moved = [e.data["value"] for e in bar_of(run, graph, total=2)]
     assert moved == sorted(moved) and moved[-1] == 2
+    # Before the first step the content is measured, by tiles as well.
+    measured = [e.data["value"] for e in bar_of(run, graph) if e.data["max"] != 2]
+    assert measured and measured == list(range(1, len(measured) + 1))
     assert len([value for value in moved if 0 < value < 1]) >= 4, "several tiles within the first step"
 
     # Steps of several seconds: what ends the run in less is not the end of a step.
     graph = api_graph("quickstart", size=768, steps=50)
     graph[find(graph, "NeuralStyleTransfer")]["inputs"] |= {"tile": 64, "scales": 1}
     run = server.start(graph)
-    run.wait("progress", 3)
+    wait_for_bar(run, graph, 3, total=50)
     server.post("/interrupt", {})
     run.finish()
     assert run.ending == "execution_interrupted"
-    assert max(e.data["value"] for e in run.of("progress")) < 1
+    assert max(e.data["value"] for e in bar_of(run, graph, total=50)) < 1
     server.wait_for(lambda: server.get("/queue")["queue_running"] == [], "an empty queue")
 
 
@@ -552,7 +582,7 @@ def test_cancelling_stops_within_a_step(server: Server) -> None:
     # At this size a step takes about half a second on two idle cores.
     graph = api_graph("quickstart", size=384, steps=5000)
     run = server.start(graph)
-    times = [event.at for event in run.wait("progress", 4)]
+    times = [event.at for event in wait_for_bar(run, graph, 4)]
     step = max(np.diff(times))
     cancelled = time.monotonic()
     server.post("/interrupt", {})
@@ -563,6 +593,56 @@ def test_cancelling_stops_within_a_step(server: Server) -> None:
     assert run.events[-1].at - cancelled < 2 * step + 1
     server.wait_for(lambda: server.get("/queue")["queue_running"] == [], "an empty queue")
     server.run(api_graph("quickstart"))
+
+
+def test_measuring_a_style_is_seen_moving_and_can_be_cancelled(server: Server) -> None:
+    # Some thirty pieces in all, which take half a minute on two idle cores.
+    graph = api_graph("quickstart", style_size=2048)
+    run = server.start(graph)
+    total = wait_for_bar(run, graph, 2, "ComputeStyleGrams")[0].data["max"]
+    cancelled = time.monotonic()
+    server.post("/interrupt", {})
+    run.finish()
+    assert run.ending == "execution_interrupted"
+    assert run.events[-1].data["node_id"] == find(graph, "ComputeStyleGrams")
+    # Within a layer, and not at the end of the picture: a second, and a busy machine's share.
+    assert run.events[-1].at - cancelled < 5
+    moved = [e.data["value"] for e in bar_of(run, graph, "ComputeStyleGrams")]
+    assert moved == sorted(moved) and moved[-1] < total / 2
+    server.wait_for(lambda: server.get("/queue")["queue_running"] == [], "an empty queue")
+
+
+# --- memory -------------------------------------------------------------------------------------------------------
+
+FREE_MEMORY = """
+import importlib.util, resource, sys
+import comfy.options
+comfy.options.enable_args_parsing()
+sys.argv[1:] = ["--cpu", "--disable-api-nodes"]
+import folder_paths, torch, comfy.model_management, comfy.utils
+spec = importlib.util.spec_from_file_location("pack", ROOT + "/__init__.py", submodule_search_locations=[ROOT])
+pack = sys.modules["pack"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(pack)
+import pack.nodes.host as host
+resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
+cpu = torch.device("cpu")
+print("free", host.free_memory(cpu), comfy.model_management.get_free_memory(cpu))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no ulimit")
+def test_a_limit_of_the_process_counts_in_the_host(server: Server) -> None:
+    # Address space, of which torch takes some gigabytes for its libraries alone.
+    limit = 2**35
+    code = f"ROOT, LIMIT = {str(ROOT)!r}, {limit}\n{FREE_MEMORY}"
+    comfyui = find_comfyui()
+    assert comfyui is not None
+    done = subprocess.run([find_interpreter(comfyui), "-c", code], cwd=comfyui, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    ours, hosts = map(int, done.stdout.split("free ")[1].split())
+    assert 0 < ours < limit
+    if hosts > limit:
+        assert ours < hosts
 
 
 # --- what is not done twice, and what is given back ---------------------------------------------------------------

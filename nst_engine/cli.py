@@ -262,7 +262,8 @@ def _ctrl_c() -> Iterator[Callable[[], bool]]:
         # Not print: the signal may have come in the middle of one.
         with contextlib.suppress(OSError):
             if stderr is not None:
-                os.write(stderr, b"\nnst: stopping; the picture so far will be kept (Ctrl-C again quits without it)\n")
+                said = b"the picture so far will be kept, once there is one (Ctrl-C again quits without it)"
+                os.write(stderr, b"\nnst: stopping; " + said + b"\n")
 
     usual = {}
     if threading.current_thread() is threading.main_thread():  # no other thread may say what a signal does

@@ -275,6 +275,31 @@ def test_ctrl_c_twice_quits(folder):
     assert not Path("out.png").exists() and not list(folder.glob(".nst*"))
 
 
+def test_ctrl_c_while_a_style_is_measured_for_the_run_quits(folder):
+    write_picture("content.png", clouds(1, 1100, 1100))
+    process = start(*stylize("--size", 0, "--style-size", 0, "--style-layers", "relu3_1", "--scales", 1))
+    wait_for(process, "measure: 1 of")
+    process.send_signal(signal.SIGINT)
+    out, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and out == "" and said.endswith("nst: interrupted\n")
+    assert "stylise" not in said and not Path("out.png").exists()
+
+
+def test_only_a_lack_of_memory_is_called_one(folder, capsys, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    def full(*_):
+        raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+    monkeypatch.setattr(engine.vgg.Network, "activations", broken)
+    with pytest.raises(RuntimeError, match="illegal"):
+        cli.main([*map(str, stylize())])
+    capsys.readouterr()
+    monkeypatch.setattr(engine.vgg.Network, "activations", full)
+    assert "do not fit into the memory" in refusal(capsys, *stylize("--quiet"))
+
+
 def test_ctrl_c_before_the_run_quits_without_a_traceback(folder):
     # A named pipe as content keeps the process waiting for sure.
     os.mkfifo("content.pipe")

@@ -446,7 +446,8 @@ def test_a_row_of_styles_ends_with_the_single_styles(server: Server) -> None:
     run = server.run(graph)
     pictures = [np.asarray(picture) for picture in run.pictures(save)]
     assert len(pictures) == 4 and len({picture.tobytes() for picture in pictures}) == 4
-    assert len(bar_of(run, graph)) == 4 * 3
+    # The host leaves out what comes soon after the last, but never a last step.
+    assert [e.data["value"] for e in bar_of(run, graph)].count(3) == 4
     for end, name in ((0, "from_style"), (-1, "to_style")):
         graph[transfer]["inputs"]["style_grams"] = graph[row]["inputs"][name]
         assert np.array_equal(server.run(graph).pictures(save)[0], pictures[end])

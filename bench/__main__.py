@@ -31,10 +31,10 @@ from nst_engine.precision import name_of, resolve
 from nst_engine.recipes import Adam
 from nst_engine.weights import best_device
 
-from . import programs
+from . import beside, programs
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "nodes" / "examples"
-PARTS = ("steps", "memory", "equal-loss", "startup")
+PARTS = ("steps", "memory", "equal-loss", "startup", "beside")
 
 
 def pictures(size: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -252,6 +252,13 @@ def main() -> None:
         )
     if "startup" in args.only:
         print(table(["start-up", "seconds"], [[n, f"{s:.2f}"] for n, s in startup().items()]))
+    if "beside" in args.only:
+        header, *rows = beside.steps(pictures, args.rounds)
+        print(table(header, rows), flush=True)
+        if found := beside.quick_start():
+            print(table(["quick start", "seconds"], [[n, f"{s:.1f}"] for n, s in found.items()]))
+        else:
+            print("The quick start was not measured: no ComfyUI or no browser.")
 
 
 if __name__ == "__main__":

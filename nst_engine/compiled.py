@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import functools
 import logging
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -186,7 +187,7 @@ def compiled(make: Callable[[torch.dtype], Function]) -> Callable[[torch.dtype],
 
     @functools.cache
     def get(dtype: torch.dtype) -> Callable[..., None] | None:
-        if dtype not in FORMATS:
+        if dtype not in FORMATS or sys.platform != "linux":  # the only system on which they have been tried
             return None
         try:
             return make(dtype).compile()

@@ -50,6 +50,10 @@ class _Job:
                 self.done.set()
 
 
+def _nothing(_: object) -> None:
+    pass
+
+
 class _Helpers:
     """Threads that sleep until there is a job. They are shared by all runs of a process and made when first needed."""
 
@@ -136,7 +140,7 @@ def each(do: Callable[[Task], object], tasks: Sequence[Task]) -> None:
         _helpers.call(job, min(size, len(tasks) - 1) if size > 1 else 0)
         job.work()
         job.done.wait()
-        job.tasks = ()  # a thread that wakes too late finds nothing, and holds no tensors
+        job.tasks, job.do = (), _nothing  # a thread that wakes too late finds nothing, and holds no tensors
     if job.error is not None:
         raise job.error
 

@@ -83,7 +83,9 @@ def prompt(i: int) -> Graph:
             precision="fp32",
         ),
         "picture": node("LoadImage", image=PICTURE),
-        "style": node("ComputeStyleGrams", vgg=["vgg", 0], style_image=["picture", 0], weight=1.0, size=44 + i % 64),
+        "style": node(
+            "ComputeStyleGrams", vgg=["vgg", 0], style_image=["picture", 0], weight=1.0, size=(44, 52, 60, 68)[i % 4]
+        ),
         "made": node(
             "NeuralStyleTransfer",
             vgg=["vgg", 0],

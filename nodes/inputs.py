@@ -27,11 +27,14 @@ LEAST = {"learning_rate": 1e-30, "tv_weight": 0.0, "averaging": 0.0, "scales": 1
 
 
 def check_numbers(kind: Any, **values: float | None) -> bool | str:
-    """For a node's VALIDATE_INPUTS: in place of the host's own look at the bounds of these inputs. None: linked."""
+    """For a node's VALIDATE_INPUTS: in place of the host's own look at the bounds of these inputs.
+
+    None: linked. What is no number at all the host refuses by itself, and asks here nevertheless.
+    """
     table = kind.INPUT_TYPES()
     for name, value in values.items():
         most = {**table["required"], **table.get("optional", {})}[name][1]["max"]
-        if value is not None and value != AS_RECIPE and not LEAST[name] <= value <= most:
+        if isinstance(value, int | float) and value != AS_RECIPE and not LEAST[name] <= value <= most:
             least = "a number above 0" if name == "learning_rate" else f"{LEAST[name]:g}"
             return f"{name}: {str(value)[:20]} will not do; give {least} to {most:g}, or -1 for what the recipe says."
     return True

@@ -71,8 +71,10 @@ class SaveStyleGrams:
 
     @classmethod
     def VALIDATE_INPUTS(cls, filename_prefix: str | None) -> bool | str:
+        if not isinstance(filename_prefix, str):  # linked, or what the host itself refuses
+            return True
         try:
-            return filename_prefix is None or bool(host.output_named(filename_prefix, SUFFIX))
+            return bool(host.output_named(filename_prefix, SUFFIX))
         except nst.NSTError as error:
             return str(error)
 

@@ -107,7 +107,7 @@ def wrong_sentence(text: str) -> str | None:
         return f"a message of {len(text)} characters: {text[:100]}"
     if re.search(r"[\x00-\x08\x0b-\x1f\x7f]", text):
         return f"control codes in a message: {text!r}"
-    if re.search(r"' object |NoneType|Error\b(?!:)|positional argument|\bsupported between\b|dtype=torch", text):
+    if re.search(r"' object |NoneType|[a-z]Error\b|positional argument|\bsupported between\b|dtype=torch", text):
         return f"Python's own words: {text}"
     return None if text.rstrip(")").endswith((".", "?")) else f"no sentence: {text}"
 

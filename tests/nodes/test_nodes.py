@@ -511,6 +511,8 @@ def test_numbers_that_cannot_be_are_refused_before_anything_runs(pack, node, val
     least = {"learning_rate": 0.001, "tv_weight": 0.0, "averaging": 0.0, "scales": 1}[name]
     for fine in (-1, least, None):
         assert kind.VALIDATE_INPUTS(**{name: fine}) is True
+    for no_number in ("word", [], {"a": 1}):  # the host says so itself, and asks nevertheless
+        assert kind.VALIDATE_INPUTS(**{name: no_number}) is True
 
 
 def test_errors_call_the_inputs_of_a_node_by_their_names(pack, vgg, content, style, grams):

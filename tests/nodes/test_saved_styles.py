@@ -325,6 +325,7 @@ def test_a_file_that_is_not_there_is_told_before_anything_runs(pack):
     assert "a name of 5000 bytes is longer than the 255" in kind.VALIDATE_INPUTS("x" * 5000)
     assert kind.VALIDATE_INPUTS(None) is True  # linked: the host does not know the name yet
     assert pack.NODE_CLASS_MAPPINGS["SaveStyleGrams"].VALIDATE_INPUTS(None) is True
+    assert pack.NODE_CLASS_MAPPINGS["SaveStyleGrams"].VALIDATE_INPUTS([]) is True  # the host says that it is no name
 
 
 def rewritten(whole: bytes, **changes) -> bytes:

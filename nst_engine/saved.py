@@ -84,6 +84,8 @@ def load(path: Path) -> StyleGrams:
                 return _grams(header, lambda k: file.get_tensor(k).clone() if k in names else None, shown(path.stem))
     except MemoryError:
         raise
+    except OSError as error:
+        raise NSTError(f"grams: {path} cannot be read ({error.strerror or shown(error)}).") from error
     except Exception as error:  # a damaged file can break its reader anywhere, with any exception
         raise NSTError(
             f"grams: {path} is not a saved style, or it is damaged ({shown(error) or type(error).__name__})."

@@ -315,6 +315,8 @@ def test_styles_are_saved_without_their_pictures(vgg, content, style, tmp_path):
         (tmp_path / "broken.safetensors").write_bytes(broken)
         with pytest.raises(nst.NSTError, match="not a saved style"):
             nst.StyleGrams.load(tmp_path / "broken.safetensors")
+    with pytest.raises(nst.NSTError, match=r"gone\.safetensors cannot be read \(No such file or directory\)"):
+        nst.StyleGrams.load(tmp_path / "gone.safetensors")
 
 
 # --- what cannot be done ------------------------------------------------------------------------------------------

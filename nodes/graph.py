@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..nst_engine import NSTError
+from ..nst_engine.texts import parse_json, shown
 from . import host
 
 Graph = dict[str, dict[str, Any]]
@@ -38,9 +39,13 @@ class Plan:
 def read_graph(path: str | Path) -> Graph:
     path = Path(path)
     try:
-        graph = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        graph = parse_json(text)
+        json.dumps(graph, ensure_ascii=False).encode()
     except OSError as error:
         raise NSTError(f"{path}: cannot be read ({error.strerror}).") from error
+    except UnicodeEncodeError as error:
+        raise NSTError(f"{path}: not a workflow; it has halves of characters (lone surrogates) in it.") from error
     except ValueError as error:
         raise NSTError(f"{path}: not a workflow; it is no JSON text ({error}).") from error
     if isinstance(graph, dict) and isinstance(graph.get("nodes"), list):
@@ -59,16 +64,17 @@ def check_form(graph: Any, name: str = "graph") -> None:
         raise NSTError(f'{name}: expected a graph in API form, {{"id": {{"class_type": …, "inputs": {{…}}}}}}.')
     for node_id, node in graph.items():
         if not isinstance(node, dict) or not isinstance(node.get("class_type"), str):
-            raise NSTError(f"{name}: node {node_id} has no class_type, so this is no graph in API form.")
+            raise NSTError(f"{name}: node {shown(node_id)} has no class_type, so this is no graph in API form.")
         if not isinstance(node.get("inputs", {}), dict):
-            raise NSTError(f"{name}: node {node_id}: inputs is not a table of names and values.")
+            raise NSTError(f"{name}: node {shown(node_id)}: inputs is not a table of names and values.")
 
 
 def title_of(graph: Graph, node_id: str, known: Mapping[str, Any] | None = None) -> str:
     """What a person calls the node: the graph's own title for it, or its class's."""
     node = graph[node_id]
-    given = (node.get("_meta") or {}).get("title")
-    return given or getattr((known or {}).get(node["class_type"]), "TITLE", node["class_type"])
+    notes = node.get("_meta")
+    given = notes.get("title") if isinstance(notes, dict) else None
+    return shown(given or getattr((known or {}).get(node["class_type"]), "TITLE", node["class_type"]))
 
 
 def set_inputs(graph: Graph, assignments: Iterable[str], known: Mapping[str, Any]) -> None:
@@ -84,7 +90,7 @@ def set_inputs(graph: Graph, assignments: Iterable[str], known: Mapping[str, Any
         if names and name not in names:
             raise NSTError(f"set: {kind} (node {node_id}) has no input {name!r}; it has {', '.join(names)}.")
         try:
-            parsed = json.loads(value)
+            parsed = parse_json(value)
         except ValueError:
             parsed = value
         graph[node_id].setdefault("inputs", {})[name] = parsed
@@ -122,7 +128,7 @@ def plan(graph: Graph, known: Mapping[str, Any]) -> Plan:
     for node_id, node in graph.items():
         if node["class_type"] not in known:
             text = f"there is no such node here. Understood are {', '.join(sorted(known))}; others need ComfyUI itself."
-            problems[f"node {node_id} ({node['class_type']})"] = [text]
+            problems[f"node {shown(node_id)} ({shown(node['class_type'])})"] = [text]
     outputs = [i for i, node in graph.items() if getattr(known.get(node["class_type"]), "OUTPUT_NODE", False)]
     if not outputs:
         problems[""] = ["no node gives anything out; add SaveImage."]
@@ -135,7 +141,7 @@ def plan(graph: Graph, known: Mapping[str, Any]) -> Plan:
             continue
         inputs[node_id], found = _check_node(graph, node_id, known)
         if found:
-            problems[f"node {node_id} ({title_of(graph, node_id, known)})"] = found
+            problems[f"node {shown(node_id)} ({title_of(graph, node_id, known)})"] = found
         waiting += [value.node for value in inputs[node_id].values() if isinstance(value, Link)]
     needs = {i: {v.node for v in given.values() if isinstance(v, Link)} for i, given in inputs.items()}
     try:
@@ -183,10 +189,10 @@ def _check_node(graph: Graph, node_id: str, known: Mapping[str, Any]) -> tuple[d
 
 def _link(link: list[Any], wanted: Any, graph: Graph, known: Mapping[str, Any]) -> Link:
     if len(link) != 2 or not isinstance(link[1], int):
-        raise ValueError(f"{link!r} is not a link; one is written [node id, number of the output].")
+        raise ValueError(f"{shown(repr(link))} is not a link; one is written [node id, number of the output].")
     node_id, output = str(link[0]), link[1]
     if node_id not in graph:
-        raise ValueError(f"linked to node {node_id}, which the graph does not have.")
+        raise ValueError(f"linked to node {shown(node_id)}, which the graph does not have.")
     kind = graph[node_id]["class_type"]
     if kind in known:
         types = known[kind].RETURN_TYPES
@@ -220,14 +226,14 @@ def _value(value: Any, wanted: Any, options: Mapping[str, Any] | None) -> Any:
         if options is not None and value not in wanted:
             more = " …" if len(wanted) > MOST_CHOICES_SHOWN else ""
             choices = ", ".join(map(str, wanted[:MOST_CHOICES_SHOWN]))
-            raise ValueError(f"{value!r} is not one of {choices}{more}.")
+            raise ValueError(f"{shown(repr(value))} is not one of {choices}{more}.")
         return value
     if wanted not in _CONVERT:
-        raise ValueError(f"takes a link to an output of type {wanted}, not the value {value!r}.")
+        raise ValueError(f"takes a link to an output of type {wanted}, not the value {shown(repr(value))}.")
     try:
         value = _CONVERT[wanted](value)
     except (ValueError, TypeError, OverflowError):
-        raise ValueError(f"{value!r} cannot be read as {wanted}.") from None
+        raise ValueError(f"{shown(repr(value))} cannot be read as {wanted}.") from None
     options = options or {}
     if "min" in options and not value >= options["min"]:
         raise ValueError(f"{value!r} is smaller than the least value, {options['min']}.")

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from ..nst_engine import NSTError
-from ..nst_engine.files import read_picture
+from ..nst_engine.files import Picture, read_picture
 from ..nst_engine.images import to_host
 from ..nst_engine.safe_files import below, numbered, write_new
 from . import host
@@ -37,12 +37,14 @@ def run_embedded(
     on_progress: OnProgress | None = None,
     weights_folders: tuple[Path, ...] = (),
     allow_outside: bool = False,
+    large: bool = False,
 ) -> list[Path]:
     """Run what the output nodes need, every node once, and return the files written.
 
     Files are read from the folders given, and with `allow_outside` from wherever the graph says: for one's own graphs.
+    Pictures of more than 134 megapixels are read with `large` only.
     """
-    place = Place(Path(input_folder), Path(output_folder).absolute(), allow_outside)
+    place = Place(Path(input_folder), Path(output_folder).absolute(), allow_outside, large)
     known = {**node_classes, **stand_ins(place)}
     folders = host.stand_alone_folders.set(tuple(weights_folders))
     places = host.stand_alone_places.set((place.input, place.output))
@@ -123,6 +125,7 @@ class Place:
     input: Path
     output: Path
     outside: bool = False  # whether files elsewhere are read, too
+    large: bool = False  # whether pictures are read that may be made to fill the memory
     written: list[Path] = field(default_factory=list)
 
     @property
@@ -136,6 +139,9 @@ class Place:
             tempfile.TemporaryFile(dir=self.output).close()
         except OSError as error:
             raise NSTError(f"output folder: {self.output} cannot be written to ({error.strerror}).") from error
+
+    def read(self, name: str) -> Picture:
+        return read_picture(self.find(name), large=self.large)
 
     def find(self, name: str) -> Path:
         """`name` in the input folder, `name [output]` or `name [temp]` as the host writes it."""
@@ -218,7 +224,7 @@ class LoadImage(_StandIn):
         return os.path.isfile(path) or f"there is no picture {path}; put it there, or give another input folder."
 
     def load(self, image: str) -> tuple[torch.Tensor, torch.Tensor]:
-        picture = read_picture(self.place.find(image))
+        picture = self.place.read(image)
         # The host's mask of an opaque picture is this small and empty one.
         mask = torch.zeros(1, 64, 64) if picture.alpha is None else 1 - picture.alpha[:, 0]
         return to_host(picture.pixels), mask
@@ -232,7 +238,7 @@ class LoadImageMask(LoadImage):
         return {"required": {"image": ("STRING", {}), "channel": (["alpha", *self.CHANNELS], {})}}
 
     def load(self, image: str, channel: str) -> tuple[torch.Tensor]:
-        picture = read_picture(self.place.find(image))
+        picture = self.place.read(image)
         if channel != "alpha":
             return (picture.pixels[:, self.CHANNELS.index(channel)].contiguous(),)
         return (torch.zeros_like(picture.pixels[:, 0]) if picture.alpha is None else 1 - picture.alpha[:, 0],)

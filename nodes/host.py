@@ -120,6 +120,8 @@ def style_files() -> list[str]:
 
 def style_file(name: str) -> Path:
     """The file of a name such as `style_files` gives."""
+    if not isinstance(name, str):
+        raise NSTError(f"{name!r} is not the name of a saved style; write for instance nst/style_00001_.safetensors.")
     inner = name.removesuffix(" [output]")
     folder = output_folder() if inner != name else input_folder()
     inner = inner.removesuffix(" [input]")

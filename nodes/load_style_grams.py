@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from .. import nst_engine as nst
@@ -90,8 +91,8 @@ class LoadStyleGrams:
         mask_mode: str = "simple",
     ) -> tuple[nst.StyleGrams, torch.Tensor]:
         grams = nst.StyleGrams.load(host.style_file(style)).weighted(weight).within(region_mask, mask_mode)
-        # Zeros that nobody has touched take no memory, and a small file may hold a thousand styles.
-        thumbnails = torch.zeros(len(grams.styles), *THUMBNAIL)
+        # numpy's zeros take no memory until they are touched, and a small file may hold a thousand styles.
+        thumbnails = torch.from_numpy(np.zeros((len(grams.styles), *THUMBNAIL), np.float32))
         for i, one in enumerate(grams.styles):
             if one.thumbnail is not None:
                 torch.div(one.thumbnail, 255, out=thumbnails[i])

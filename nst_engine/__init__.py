@@ -1,5 +1,10 @@
 """Neural style transfer: a picture takes on another's style by moving its pixels until VGG sees it so."""
 
+# ruff: noqa: E402
+from .early import until_main
+
+until_main()
+
 from .color import match_colours
 from .controls import LayerWeights
 from .errors import NSTError

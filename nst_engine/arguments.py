@@ -21,6 +21,11 @@ from .stylize import KEEP_COLOURS, OPTIMIZERS, PROTECT_MODES, check_keep_colours
 from .vgg import PADDINGS, POOLINGS
 from .weights import BUILT_IN, INPUTS
 
+# What nst again does unasked: beyond it, a run takes hours, or much memory.
+COSTLY_SIDE = 4096
+COSTLY_WORK = 4000  # steps times megapixels of the result
+COSTLY_STYLES = 16
+
 STORED = (
     "Settings, names and this command line are stored in the picture, for nst again. Ctrl-C ends early and keeps the "
     "picture so far."
@@ -108,10 +113,19 @@ def parser() -> argparse.ArgumentParser:
     again = commands.add_parser(
         "again",
         help="make a result once more, from the settings in it",
-        usage="nst again RESULT [OPTION …]",
+        usage="nst again RESULT [--from FOLDER] [--yes] [OPTION …]",
         description="Makes a result of nst stylize or nst texture once more from the settings it carries; options "
-        "given change them. Pictures are looked for where they were, then beside RESULT. Without -o the new one lies "
-        "there, too.",
+        "given change them. It says what it will do. Pictures, masks and styles that RESULT names are looked for "
+        "beside it and in the folders of --from, and nowhere else; without -o the new picture lies beside it, too.",
+    )
+    again.add_argument(
+        "--from", metavar="FOLDER", dest="folders", action="append", default=[], help="where the files lie, too"
+    )
+    again.add_argument(
+        "--yes",
+        action="store_true",
+        help=f"go on, though RESULT asks for more than {COSTLY_SIDE} pixels a side, {COSTLY_WORK} steps × megapixels, "
+        f"{COSTLY_STYLES} styles, or a download; without it a terminal is asked",
     )
     again.add_argument("result", metavar="RESULT")
     again.add_argument("changes", nargs=argparse.REMAINDER, help="options of the command that made it")
@@ -143,6 +157,7 @@ def _common_arguments(parser: _Arguments) -> None:
     parser.add_argument(
         "--models", metavar="FOLDER", action="append", default=[], help="where weights files lie; may be repeated"
     )
+    parser.add_argument("--large", action="store_true", help="read pictures of more than 134 megapixels, too")
     parser.add_argument("--quiet", action="store_true", help="no progress, no notes; only where the picture is")
 
 

@@ -33,22 +33,26 @@ from . import (
     load_vgg,
     stylize,
 )
+from .again import repeat
 from .arguments import OPTIONS, parser, printable
-from .files import FORMATS, read_settings, write_somewhere
+from .early import main_has_begun
+from .files import FORMATS, write_somewhere
 from .inputs import StyleInput, read_inputs
 from .layers import check_layers, parse_layers
 from .shortage import is_out_of_memory
+from .texts import shown
 
 DONE, USER_ERROR, INTERRUPTED = 0, 1, 130
 SECONDS_BETWEEN_LINES = 5.0  # where there is no terminal to draw a bar on
 SECONDS_BETWEEN_DRAWINGS = 0.25
+LONGEST_LINE = 2000
 PACK = "_nst_pack"
-MADE_BY = (["stylize"], ["texture"])  # how the command line in a picture begins
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
+        main_has_begun()
         args = parser().parse_args(argv)
         status = COMMANDS[args.command](args, argv)
         if sys.stdout is not None:
@@ -60,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.filename is None:  # of no file: nobody reads what is printed, or its disk is full
             _print_no_more()
-        return _fail(f"{error.filename or 'the output'}: {error.strerror or error}")
+        return _fail(f"{shown(error.filename or 'the output')}: {error.strerror or error}")
     except (MemoryError, RuntimeError) as error:
         if is_out_of_memory(error):
             return _fail("out of memory; a smaller size of the picture or the style, or precision bf16, needs less")
@@ -82,8 +86,9 @@ def _fail(message: str) -> int:
 
 
 def _say(text: str) -> None:
+    """What a stranger's file or graph says may be in it."""
     if sys.stderr is not None:  # under pythonw, print would take stdout instead
-        print(text, file=sys.stderr, flush=True)
+        print("\n".join(shown(line, LONGEST_LINE) for line in text.split("\n")), file=sys.stderr, flush=True)
 
 
 def _tell(path: Path) -> None:
@@ -98,19 +103,21 @@ def _tell(path: Path) -> None:
 # --- nst stylize, nst texture -------------------------------------------------------------------------------------
 
 
-def _make(args: argparse.Namespace, argv: list[str], beside: Path | None = None) -> int:
-    """A texture is what comes of no content. `argv` goes into the picture. File names are looked for in the folder
-    `beside`, too."""
+def _make(args: argparse.Namespace, argv: list[str]) -> int:
+    """A texture is what comes of no content. `argv` goes into the picture."""
     weights = args.style_weights or [1.0] * len(args.styles)
     if len(weights) != len(args.styles):
         raise NSTError(f"--style-weights: {len(weights)} for {len(args.styles)} styles; give one for each.")
     layers = LayerWeights(
         _layers(args.style_layers, "--style-layers"), _layers(args.content_layers, "--content-layers")
     )
-    inputs = read_inputs(args, beside)
+    inputs = read_inputs(args)
     content, start, model, out = inputs.content, inputs.start, inputs.model, Path(args.out)
     bits = args.bits or (model.bits if model and FORMATS[out.suffix.lower()] in ("PNG", "TIFF") else 8)
     alpha = content.alpha if content else None
+    given = content.pixels if content else None
+    if given is not None and alpha is not None:
+        given = torch.cat((given, alpha), 1)
 
     with _ProgressDisplay(args.quiet) as display:
         vgg = _load_vgg(args, display)
@@ -142,7 +149,7 @@ def _make(args: argparse.Namespace, argv: list[str], beside: Path | None = None)
 
             result = stylize(
                 vgg,
-                torch.cat([x for x in (content.pixels, alpha) if x is not None], 1) if content else None,
+                given,
                 grams,
                 recipe=args.recipe,
                 steps=args.steps,
@@ -281,18 +288,34 @@ def _ctrl_c() -> Iterator[Callable[[], bool]]:
 
 
 def _again(args: argparse.Namespace, _: list[str]) -> int:
-    old = Path(args.result)
-    settings = read_settings(old) or {}
-    stored = settings.get("argv")
-    if not isinstance(stored, list) or stored[:1] not in MADE_BY or not all(isinstance(a, str) for a in stored):
-        raise NSTError(
-            f"{old}: this picture does not say how it was made; only those that nst stylize and nst texture wrote do."
-        )
-    if settings.get("stopped_early"):
-        _say(f"{old} was stopped early; this run goes on to the end")
-    # The style that was saved then is not saved over.
-    argv = [*stored, "--out", str(old.with_stem(f"{old.stem}-again")), "--save-style", "", *args.changes]
-    return _make(parser().parse_args(argv), argv, old.parent)
+    folders, yes, changes = list(args.folders), args.yes, []
+    words = iter(args.changes)
+    for word in words:  # what stands behind RESULT is for the command that made it, but for these two
+        if word == "--yes":
+            yes = True
+        elif word == "--from":
+            folders.append(next(words, ""))
+        elif word.startswith("--from="):
+            folders.append(word.partition("=")[2])
+        else:
+            changes.append(word)
+    found = repeat(Path(args.result), changes, folders)
+    if found.stopped_early:
+        _say(f"{args.result} was stopped early; this run goes on to the end")
+    if not found.args.quiet:
+        _say(found.plan)
+    if found.costs and not yes:
+        _ask(f"again: {args.result} asks for {', and '.join(found.costs)}")
+    return _make(found.args, found.argv)
+
+
+def _ask(what: str) -> None:
+    """A person at a terminal; nobody else can answer."""
+    if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
+        raise NSTError(f"{what}; give --yes if that is meant, or another --size, --steps or --style-size.")
+    _say(f"nst: {what}. Go on? (y/n)")
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise NSTError("again: nothing was done.")
 
 
 def _recipes(*_: object) -> int:
@@ -336,6 +359,7 @@ def _run(args: argparse.Namespace, _: list[str]) -> int:
                     output_folder=args.output,
                     on_progress=on_progress,
                     weights_folders=tuple(map(Path, args.models)),
+                    large=args.large,
                     allow_outside=args.allow_outside,
                 )
     except graphs.NSTError as error:

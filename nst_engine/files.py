@@ -22,9 +22,16 @@ from PIL import Image, ImageCms, ImageFile, ImageOps, PngImagePlugin, TiffImageP
 
 from .errors import NSTError
 from .safe_files import open_file, why_no_path, write_over
+from .texts import parse_json
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"}
 MOST_PIXELS = 2**30  # 12 GiB as float RGB: beyond any picture a person means, below what a bomb asks for
+MOST_PIXELS_UNASKED = 2**27  # a few hundred bytes can claim as many
+# Pictures beyond what cameras make are made smaller while they are read, to so many times the size that is asked for.
+REDUCED_ABOVE = 2**25  # pixels
+REDUCED_TO = 4
+_BAND = 2**20  # pixels that are converted at a time, so that no second picture stands in memory
+_ORIENTATION = 0x0112
 _DESCRIPTION = 0x010E  # the one text tag that EXIF and TIFF share and every viewer shows
 _OTHER_HALF = {"16L": "16B", "16B": "16L", "16N": "16B" if sys.byteorder == "little" else "16L"}
 _opening = threading.Lock()
@@ -44,32 +51,46 @@ class Picture:
     path: Path
 
 
-def read_picture(path: str | os.PathLike[str]) -> Picture:
-    """Read the first frame of a picture, upright; RGB values stay in the file's own colour space."""
+def read_picture(path: str | os.PathLike[str], *, side: int | None = None, large: bool = True) -> Picture:
+    """Read the first frame of a picture, upright; RGB values stay in the file's own colour space.
+
+    `side` is the long side at which the picture will be used, if that is known: a very large one is made smaller while
+    it is read. Without `large` a picture of more than 134 megapixels is refused.
+    """
     path = Path(path)
-    with _opened(path) as image:
+    with _opened(path, MOST_PIXELS if large else MOST_PIXELS_UNASKED) as image:
         mode, icc = image.mode, image.info.get("icc_profile") or b""
-        codes, top = _codes(image, icc, path)
-    planes = torch.from_numpy(np.divide(codes, top, dtype=np.float32)).permute(2, 0, 1)[None].clamp_(0, 1)
-    colours = planes.shape[1] // 3 * 2 + 1  # 1 to 4 planes: grey, grey + alpha, RGB, RGB + alpha
-    pixels = planes[:, :colours].expand(-1, 3, -1, -1).contiguous()
-    if colours == 1 and icc[16:20] == b"GRAY":
+        if (factor := _factor(image, side)) > 1:
+            image.draft(None, (image.width // factor, image.height // factor))  # of JPEG: less is decoded
+            factor = max(1, max(image.size) // (REDUCED_TO * (side or 1)))
+        codes, top = _codes(image, icc, path, factor)
+    pixels, alpha = _floats(codes, top)
+    if codes.shape[2] < 3 and icc[16:20] == b"GRAY":
         # A grey profile is only a tone curve: a ramp sent through it serves every depth, where littleCMS gives 8 bits.
         ramp = _to_srgb(Image.frombytes("L", (256, 1), bytes(range(256))), icc)
         for plane, curve in zip(pixels[0].numpy(), np.asarray(ramp)[0].T if ramp else (), strict=False):
             plane[:] = np.interp(plane, np.linspace(0, 1, 256), curve / 255)
-    alpha = planes[:, colours:].contiguous() if planes.shape[1] > colours else None
     fits = icc[16:20] == b"RGB " and mode not in ("CMYK", "LAB")
     return Picture(pixels, alpha, icc if fits else None, 8 if codes.dtype == np.uint8 else 16, path)
+
+
+def picture_shape(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Height and width, upright; only the file's beginning is read."""
+    with _opened(Path(path)) as image:
+        turned = False
+        with contextlib.suppress(SyntaxError, ValueError, TypeError, struct.error):  # broken EXIF
+            turned = _exif(image).get(_ORIENTATION) in (5, 6, 7, 8)
+        width, height = image.size[::-1] if turned else image.size
+    return height, width
 
 
 def read_settings(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     """What `write_picture` was given as `settings`, or None where a picture carries none."""
     with _opened(Path(path)) as image:
-        note = str(image.getexif().get(_DESCRIPTION, ""))
+        note = str(_exif(image).get(_DESCRIPTION, ""))
         text = image.info.get("nst", note[4:] if note.startswith("nst ") else "")
     with contextlib.suppress(ValueError, TypeError):
-        settings = json.loads(text)
+        settings = parse_json(text)
         return settings if isinstance(settings, dict) else None
     return None
 
@@ -140,7 +161,7 @@ def write_somewhere(path: str | os.PathLike[str], pixels: torch.Tensor, **option
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
+def _opened(path: Path, most: int = MOST_PIXELS) -> Iterator[ImageFile.ImageFile]:
     try:
         open_file(path).close()  # Pillow would wait for what comes out of a pipe
         with _opening:  # Pillow's limit is a global of its module: ours holds for the header only, then theirs again
@@ -150,7 +171,7 @@ def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
             finally:
                 Image.MAX_IMAGE_PIXELS = usual
         with image:
-            if image.width * image.height > MOST_PIXELS:
+            if image.width * image.height > most:
                 raise Image.DecompressionBombError
             yield image
     except (PictureError, MemoryError):
@@ -164,14 +185,43 @@ def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
         elif isinstance(err, PermissionError):
             found = "this file may not be read; change its permissions or copy it elsewhere"
         elif isinstance(err, Image.DecompressionBombError | Image.DecompressionBombWarning):
-            found = f"the picture claims more than {MOST_PIXELS} pixels; scale it down with another program first"
+            asked = "give --large if it is to be read all the same, or " if most < MOST_PIXELS else ""
+            found = f"the picture claims more than {most} pixels; {asked}scale it down with another program first"
         elif isinstance(err, UnidentifiedImageError):
             found = f"no picture of a known kind, or one without size ({path.stat().st_size} bytes); use PNG or JPEG"
         raise PictureError(f"{path}: {found}") from err
 
 
-def _codes(image: ImageFile.ImageFile, icc: bytes, path: Path) -> tuple[NDArray[Any], float]:
-    """Height x width x (grey, grey + alpha, RGB or RGBA) as stored, and the value that stands for 1."""
+def _exif(image: ImageFile.ImageFile) -> Image.Exif:
+    """What is known once the file has been opened: of a PNG Pillow would read all pixels in search of more."""
+    return Image.Exif() if image.format == "PNG" and "exif" not in image.info else image.getexif()
+
+
+def _factor(image: ImageFile.ImageFile, side: int | None) -> int:
+    """How many times smaller the picture may be made before it is used."""
+    if side is None or image.width * image.height <= REDUCED_ABOVE:
+        return 1
+    return max(1, max(image.size) // (REDUCED_TO * side))
+
+
+def _floats(codes: NDArray[Any], top: float) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Pixels and alpha in 0..1, a few rows at a time."""
+    height, width, planes = codes.shape
+    colours = planes // 3 * 2 + 1  # 1 to 4 planes: grey, grey + alpha, RGB, RGB + alpha
+    pixels = torch.empty(1, 3, height, width)
+    alpha = torch.empty(1, 1, height, width) if planes > colours else None
+    rows = max(1, _BAND // width)
+    for y in range(0, height, rows):
+        band = torch.from_numpy(np.divide(codes[y : y + rows], top, dtype=np.float32)).permute(2, 0, 1).clamp_(0, 1)
+        pixels[0, :, y : y + rows] = band[:colours]
+        if alpha is not None:
+            alpha[0, :, y : y + rows] = band[colours:]
+    return pixels, alpha
+
+
+def _codes(image: ImageFile.ImageFile, icc: bytes, path: Path, factor: int) -> tuple[NDArray[Any], float]:
+    """Height x width x (grey, grey + alpha, RGB or RGBA) as stored, and the value that stands for 1; `factor` times
+    smaller."""
     args = image.tile[0][3] if image.tile else ""
     raw = str(args[0] if isinstance(args, tuple) and args else args)
     tags, key, top = getattr(image, "tag_v2", {}), image.info.get("transparency"), 65535.0
@@ -181,11 +231,16 @@ def _codes(image: ImageFile.ImageFile, icc: bytes, path: Path) -> tuple[NDArray[
     if name in ("RGB", "RGBX", "RGBA") and half in _OTHER_HALF and image.format in ("PNG", "TIFF"):
         # Pillow keeps the high byte of each sample. Told the opposite byte order, it keeps the low one instead.
         with _opened(path) as twin:
-            codes = _upright(twin, f"{name};{_OTHER_HALF[half]}") | _upright(image).astype(np.uint16) << 8
+            _load_upright(twin, f"{name};{_OTHER_HALF[half]}")
+            _load_upright(image)
+            now, factor = (factor, 1) if key is None else (1, factor)
+            codes = _joined(image, twin, now)
     elif raw == "LA;16B" and image.mode == "RGBA":  # two 16-bit samples, taken as four bytes so that none is dropped
-        codes = _upright(image, "RGBA").view(">u2")
+        _load_upright(image, "RGBA")
+        codes = _array(image).view(">u2")
     elif image.mode.startswith("I") or image.mode == "F":
-        codes = _upright(image)
+        _load_upright(image)
+        codes = _array(image)
         low, high = float(codes.min()), float(codes.max())
         slack, tops = (0.01, (1.0, 255.0, top)) if image.mode == "F" else (0.0, (top,))  # resampled reals overshoot
         top = next((top for top in tops if -slack * top <= low and high <= (1 + slack) * top), 0.0)
@@ -194,19 +249,51 @@ def _codes(image: ImageFile.ImageFile, icc: bytes, path: Path) -> tuple[NDArray[
         top = 4095.0 if raw == "I;12" else top
         codes = top - codes if tags.get(262) == 0 else codes  # Pillow leaves deep white-is-zero TIFFs negative
     else:
-        _upright(image)
+        _load_upright(image)
         alpha = "A" if image.has_transparency_data else ""
-        flat = image.convert("L" + alpha) if image.mode in ("1", "L", "LA", "La") else None
+        flat = _converted(image, "L" + alpha) if image.mode in ("1", "L", "LA", "La") else None
         if image.mode == "LAB" or (image.mode == "CMYK" and icc[16:20] == b"CMYK"):
             flat = _to_srgb(image, icc)
-        return np.asarray(flat or image.convert("RGB" + alpha)).reshape(image.height, image.width, -1), 255.0
+        flat = flat or _converted(image, "RGB" + alpha)
+        return _array(flat if factor == 1 else flat.reduce(factor)), 255.0
     if key is not None and codes.shape[2] in (1, 3):
         opaque = (codes != np.asarray(key)).any(-1, keepdims=True)
         codes = np.concatenate((codes, opaque * codes.dtype.type(top)), -1)
-    return codes, top
+    return _boxes(codes, factor), top
 
 
-def _upright(image: ImageFile.ImageFile, raw: str = "") -> NDArray[Any]:
+def _array(image: Image.Image) -> NDArray[Any]:
+    return np.asarray(image).reshape(image.height, image.width, -1)
+
+
+def _converted(image: Image.Image, mode: str) -> Image.Image:
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _joined(high: Image.Image, low: Image.Image, factor: int) -> NDArray[Any]:
+    """16-bit codes of their two halves."""
+    rows = max(1, _BAND // (high.width * factor)) * factor
+    bands = []
+    for y in range(0, high.height, rows):
+        box = (0, y, high.width, min(y + rows, high.height))
+        bands.append(_boxes(_array(low.crop(box)) | _array(high.crop(box)).astype(np.uint16) << 8, factor))
+    return np.concatenate(bands)
+
+
+def _boxes(codes: NDArray[Any], factor: int) -> NDArray[Any]:
+    """The means of squares of so many pixels; at the right and at the bottom of what is left."""
+    if factor == 1:
+        return codes
+    for axis in (0, 1):
+        size = codes.shape[axis]
+        starts = np.arange(0, size, factor)
+        counts = np.minimum(factor, size - starts).astype(np.float32)
+        sums = np.add.reduceat(codes, starts, axis, dtype=np.float32)
+        codes = sums / counts.reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
+    return codes
+
+
+def _load_upright(image: ImageFile.ImageFile, raw: str = "") -> None:
     if raw:
         args = [(raw, *t[3][1:]) if isinstance(t[3], tuple) else raw for t in image.tile]
         make: Any = getattr(type(image.tile[0]), "_make", tuple)  # Pillow before 11 has plain tuples
@@ -214,7 +301,6 @@ def _upright(image: ImageFile.ImageFile, raw: str = "") -> NDArray[Any]:
     image.load()
     with contextlib.suppress(SyntaxError, ValueError, TypeError, struct.error):  # broken EXIF beside sound pixels
         ImageOps.exif_transpose(image, in_place=True)
-    return np.asarray(image).reshape(image.height, image.width, -1)
 
 
 def _to_srgb(image: Image.Image, icc: bytes) -> Image.Image | None:

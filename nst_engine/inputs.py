@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from .errors import NSTError
-from .files import Picture, check_target, read_picture
+from .files import Picture, check_target, picture_shape, read_picture
 from .grams import StyleGrams
 from .images import shape_of
-from .recipes import STARTS
+from .levels import target_shape
+from .recipes import RECIPES, STARTS
 from .regions import check_mask, fit_mask
 from .saved import SUFFIX
 
+Read = Callable[[Path], Picture]
 NONE = "-"  # in the place of a mask
 NAMED_STARTS = tuple(start for start in STARTS if start != "image")  # for that, --start has the picture's path
 
@@ -42,66 +46,72 @@ class Inputs:
         return self.content or next((style for style in styles if isinstance(style, Picture)), None)
 
 
-def read_inputs(args: argparse.Namespace, beside: Path | None) -> Inputs:
-    """Files are looked for in the folder `beside`, too."""
-    content = None if args.content is None else _find(args.content, beside)
-    styles = [_find(style, beside) for style in args.styles]
-    start = _find_start(args.start, beside)
-    masks = _find_masks(args.style_masks, "--style-masks", len(styles), beside)
-    regions = _find_masks(args.regions, "--regions", len(styles), beside)
-    protect = None if args.protect in (None, NONE) else _find(args.protect, beside)
+def read_inputs(args: argparse.Namespace) -> Inputs:
+    content = None if args.content is None else Path(args.content)
+    styles = [Path(style) for style in args.styles]
+    start = _find_start(args.start)
+    masks = _find_masks(args.style_masks, "--style-masks", len(styles))
+    regions = _find_masks(args.regions, "--regions", len(styles))
+    protect = None if args.protect in (None, NONE) else Path(args.protect)
     paths = [path for path in (content, *styles, start, *masks, *regions, protect) if path]
     _check_output(Path(args.out), args.bits or 8, paths)
     _check_style_target(args, paths)
 
-    picture = None if content is None else read_picture(content)
+    # What is read of the content and for it, and of a style and for it, goes by the size that each is used at.
+    side = max(result_shape(args, content))
+    of_result = partial(read_picture, side=side, large=args.large)
+    of_style = partial(read_picture, side=args.style_size or side, large=args.large)
+    picture = None if content is None else of_result(content)
+    read = []
+    for style, mask, region in zip(styles, masks, regions, strict=True):
+        part = None if picture is None else _read_mask(region, "--regions", picture, of_result)
+        read.append(_read_style(style, mask, part, of_style))
     return Inputs(
         picture,
-        [_read_style(*files, picture) for files in zip(styles, masks, regions, strict=True)],
-        read_picture(start) if start else None,
-        None if picture is None else _read_mask(protect, "--protect", picture),
+        read,
+        of_result(start) if start else None,
+        None if picture is None else _read_mask(protect, "--protect", picture, of_result),
     )
 
 
-def _find(name: str, beside: Path | None) -> Path:
-    """As given; else in the folder `beside`, by the same path or by name alone."""
-    path = Path(name)
-    candidates = [path, *([beside / path, beside / path.name] if beside else [])]
-    return next((candidate for candidate in candidates if candidate.is_file()), path)
+def result_shape(args: argparse.Namespace, content: Path | None) -> tuple[int, int]:
+    """Height and width of the result; where they depend on the device, the larger."""
+    if content is None:
+        return args.height, args.width
+    return target_shape(picture_shape(content), args.size, RECIPES[args.recipe], torch.device("cuda"))
 
 
-def _find_start(name: str | None, beside: Path | None) -> Path | None:
+def _find_start(name: str | None) -> Path | None:
     if name is None or name in NAMED_STARTS:
         return None
-    path = _find(name, beside)
+    path = Path(name)
     if not path.exists():
         raise NSTError(f"--start: {name}: no such file, and none of {', '.join(NAMED_STARTS)}.")
     return path
 
 
-def _find_masks(names: list[str] | None, option: str, count: int, beside: Path | None) -> list[Path | None]:
+def _find_masks(names: list[str] | None, option: str, count: int) -> list[Path | None]:
     if not names:
         return [None] * count
     if len(names) != count:
         raise NSTError(f"{option}: {len(names)} for {count} styles; give one for each, {NONE} for none.")
-    return [None if name == NONE else _find(name, beside) for name in names]
+    return [None if name == NONE else Path(name) for name in names]
 
 
-def _read_style(path: Path, mask: Path | None, region: Path | None, content: Picture | None) -> StyleInput:
-    part = None if content is None else _read_mask(region, "--regions", content)
+def _read_style(path: Path, mask: Path | None, region: torch.Tensor | None, read: Read) -> StyleInput:
     if not _is_saved(path):
-        picture = read_picture(path)
-        return StyleInput(picture, _read_mask(mask, "--style-masks", picture), part)
+        picture = read(path)
+        return StyleInput(picture, _read_mask(mask, "--style-masks", picture, read), region)
     if mask:
         raise NSTError(f"--style-masks: {path} has been measured already; give {NONE} for it, or its picture.")
-    return StyleInput(StyleGrams.load(path), None, part)
+    return StyleInput(StyleGrams.load(path), None, region)
 
 
-def _read_mask(path: Path | None, option: str, of: Picture) -> torch.Tensor | None:
+def _read_mask(path: Path | None, option: str, of: Picture, read: Read) -> torch.Tensor | None:
     """What is opaque; where everything is, what is white."""
     if path is None:
         return None
-    name, picture = f"{option}: {path}", read_picture(path)
+    name, picture = f"{option}: {path}", read(path)
     if picture.alpha is not None and float(picture.alpha.min()) < 1:
         mask = picture.alpha
     else:

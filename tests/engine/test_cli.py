@@ -557,7 +557,7 @@ def test_outside_of_regions_and_where_protected_the_picture_is_the_content(folde
 def test_a_mask_file_covers_what_is_white_or_else_what_is_opaque(folder):
     def read(name: str) -> torch.Tensor:
         args = parser().parse_args(["stylize", "content.png", "style.png", "-o", "out.png", "--protect", name])
-        mask = read_inputs(args, None).protect
+        mask = read_inputs(args).protect
         assert mask is not None
         return mask
 

@@ -88,4 +88,4 @@ def _parts(x: Tensor, a: Tensor) -> tuple[Tensor, ...]:
 
 
 def _rounded(x: Tensor) -> bool:
-    return x.dtype == torch.float32 and not keeps_fp32(x.device) and widest_float(x.device) == torch.float64
+    return x.dtype == torch.float32 and widest_float(x.device) == torch.float64 and not keeps_fp32(x.device)

@@ -12,6 +12,7 @@ import io
 import json
 import os
 import queue
+import re
 import shutil
 import socket
 import subprocess
@@ -200,7 +201,9 @@ class Server:
     # --- log and memory ---
 
     def log(self, since: int = 0) -> str:
-        return self.log_file.read_bytes()[since:].decode("utf-8", "replace")
+        """Without the colours and levels that newer hosts put before a line."""
+        text = self.log_file.read_bytes()[since:].decode("utf-8", "replace")
+        return re.sub(r"^\[[A-Z]+\] ", "", re.sub(r"\x1b\[[0-9;]*m", "", text), flags=re.MULTILINE)
 
     def log_mark(self) -> int:
         """Where the log ends now, for `log(since=…)`."""

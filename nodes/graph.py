@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..nst_engine import NSTError
+from ..nst_engine.safe_files import open_file
 from ..nst_engine.texts import parse_json, shown
 from . import host
 
@@ -39,8 +40,8 @@ class Plan:
 def read_graph(path: str | Path) -> Graph:
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
-        graph = parse_json(text)
+        with open_file(path) as file:
+            graph = parse_json(file.read().decode("utf-8"))
         json.dumps(graph, ensure_ascii=False).encode()
     except OSError as error:
         raise NSTError(f"{path}: cannot be read ({error.strerror}).") from error

@@ -326,7 +326,7 @@ def problem_with(status: int, said: str) -> str | None:
         return f"status {status}"
     if "Traceback" in said:
         return f"a traceback: {said[-300:]}"
-    if len(said) > 3000:
+    if len(said) > 6000:
         return f"said {len(said)} characters: {said[:100]!r}"
     if re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", said):
         return f"control codes: {said[:200]!r}"

@@ -764,10 +764,10 @@ def test_a_full_disk_loses_no_finished_picture(folder, tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
-@pytest.mark.parametrize("name", ["pipe.png", "pipe.safetensors"])
+@pytest.mark.parametrize("name", ["pipe.png", "pipe.safetensors", "pipe.json"])
 def test_nobody_waits_for_a_pipe(folder, name):
     os.mkfifo(folder / name)
-    process = start("stylize", "content.png", name, "-o", "out.png")
+    process = start(*(["run", name] if name == "pipe.json" else ["stylize", "content.png", name, "-o", "out.png"]))
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1 and name in said and "Traceback" not in said
 

@@ -177,7 +177,8 @@ def _opened(path: Path, most: int = MOST_PIXELS) -> Iterator[ImageFile.ImageFile
     except (PictureError, MemoryError):
         raise
     except Exception as err:  # damaged files leave Pillow's decoders as a dozen unrelated exception classes
-        found = f"the picture is cut short or damaged ({getattr(err, 'strerror', None) or err or type(err).__name__}); fetch or export it again"
+        reason = getattr(err, "strerror", None) or str(err) or type(err).__name__
+        found = f"the picture is cut short or damaged ({reason}); fetch or export it again"
         if not path.is_file():
             found = "this is a folder; name a picture in it" if path.is_dir() else "no such file; check its name"
             if path.exists() and not path.is_dir():

@@ -90,7 +90,7 @@ def why_no_path(path: Path) -> str:
     """Why this system has no such path, or nothing."""
     if "\0" in str(path):
         return "it has a null character"
-    if (size := len(os.fsencode(path.name))) > LONGEST_NAME:
+    if (size := max((len(os.fsencode(part)) for part in path.parts), default=0)) > LONGEST_NAME:
         return f"its name has {size} bytes, and file systems take {LONGEST_NAME}"
     length = len(os.path.abspath(path))
     if HERE.longest_path is None or length <= HERE.longest_path:

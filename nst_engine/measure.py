@@ -25,6 +25,7 @@ PIECE = 512
 SMALLEST_PIECE = 128  # where memory runs out; smaller ones would be nearly all margin
 # Maps that are only looked at are no larger than this.
 MAP_SIDE = 512
+A_SHARE = 1 << 24  # products
 MOST_PRODUCTS = 1 << 20  # sums of products that wait to be added up
 # Features that are compared by sorting: more of them, evenly spread, would not tell more.
 MOST_SAMPLES = 1 << 14
@@ -51,8 +52,9 @@ def sums(
     kind = torch.float32 if kind == torch.float16 else kind  # whose range is too small for squares
     wide = torch.promote_types(kind, torch.float32)
     on_cpu = f.device.type == "cpu"
-    parts = _parts(n, max(1, min(16, MOST_PRODUCTS // c**2)) if on_cpu else 1)
-    columns = _parts(c, max(1, c // 128) if on_cpu else 1)
+    shares = n * c**2 // A_SHARE if on_cpu else 1  # worth a thread's attention
+    parts = _parts(n, max(1, min(16, MOST_PRODUCTS // c**2, shares)))
+    columns = _parts(c, max(1, min(c // 128, shares // len(parts))))
     features = torch.zeros(len(parts), c, dtype=wide, device=f.device)
     products = torch.zeros(len(parts), c, c, dtype=wide, device=f.device)
     # In float64, all of them would be the most that a step holds beside its features.

@@ -40,6 +40,8 @@ def convolve(
     size = kernel.shape[2]
     height, width = ((side + 2 * padding - size) // stride + 1 for side in x.shape[2:])
     rows = strips(height, x.shape[0] * len(kernel) * width, x.device)
+    if len(rows) == 1 and _shares_channels(kernel, height * width, x.device):
+        return _by_channels(x, kernel, bias, padding, arena, finish)
     if len(rows) == 1:
         y = exact.convolve(x, kernel, bias, padding) if stride == 1 else F.conv2d(x, kernel, bias, stride, padding)
         if finish is not None:
@@ -58,6 +60,30 @@ def convolve(
             finish(y, part)
 
     each(work, rows)
+    return y
+
+
+CHANNELS = 128  # of a convolution's output that a thread makes of a small picture
+LEAST_PRODUCTS = 1 << 24  # that are worth a thread's attention
+
+
+def _shares_channels(kernel: Tensor, positions: int, device: torch.device) -> bool:
+    return device.type == "cpu" and len(kernel) > CHANNELS and positions * kernel.numel() >= LEAST_PRODUCTS
+
+
+def _by_channels(
+    x: Tensor, kernel: Tensor, bias: Tensor | None, padding: int, arena: Arena | None, finish: Finish | None
+) -> Tensor:
+    """Of a picture so small that strips of it would read the kernels more often than they are worth."""
+    height, width = (side + 2 * padding - 2 for side in x.shape[2:])
+    y = empty((len(x), len(kernel), height, width), x, arena)
+
+    def work(part: slice) -> None:
+        y[:, part] = F.conv2d(x, kernel[part], None if bias is None else bias[part], padding=padding)
+
+    each(work, [slice(first, first + CHANNELS) for first in range(0, len(kernel), CHANNELS)])
+    if finish is not None:
+        finish(y, slice(0, height))
     return y
 
 

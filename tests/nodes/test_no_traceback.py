@@ -56,7 +56,7 @@ def refusal(capsys, graph: object) -> str:
 def test_json_nested_beyond_reason(capsys, deep):
     assert "nested too deep" in refusal(capsys, deep)
     Path("graph.json").write_text(json.dumps(copying()))
-    assert "there is no picture" in said(capsys, "run", "graph.json", "--set", f"1.image={deep[:1000]}")
+    assert "does not name a file" in said(capsys, "run", "graph.json", "--set", f"1.image={deep[:1000]}")
     notes = PngImagePlugin.PngInfo()
     notes.add_text("nst", deep)
     Image.new("RGB", (8, 8)).save("settings.png", pnginfo=notes)
@@ -77,7 +77,7 @@ def test_what_is_no_name_is_no_style(pack, capsys, name):
     style = {"class_type": "LoadStyleGrams", "inputs": {"style": name, "weight": 1.0}}
     save = {"class_type": "SaveImage", "inputs": {"images": ["1", 1], "filename_prefix": "copy"}}
     assert "style" in refusal(capsys, {"1": style, "2": save})
-    with pytest.raises(pack.nst_engine.NSTError, match="is not the name of a saved style"):
+    with pytest.raises(pack.nst_engine.NSTError, match="takes one of its choices by name"):
         pack.NODE_CLASS_MAPPINGS["LoadStyleGrams"]().load(name, 1.0)
 
 

@@ -24,8 +24,9 @@ HEIGHT, WIDTH = 128, 96
 
 # Style and total are sums over every pixel and agree to rounding. The content term starts at 0 and grows with the
 # squares of single pixels' moves, and Adam's first move is a full step in the direction of the gradient's sign: a pixel
-# whose gradient is zero but for rounding is a coin toss. With loud layers and few steps one of them is worth 1e-4.
-TOLERANCE = {"total": 1e-4, "style": 1e-4, "content": 1e-4}
+# whose gradient is zero but for rounding is a coin toss. With loud layers and few steps one of them is worth 1e-4; with
+# the rounding of torch 2.4.1, those of convnet come to 2.7e-4.
+TOLERANCE = {"total": 1e-4, "style": 1e-4, "content": 5e-4}
 LOUD_TOLERANCE = {**TOLERANCE, "content": 1e-3}
 
 

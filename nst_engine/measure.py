@@ -3,7 +3,6 @@ themselves."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -18,7 +17,7 @@ from .shortage import is_out_of_memory, release
 from .tiles import Tile, cut, fit_tile, margin
 from .vgg import Network, VGGFeatures, channels, stride
 from .winograd import workspace
-from .workers import each, team
+from .workers import each, split, team
 
 # Side of what the network sees of a picture at a time.
 PIECE = 512
@@ -53,8 +52,8 @@ def sums(
     wide = torch.promote_types(kind, torch.float32)
     on_cpu = f.device.type == "cpu"
     shares = n * c**2 // A_SHARE if on_cpu else 1  # worth a thread's attention
-    parts = _parts(n, max(1, min(16, MOST_PRODUCTS // c**2, shares)))
-    columns = _parts(c, max(1, min(c // 128, shares // len(parts))))
+    parts = split(n, max(1, min(16, MOST_PRODUCTS // c**2, shares)))
+    columns = split(c, max(1, min(c // 128, shares // len(parts))))
     features = torch.zeros(len(parts), c, dtype=wide, device=f.device)
     products = torch.zeros(len(parts), c, c, dtype=wide, device=f.device)
     # In float64, all of them would be the most that a step holds beside its features.
@@ -86,11 +85,6 @@ def _squares(x: torch.Tensor) -> torch.Tensor:
     whole = len(x) // parts * parts
     stacked = x[:whole].view(parts, -1, x.shape[1])
     return torch.bmm(stacked.mT, stacked).sum(0, dtype=torch.float32) + (x[whole:].T @ x[whole:]).float()
-
-
-def _parts(length: int, count: int) -> list[slice]:
-    bounds = [length * k // count for k in range(count + 1)]
-    return [slice(first, end) for first, end in itertools.pairwise(bounds)]
 
 
 def statistics(features: torch.Tensor, t: torch.Tensor | None = None) -> Statistics:

@@ -141,8 +141,12 @@ def each(do: Callable[[Task], object], tasks: Sequence[Task]) -> None:
         job.work()
         job.done.wait()
         job.tasks, job.do = (), _nothing  # a thread that wakes too late finds nothing, and holds no tensors
-    if job.error is not None:
-        raise job.error
+    error, job.error = job.error, None
+    if error is not None:
+        try:
+            raise error
+        finally:
+            del error  # which would keep this frame alive, and the frame its tensors
 
 
 def strips(height: int, numbers: int, device: torch.device, least: int = 1 << 18) -> list[slice]:
@@ -150,6 +154,10 @@ def strips(height: int, numbers: int, device: torch.device, least: int = 1 << 18
     cache, on a CPU; all of them elsewhere. They do not depend on how many threads there are."""
     if device.type != "cpu" or height == 0:
         return [slice(0, height)]
-    count = max(1, min(height, height * numbers // least))
-    bounds = [height * k // count for k in range(count + 1)]
+    return split(height, max(1, min(height, height * numbers // least)))
+
+
+def split(length: int, count: int) -> list[slice]:
+    """So many parts, as equal as they can be."""
+    bounds = [length * k // count for k in range(count + 1)]
     return [slice(first, end) for first, end in itertools.pairwise(bounds)]

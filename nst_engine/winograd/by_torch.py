@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Sequence
 
 import torch
 
-from ..workers import alone
+from ..workers import alone, split
 from .points import AT_ONCE, P, Q, Steps, cells
 from .room import Room
 
@@ -67,8 +66,7 @@ def steps(
         parts = [strip]
         if share is not alone:
             count = min(len(strip), max(2, len(strip) * across // CELLS))
-            bounds = [strip.start + len(strip) * k // count for k in range(count + 1)]
-            parts = [range(first, end) for first, end in itertools.pairwise(bounds)]
+            parts = [strip[part] for part in split(len(strip), count)]
         share(take_there, parts)
         share(multiply, [slice(36)] if share is alone else AT_ONCE)
         share(bring_back, parts)

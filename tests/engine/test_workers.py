@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 import subprocess
 import sys
 import threading
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -34,6 +37,25 @@ def test_what_a_task_raises_is_raised_where_the_tasks_came_from():
         with pytest.raises(ValueError, match="seventeen"):
             each(work, range(40))
     each(lambda _: None, range(40))
+
+
+def test_what_is_raised_keeps_no_tensors():
+    """Else a run that lacks memory and tries again with smaller tiles would still hold those of the first attempt."""
+    held = torch.zeros(3)
+    gone = weakref.ref(held)
+
+    def work(number, held=held):
+        if number == 7:
+            raise MemoryError
+
+    gc.disable()
+    try:
+        with contextlib.suppress(MemoryError):
+            each(work, range(9))
+        del held, work
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_tasks_may_share_out_tasks_of_their_own():

@@ -30,3 +30,16 @@ if importlib.util.find_spec("nst_engine") is None:  # the project is not install
 def pack() -> ModuleType:
     """The whole pack as `nst_pack`, outside ComfyUI. Its engine is nst_pack.nst_engine, with classes of its own."""
     return load_package("nst_pack", ROOT)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The live server is a plugin, registered once, so that all folders share one ComfyUI."""
+    name = "live_comfyui"
+    if config.pluginmanager.has_plugin(name):
+        return
+    # By its path: what lies on sys.path depends on how pytest was started.
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec and spec.loader
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config.pluginmanager.register(module, name)

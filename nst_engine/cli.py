@@ -35,7 +35,7 @@ from . import (
 )
 from .again import repeat
 from .arguments import OPTIONS, parser, printable
-from .early import main_has_begun
+from .early import main_has_begun, main_has_ended
 from .files import FORMATS, write_somewhere
 from .inputs import StyleInput, read_inputs
 from .layers import check_layers, parse_layers
@@ -72,6 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _say("nst: interrupted")
         return INTERRUPTED
+    finally:
+        main_has_ended()
 
 
 def _print_no_more() -> None:

@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -301,14 +302,25 @@ def test_only_a_lack_of_memory_is_called_one(folder, capsys, monkeypatch):
 
 
 def test_ctrl_c_before_the_run_quits_without_a_traceback(folder):
-    # A named pipe as content keeps the process waiting for sure.
-    os.mkfifo("content.pipe")
-    process = start("run", "content.pipe")
-    time.sleep(0.5)
-    with open("content.pipe", "w"):  # opens once the process reads, so it is past its imports
-        process.send_signal(signal.SIGINT)
-        out, said = process.communicate(timeout=60)
-    assert process.returncode == 130 and out == "" and said == "nst: interrupted\n"
+    # A server that never answers keeps the process waiting for sure, and past its imports.
+    graph = ROOT / "workflows/api/quickstart.json"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        process = start("run", graph, "--server", f"http://127.0.0.1:{server.getsockname()[1]}")
+        server.settimeout(60)
+        with server.accept()[0]:
+            process.send_signal(signal.SIGINT)
+            out, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and out == "" and said.endswith("nst: interrupted\n")
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.01, 0.03, 0.1])
+def test_ctrl_c_while_python_ends_says_nothing(folder, seconds):
+    process = start("stylize", "nothing.png", "style.png", "-o", "out.png")
+    wait_for(process, "nothing.png")
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    out, said = process.communicate(timeout=60)
+    assert (process.returncode, out, said) == (1, "", "")
 
 
 # --- refused, and at once -----------------------------------------------------------------------------------------

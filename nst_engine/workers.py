@@ -13,11 +13,14 @@ import itertools
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import torch
 
+EXTRA = int(os.environ.get("EXTRA", "1"))
 Task = TypeVar("Task")
 
 CPU = torch.device("cpu")
@@ -122,6 +125,34 @@ def team(device: torch.device = CPU) -> Iterator[None]:
         torch.set_num_threads(usual)
 
 
+class _Crowd(threading.local):
+    """Whether other programs want the cores as well. Then a thread may lose its core in the middle of a task, and one
+    thread more than there are cores goes on with the rest; on a quiet machine that one would only be in the way."""
+
+    SECONDS = 0.05  # between two looks, each of which takes some 20 µs
+
+    def __init__(self) -> None:
+        self.looked = 0.0
+        self.found = False
+
+    def is_there(self, threads: int) -> bool:
+        now = time.monotonic()
+        if now > self.looked + self.SECONDS:
+            self.looked, self.found = now, _running() - 1 + threads > (os.cpu_count() or 1)
+        return self.found
+
+
+def _running() -> int:
+    """Threads that run or wait for a core at this moment, this one among them."""
+    try:
+        return int(Path("/proc/loadavg").read_text().split()[3].partition("/")[0])
+    except (OSError, ValueError, IndexError):  # only Linux says so
+        return 1 << 30
+
+
+_crowd = _Crowd()
+
+
 def alone(do: Callable[[Task], object], tasks: Sequence[Task]) -> None:
     """do(task) for every task, in this thread."""
     for task in tasks:
@@ -135,9 +166,10 @@ def each(do: Callable[[Task], object], tasks: Sequence[Task]) -> None:
         return
     with team():
         job = _Job(do, tasks)
-        # One more than there are cores: a thread that has lost its core to another program does not hold up the rest.
-        size = getattr(_team, "size", 1)
-        _helpers.call(job, min(size, len(tasks) - 1) if size > 1 else 0)
+        threads = getattr(_team, "size", 1)
+        if threads > 1 and _crowd.is_there(threads):
+            threads += 1
+        _helpers.call(job, min(threads, len(tasks)) - 1)
         job.work()
         job.done.wait()
         job.tasks, job.do = (), _nothing  # a thread that wakes too late finds nothing, and holds no tensors

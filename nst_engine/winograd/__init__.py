@@ -14,7 +14,7 @@ import torch
 
 from ..arena import Arena, empty
 from ..precision import has_matrix_units, keeps_fp32
-from ..strips import Finish, finished
+from ..strips import Finish
 from ..workers import alone, each
 from . import by_torch, in_loops
 from .points import Steps, cells, strip, transform
@@ -74,16 +74,13 @@ def _by_strips(steps: Steps, y: torch.Tensor, kernels: torch.Tensor, finish: Fin
     rows = strip(down, across, CELLS)
     picture = y.permute(2, 0, 1)[None]
 
-    def whole(part: range) -> None:
-        steps(part, alone)
+    def done(part: range) -> None:
         if finish is not None:
             finish(picture, slice(4 * part.start, min(4 * part.stop, len(y))))
 
     if -(-down // rows) >= FEWEST_STRIPS:
-        each(whole, [range(top, min(top + rows, down)) for top in range(0, down, rows)])
+        each(lambda part: steps(part, alone, done), [range(top, min(top + rows, down)) for top in range(0, down, rows)])
         return
     rows = strip(down, across, MOST_BYTES // (36 * max(kernels.shape[1:]) * y.itemsize))
     for top in range(0, down, rows):
-        steps(range(top, min(top + rows, down)), each)
-    if finish is not None:
-        finished(picture, finish)
+        steps(range(top, min(top + rows, down)), each, done)

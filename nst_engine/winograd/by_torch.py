@@ -24,7 +24,7 @@ def steps(
     (_, width, incoming), outgoing = picture.shape, kernels.shape[2]
     across = cells(y.shape[1])
 
-    def work(strip: range, share: Callable) -> None:
+    def work(strip: range, share: Callable, done: Callable[[range], None]) -> None:
         values, products = (
             x.view(6, 6, len(strip), across, -1)
             for x in room.strip.divide(y, *(36 * len(strip) * across * channels for channels in (incoming, outgoing)))
@@ -62,6 +62,7 @@ def steps(
             _from_points(_of(products, part, strip).unbind(0), outputs, spare, turned)
             _from_points(outputs.unbind(1), result, spare, turned)
             _write(result, bias, y[4 * part.start : 4 * part.stop], spare)
+            done(part)
 
         parts = [strip]
         if share is not alone:

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 from ..compiled import LINE, Function, Integer, Numbers, compiled
-from ..workers import alone
+from ..workers import alone, split
 from .points import AT_ONCE, INVERSES, P, Q, Steps, cells
 from .room import Room
 
 Tensor = torch.Tensor
 Places = list[list[Integer]]
 
-CELLS = 32  # that are taken to the points, or brought back, together
+CELLS = 32  # that a thread takes to the points, or brings back, together: so many, or a row of them
 
 # Addresses; the picture's size and how far it is padded; the strip's first row of cells, its cells; and the way.
 _PICTURE = ("source", "result", "bias", "nothing", "height", "width", "channels", "padding")
@@ -36,7 +36,7 @@ def steps(
     to_points, from_points = _to_points(y.dtype), _from_points(y.dtype)
     assert to_points is not None and from_points is not None
 
-    def work(rows: range, share: Callable) -> None:
+    def work(rows: range, share: Callable, done: Callable[[range], None]) -> None:
         count = len(rows) * across
         widest = max(incoming, outgoing)
         values, products, zeros, trash = room.strip.divide(
@@ -46,7 +46,8 @@ def steps(
         values, products = values.view(36, count, incoming), products.view(36, count, outgoing)
 
         def place(part: range) -> tuple[int, ...]:
-            return rows.start, across, count, part.start, part.stop, turned
+            first, end = ((row - rows.start) * across for row in (part.start, part.stop))
+            return rows.start, across, count, first, end, turned
 
         def take_there(part: range) -> None:
             memory = picture.data_ptr(), values.data_ptr(), 0, zeros.data_ptr()
@@ -58,8 +59,11 @@ def steps(
         def bring_back(part: range) -> None:
             memory = products.data_ptr(), y.data_ptr(), (zeros if bias is None else bias).data_ptr(), trash.data_ptr()
             from_points(*memory, *y.shape, 0, *place(part))
+            done(part)
 
-        parts = [range(first, min(first + CELLS, count)) for first in range(0, count, CELLS)]
+        parts = [rows]
+        if share is not alone:
+            parts = [rows[part] for part in split(len(rows), max(1, min(len(rows), count // CELLS)))]
         share(take_there, parts)
         share(multiply, [slice(36)] if share is alone else AT_ONCE)
         share(bring_back, parts)

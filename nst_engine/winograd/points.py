@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 import torch
 
-# What is done to a strip, rows of cells; each step's parts are shared out by `each`, or all done in this thread.
-Steps = Callable[[range, Callable], None]
+# What is done to a strip, rows of cells; each step's parts are shared out by `each`, or all done in this thread. Of rows
+# whose outputs are there, it is told.
+Steps = Callable[[range, Callable, Callable[[range], None]], None]
 AT_ONCE = [slice(first, first + 3) for first in range(0, 36, 3)]  # points whose products are made together
 
 P, Q = 2**-0.5, 2**0.5

@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 import torch
 
-# What is done to a strip, rows of cells; each step's parts are shared out by `each`, or all done in this thread. Of rows
-# whose outputs are there, it is told.
+# What is done to a strip, rows of cells: each step's parts are shared out by `each`, or all done in this thread; rows
+# whose outputs are there go on.
 Steps = Callable[[range, Callable, Callable[[range], None]], None]
 AT_ONCE = [slice(first, first + 3) for first in range(0, 36, 3)]  # points whose products are made together
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from .. import nst_engine as nst
 from ..nst_engine.images import LARGEST_SIDE
+from ..nst_engine.levels import MOST_SCALES
 from ..nst_engine.stylize import OPTIMIZERS
 from .preview import AUTO_PREVIEW
 
@@ -58,8 +59,9 @@ STYLE_GRAMS = ("STYLE_GRAMS", {"tooltip": "The style, from Compute Style Grams."
 RECIPES = (
     list(nst.RECIPES),
     {
-        "tooltip": "balanced: works at any size. The others are published programs and papers: their layers, losses, "
-        "weights, optimiser, steps, start and size. Precision fp32 and style size 0 make them exact."
+        "tooltip": "balanced: works at any size; painting, too, with flat colour and bold contours. The others are "
+        "published programs and papers: their layers, losses, weights, optimiser, steps, start and size. Precision "
+        "fp32 and style size 0 make them exact."
     },
 )
 STEPS = number_or_recipe("Evaluations of the loss in all. 0 gives back the start picture.", max=100000)
@@ -77,7 +79,7 @@ TV_WEIGHT = number_or_recipe(
     step=0.05,
 )
 SCALES = number_or_recipe(
-    "Coarse-to-fine levels, each √2 larger than the last: more give larger strokes, 1 the finest.", max=12
+    "Coarse-to-fine levels, each √2 larger than the last: more give larger strokes, 1 the finest.", max=MOST_SCALES
 )
 SEED = (
     "INT",

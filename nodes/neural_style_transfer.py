@@ -7,7 +7,7 @@ from ..nst_engine.controls import STRONGEST
 from ..nst_engine.images import LARGEST_SIDE, from_host, shape_of, to_host
 from ..nst_engine.levels import RECIPE_SIZE
 from ..nst_engine.recipes import STARTS
-from ..nst_engine.stylize import KEEP_COLOURS, PROTECT_MODES, adjust
+from ..nst_engine.stylize import KEEP_COLOURS, PROTECT_MODES, STROKES, adjust
 from . import host, inputs
 from .inputs import AS_RECIPE, AUTO_TILE, RECIPE, given, multiplier, number_or_recipe, share
 from .loss_history import LossHistory
@@ -119,6 +119,18 @@ class NeuralStyleTransfer:
                     },
                 ),
                 "method": inputs.METHOD,
+                "stroke_size": (
+                    "FLOAT",
+                    {
+                        "default": 0.0,
+                        "min": 0.0,
+                        "max": STROKES[1],
+                        "step": 0.05,
+                        "tooltip": "How large strokes are in the result, whatever its size: 1 is a style as large as "
+                        "the result, 2 twice as large, 0.5 half. Anything but 0 stands in place of the size in "
+                        "Compute Style Grams.",
+                    },
+                ),
             },
         }
 
@@ -157,6 +169,7 @@ class NeuralStyleTransfer:
         protect_mode: str = "pixels",
         protect_weight: float = 20.0,
         method: Method | None = None,
+        stroke_size: float = 0.0,
     ) -> tuple[torch.Tensor, LossHistory]:
         method = method or Method()
         content = from_host(content_image)
@@ -190,6 +203,7 @@ class NeuralStyleTransfer:
                 start_image=None if start_image is None else from_host(start_image),
                 start_mix=start_mix,
                 size=size,
+                stroke_size=stroke_size or None,
                 seamless=seamless,
                 scales=given(scales),
                 seed=seed,

@@ -18,7 +18,7 @@ from pathlib import Path
 from .arguments import COSTLY_SIDE, COSTLY_STYLES, COSTLY_WORK, parser
 from .errors import NSTError
 from .files import read_settings
-from .inputs import NAMED_STARTS, NONE, result_shape
+from .inputs import NAMED_STARTS, NONE, result_shape, style_side
 from .recipes import RECIPES
 from .safe_files import below
 from .texts import shown
@@ -125,7 +125,7 @@ def _quoted(word: str) -> str:
 
 def _costs(args: argparse.Namespace, height: int, width: int, steps: int) -> list[str]:
     work = height * width * steps // 1_000_000
-    sizes = max(height, width, args.style_size)
+    sizes = max(height, width, style_side(args, max(height, width)))
     found = [
         (sizes > COSTLY_SIDE, f"{sizes} pixels a side (more than {COSTLY_SIDE})"),
         (work > COSTLY_WORK, f"{steps} steps of {width}×{height} pixels (more than {COSTLY_WORK} megapixels in all)"),

@@ -17,7 +17,7 @@ from .levels import OWN_SIZE, RECIPE_SIZE
 from .losses import VARIATIONS
 from .precision import PRECISIONS
 from .regions import MODES
-from .stylize import KEEP_COLOURS, OPTIMIZERS, PROTECT_MODES, check_keep_colours
+from .stylize import KEEP_COLOURS, OPTIMIZERS, PROTECT_MODES, STROKES, check_keep_colours
 from .vgg import PADDINGS, POOLINGS
 from .weights import BUILT_IN, INPUTS
 
@@ -50,7 +50,17 @@ OPTIONS = {
         name: f"--{name.replace('_', '-')}"
         for name in (
             *("recipe", "steps", "optimizer", "tv_weight", "tv_kind", "statistic", "shift", "normalise_gradients"),
-            *("averaging", "start", "scales", "content_weight", "style_weight", "strength", "start_mix", "size"),
+            *(
+                "averaging",
+                "start",
+                "scales",
+                "stroke_size",
+                "content_weight",
+                "style_weight",
+                "strength",
+                "start_mix",
+                "size",
+            ),
             *("protect", "protect_mode", "protect_weight", "mask_mode", "keep_colours", "seamless", "seed", "tile"),
             *("weights", "input", "precision", "device", "pooling", "padding"),
         )
@@ -92,6 +102,13 @@ def _colours(text: str) -> tuple[str, float]:
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error).rstrip(".")) from error
     return method, value
+
+
+def _strokes(text: str) -> float:
+    value = float(text)
+    if not STROKES[0] <= value <= STROKES[1]:
+        raise argparse.ArgumentTypeError(f"{text} is not between {STROKES[0]:g} and {STROKES[1]:g}")
+    return value
 
 
 def _tile(text: str) -> int | str | None:
@@ -270,6 +287,12 @@ def _recipe_group(parser: argparse.ArgumentParser, starts: tuple[str, ...]) -> a
 def _style_group(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("styles").add_argument
     add("--style-size", type=_whole(0), default=OWN_SIZE, metavar="PIXELS", help="long side; 0: as large as the result")
+    add(
+        "--stroke-size",
+        type=_strokes,
+        metavar="X",
+        help="large strokes or small, whatever the size of OUT: 1 is a STYLE as large as OUT; in place of --style-size",
+    )
     add("--style-weights", type=float, nargs="+", metavar="W", help="one for each STYLE; only proportions matter")
     add("--save-style", metavar="FILE", help="keep the measured style, ending in .safetensors; needs --style-size")
 

@@ -50,9 +50,20 @@ PACK = "_nst_pack"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    argv = list(sys.argv[1:] if argv is None else argv)
     try:
         main_has_begun()
+        status = _answered(list(sys.argv[1:] if argv is None else argv))
+        main_has_ended()
+        return status
+    except KeyboardInterrupt:
+        main_has_ended()
+        _say("nst: interrupted")
+        return INTERRUPTED
+
+
+def _answered(argv: list[str]) -> int:
+    """What was asked for done, or said why not."""
+    try:
         args = parser().parse_args(argv)
         status = COMMANDS[args.command](args, argv)
         if sys.stdout is not None:
@@ -69,11 +80,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         if is_out_of_memory(error):
             return _fail("out of memory; a smaller size of the picture or the style, or precision bf16, needs less")
         raise
-    except KeyboardInterrupt:
-        _say("nst: interrupted")
-        return INTERRUPTED
-    finally:
-        main_has_ended()
 
 
 def _print_no_more() -> None:
@@ -173,6 +179,7 @@ def _make(args: argparse.Namespace, argv: list[str]) -> int:
                 shape=None if content else (args.height, args.width),
                 seamless=args.seamless,
                 scales=args.scales,
+                stroke_size=args.stroke_size,
                 seed=args.seed,
                 layers=layers,
                 on_step=on_step,

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import torch
 
 from .exact import add_product, product
+from .precision import widest_float
 from .workers import each, strips
 
 Tensor = torch.Tensor
@@ -142,6 +143,14 @@ def covariance(target: Statistics, _: float = 0.0) -> Distance:
         return Slope(value, by_covariance, 2 * (mean - target.mean) - 2 * by_covariance @ mean)
 
     return distance
+
+
+def gap(statistic: str, shift: float, target: Statistics, own: Statistics) -> Tensor:
+    """How far these statistics are from the target's. Distances that sort are about as large as that of covariances."""
+    name = "covariance" if statistic in BY_SORTING else statistic
+    wide = widest_float(own.mean.device)
+    own, target = own.to(wide), target.to(own.mean.device).to(wide)
+    return by_moments(name, target, shift)(own.mean, own.moment).value
 
 
 def _least_variance(target: Statistics) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -21,8 +22,9 @@ from .vgg import UNWATCHED, Network, VGGFeatures, Watch, smallest_side
 
 log = logging.getLogger("nst_engine.grams")
 
-# Styles are measured in advance on so many rungs from their size down: those that coarse-to-fine levels ask for.
-RUNGS = 4
+# Styles are measured in advance from their size down to this, in steps of √2, or on so many rungs at least: as
+# coarse-to-fine levels ask for them.
+SMALLEST, RUNGS = 64, 4
 
 # Less than this of a mask at a tap is nothing.
 NO_POSITIONS = 1e-5
@@ -71,9 +73,19 @@ class Style:
         """From the memo, or measured now and kept; `shape` is `fraction` of the one at the final size."""
         taps = tuple(taps)
         with self.lock:
+            shape = self.measured_near(network, taps, shape)
             if missing := self.missing(network, taps, shape):
                 self._measure(network, missing, shape, fraction)
             return {tap: self.memo[network.key, tap, shape] for tap in taps}
+
+    def measured_near(self, network: Network, taps: Iterable[str], shape: tuple[int, int]) -> tuple[int, int]:
+        """This shape; without the picture, the nearest one at which everything was measured, if there is one."""
+        taps = tuple(taps)
+        if self.picture is not None or not self.missing(network, taps, shape):
+            return shape
+        had = {size for key, _, size in self.memo if key == network.key}
+        whole = [size for size in sorted(had) if not self.missing(network, taps, size)]
+        return min(whole, key=lambda size: abs(math.log(max(size) / max(shape))), default=shape)
 
     def missing(self, network: Network, taps: Iterable[str], shape: tuple[int, int]) -> list[str]:
         """What has to be measured still."""
@@ -83,10 +95,14 @@ class Style:
         if self.picture is None:
             had = sorted({tap for key, tap, _ in self.memo if key == network.key})
             sizes = sorted({f"{w}×{h}" for key, _, (h, w) in self.memo if key == network.key})
+            if not had:
+                raise NSTError(
+                    f"grams: {self.name} was loaded from a file, which has nothing for this recipe's padding and "
+                    "pooling. Save it anew for this recipe, choose the recipe it was saved for, or take the picture."
+                )
             raise NSTError(
-                f"grams: {self.name} was loaded from a file and lacks {', '.join(taps)} at "
-                f"{shape[1]}×{shape[0]}; it has {', '.join(had) or 'nothing for this network and recipe'}"
-                f"{' at ' + ', '.join(sizes) if sizes else ''}. Choose layers and a size it has, or the style picture."
+                f"grams: {self.name} was loaded from a file and lacks {', '.join(taps)} at {shape[1]}×{shape[0]}; it "
+                f"has {', '.join(had)} at {', '.join(sizes)}. Choose layers and a size it has, or the style picture."
             )
         self._check_size(network, taps, shape, fraction)
         log.debug("measured %s at %d×%d: %s", self.name, shape[1], shape[0], " ".join(taps))
@@ -184,6 +200,31 @@ class StyleGrams:
         own = {id(s.region): s.region.split(1)[number % len(s.region)] for s in self.styles if s.region is not None}
         styles = (s if s.region is None else replace(s, region=own[id(s.region)]) for s in self.styles)
         return StyleGrams(styles, self.vgg_key, self.vgg_description)
+
+    def of_size(self, size: int) -> StyleGrams:
+        """The same styles, all measured at this long side instead of their own."""
+        return StyleGrams((replace(style, size=size) for style in self.styles), self.vgg_key, self.vgg_description)
+
+    def stand_ins(
+        self, network: Network, taps: Iterable[str], transfer: tuple[int, int], fractions: Iterable[float], squash: bool
+    ) -> list[str]:
+        """What is to be said of styles without a picture that levels with these fractions meet at another size."""
+        taps = tuple(taps)
+        notes = []
+        for style in self.styles:
+            instead = {}
+            for fraction in fractions if style.weight > 0 else ():
+                level = (round(transfer[0] * fraction), round(transfer[1] * fraction))
+                asked = style.shape_at(level, fraction, squash)
+                if (near := style.measured_near(network, taps, asked)) != asked:
+                    instead[asked] = near
+            if instead:
+                listed = ", ".join(f"{h[1]}×{h[0]} for {w[1]}×{w[0]}" for w, h in instead.items())
+                notes.append(
+                    f"{style.name}: the file lacks some sizes, and the nearest stand in for them ({listed}); save the "
+                    "style anew for exact ones"
+                )
+        return notes
 
     @property
     def region_count(self) -> int:
@@ -454,9 +495,10 @@ def measure(
 def _measure_ladder(styles: list[Style], vgg: VGGFeatures, recipe: Recipe, taps: tuple[str, ...], watch: Watch) -> None:
     network = network_for(vgg, recipe).measuring()  # once, for all of them
     needed = smallest_side(taps, network.padding)
-    fractions = (*(2 ** (-rung / 2) for rung in range(RUNGS)), *(p.scale for p in recipe.passes))
     rungs = []
     for style in styles:
+        count = max(RUNGS, 1 + math.ceil(2 * math.log2(style.size / SMALLEST)))
+        fractions = (*(2 ** (-rung / 2) for rung in range(count)), *(p.scale for p in recipe.passes))
         for fraction in dict.fromkeys(fractions):
             shape = style.shape_at((0, 0), fraction, squash=False)
             if (fraction == 1 or min(shape) >= needed) and style.missing(network, taps, shape):

@@ -46,6 +46,11 @@ class Inputs:
         return self.content or next((style for style in styles if isinstance(style, Picture)), None)
 
 
+def style_side(args: argparse.Namespace, side: int) -> int:
+    """How large styles are measured for a result with this long side."""
+    return round(args.stroke_size * side) if args.stroke_size else args.style_size or side
+
+
 def read_inputs(args: argparse.Namespace) -> Inputs:
     content = None if args.content is None else Path(args.content)
     styles = [Path(style) for style in args.styles]
@@ -60,7 +65,7 @@ def read_inputs(args: argparse.Namespace) -> Inputs:
     # What is read of the content and for it, and of a style and for it, goes by the size that each is used at.
     side = max(result_shape(args, content))
     of_result = partial(read_picture, side=side, large=args.large)
-    of_style = partial(read_picture, side=args.style_size or side, large=args.large)
+    of_style = partial(read_picture, side=style_side(args, side), large=args.large)
     picture = None if content is None else of_result(content)
     read = []
     for style, mask, region in zip(styles, masks, regions, strict=True):

@@ -11,7 +11,7 @@ from .errors import NSTError
 from .images import LARGEST_SIDE, fit_long, fit_short
 from .recipes import Pass, Recipe
 
-MOST_SCALES = 12  # the coarsest then is a 45th of the picture
+MOST_SCALES = 20  # from 16384 pixels down to 23
 
 # `size`: a long side in pixels, or one of these.
 OWN_SIZE = 0

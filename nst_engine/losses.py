@@ -31,14 +31,23 @@ STYLE_TERMS: dict[str, Callable[[int, int], float]] = {
 }
 
 
-def style_factor(recipe: Recipe, target: Statistics, n: int) -> Tensor | float:
+# Of the style's distance from a blank picture. A smaller gap is taken for as large: what little there is to do where
+# content and style are alike does not count as much as all of it elsewhere.
+LEAST_GAP = 0.02
+
+
+def style_factor(recipe: Recipe, target: Statistics, n: int, gap: Tensor | None = None) -> Tensor | float:
     """k in: style term of one tap = k · D, where D is the distance that the recipe measures.
 
     Its conventions are those of the Gram matrix. The other distances are made to count as much as that one at a blank
-    picture, from which the Gram matrix is ‖A‖² away and they are tr A.
+    picture, from which the Gram matrix is ‖A‖² away and they are tr A. The gap is the content picture's own distance;
+    where there is no content, a blank picture's.
     """
     a = shifted(target.mean, target.moment, recipe.shift if recipe.statistic == "gram" else 0.0)
     size = a.square().sum().clamp_min(1e-30)
+    if recipe.style_term == "gap":  # D over the gap: how much of the way from the content to the style is left
+        blank = size if recipe.statistic == "gram" else target.moment.trace().clamp_min(1e-30)
+        return 1.0 / (blank if gap is None else torch.maximum(gap.to(blank), LEAST_GAP * blank))
     if recipe.style_term == "relative":  # ‖G − A‖² / ‖A‖²: the same whatever the convention
         k: Tensor | float = 1.0 / size
     else:

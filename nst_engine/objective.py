@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from .arena import Arena
 from .content import ContentTarget
 from .controls import LayerWeights, Multipliers
-from .distances import BY_SORTING, Quantiles, Samples, by_moments, random_directions
+from .distances import BY_SORTING, Quantiles, Samples, by_moments, gap, random_directions
 from .errors import NSTError
 from .grams import StyleGrams, network_for
 from .images import check_picture, check_size, shape_of
@@ -21,7 +21,7 @@ from .measure import positions, sums
 from .memory import Asked, Layout, free_memory, lay_out
 from .precision import widest_float
 from .recipes import LBFGS, Recipe, get_recipe
-from .regions import Region, nearer
+from .regions import Region, nearer, own_statistics
 from .slopes import Norms, Pull, Pulls, Slopes, Sums, at
 from .strips import rows_of
 from .tiles import Tile, cut, fit_tile, grid
@@ -105,7 +105,7 @@ class Objective:
             for region in regions
         ]
         # A relative recipe is a mean over its taps: adding one does not raise the whole.
-        style_sum = sum(self.style_layers.values()) if recipe.style_term == "relative" else 1.0
+        style_sum = sum(self.style_layers.values()) if recipe.style_term in ("relative", "gap") else 1.0
         content_sum = sum(self.content_layers.values()) if recipe.content_term == "relative" else 1.0
         self.style_weights = {tap: self.beta * w / style_sum for tap, w in self.style_layers.items()}
         self.content_weights = {tap: self.alpha * w / content_sum for tap, w in self.content_layers.items()}
@@ -277,7 +277,9 @@ class Objective:
         return (self.shape[0] // stride(tap)) * (self.shape[1] // stride(tap))
 
     def factor(self, i: int, tap: str) -> torch.Tensor | float:
-        return self.style_weights[tap] * style_factor(self.recipe, self.regions[i].targets[tap], self.positions(tap))
+        region = self.regions[i]
+        k = style_factor(self.recipe, region.targets[tap], self.positions(tap), region.gaps.get(tap))
+        return self.style_weights[tap] * k
 
     def _content(
         self, tap: str, features: torch.Tensor, target: torch.Tensor, tile: Tile | None = None
@@ -383,6 +385,20 @@ def objective(
         )
 
 
+def _beside_content(region: Region, recipe: Recipe, strength: float, network: Network, content: torch.Tensor) -> Region:
+    """What the content's own statistics make of its targets."""
+    by_gap = recipe.style_term == "gap"
+    if strength >= 1 and not by_gap:
+        return region
+    own = own_statistics(region, network, content)
+    if by_gap:
+        region = replace(
+            region,
+            gaps={tap: gap(recipe.statistic, recipe.shift, region.targets[tap], seen) for tap, seen in own.items()},
+        )
+    return region if strength >= 1 else nearer(region, strength, own, network, content, recipe.statistic in BY_SORTING)
+
+
 def layers_in_use(
     vgg: VGGFeatures, recipe: Recipe, layers: LayerWeights
 ) -> tuple[Mapping[str, float], Mapping[str, float]]:
@@ -409,6 +425,8 @@ def build(
     seed: int = 0,
 ) -> Objective:
     """The objective of one level: content already at `shape`, `fraction` of the final size."""
+    more = max(1.0, recipe.small_level / max(shape)) ** 2
+    recipe = replace(recipe, content_weight=recipe.content_weight * more)
     grams.check_network(network.vgg)
     step = grid((*style_layers, *content_layers))
     if network.seamless and (shape[0] % step or shape[1] % step):
@@ -416,8 +434,8 @@ def build(
     check_size(shape, (*style_layers, *content_layers), network.edges, "size", fraction=fraction)
     sorts = recipe.statistic in BY_SORTING
     regions = grams.regions(network, style_layers, shape, fraction, recipe.squash_style, sorts)
-    if multipliers.strength < 1 and content is not None:
-        regions = [nearer(region, multipliers.strength, network, content, sorts) for region in regions]
+    if content is not None:
+        regions = [_beside_content(region, recipe, multipliers.strength, network, content) for region in regions]
     return Objective(
         network,
         recipe,

@@ -59,6 +59,8 @@ def adam(variable: Tensor, evaluate: Evaluate, settings: Adam, steps: int, momen
     """Kingma & Ba 2015; the rate falls along half a cosine from lr to lr·final_lr, on every level of coarse-to-fine
     anew: what a level adds is as fine as its pixels, and with a rate that has fallen already it would not arrive."""
     beta1, beta2 = settings.betas
+    pixels = variable.shape[-2] * variable.shape[-1]
+    epsilon = 1e-8 * (settings.usual_pixels / pixels if settings.usual_pixels else 1.0)
     state = moments or Moments(torch.zeros_like(variable), torch.zeros_like(variable))
     try:
         for step in itertools.count():
@@ -71,7 +73,7 @@ def adam(variable: Tensor, evaluate: Evaluate, settings: Adam, steps: int, momen
             state.m.lerp_(g, 1 - beta1)
             state.v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
             # The gradient has served; its memory takes the denominator.
-            spread = torch.sqrt(state.v, out=g).div_(math.sqrt(1 - beta2**state.t)).add_(1e-8)
+            spread = torch.sqrt(state.v, out=g).div_(math.sqrt(1 - beta2**state.t)).add_(epsilon)
             variable.addcdiv_(state.m, spread, value=-rate / (1 - beta1**state.t))
             del g, spread  # or the next gradient would be made beside this one
     except Finished:

@@ -21,6 +21,9 @@ class Adam:
     lr: float
     betas: tuple[float, float] = (0.9, 0.999)
     final_lr: float = 1.0  # on every level a cosine from lr to lr × final_lr; 1 keeps the rate constant
+    # Pixels of a picture for which ε is 1e-8. Where the loss is a mean over the picture, a larger one's slopes are
+    # smaller by as much, and ε with them, or 50 megapixels would take a sixth of their steps. 0: always 1e-8.
+    usual_pixels: int = 0
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ STARTS = ("content", "noise", "image", "grey", "style", "style-noise")
 # The words that a recipe is made of: losses.py, starts.py and vgg.py hold what they stand for.
 WORDS = {
     "gram": ("sum", "mean", "mean/C"),
-    "style_term": ("mean", "mean/CHW", "gatys", "relative"),
+    "style_term": ("mean", "mean/CHW", "gatys", "relative", "gap"),
     "content_term": ("mean", "half-sum", "relative"),
     "tv_term": ("sum", "mean"),
     "tv_kind": ("l2", "l1", "l2-nine", "l1-nine"),
@@ -115,6 +118,9 @@ class Recipe:
     size: Size = Size("long", (512,))
     passes: tuple[Pass, ...] = SINGLE_PASS
     coarsest: int = 0  # 0: the passes. Else levels √2 apart, the first with about this long side, whatever the last has
+    # On levels with a shorter long side the content counts more, by the square of the ratio: what is lost on a small
+    # one, such as a face, does not come back. 0: on none.
+    small_level: int = 0
     averaging: float = 0.0  # the result is a running mean over the last 1 / (1 − averaging) pictures; 0: the last one
     squash_style: bool = False  # a style "as large as the transfer" takes its exact shape, proportions lost
 
@@ -124,7 +130,7 @@ def equal(taps: tuple[str, ...], weight: float = 1.0) -> dict[str, float]:
 
 
 # Adam with a short memory: in half the steps the loss is where betas of (0.9, 0.99) bring it (bench/RESULTS.md).
-BRISK = Adam(0.06, (0.8, 0.9), final_lr=0.05)
+BRISK = Adam(0.06, (0.8, 0.9), final_lr=0.05, usual_pixels=512 * 384)
 
 TUTORIAL_DEFAULTS = LBFGS(tolerance_grad=1e-7, tolerance_change=1e-9)
 
@@ -144,6 +150,29 @@ _RECIPES = (
         optimizer=BRISK,
         clamp=True,
         coarsest=512,
+    ),
+    Recipe(
+        name="painting",
+        title="Painting",
+        source="this project: covariances, coarse to fine, every term relative to where the content picture stands",
+        # Shallow layers paint, at every level; deep ones would copy objects, and take most of the time.
+        style_layers={"relu1_1": 4.0, "relu2_1": 2.0, "relu3_1": 1.0},
+        content_layers={"relu4_2": 1.0},
+        gram="mean",
+        style_term="gap",
+        content_term="relative",
+        style_weight=1.0,
+        content_weight=0.04,
+        tv_unit=0.1,
+        tv_weight=0.02,
+        statistic="covariance",
+        padding="replicate",
+        optimizer=BRISK,
+        averaging=0.9,
+        steps=200,
+        clamp=True,
+        coarsest=128,
+        small_level=256,
     ),
     Recipe(
         name="persson",

@@ -94,6 +94,7 @@ class Region:
     count: Mapping[str, float]  # Σ T², the number of positions for a whole picture
     guides: Mapping[str, torch.Tensor] = field(default_factory=dict)
     samples: Mapping[str, Samples] = field(default_factory=dict)  # for distances that sort
+    gaps: Mapping[str, torch.Tensor] = field(default_factory=dict)  # how far the content's own statistics are from A
 
     def rows(self, tap: str, tile: Tile | None, like: torch.Tensor) -> torch.Tensor | None:
         """T as a column beside the features' rows, or None where everything counts."""
@@ -123,10 +124,20 @@ def guides_of(
     return {tap: guides[tap].to(device) for tap in counts}, counts
 
 
-def nearer(region: Region, strength: float, network: Network, content: torch.Tensor, sorts: bool) -> Region:
+def own_statistics(region: Region, network: Network, content: torch.Tensor) -> dict[str, Statistics]:
+    """The content's, in this region."""
+    return whole_statistics(network.measuring(network.seamless), content, region.targets, region.guides)
+
+
+def nearer(
+    region: Region,
+    strength: float,
+    own: Mapping[str, Statistics],
+    network: Network,
+    content: torch.Tensor,
+    sorts: bool,
+) -> Region:
     """The same with aims so far from the content's own statistics (0) to the style's (1)."""
-    measuring = network.measuring()
-    own = whole_statistics(measuring, content, region.targets, region.guides)
     shares = (1 - strength, strength)
     targets = {
         tap: mixed([(shares[0], own[tap].to(network.device)), (shares[1], style)]) if tap in own else style
@@ -134,7 +145,7 @@ def nearer(region: Region, strength: float, network: Network, content: torch.Ten
     }
     samples = {}
     if sorts:
-        seen = whole_samples(measuring, content, region.samples, region.guides)
+        seen = whole_samples(network.measuring(network.seamless), content, region.samples, region.guides)
         samples = {
             tap: pooled([(shares[0], seen[tap].to(network.device)), (shares[1], style)])
             for tap, style in region.samples.items()

@@ -29,6 +29,7 @@ KEEP_COLOURS = ("none", *METHODS)
 PROTECT_MODES = ("pixels", "content")
 
 LARGEST_RATE = 1e30
+STROKES = (0.05, 10.0)
 
 
 @dataclass
@@ -65,6 +66,7 @@ def stylize(
     start_image: torch.Tensor | None = None,
     start_mix: float = 0.0,
     size: int = OWN_SIZE,
+    stroke_size: float | None = None,
     shape: tuple[int, int] | None = None,
     seamless: bool = False,
     scales: int | None = None,
@@ -87,9 +89,11 @@ def stylize(
 
     None leaves a choice to the recipe. Weights multiply the recipe's own; `strength` goes from 0, the content
     untouched, over 1, what the recipe says, to more. `size` is the long side of the result, 0 the content's own size,
-    -1 the recipe's; `shape` (height, width) stands in its place where there is no content. The result is `seamless` if
-    it is to go on on its other side. `on_step(progress)` may return STOP to end early and keep the picture; what it
-    raises ends the run. `keep_colours` is how `match_colours` gives the finished picture the content's colours.
+    -1 the recipe's; `shape` (height, width) stands in its place where there is no content. `stroke_size` is the long
+    side at which styles are measured, in place of their own, where 1 is the result's: the same number looks the same
+    at any size. The result is `seamless` if it is to go on on its other side. `on_step(progress)` may return STOP to
+    end early and keep the picture; what it raises ends the run. `keep_colours` is how `match_colours` gives the
+    finished picture the content's colours.
 
     `protect` (HxW, 1xHxW, or one for each picture; 0..1) is where the content stays: its pixels as they are, or
     ("content") by counting `protect_weight` times more. `start_mix` is how much of the content is mixed into the start.
@@ -140,6 +144,9 @@ def stylize(
             raise NSTError(
                 "region: a texture has no content for where no style goes; add a style without a region, for the rest."
             )
+        sized: list[str] = []
+        if stroke_size:
+            grams, sized = _with_strokes(grams, stroke_size, max(shape))
         taps = (*style_layers, *content_layers)
         levels = plan(shape, recipe, scales, grid(taps) if seamless else 1, smallest_side(taps, network.edges))
         named = "shape" if content is None else "size"
@@ -149,6 +156,9 @@ def stylize(
             notes = [f"start image: not used, because start is {recipe.start!r}"]
         if protect is not None and protect_mode == "content" and content_weight == 0:
             notes.append("protect: of no consequence, because the content counts nothing")
+        notes += sized
+        fractions = [level.fraction for level in levels]
+        notes += grams.stand_ins(network, style_layers, shape, fractions, recipe.squash_style)
         if recipe.shift and recipe.statistic != "gram":
             notes.append(f"shift: of no consequence to the statistic {recipe.statistic!r}, only to gram")
         if strength == 0 and content is not None:
@@ -208,6 +218,7 @@ def stylize(
         "averaging": recipe.averaging,
         "start": recipe.start,
         "start_mix": start_mix,
+        "stroke_size": stroke_size,
         "seamless": seamless,
         "width": shape[1],
         "height": shape[0],
@@ -245,6 +256,15 @@ def _keep(
         made = match_colours(made, content, keep_colours, keep_colours_strength)
     # At a soft edge, between the two.
     return made if pinned is None else torch.lerp(made, content, pinned.cpu())
+
+
+def _with_strokes(grams: StyleGrams, stroke_size: float, side: int) -> tuple[StyleGrams, list[str]]:
+    """The styles as large as that makes them in a result with this long side, and what is to be said of it."""
+    _check_range("stroke_size", stroke_size, *STROKES)
+    size = min(LARGEST_SIDE, max(1, round(stroke_size * side)))
+    own = sorted({style.size for style in grams.styles} - {0, size})
+    told = f"stroke size {stroke_size:g}: styles are measured at {size} pixels, in place of"
+    return grams.of_size(size), [f"{told} {', '.join(map(str, own))}"] if own else []
 
 
 def _texture_shape(

@@ -234,13 +234,13 @@ class Network:
 
         return self._kernels.get((layer, form, self.dtype, self.scaled), make)
 
-    def measuring(self) -> Network:
-        """The same as pictures are measured with: in fp32, and with their borders. Made anew when asked for: it is
-        needed now and then, and its weights are not small."""
-        if self.dtype == torch.float32 and not self.seamless:
+    def measuring(self, seamless: bool = False) -> Network:
+        """The same as pictures are measured with: in fp32, and, but for the content of a seamless result, with their
+        borders. Made anew when asked for: it is needed now and then, and its weights are not small."""
+        if self.dtype == torch.float32 and self.seamless == seamless:
             return self
         exact = copy.copy(self)
-        exact.seamless = False
+        exact.seamless = seamless
         if self.dtype != torch.float32:
             exact._kernels = Kernels()  # not kept beyond it
             exact.dtype = torch.float32

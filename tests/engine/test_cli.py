@@ -320,7 +320,8 @@ def test_ctrl_c_while_python_ends_says_nothing(folder, seconds):
     time.sleep(seconds)
     process.send_signal(signal.SIGINT)
     out, said = process.communicate(timeout=60)
-    assert (process.returncode, out, said) == (1, "", "")
+    # Before the command's last word was over, or after it.
+    assert (process.returncode, out, said) in ((130, "", "nst: interrupted\n"), (1, "", ""))
 
 
 # --- refused, and at once -----------------------------------------------------------------------------------------

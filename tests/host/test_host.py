@@ -53,7 +53,17 @@ def test_the_pack_loads_without_a_complaint(server: Server) -> None:
 
 # Saved workflows and callers of the API hold these. A name stays, a default stays, a choice stays; new inputs are
 # optional and go last. A text is a wire's type, a list a choice (the first is the default), a pair kind and default.
-RECIPES = ["balanced", "persson", "udacity", "pytorch-tutorial", "convnet", "gatys2016", "gatys2017", "johnson"]
+RECIPES = [
+    "balanced",
+    "painting",
+    "persson",
+    "udacity",
+    "pytorch-tutorial",
+    "convnet",
+    "gatys2016",
+    "gatys2017",
+    "johnson",
+]
 COLOUR_METHODS = ["symmetric", "pca", "cholesky", "histogram", "lab", "luminance"]
 STARTS = ["content", "noise", "image", "grey", "style", "style-noise"]
 LAYERS = ["relu3_1", "conv1_1", "relu1_1", "pool1", "conv4_4", "relu5_4", "pool5"]  # some of them
@@ -128,6 +138,7 @@ NODES = {
             "protect_mode": ["pixels", "content"],
             "protect_weight": ("FLOAT", 20.0),
             "method": "NST_METHOD",
+            "stroke_size": ("FLOAT", 0.0),
         },
         "outputs": {"image": "IMAGE", "loss_history": "LOSS_HISTORY"},
     },

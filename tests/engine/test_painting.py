@@ -1,0 +1,153 @@
+"""The recipe `painting`, at any size, for any pair; and what came with it: stroke size, sizes of saved styles."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from pictures import clouds
+
+import nst_engine as nst
+from nst_engine.files import read_picture
+from nst_engine.levels import plan
+from nst_engine.optim import Finished, adam
+
+PAINTING = nst.RECIPES["painting"]
+EXAMPLES = Path(__file__).resolve().parents[2] / "nodes" / "examples"
+
+
+@pytest.mark.parametrize(
+    ("side", "count", "first"), [(100, 1, 100), (128, 1, 128), (512, 5, 128), (1024, 7, 128), (4096, 11, 128)]
+)
+def test_levels_begin_at_the_same_size_whatever_the_last_has(side, count, first):
+    levels = plan((side * 3 // 4, side), PAINTING, None, least=16)
+    assert len(levels) == count and levels[0].shape[1] == first and levels[-1].shape[1] == side
+    assert sum(level.steps for level in levels) == PAINTING.steps
+    ratios = [b.shape[1] / a.shape[1] for a, b in pairwise(levels)]
+    assert all(1.39 < ratio < 1.44 for ratio in ratios)
+
+
+@pytest.mark.parametrize("brightness", [0.15, 1.0])
+def test_the_way_to_any_style_begins_at_one(vgg, brightness):
+    """A dark style or a bright one: at the content, the style term is 1 and the content term 0."""
+    content, style = clouds(1, 64, 80), clouds(2, 64, 80) * brightness
+    terms, _ = nst.objective(vgg, content, nst.compute_style_grams(vgg, style), recipe="painting").value_and_grad(
+        content
+    )
+    assert float(terms.style) == pytest.approx(1, rel=1e-3)
+    assert float(terms.content) == pytest.approx(0, abs=1e-6)
+
+
+def test_where_content_and_style_are_alike_there_is_little_to_do(vgg):
+    picture = clouds(1, 64, 80)
+    terms, gradient = nst.objective(
+        vgg, picture, nst.compute_style_grams(vgg, picture), recipe="painting"
+    ).value_and_grad(picture)
+    assert float(terms.style) < 1e-3 and torch.isfinite(gradient).all()
+
+
+def test_a_weaker_strength_has_less_to_go(vgg):
+    content, style = clouds(1, 64, 80), clouds(2, 64, 80)
+    grams = nst.compute_style_grams(vgg, style)
+    left = [
+        float(nst.objective(vgg, content, grams, recipe="painting", strength=s).value_and_grad(content)[0].style)
+        for s in (0.25, 0.5, 1.0)
+    ]
+    assert left[0] < 0.3 * left[1] < 0.3 * left[2]
+
+
+# --- stroke size --------------------------------------------------------------------------------------------------
+
+
+def test_stroke_size_one_is_a_style_as_large_as_the_result(vgg, content, style):
+    options = {"steps": 3, "size": 64}
+    whole = nst.stylize(vgg, content, nst.compute_style_grams(vgg, style, size=0), **options)
+    told = nst.stylize(vgg, content, nst.compute_style_grams(vgg, style, size=40), stroke_size=1.0, **options)
+    assert torch.equal(whole.image, told.image)
+    assert told.notes == ["stroke size 1: styles are measured at 64 pixels, in place of 40"]
+    assert told.settings["stroke_size"] == 1.0 and told.settings["styles"][0]["size"] == 64
+
+
+def test_stroke_size_goes_by_the_results_size(vgg, content, style):
+    grams = nst.compute_style_grams(vgg, style)
+    for side in (64, 96):
+        result = nst.stylize(vgg, content, grams, stroke_size=0.75, size=side, steps=0)
+        assert result.settings["styles"][0]["size"] == round(0.75 * side) and not result.notes
+
+
+@pytest.mark.parametrize("stroke_size", [0.01, 11, -1, float("nan"), float("inf")])
+def test_stroke_sizes_that_cannot_be(vgg, content, grams, stroke_size):
+    with pytest.raises(nst.NSTError, match=r"stroke_size: .* will not do; give 0.05 to 10"):
+        nst.stylize(vgg, content, grams, stroke_size=stroke_size)
+
+
+# --- saved styles -------------------------------------------------------------------------------------------------
+
+
+def test_a_saved_style_without_a_levels_size_lends_its_nearest_and_says_so(vgg, content, style, tmp_path):
+    nst.compute_style_grams(vgg, style, size=64).save(tmp_path / "style.safetensors")
+    saved = nst.StyleGrams.load(tmp_path / "style.safetensors")
+    result = nst.stylize(vgg, content, saved, size=64, stroke_size=1.1, steps=2)
+    assert any("style: the file lacks some sizes" in note and "64×41 for 70×45" in note for note in result.notes)
+    exact = nst.stylize(vgg, content, saved, size=64, steps=2)
+    assert not exact.notes and torch.equal(exact.image, result.image)
+
+
+def test_a_style_saved_for_another_recipes_network_says_what_to_save_anew(vgg, content, style, tmp_path):
+    nst.compute_style_grams(vgg, style, size=64).save(tmp_path / "style.safetensors")
+    saved = nst.StyleGrams.load(tmp_path / "style.safetensors")
+    assert nst.stylize(vgg, content, saved, size=64, steps=1).image.shape[-1] == 64
+    with pytest.raises(nst.NSTError, match=r"nothing for this recipe.s padding.*Save it anew for this recipe"):
+        nst.stylize(vgg, content, saved, recipe="painting", size=64, steps=1)
+
+
+def test_a_saved_style_holds_all_sizes_down_to_the_first_level(vgg, style, tmp_path):
+    grams = nst.compute_style_grams(vgg, style, size=256)
+    assert sorted({max(shape) for _, _, shape in grams.styles[0].memo}) == [64, 91, 128, 181, 256]
+
+
+# --- guards -------------------------------------------------------------------------------------------------------
+
+
+def edges(picture: torch.Tensor) -> torch.Tensor:
+    """Of half the size: how steep the grey picture is."""
+    grey = F.avg_pool2d(picture.mean(1, keepdim=True), 2)
+    down, right = grey[..., 1:, :-1] - grey[..., :-1, :-1], grey[..., :-1, 1:] - grey[..., :-1, :-1]
+    return (down.square() + right.square()).sqrt().flatten()
+
+
+def agreement(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float(torch.corrcoef(torch.stack([edges(a), edges(b)]))[0, 1])
+
+
+@pytest.mark.parametrize("style_name", ["style-strokes", "style-mosaic"])
+def test_the_contents_edges_are_still_there(vgg, style_name):
+    """A floor, below which the style's objects have taken over; above it, more is not better."""
+    content, style = (
+        nst.images.resize(read_picture(EXAMPLES / f"{name}.jpg").pixels, (120, 160))
+        for name in ("content-landscape", style_name)
+    )
+    made = nst.stylize(vgg, content, nst.compute_style_grams(vgg, style), recipe="painting", size=160).image
+    assert agreement(made, content) > 0.33
+    assert agreement(made, style) < 0.2
+
+
+@pytest.mark.parametrize("shape", [(96, 128), (768, 1024)])
+def test_a_large_picture_moves_as_far_as_a_small_one(shape):
+    """Of a mean over the picture, every pixel's slope is smaller the more of them there are."""
+    variable = torch.zeros(1, 3, *shape)
+    slope = 3e-7 * 96 * 128 / (shape[0] * shape[1])
+    steps = iter(range(5))
+
+    def evaluate() -> torch.Tensor:
+        if next(steps, None) is None:
+            raise Finished
+        variable.grad = torch.full_like(variable, slope)
+        return torch.zeros(())
+
+    adam(variable, evaluate, PAINTING.optimizer, 5)
+    # The rates of five steps, of which so small a slope beside its ε leaves two thirds.
+    assert float(variable.abs().mean()) == pytest.approx(0.1575 * 3e-7 / (3e-7 + 1.6e-7), rel=0.01)

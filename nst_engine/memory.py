@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import math
-import sys
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
-from types import ModuleType
 
 import psutil
 import torch
 
 from .distances import BY_MOMENTS, BY_SORTING, SORTED_AT_ONCE
 from .errors import NSTError
+from .limits import left_to_this_process
 from .measure import MOST_SAMPLES
 from .recipes import LBFGS, Recipe
 from .tiles import grid, margin
@@ -209,43 +206,7 @@ def free_memory(device: torch.device) -> int:
             return torch.xpu.get_device_properties(device).total_memory
         free, _ = torch.xpu.mem_get_info(device)
         return free + torch.xpu.memory_reserved(device) - torch.xpu.memory_allocated(device)
-    return max(0, min([psutil.virtual_memory().available, *_limits()]))
-
-
-def _limits() -> list[int]:
-    """What a container or `ulimit` leaves of this process's share."""
-    left = []
-    if sys.platform == "linux":
-        for limit, used in (
-            ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-            ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-        ):
-            try:
-                left.append(int(Path(limit).read_text()) - int(Path(used).read_text()) + _file_cache(Path(used).parent))
-            except (OSError, ValueError):  # no such controller, or "max"
-                continue
-    resource = _resource()
-    if resource is not None:
-        used = psutil.Process().memory_info()
-        for kind, taken in ((resource.RLIMIT_AS, used.vms), (resource.RLIMIT_DATA, getattr(used, "data", 0))):
-            soft, _ = resource.getrlimit(kind)
-            if soft != resource.RLIM_INFINITY:
-                left.append(soft - taken)
-    return left
-
-
-def _resource() -> ModuleType | None:
-    """Of POSIX alone."""
-    try:
-        return importlib.import_module("resource")
-    except ImportError:
-        return None
-
-
-def _file_cache(controller: Path) -> int:
-    """Counted as used, but given up when memory is wanted."""
-    lines = (controller / "memory.stat").read_text().splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.split()[0] in ("inactive_file", "active_file"))
+    return max(0, min([psutil.virtual_memory().available, *left_to_this_process()]))
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import torch
 from pictures import clouds
 
 import nst_engine as nst
-from nst_engine import cli
+from nst_engine import cli, limits
 from nst_engine.files import read_settings, write_picture
 from nst_engine.memory import free_memory
 from nst_engine.weights import best_device
@@ -162,6 +162,28 @@ def test_memory_where_there_are_no_limits_to_ask_for():
     )
     out, said = python(code).communicate(timeout=60)
     assert out == b"True\n", said
+
+
+@pytest.mark.parametrize(
+    ("listed", "folder", "most", "used"),
+    [
+        ("0::/system.slice/job.scope", "system.slice/job.scope", "memory.max", "memory.current"),
+        ("0::/job.slice/step.scope", "job.slice", "memory.max", "memory.current"),  # of the group that it is part of
+        ("4:cpu,cpuacct:/\n9:memory:/slurm/7", "memory/slurm/7", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+        ("0::/nowhere/../else", "", "memory.max", "memory.current"),  # a container that shows only itself
+    ],
+)
+def test_a_batch_systems_limits_count(tmp_path, monkeypatch, listed, folder, most, used):
+    group = tmp_path / "cgroup" / folder
+    group.mkdir(parents=True)
+    (group / most).write_text(f"{3 << 20}\n")
+    (group / used).write_text(f"{2 << 20}\n")
+    (group / "memory.stat").write_text("anon 5\ninactive_file 1000\nactive_file 24\n")
+    (tmp_path / "own").write_text(listed + "\n")
+    monkeypatch.setattr(limits, "GROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(limits, "OWN_GROUPS", tmp_path / "own")
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert free_memory(torch.device("cpu")) == (1 << 20) + 1024
 
 
 def test_a_macs_gpu_is_chosen_where_there_is_no_other(monkeypatch):

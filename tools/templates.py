@@ -154,6 +154,16 @@ TEMPLATES = (
         recipe="balanced",
     ),
     transfer(
+        "painting",
+        "Flat colour, bold contours, calm skies: from small to large, in shallow layers only, with every term measured "
+        "against where the content picture stands.\n\n"
+        "Then try **stroke_size** 0.5 or 2.",
+        LANDSCAPE,
+        [("style-strokes", 1.0)],
+        style_size=512,
+        recipe="painting",
+    ),
+    transfer(
         "two-styles",
         "Two styles in one picture: *Compute Style Grams* nodes in a chain, blended by their **weights**.",
         LANDSCAPE,

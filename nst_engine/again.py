@@ -125,7 +125,7 @@ def _quoted(word: str) -> str:
 
 def _costs(args: argparse.Namespace, height: int, width: int, steps: int) -> list[str]:
     work = height * width * steps // 1_000_000
-    sizes = max(height, width, style_side(args, max(height, width)))
+    sizes = max(height, width, style_side(args, max(height, width)), args.style_size)
     found = [
         (sizes > COSTLY_SIDE, f"{sizes} pixels a side (more than {COSTLY_SIDE})"),
         (work > COSTLY_WORK, f"{steps} steps of {width}×{height} pixels (more than {COSTLY_WORK} megapixels in all)"),

@@ -105,9 +105,12 @@ def _colours(text: str) -> tuple[str, float]:
 
 
 def _strokes(text: str) -> float:
-    value = float(text)
-    if not STROKES[0] <= value <= STROKES[1]:
-        raise argparse.ArgumentTypeError(f"{text} is not between {STROKES[0]:g} and {STROKES[1]:g}")
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if value != 0 and not STROKES[0] <= value <= STROKES[1]:
+        raise argparse.ArgumentTypeError(f"{text} is not 0 or between {STROKES[0]:g} and {STROKES[1]:g}")
     return value
 
 
@@ -291,7 +294,8 @@ def _style_group(parser: argparse.ArgumentParser) -> None:
         "--stroke-size",
         type=_strokes,
         metavar="X",
-        help="large strokes or small, whatever the size of OUT: 1 is a STYLE as large as OUT; in place of --style-size",
+        help="large strokes or small, whatever the size of OUT: 1 is a STYLE as large as OUT; not --style-size; "
+        "0, the default: none of it",
     )
     add("--style-weights", type=float, nargs="+", metavar="W", help="one for each STYLE; only proportions matter")
     add("--save-style", metavar="FILE", help="keep the measured style, ending in .safetensors; needs --style-size")

@@ -233,7 +233,7 @@ def _measured(
             style.pixels,
             recipe=args.recipe,
             weight=weight,
-            size=args.style_size,
+            size=0 if args.stroke_size and not args.save_style else args.style_size,
             layers=layers.style,
             blend_with=grams,
             name=style.path.name,

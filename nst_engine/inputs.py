@@ -65,7 +65,7 @@ def read_inputs(args: argparse.Namespace) -> Inputs:
     # What is read of the content and for it, and of a style and for it, goes by the size that each is used at.
     side = max(result_shape(args, content))
     of_result = partial(read_picture, side=side, large=args.large)
-    of_style = partial(read_picture, side=style_side(args, side), large=args.large)
+    of_style = partial(read_picture, side=max(style_side(args, side), args.style_size), large=args.large)
     picture = None if content is None else of_result(content)
     read = []
     for style, mask, region in zip(styles, masks, regions, strict=True):

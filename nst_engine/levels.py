@@ -61,9 +61,11 @@ def plan(shape: tuple[int, int], recipe: Recipe, scales: int | None, grid: int =
         passes = tuple(Pass(f, 1 / f / total) for f in fractions)
     levels = []
     done = 0.0
+    least_steps = min(recipe.level_steps, recipe.steps // len(passes))
+    rest = recipe.steps - least_steps * len(passes)
     for p in passes:
         first, done = done, done + p.share
-        steps = round(done * recipe.steps) - round(first * recipe.steps)
+        steps = least_steps + round(done * rest) - round(first * rest)
         height, width = (max(1, round(side * p.scale / grid)) * grid for side in shape)
         level = Level((height, width), p.scale, steps)
         # A level without steps would only blur what the next one starts from.

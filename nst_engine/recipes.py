@@ -118,6 +118,7 @@ class Recipe:
     size: Size = Size("long", (512,))
     passes: tuple[Pass, ...] = SINGLE_PASS
     coarsest: int = 0  # 0: the passes. Else levels √2 apart, the first with about this long side, whatever the last has
+    level_steps: int = 0  # of every level; what is left of all steps is shared out, more to the smaller ones
     # On levels with a shorter long side the content counts more, by the square of the ratio: what is lost on a small
     # one, such as a face, does not come back. 0: on none.
     small_level: int = 0
@@ -172,6 +173,7 @@ _RECIPES = (
         steps=200,
         clamp=True,
         coarsest=128,
+        level_steps=6,
         small_level=256,
     ),
     Recipe(

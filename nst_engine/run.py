@@ -169,8 +169,8 @@ class Run:
                 pixels = pixels.to(self.network.device)
             else:
                 pixels = self._resize(self._shown(variable, average), level.shape)
-                if average is not None:
-                    average.pixels = pixels.clone()
+                if average is not None:  # counts once, or what this level's few steps add would be faint
+                    average.pixels, average.count = pixels.clone(), 1
             pinned = None if at_level is None else self.pinned(level.shape)
             if pinned is not None:
                 assert at_level is not None

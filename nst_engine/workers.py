@@ -20,7 +20,6 @@ from typing import TypeVar
 
 import torch
 
-EXTRA = int(os.environ.get("EXTRA", "1"))
 Task = TypeVar("Task")
 
 CPU = torch.device("cpu")

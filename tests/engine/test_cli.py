@@ -794,6 +794,8 @@ def test_nobody_waits_for_a_pipe(folder, name):
         (["--weights", "none.pth"], "nst: --weights: no file 'none.pth'"),
         (["--style-layers", "=1, =2"], "nst: --style-layers: '=1' names no layer"),
         (["--size", "8"], "nst: --size: 8×6 pixels are too few"),
+        (["--stroke-size", "abc"], "nst: argument --stroke-size: 'abc' is not a number"),
+        (["--stroke-size", "nan"], "nst: argument --stroke-size: nan is not 0 or between 0.05 and 10"),
         (["--style-size", "20000"], "nst: --style-size: 20000 is not a size"),
         (["--style-weights", "-1"], "nst: --style-weights: -1.0 is not a weight"),
         (["--style-size", "8"], "nst: STYLE of style.png: 8×8 pixels are too few"),

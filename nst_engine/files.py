@@ -271,13 +271,19 @@ def _converted(image: Image.Image, mode: str) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
+def _cut(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
+    """As Image.crop, which in Pillow 11 refuses what is larger than a limit that is not ours."""
+    left, top, right, bottom = box
+    return image.resize((right - left, bottom - top), Image.Resampling.NEAREST, box)
+
+
 def _joined(high: Image.Image, low: Image.Image, factor: int) -> NDArray[Any]:
     """16-bit codes of their two halves."""
     rows = max(1, _BAND // (high.width * factor)) * factor
     bands = []
     for y in range(0, high.height, rows):
         box = (0, y, high.width, min(y + rows, high.height))
-        bands.append(_boxes(_array(low.crop(box)) | _array(high.crop(box)).astype(np.uint16) << 8, factor))
+        bands.append(_boxes(_array(_cut(low, box)) | _array(_cut(high, box)).astype(np.uint16) << 8, factor))
     return np.concatenate(bands)
 
 

@@ -60,7 +60,7 @@ def adam(variable: Tensor, evaluate: Evaluate, settings: Adam, steps: int, momen
     anew: what a level adds is as fine as its pixels, and with a rate that has fallen already it would not arrive."""
     beta1, beta2 = settings.betas
     pixels = variable.shape[-2] * variable.shape[-1]
-    epsilon = 1e-8 * (settings.usual_pixels / pixels if settings.usual_pixels else 1.0)
+    epsilon = 1e-8 * (min(1.0, settings.usual_pixels / pixels) if settings.usual_pixels else 1.0)
     state = moments or Moments(torch.zeros_like(variable), torch.zeros_like(variable))
     try:
         for step in itertools.count():

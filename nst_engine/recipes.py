@@ -21,7 +21,7 @@ class Adam:
     lr: float
     betas: tuple[float, float] = (0.9, 0.999)
     final_lr: float = 1.0  # on every level a cosine from lr to lr × final_lr; 1 keeps the rate constant
-    # Pixels of a picture for which ε is 1e-8. Where the loss is a mean over the picture, a larger one's slopes are
+    # Pixels of a picture up to which ε is 1e-8. Where the loss is a mean over the picture, a larger one's slopes are
     # smaller by as much, and ε with them, or 50 megapixels would take a sixth of their steps. 0: always 1e-8.
     usual_pixels: int = 0
 
@@ -131,7 +131,7 @@ def equal(taps: tuple[str, ...], weight: float = 1.0) -> dict[str, float]:
 
 
 # Adam with a short memory: in half the steps the loss is where betas of (0.9, 0.99) bring it (bench/RESULTS.md).
-BRISK = Adam(0.06, (0.8, 0.9), final_lr=0.05, usual_pixels=512 * 384)
+BRISK = Adam(0.06, (0.8, 0.9), final_lr=0.05, usual_pixels=128 * 96)
 
 TUTORIAL_DEFAULTS = LBFGS(tolerance_grad=1e-7, tolerance_change=1e-9)
 

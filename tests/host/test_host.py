@@ -785,7 +785,7 @@ def test_a_value_where_a_wire_belongs_is_answered_by_the_inputs_name(server: Ser
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("learning_rate", -0.5), ("tv_weight", -0.5), ("scales", 0), ("scales", 13)]
+    ("name", "value"), [("learning_rate", -0.5), ("tv_weight", -0.5), ("scales", 0), ("scales", 21)]
 )
 def test_a_number_between_the_recipes_mark_and_the_least_is_refused_at_once(
     server: Server, name: str, value: float

@@ -206,16 +206,16 @@ class StyleGrams:
         return StyleGrams((replace(style, size=size) for style in self.styles), self.vgg_key, self.vgg_description)
 
     def stand_ins(
-        self, network: Network, taps: Iterable[str], transfer: tuple[int, int], fractions: Iterable[float], squash: bool
+        self, network: Network, taps: Iterable[str], levels: list[tuple[tuple[int, int], float]], squash: bool
     ) -> list[str]:
-        """What is to be said of styles without a picture that levels with these fractions meet at another size."""
+        """What is to be said of styles without a picture that levels (their shape, and which fraction of the final size
+        it is) meet at another size."""
         taps = tuple(taps)
         notes = []
         for style in self.styles:
             instead = {}
-            for fraction in fractions if style.weight > 0 else ():
-                level = (round(transfer[0] * fraction), round(transfer[1] * fraction))
-                asked = style.shape_at(level, fraction, squash)
+            for shape, fraction in levels if style.weight > 0 else ():
+                asked = style.shape_at(shape, fraction, squash)
                 if (near := style.measured_near(network, taps, asked)) != asked:
                     instead[asked] = near
             if instead:

@@ -15,7 +15,7 @@ from .errors import NSTError
 from .files import Picture, check_target, picture_shape, read_picture
 from .grams import StyleGrams
 from .images import shape_of
-from .levels import target_shape
+from .levels import stroke_side, target_shape
 from .recipes import RECIPES, STARTS
 from .regions import check_mask, fit_mask
 from .saved import SUFFIX
@@ -48,7 +48,7 @@ class Inputs:
 
 def style_side(args: argparse.Namespace, side: int) -> int:
     """How large styles are measured for a result with this long side."""
-    return round(args.stroke_size * side) if args.stroke_size else args.style_size or side
+    return stroke_side(args.stroke_size, side) if args.stroke_size else args.style_size or side
 
 
 def read_inputs(args: argparse.Namespace) -> Inputs:

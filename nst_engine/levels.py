@@ -44,6 +44,11 @@ def target_shape(own: tuple[int, int], size: int, recipe: Recipe, device: torch.
     return fit_short(own, pixels[0])
 
 
+def stroke_side(stroke_size: float, side: int) -> int:
+    """How large styles are measured for a result with this long side, where 1 is as large."""
+    return min(LARGEST_SIDE, max(1, round(stroke_size * side)))
+
+
 def plan(shape: tuple[int, int], recipe: Recipe, scales: int | None, grid: int = 1, least: int = 1) -> list[Level]:
     """Coarse to fine: the recipe's passes, or `scales` levels √2 apart with more steps where they are cheap; their
     sides are multiples of `grid`. A recipe's own choice has no levels with less than `least` pixels on a side, but for

@@ -17,11 +17,11 @@ from .grams import StyleGrams, network_for
 from .images import check_picture, check_size, shape_of
 from .layers import check_layers
 from .losses import content_factor, style_factor, total_variation
-from .measure import positions, sums
+from .measure import positions, sums, whole_statistics
 from .memory import Asked, Layout, free_memory, lay_out
 from .precision import widest_float
 from .recipes import LBFGS, Recipe, get_recipe
-from .regions import Region, nearer, own_statistics
+from .regions import Region, nearer
 from .slopes import Norms, Pull, Pulls, Slopes, Sums, at
 from .strips import rows_of
 from .tiles import Tile, cut, fit_tile, grid
@@ -385,18 +385,17 @@ def objective(
         )
 
 
-def _beside_content(region: Region, recipe: Recipe, strength: float, network: Network, content: torch.Tensor) -> Region:
+def _beside_content(
+    region: Region, recipe: Recipe, strength: float, measuring: Network, content: torch.Tensor
+) -> Region:
     """What the content's own statistics make of its targets."""
-    by_gap = recipe.style_term == "gap"
-    if strength >= 1 and not by_gap:
+    own = whole_statistics(measuring, content, region.targets, region.guides)
+    if recipe.style_term == "gap":
+        gaps = {tap: gap(recipe.statistic, recipe.shift, region.targets[tap], seen) for tap, seen in own.items()}
+        region = replace(region, gaps=gaps)
+    if strength >= 1:
         return region
-    own = own_statistics(region, network, content)
-    if by_gap:
-        region = replace(
-            region,
-            gaps={tap: gap(recipe.statistic, recipe.shift, region.targets[tap], seen) for tap, seen in own.items()},
-        )
-    return region if strength >= 1 else nearer(region, strength, own, network, content, recipe.statistic in BY_SORTING)
+    return nearer(region, strength, own, measuring, content, recipe.statistic in BY_SORTING)
 
 
 def layers_in_use(
@@ -434,8 +433,9 @@ def build(
     check_size(shape, (*style_layers, *content_layers), network.edges, "size", fraction=fraction)
     sorts = recipe.statistic in BY_SORTING
     regions = grams.regions(network, style_layers, shape, fraction, recipe.squash_style, sorts)
-    if content is not None:
-        regions = [_beside_content(region, recipe, multipliers.strength, network, content) for region in regions]
+    if content is not None and (recipe.style_term == "gap" or multipliers.strength < 1):
+        measuring = network.measuring(network.seamless)  # once, for all of them
+        regions = [_beside_content(region, recipe, multipliers.strength, measuring, content) for region in regions]
     return Objective(
         network,
         recipe,

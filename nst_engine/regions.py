@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from .distances import Samples, Statistics, mixed, pooled
 from .errors import NSTError, one_or
 from .images import shape_of
-from .measure import whole_samples, whole_statistics
+from .measure import whole_samples
 from .tiles import Tile, reach
 from .vgg import Network, stride
 
@@ -124,30 +124,25 @@ def guides_of(
     return {tap: guides[tap].to(device) for tap in counts}, counts
 
 
-def own_statistics(region: Region, network: Network, content: torch.Tensor) -> dict[str, Statistics]:
-    """The content's, in this region."""
-    return whole_statistics(network.measuring(network.seamless), content, region.targets, region.guides)
-
-
 def nearer(
     region: Region,
     strength: float,
     own: Mapping[str, Statistics],
-    network: Network,
+    measuring: Network,
     content: torch.Tensor,
     sorts: bool,
 ) -> Region:
     """The same with aims so far from the content's own statistics (0) to the style's (1)."""
     shares = (1 - strength, strength)
     targets = {
-        tap: mixed([(shares[0], own[tap].to(network.device)), (shares[1], style)]) if tap in own else style
+        tap: mixed([(shares[0], own[tap].to(measuring.device)), (shares[1], style)]) if tap in own else style
         for tap, style in region.targets.items()
     }
     samples = {}
     if sorts:
-        seen = whole_samples(network.measuring(network.seamless), content, region.samples, region.guides)
+        seen = whole_samples(measuring, content, region.samples, region.guides)
         samples = {
-            tap: pooled([(shares[0], seen[tap].to(network.device)), (shares[1], style)])
+            tap: pooled([(shares[0], seen[tap].to(measuring.device)), (shares[1], style)])
             for tap, style in region.samples.items()
         }
     return replace(region, targets=targets, samples=samples)

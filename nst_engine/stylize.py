@@ -13,7 +13,7 @@ from .controls import LayerWeights, Multipliers
 from .errors import NSTError, counted, one_or
 from .grams import StyleGrams, network_for
 from .images import LARGEST_SIDE, alpha_of, check_picture, check_size, resize, shape_of
-from .levels import OWN_SIZE, plan, target_shape
+from .levels import OWN_SIZE, plan, stroke_side, target_shape
 from .memory import SHARE, Asked, footprint, free_memory
 from .objective import layers_in_use
 from .precision import name_of
@@ -157,8 +157,8 @@ def stylize(
         if protect is not None and protect_mode == "content" and content_weight == 0:
             notes.append("protect: of no consequence, because the content counts nothing")
         notes += sized
-        fractions = [level.fraction for level in levels]
-        notes += grams.stand_ins(network, style_layers, shape, fractions, recipe.squash_style)
+        asked = [(level.shape, level.fraction) for level in levels]
+        notes += grams.stand_ins(network, style_layers, asked, recipe.squash_style)
         if recipe.shift and recipe.statistic != "gram":
             notes.append(f"shift: of no consequence to the statistic {recipe.statistic!r}, only to gram")
         if strength == 0 and content is not None:
@@ -261,7 +261,7 @@ def _keep(
 def _with_strokes(grams: StyleGrams, stroke_size: float, side: int) -> tuple[StyleGrams, list[str]]:
     """The styles as large as that makes them in a result with this long side, and what is to be said of it."""
     _check_range("stroke_size", stroke_size, *STROKES)
-    size = min(LARGEST_SIDE, max(1, round(stroke_size * side)))
+    size = stroke_side(stroke_size, side)
     own = sorted({style.size for style in grams.styles} - {0, size})
     told = f"stroke size {stroke_size:g}: styles are measured at {size} pixels, in place of"
     return grams.of_size(size), [f"{told} {', '.join(map(str, own))}"] if own else []

@@ -155,7 +155,7 @@ print(peak() - before)
     ],
 )
 def test_a_run_by_tiles_takes_what_is_said_for_each_pixel_of_the_picture(vgg, words, asked):
-    small, large = 384, 768
+    small, large = 384, 1152  # far apart: a peak varies by a megabyte or two from run to run
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(2**18)}
     peaks = [
         int(

@@ -29,7 +29,7 @@ PARTS = ("content", "style")
 # Little noise, because it stays in what a deep layer does not see. Adam, because L-BFGS, though it goes lower where it
 # succeeds, leaped from this start into a grey from which it did not return (the style of relu1_1 and of relu3_1).
 ALONE = replace(
-    RECIPES["balanced"],
+    RECIPES["classic"],
     name="one layer",
     content_weight=1.0,
     optimizer=Adam(0.05, (0.9, 0.99), final_lr=0.1),

@@ -55,7 +55,7 @@ def test_the_pack_loads_without_a_complaint(server: Server) -> None:
 # optional and go last. A text is a wire's type, a list a choice (the first is the default), a pair kind and default.
 RECIPES = [
     "balanced",
-    "painting",
+    "classic",
     "persson",
     "udacity",
     "pytorch-tutorial",

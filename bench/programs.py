@@ -215,7 +215,7 @@ def ours(
     vgg: nst.VGGFeatures,
     content: torch.Tensor,
     style: torch.Tensor,
-    recipe: str | nst.Recipe = "balanced",
+    recipe: str | nst.Recipe = "classic",
     recorded: bool = False,
     tile: int | str | None = "auto",
 ) -> Engine:

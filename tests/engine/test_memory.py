@@ -28,15 +28,15 @@ GB = 2**30
 
 
 ADAM = Adam(0.03)
-BALANCED = nst.RECIPES["balanced"]
+CLASSIC = nst.RECIPES["classic"]
 
 
 def taken(vgg):
-    return footprint(Network(vgg, dtype=torch.bfloat16), BALANCED, FIVE, CONTENT)
+    return footprint(Network(vgg, dtype=torch.bfloat16), CLASSIC, FIVE, CONTENT)
 
 
 def lay(vgg, shape, free, optimizer=ADAM, tile="auto"):
-    recipe = replace(BALANCED, optimizer=optimizer)
+    recipe = replace(CLASSIC, optimizer=optimizer)
     return lay_out(Network(vgg, dtype=torch.bfloat16), recipe, FIVE, CONTENT, shape, tile, int(free))
 
 
@@ -173,7 +173,7 @@ def test_a_run_by_tiles_takes_what_is_said_for_each_pixel_of_the_picture(vgg, wo
     ]
     measured = (peaks[1] - peaks[0]) / (large**2 - small**2)
     network = Network(vgg, dtype=torch.bfloat16)
-    said = footprint(network, BALANCED, ("relu1_1", "relu2_1"), ("relu3_1",), asked=asked).state
+    said = footprint(network, CLASSIC, ("relu1_1", "relu2_1"), ("relu3_1",), asked=asked).state
     assert measured == pytest.approx(said, rel=0.1)
 
 
@@ -182,6 +182,25 @@ def test_a_run_by_tiles_takes_what_is_said_for_each_pixel_of_the_picture(vgg, wo
 def test_passes_that_share_memory_take_no_more_than_is_ample(vgg, dtype, recipe):
     measured, said = bytes_per_pixel_measured_and_said(vgg, dtype, "max", "zeros", recipe, "ample")
     assert measured <= memory.AMPLE * said
+
+
+def test_a_gpu_is_given_no_more_numbers_at_a_time_than_it_counts(vgg):
+    """An H200 has the memory for 8192² in one pass, and refuses the tensors."""
+    network = Network(replace(vgg, device=torch.device("cuda")), dtype=torch.bfloat16)
+
+    def laid_out(*shape, recipe=CLASSIC):
+        return lay_out(network, recipe, FIVE, CONTENT, shape, "auto", 2**40)
+
+    assert laid_out(5600, 5600).tile is None
+    for shape in ((8192, 8192), (16384, 2048)):
+        layout = laid_out(*shape)
+        around = 2 * footprint(network, CLASSIC, FIVE, CONTENT).margin
+        assert layout.tile is not None
+        assert 64 * min(shape[0], layout.tile + around) * min(shape[1], layout.tile + around) < 2**31
+    with pytest.raises(
+        nst.NSTError, match=r"8192×8192 pixels in one pass are too many for a GPU\. A long side of 5792"
+    ):
+        laid_out(8192, 8192, recipe=replace(CLASSIC, statistic="sliced"))
 
 
 def test_memory_is_kept_from_pass_to_pass_only_where_there_is_plenty(vgg):

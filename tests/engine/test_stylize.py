@@ -368,7 +368,9 @@ def test_reflection_needs_a_second_row(style):
     grams = nst.compute_style_grams(vgg, style)
     with pytest.raises(nst.NSTError, match="relu5_1, which needs at least 32"):
         run(vgg, clouds(1, 20, 64), grams, recipe="classic")
-    assert run(vgg, clouds(1, 32, 64), nst.compute_style_grams(vgg, clouds(2, 64, 64)), recipe="classic").image.shape[-2:] == (32, 64)
+    assert run(vgg, clouds(1, 32, 64), nst.compute_style_grams(vgg, clouds(2, 64, 64)), recipe="classic").image.shape[
+        -2:
+    ] == (32, 64)
 
 
 def test_a_single_row_will_do_for_a_shallow_layer(vgg):

@@ -276,7 +276,7 @@ class Network:
             kept: tuple[torch.Tensor, ...] | None = ()
             if layer.startswith("conv"):
                 # With its ReLU, unless somebody asked for the values before it.
-                x = self._convolve(x, layer, arena, None if layer in wanted else strips.relu_)
+                x = self._convolve(x, layer, arena, layer not in wanted)
             elif layer.startswith("relu"):
                 if layer.replace("relu", "conv") in wanted:
                     x = strips.relu(x, arena)
@@ -315,41 +315,40 @@ class Network:
                 assert kept is not None
                 slope = self._pool_back(slope, shape, kept, arena)
             elif kept is not None:
-                slope = strips.finished(slope, strips.relu_backward_(kept[0]))
+                slope = strips.finished(slope, strips.Finish(gave=kept[0]))
         assert slope is not None
         slope = slope.float()
         return slope / _column(IMAGENET_STD, slope.device) if self.space == "imagenet" else slope
 
-    def _finish_back(self, tape: Tape, taps: Container[str]) -> strips.Finish | None:
+    def _finish_back(self, tape: Tape, taps: Container[str]) -> strips.Finish:
         """The way back through the ReLU below a convolution, at once where nothing comes between: then it is done."""
         if not tape or self.edges != "zeros":
-            return None
+            return strips.AS_IT_IS
         layer, shape, kept = tape[-1]
         if layer in taps or not layer.startswith("relu") or kept is None:
-            return None
+            return strips.AS_IT_IS
         tape[-1] = layer, shape, None
-        return strips.relu_backward_(kept[0])
+        return strips.Finish(gave=kept[0])
 
-    def _convolve(self, x: torch.Tensor, layer: str, arena: Arena | None, finish: strips.Finish | None) -> torch.Tensor:
+    def _convolve(self, x: torch.Tensor, layer: str, arena: Arena | None, relu: bool) -> torch.Tensor:
         padding = 1
         if self.edges != "zeros":
             x, padding = strips.pad(x, self.edges, arena), 0
-        bias = self._form(layer, "bias")
+        finish = strips.Finish(self._form(layer, "bias"), relu)
         if self._in_fewer_products(x, layer, padding):
-            return winograd.convolve(x, self._form(layer, "at points"), bias, padding, False, self._room, arena, finish)
-        return strips.convolve(x, self._form(layer, "plain"), bias, padding, 1, arena, finish)
+            return winograd.convolve(x, self._form(layer, "at points"), padding, False, self._room, arena, finish)
+        return strips.convolve(x, self._form(layer, "plain"), padding, 1, arena, finish)
 
     def _convolve_back(
-        self, slope: torch.Tensor, layer: str, arena: Arena | None, finish: strips.Finish | None
+        self, slope: torch.Tensor, layer: str, arena: Arena | None, finish: strips.Finish
     ) -> torch.Tensor:
         padding = 1 if self.edges == "zeros" else 2
         if self._in_fewer_products(slope, layer, padding):
-            kernels = self._form(layer, "at points")
-            x = winograd.convolve(slope, kernels, None, padding, True, self._room, arena, finish)
+            x = winograd.convolve(slope, self._form(layer, "at points"), padding, True, self._room, arena, finish)
         elif self.device.type == "cpu" and self.vgg.convolutions[layer][0].shape[1] <= 4:
             x = four_at_once(slope, self._form(layer, "turned, for four"), padding)
         else:
-            x = strips.convolve(slope, self._form(layer, "turned"), None, padding, 1, arena, finish)
+            x = strips.convolve(slope, self._form(layer, "turned"), padding, 1, arena, finish)
         if self.edges != "zeros":
             x = strips.fold_border(x, self.edges).contiguous(memory_format=torch.channels_last)
         return x
@@ -394,7 +393,7 @@ def four_at_once(slope: torch.Tensor, kernel: torch.Tensor, padding: int) -> tor
     two pixels are made as one position's."""
     height, width = (side + 2 * padding - 2 for side in slope.shape[2:])
     slope = F.pad(slope, (0, width % 2, 0, height % 2)) if height % 2 or width % 2 else slope
-    cells = strips.convolve(slope, kernel, None, padding, stride=2)
+    cells = strips.convolve(slope, kernel, padding, stride=2)
     return F.pixel_shuffle(cells, 2)[:, :, :height, :width]
 
 

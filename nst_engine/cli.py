@@ -83,12 +83,12 @@ def _say(text: str) -> None:
         print("\n".join(shown(line, LONGEST_LINE) for line in text.split("\n")), file=sys.stderr, flush=True)
 
 
-def _tell(path: Path) -> None:
+def _tell(path: object) -> None:
     """A path that others read, to the byte, whatever the terminal's alphabet."""
     try:
         print(path, flush=True)
     except UnicodeEncodeError:
-        sys.stdout.buffer.write(os.fsencode(path) + os.linesep.encode())
+        sys.stdout.buffer.write(os.fsencode(str(path)) + os.linesep.encode())
         sys.stdout.buffer.flush()
 
 
@@ -178,6 +178,17 @@ def _ctrl_c() -> Iterator[Callable[[], bool]]:
     finally:
         for stop, handler in usual.items():
             signal.signal(stop, signal.SIG_DFL if handler is None else handler)
+
+
+# --- nst batch ----------------------------------------------------------------------------------------------------
+
+
+def _batch(args: argparse.Namespace, _: list[str]) -> int:
+    from .batch.command import batch
+    from .batch.report import Console
+
+    with _ProgressDisplay(args.quiet, tells_time=False) as display:
+        return batch(args, Console(display.say, _tell, display, args.quiet))
 
 
 # --- nst again, nst recipes ---------------------------------------------------------------------------------------
@@ -284,6 +295,7 @@ def _load_pack() -> ModuleType:
 COMMANDS: dict[str, Callable[..., int]] = {
     "stylize": _make,
     "texture": _make,
+    "batch": _batch,
     "again": _again,
     "run": _run,
     "recipes": _recipes,
@@ -296,8 +308,9 @@ COMMANDS: dict[str, Callable[..., int]] = {
 class _ProgressDisplay:
     """A bar where stderr is a terminal and tqdm is there, a line now and then elsewhere, nothing when quiet."""
 
-    def __init__(self, quiet: bool) -> None:
+    def __init__(self, quiet: bool, tells_time: bool = True) -> None:
         self.quiet = quiet
+        self.form = None if tells_time else "{l_bar}{bar}| {n_fmt} of {total_fmt}{postfix}"
         self.bar: Any = None
         self.title = ""
         self.last = float("-inf")
@@ -313,6 +326,12 @@ class _ProgressDisplay:
         if self.bar is not None:
             self.bar.close()
 
+    def say(self, text: str) -> None:
+        """Above the bar."""
+        if self.bar is not None:
+            self.bar.clear()
+        _say(text)
+
     def __call__(self, title: str, value: int, total: int, note: Callable[[], str] = str) -> None:
         """`note` is asked only when something is shown: reading a loss waits for the device."""
         now = time.monotonic()
@@ -326,7 +345,7 @@ class _ProgressDisplay:
             return
         if fresh:
             self.__exit__()
-            self.bar = self.tqdm(total=total or None, desc=title, unit_scale=total > 1_000_000)
+            self.bar = self.tqdm(total=total or None, desc=title, unit_scale=total > 1_000_000, bar_format=self.form)
         self.bar.n = value
         self.bar.set_postfix_str(note(), refresh=False)
         self.bar.refresh()

@@ -1,0 +1,40 @@
+"""`nst batch`: from what was given to a list of jobs, and through it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .estimate import estimate
+from .jobs import Job, named, rows_of
+from .outcome import FAILED
+from .output import working_folder
+from .report import NAME, Console, Report, Tally
+from .tables import read_table
+from .worker import Settings, Worker
+
+DONE, SOME_FAILED = 0, 1
+
+
+def batch(args: argparse.Namespace, console: Console) -> int:
+    out = Path(args.out)
+    jobs = named(rows_of(args, read_table), args.name, out)
+    if args.dry_run:
+        estimate(jobs, console)
+        return DONE
+    with working_folder(out) as work, Report(Path(args.report or out / NAME), jobs) as report:
+        tally = Tally(len(jobs), report, console, args.fail_fast)
+        tally.show()
+        try:
+            _run(args, jobs, Settings(str(work), None, args.time_limit), tally)
+        finally:
+            if not console.quiet:
+                console.say(tally.summary())
+    return SOME_FAILED if tally.counts[FAILED] or tally.done < tally.total else DONE
+
+
+def _run(args: argparse.Namespace, jobs: list[Job], settings: Settings, tally: Tally) -> None:
+    def on_progress(job: Job, step: int, steps: int) -> None:
+        tally.show(f"{Path(job.out).name} {step} of {steps}")
+
+    Worker(settings, on_progress).run(jobs, tally.add)

@@ -271,6 +271,7 @@ def _work_group(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("how the work is done").add_argument
     add("--fail-fast", action="store_true", help="end at the first picture that fails; otherwise the others go on")
     add("--time-limit", type=float, metavar="SECONDS", help="for one picture, which then fails")
+    add("--devices", metavar="LIST", help="several devices of this machine, a process each, such as cuda:0,cuda:1")
 
 
 def _texture_arguments(parser: argparse.ArgumentParser) -> None:

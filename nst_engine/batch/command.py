@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from .devices import device_lanes
 from .estimate import estimate
 from .jobs import Job, named, rows_of
 from .outcome import FAILED
 from .output import working_folder
+from .pool import share_out
 from .report import NAME, Console, Report, Tally
 from .tables import read_table
 from .worker import Settings, Worker
@@ -34,6 +36,10 @@ def batch(args: argparse.Namespace, console: Console) -> int:
 
 
 def _run(args: argparse.Namespace, jobs: list[Job], settings: Settings, tally: Tally) -> None:
+    if args.devices:
+        share_out(jobs, device_lanes(args.devices, settings), tally.add, tally.console.say)
+        return
+
     def on_progress(job: Job, step: int, steps: int) -> None:
         tally.show(f"{Path(job.out).name} {step} of {steps}")
 

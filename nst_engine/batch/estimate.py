@@ -40,7 +40,7 @@ def estimate(jobs: list[Job], console: Console) -> None:
         first = first or (job if status == MADE else None)
         console.tell(f"{words[status]}: {job.content} with {' + '.join(job.styles)} -> {job.out}{told}")
     console.say(
-        f"batch: {counted(counts[MADE], 'picture')} to make, {counts[KEPT]} there already, {counts[FAILED]} that will fail"
+        f"batch: {counted(counts[MADE], 'picture')} to make, {counts[KEPT]} there already, {counts[FAILED]} will fail"
     )
     if first is not None:
         seconds = _seconds_per_megapixel(first)

@@ -115,7 +115,7 @@ class Tally:
         parts = [f"{counted(made, 'picture')} made in {in_time(time.monotonic() - self.began)}"]
         parts += [f"{kept} left alone"] * bool(kept) + [f"{failed} failed"] * bool(failed)
         if missing := self.total - self.done:
-            parts.append(f"{missing} not begun ({self.ended or 'interrupted'})")
+            parts.append(f"{missing} not done{f' ({self.ended})' if self.ended else ''}")
         return f"batch: {', '.join(parts)}; the report is {self.report.file.name}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from .cluster import Cluster, run_on_ray
 from .devices import device_lanes
 from .estimate import estimate
 from .jobs import Job, named, rows_of
@@ -38,6 +39,11 @@ def batch(args: argparse.Namespace, console: Console) -> int:
 def _run(args: argparse.Namespace, jobs: list[Job], settings: Settings, tally: Tally) -> None:
     if args.devices:
         share_out(jobs, device_lanes(args.devices, settings), tally.add, tally.console.say)
+        return
+
+    if args.ray is not None:
+        cluster = Cluster(args.ray or None, args.actors, args.gpus_per_actor, args.cpus_per_actor, args.return_pictures)
+        run_on_ray(jobs, settings, cluster, tally.add)
         return
 
     def on_progress(job: Job, step: int, steps: int) -> None:

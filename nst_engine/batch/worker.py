@@ -82,6 +82,7 @@ class Worker:
     def run(self, jobs: Iterable[Job], report: Report) -> None:
         """Every job's outcome is reported, in order and from one thread. A report that returns False ends it all."""
         waiting = iter(jobs)
+        self.stopping = False
         with ThreadPoolExecutor(1, "nst-reader") as reader, ThreadPoolExecutor(1, "nst-writer") as writer:
             written: Future[None] | None = None
             ahead = reader.submit(self._read_next, waiting)

@@ -272,6 +272,12 @@ def _work_group(parser: argparse.ArgumentParser) -> None:
     add("--fail-fast", action="store_true", help="end at the first picture that fails; otherwise the others go on")
     add("--time-limit", type=float, metavar="SECONDS", help="for one picture, which then fails")
     add("--devices", metavar="LIST", help="several devices of this machine, a process each, such as cuda:0,cuda:1")
+    add(
+        "--server",
+        metavar="URL",
+        nargs="+",
+        help="running ComfyUI hosts with this pack, such as http://127.0.0.1:8188, which share out the pictures",
+    )
     add = parser.add_argument_group("on a cluster (Ray)").add_argument
     add("--ray", nargs="?", const="", metavar="ADDRESS", help="of a running cluster; without: workers on this machine")
     add("--actors", type=_whole(1), metavar="N", help="default: as many as there are GPUs, or cores for")

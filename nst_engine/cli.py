@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from . import RECIPES, STOP, NSTError, Position, Progress, StyleGrams, __version__, one_picture
@@ -188,7 +188,17 @@ def _batch(args: argparse.Namespace, _: list[str]) -> int:
     from .batch.report import Console
 
     with _ProgressDisplay(args.quiet, tells_time=False) as display:
-        return batch(args, Console(display.say, _tell, display, args.quiet))
+        return batch(args, Console(display.say, _tell, display, args.quiet), _graphs)
+
+
+def _graphs() -> Any:
+    """What of the pack makes graphs of options and talks to hosts."""
+    _load_pack()
+    client = importlib.import_module(f"{PACK}.nodes.server_client")
+    graph_of = importlib.import_module(f"{PACK}.nodes.graph_of_options").graph_of
+    return SimpleNamespace(
+        NSTError=client.NSTError, ServerGone=client.ServerGone, run_on_server=client.run_on_server, graph_of=graph_of
+    )
 
 
 # --- nst again, nst recipes ---------------------------------------------------------------------------------------

@@ -135,12 +135,12 @@ class Cluster:
 
     def nodes(self) -> list[dict]:
         resources = self.cluster_resources()
-        return [{"NodeID": "n", "NodeManagerAddress": "192.0.2.7", "Alive": True, "Resources": resources}]
+        return [{"NodeID": "ab" * 28, "NodeManagerAddress": "192.0.2.7", "Alive": True, "Resources": resources}]
 
     def cluster_resources(self) -> dict[str, float]:
         return {"CPU": 8.0, "GPU": 2.0}
 
-    def remote(self, _: object) -> Cluster:
+    def remote(self, _: object = None) -> Cluster:
         return self
 
     def options(self, **_: object) -> Cluster:

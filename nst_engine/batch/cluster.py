@@ -57,7 +57,7 @@ class Maker:
     """An actor: a worker that is called with blocks of jobs."""
 
     def __init__(self, settings: Settings, folder: str, returns: bool, threads: int) -> None:
-        os.chdir(folder)
+        os.chdir(folder)  # paths in the list of jobs are relative to where the command was given
         if threads:
             torch.set_num_threads(threads)
         if returns:
@@ -114,6 +114,8 @@ def _share_out(
     blocks = max(blocks, min(len(jobs), 4 * (placed.actors or 1)))  # so that all have something to do until the end
     given = ray.data.from_items([{"job": job_text(job)} for job in jobs], override_num_blocks=blocks)
     threads = 0 if placed.gpus else max(1, int(placed.cpus or 1))
+    if not placed.gpus:
+        settings = replace(settings, device="cpu")  # GPUs that Ray has not given to an actor may be seen all the same
     made = given.map_batches(
         Maker,
         fn_constructor_args=(settings, os.getcwd(), placed.returns, threads),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from live_comfyui import ROOT, Server, _furnish
+from live_comfyui import ROOT, Server, _furnish, api_graph, find
 
 from nst_engine import cli
 from nst_engine.files import read_picture, read_settings, write_picture
@@ -96,3 +96,19 @@ def test_hosts_that_are_not_there_are_said(folder, capsys):
     assert "http://127.0.0.1:1 cannot be reached" in said and "nobody is left" in said
     assert cli.main([*command, "http://127.0.0.1:1", "--ray"]) == 1
     assert "--server and --ray: only one" in capsys.readouterr().err
+
+
+def test_comfyuis_own_nodes_load_a_folder(server):
+    """docs/batch.md says so: no node of ours is needed on the canvas."""
+    if "LoadImageDataSetFromFolder" not in server.get("/object_info"):
+        pytest.skip("this ComfyUI has no node that loads a folder")
+    (server.base / "input" / "many").mkdir()
+    for i in range(3):
+        write_picture(server.base / "input" / "many" / f"{i}.png", picture(i, 32, 40 + 8 * i))
+    graph = api_graph("quickstart", size=0, steps=1)
+    transfer = graph[find(graph, "NeuralStyleTransfer")]["inputs"]
+    graph["folder"] = {"class_type": "LoadImageDataSetFromFolder", "inputs": {"folder": "many"}}
+    transfer |= {"content_image": ["folder", 0], "size": 0}
+    run = server.run(graph)
+    made = run.pictures(find(graph, "SaveImage"))
+    assert sorted(one.size for one in made) == [(40, 32), (48, 32), (56, 32)]

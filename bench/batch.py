@@ -138,6 +138,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200, help="pictures of the loop")
     parser.add_argument("--sample", type=int, default=5, help="of them that the shell makes in each round")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--ray-count", type=int, default=12, help="pictures of Ray")
     parser.add_argument("--size", type=int, default=512, help="of Ray's pictures")
     parser.add_argument("--steps", type=int, default=10, help="of Ray's pictures")
     args = parser.parse_args()
@@ -152,7 +153,7 @@ def main() -> None:
         if rows:
             print(table(["pictures", "shell, s each", "batch, s each", "ratio", "MB early", "MB late"], rows))
         if "ray" in parts:
-            rows = ray(Path(name), 12, args.size, args.rounds, args.steps)
+            rows = ray(Path(name), args.ray_count, args.size, args.rounds, args.steps)
             print(table(["way", "s each", "of the loop's", "s until the first"], rows))
 
 

@@ -67,8 +67,12 @@ class Maker:
 
     def __call__(self, block: dict[str, Any]) -> Iterator[dict[str, Any]]:
         outcomes: list[Outcome] = []
-        jobs = self._not_deadly([job_from(text) for text in block["job"]], outcomes)
-        self.worker.run(jobs, outcomes.append)
+
+        def add(outcome: Outcome) -> None:
+            outcomes.append(outcome)
+            self._tries(outcome.job).unlink(missing_ok=True)  # whatever ends this actor, it is not this job
+
+        self.worker.run(self._not_deadly([job_from(text) for text in block["job"]], outcomes), add)
         for outcome in outcomes:
             picture = b""
             if outcome.part is not None:
@@ -79,13 +83,18 @@ class Maker:
     def _not_deadly(self, jobs: list[Job], outcomes: list[Outcome]) -> Iterator[Job]:
         """Ray repeats a block whose actor died for ever; a picture that kills actors is not to do so."""
         for job in jobs:
-            tries = self.tries / f"tries-{hashlib.sha256(job.out.encode()).hexdigest()[:16]}"
-            with tries.open("ab") as file:
+            with self._tries(job).open("ab") as file:
                 file.write(b".")
-                if file.tell() <= MOST_TRIES:
-                    yield job
-                    continue
-            outcomes.append(Outcome(job, FAILED, error=f"the worker died {MOST_TRIES} times while it had this picture"))
+                tries = file.tell()
+            if tries <= MOST_TRIES:
+                yield job
+            else:
+                outcomes.append(
+                    Outcome(job, FAILED, error=f"workers died {MOST_TRIES} times while they had this picture")
+                )
+
+    def _tries(self, job: Job) -> Path:
+        return self.tries / f"tries-{hashlib.sha256(os.fsencode(job.out)).hexdigest()[:16]}"
 
 
 def _column(value: bytes) -> np.ndarray:

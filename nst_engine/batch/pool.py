@@ -14,7 +14,7 @@ from .jobs import Job
 from .outcome import FAILED, Outcome
 from .worker import in_words
 
-MOST_TRIES = 3  # of a job in whose hands workers die
+MOST_TRIES = 5  # of a job in whose hands workers die
 SECONDS_BETWEEN_LOOKS = 0.2  # for Ctrl-C, which reaches no thread that waits
 
 

@@ -81,11 +81,11 @@ def load_vgg(
         pooling=pooling,
         padding=padding,
         precision=precision,
-        device=_device(device),
+        device=usable_device(device),
     )
 
 
-def _device(device: str | torch.device) -> torch.device:
+def usable_device(device: str | torch.device) -> torch.device:
     if device == "auto":
         return best_device()
     try:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import torch
 
-from .distances import STATISTICS
+from .distances import STATISTICS, Details
 from .errors import NSTError
+from .images import LARGEST_SIDE
 from .vgg import PADDINGS, POOLINGS
 
 
@@ -24,6 +25,9 @@ class Adam:
     # Pixels of a picture up to which ε is 1e-8. Where the loss is a mean over the picture, a larger one's slopes are
     # smaller by as much, and ε with them, or 50 megapixels would take a sixth of their steps. 0: always 1e-8.
     usual_pixels: int = 0
+    # From level to level m and v are made larger, and, "scaled", as much smaller as a mean over more pixels makes the
+    # gradient; or "kept" as large as they were.
+    moments: str = "scaled"
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class LBFGS:
     lr: float = 1.0
     inner: int = 20  # evaluations per call; the program's own calls end there
     history: int = 100
+    later_history: int = 100  # on all levels but the first
     # 0: never stop because little moves. The documents' programs keep torch's own defaults.
     tolerance_grad: float = 0.0
     tolerance_change: float = 0.0
@@ -49,6 +54,16 @@ class Size:
 
 
 @dataclass(frozen=True)
+class Ladder:
+    """Levels that are `ratio` apart: as many as have at least so many pixels on a side, whatever the last has."""
+
+    ratio: float
+    side: str  # long | short
+    least: float
+    steps: tuple[int, ...]  # of the first level, the second …; every further level has as many as the last named
+
+
+@dataclass(frozen=True)
 class Pass:
     """A run of the optimiser at a fraction of the final size."""
 
@@ -60,20 +75,22 @@ STARTS = ("content", "noise", "image", "grey", "style", "style-noise")
 # The words that a recipe is made of: losses.py, starts.py and vgg.py hold what they stand for.
 WORDS = {
     "gram": ("sum", "mean", "mean/C"),
-    "style_term": ("mean", "mean/CHW", "gatys", "relative", "gap"),
+    "style_term": ("mean", "mean/CHW", "gatys", "per channel", "relative", "gap"),
     "content_term": ("mean", "half-sum", "relative"),
     "tv_term": ("sum", "mean"),
-    "tv_kind": ("l2", "l1", "l2-nine", "l1-nine"),
+    "tv_kind": ("l2", "l1", "l2-nine", "l1-nine", "l2-nine-border"),
     "statistic": STATISTICS,
     "space": ("imagenet", "raw"),
     "units": ("unit", "caffe"),
     "pooling": tuple(word for word in POOLINGS if word != "recipe"),
-    "padding": tuple(word for word in PADDINGS if word != "recipe"),
+    "padding": (*(word for word in PADDINGS if word != "recipe"), "replicate-first"),
     "variable": ("pixels", "imagenet", "bytes"),
     "start": STARTS,
+    "average": ("flat", "exponential"),
 }
 
 FIVE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+FIVE_CHANNELS = (64, 128, 256, 512, 512)
 SINGLE_PASS = (Pass(1.0, 1.0),)
 
 
@@ -96,9 +113,12 @@ class Recipe:
     tv_weight: float = 0.0
     tv_term: str = "mean"
     tv_kind: str = "l2"
-    # What is compared of style: distances.py holds the formulas. `shift` is added to activations before their Gram.
+    # What is compared of style: distances.py holds the formulas, and in `Details` what the numbers mean.
     statistic: str = "gram"
     shift: float = 0.0
+    mean_std: float = 0.0
+    least_variance: float | None = None
+    root_iterations: int = 0
     # Every tap's slope is divided by the sum of its absolute values, so that weights alone say what it counts
     # (Johnson's program has that as an option).
     normalise_gradients: bool = False
@@ -122,8 +142,20 @@ class Recipe:
     # On levels with a shorter long side the content counts more, by the square of the ratio: what is lost on a small
     # one, such as a face, does not come back. 0: on none.
     small_level: int = 0
+    ladder: Ladder | None = None  # stands in place of all that; `steps` is then what it comes to at the recipe's size
     averaging: float = 0.0  # the result is a running mean over the last 1 / (1 − averaging) pictures; 0: the last one
+    # flat: of fewer pictures the plain mean. exponential: every picture counts `averaging` times as much as the next,
+    # and a level's start is the first (Kingma & Ba 2015, section 3).
+    average: str = "flat"
     squash_style: bool = False  # a style "as large as the transfer" takes its exact shape, proportions lost
+
+    @property
+    def details(self) -> Details:
+        return Details(self.shift, self.mean_std, self.least_variance, self.root_iterations)
+
+    @property
+    def looks_at_means(self) -> bool:
+        return self.statistic != "gram" or self.shift != 0 or self.mean_std != 0
 
 
 def equal(taps: tuple[str, ...], weight: float = 1.0) -> dict[str, float]:
@@ -271,7 +303,7 @@ _RECIPES = (
         name="gatys2017",
         title="Gatys et al. 2017",
         source="Gatys et al.: Controlling Perceptual Factors in Neural Style Transfer, CVPR 2017, and its program",
-        style_layers={tap: 1e3 / c**2 for tap, c in zip(FIVE, (64, 128, 256, 512, 512), strict=True)},
+        style_layers={tap: 1e3 / c**2 for tap, c in zip(FIVE, FIVE_CHANNELS, strict=True)},
         content_layers={"relu4_2": 1.0},
         gram="mean",
         style_term="mean",
@@ -307,6 +339,72 @@ _RECIPES = (
         steps=1000,
         start="noise",
         noise=0.001 / 255,
+    ),
+    Recipe(
+        name="crowsonkb",
+        title="Crowson's style-transfer-pytorch",
+        source="K. Crowson's style-transfer-pytorch, 2021",
+        style_layers={tap: weight / 341 for tap, weight in zip(FIVE, (256, 64, 16, 4, 1), strict=True)},
+        content_layers={"relu4_2": 1.0},
+        gram="mean",
+        style_term="per channel",
+        content_term="mean",
+        style_weight=1.0,
+        content_weight=0.015,
+        # 2, and the program's nine points count a third of ours.
+        tv_unit=2 / 3,
+        tv_weight=2 / 3,
+        tv_kind="l2-nine-border",
+        statistic="covariance",
+        least_variance=1e-4,
+        root_iterations=12,
+        padding="replicate-first",
+        optimizer=Adam(0.02, (0.9, 0.99), moments="kept"),
+        steps=3000,
+        clamp=True,
+        # Levels of 128 pixels and more, after rounding.
+        ladder=Ladder(2**0.5, "long", 127.5, (1000, 500)),
+        averaging=0.99,
+        average="exponential",
+    ),
+    Recipe(
+        name="pastiche",
+        title="pastiche",
+        source="the package pastiche 1.6, its defaults",
+        style_layers={tap: 10 / c**2 for tap, c in zip(FIVE, FIVE_CHANNELS, strict=True)},
+        content_layers={"relu4_2": 1.0},
+        gram="mean",
+        style_term="mean",
+        content_term="mean",
+        style_weight=1.0,
+        content_weight=0.01,
+        tv_unit=1.0,
+        tv_kind="l1",
+        units="caffe",
+        optimizer=LBFGS(inner=1, tolerance_grad=1e-7, tolerance_change=1e-9),
+        variable="bytes",
+        steps=1000,
+    ),
+    Recipe(
+        name="spst",
+        title="Scaling Painting Style Transfer",
+        source="Galerne, Raad, Lezama & Morel: Scaling Painting Style Transfer, EGSR 2024, and its program (SPST-fast)",
+        style_layers={tap: 1e3 / c**2 for tap, c in zip(FIVE, FIVE_CHANNELS, strict=True)},
+        content_layers={"relu4_2": 1.0},
+        gram="mean",
+        style_term="mean",
+        content_term="mean",
+        style_weight=1.0,
+        content_weight=1.0,
+        tv_unit=1.0,
+        mean_std=10.0,
+        units="caffe",
+        optimizer=LBFGS(tolerance_grad=1e-7, tolerance_change=1e-9, later_history=10),
+        variable="bytes",
+        steps=620,
+        size=Size("long", (LARGEST_SIDE,)),
+        # "More than" 600, 200, 66 and 30 evaluations, and the last call of 20 is finished.
+        ladder=Ladder(2.0, "short", 512, (620, 220, 80, 40)),
     ),
 )
 

@@ -250,6 +250,12 @@ class Network:
     def edges(self) -> str:
         return "circular" if self.seamless else self.padding
 
+    def edges_at(self, layer: str) -> str:
+        """How this convolution continues a picture: "replicate-first" is the first one's, and zeros beyond."""
+        if self.edges == "replicate-first":
+            return "replicate" if layer == "conv1_1" else "zeros"
+        return self.edges
+
     def features(self, pixels: torch.Tensor, taps: Iterable[str]) -> dict[str, torch.Tensor]:
         """The activations at `taps` for pixels (Nx3xHxW, RGB 0..1), no layer run that they do not need."""
         with team(self.device):
@@ -310,7 +316,7 @@ class Network:
             if slope is None:
                 continue
             if layer.startswith("conv"):
-                slope = self._convolve_back(slope, layer, arena, self._finish_back(tape, taps))
+                slope = self._convolve_back(slope, layer, arena, self._finish_back(layer, tape, taps))
             elif layer.startswith("pool"):
                 assert kept is not None
                 slope = self._pool_back(slope, shape, kept, arena)
@@ -320,20 +326,20 @@ class Network:
         slope = slope.float()
         return slope / _column(IMAGENET_STD, slope.device) if self.space == "imagenet" else slope
 
-    def _finish_back(self, tape: Tape, taps: Container[str]) -> strips.Finish:
+    def _finish_back(self, layer: str, tape: Tape, taps: Container[str]) -> strips.Finish:
         """The way back through the ReLU below a convolution, at once where nothing comes between: then it is done."""
-        if not tape or self.edges != "zeros":
+        if not tape or self.edges_at(layer) != "zeros":
             return strips.AS_IT_IS
-        layer, shape, kept = tape[-1]
-        if layer in taps or not layer.startswith("relu") or kept is None:
+        below, shape, kept = tape[-1]
+        if below in taps or not below.startswith("relu") or kept is None:
             return strips.AS_IT_IS
-        tape[-1] = layer, shape, None
+        tape[-1] = below, shape, None
         return strips.Finish(gave=kept[0])
 
     def _convolve(self, x: torch.Tensor, layer: str, arena: Arena | None, relu: bool) -> torch.Tensor:
         padding = 1
-        if self.edges != "zeros":
-            x, padding = strips.pad(x, self.edges, arena), 0
+        if (edges := self.edges_at(layer)) != "zeros":
+            x, padding = strips.pad(x, edges, arena), 0
         finish = strips.Finish(self._form(layer, "bias"), relu)
         if self._in_fewer_products(x, layer, padding):
             return winograd.convolve(x, self._form(layer, "at points"), padding, False, self._room, arena, finish)
@@ -342,15 +348,16 @@ class Network:
     def _convolve_back(
         self, slope: torch.Tensor, layer: str, arena: Arena | None, finish: strips.Finish
     ) -> torch.Tensor:
-        padding = 1 if self.edges == "zeros" else 2
+        edges = self.edges_at(layer)
+        padding = 1 if edges == "zeros" else 2
         if self._in_fewer_products(slope, layer, padding):
             x = winograd.convolve(slope, self._form(layer, "at points"), padding, True, self._room, arena, finish)
         elif self.device.type == "cpu" and self.vgg.convolutions[layer][0].shape[1] <= 4:
             x = four_at_once(slope, self._form(layer, "turned, for four"), padding)
         else:
             x = strips.convolve(slope, self._form(layer, "turned"), padding, 1, arena, finish)
-        if self.edges != "zeros":
-            x = strips.fold_border(x, self.edges).contiguous(memory_format=torch.channels_last)
+        if edges != "zeros":
+            x = strips.fold_border(x, edges).contiguous(memory_format=torch.channels_last)
         return x
 
     def _in_fewer_products(self, x: torch.Tensor, layer: str, padding: int) -> bool:

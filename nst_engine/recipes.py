@@ -87,6 +87,7 @@ WORDS = {
     "variable": ("pixels", "imagenet", "bytes"),
     "start": STARTS,
     "average": ("flat", "exponential"),
+    "enlarging": ("smooth", "sharp"),
 }
 
 FIVE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
@@ -147,6 +148,8 @@ class Recipe:
     # flat: of fewer pictures the plain mean. exponential: every picture counts `averaging` times as much as the next,
     # and a level's start is the first (Kingma & Ba 2015, section 3).
     average: str = "flat"
+    # From level to level, bicubically: smooth, with a = −0.5, as pictures are resized everywhere; sharp, with −0.75.
+    enlarging: str = "smooth"
     squash_style: bool = False  # a style "as large as the transfer" takes its exact shape, proportions lost
 
     @property
@@ -366,6 +369,7 @@ _RECIPES = (
         ladder=Ladder(2**0.5, "long", 127.5, (1000, 500)),
         averaging=0.99,
         average="exponential",
+        enlarging="sharp",
     ),
     Recipe(
         name="pastiche",

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
 
 import torch
+import torch.nn.functional as F
 
 from .controls import Multipliers
 from .distances import BY_MOMENTS, BY_SORTING
@@ -156,6 +157,12 @@ class Run:
         # On the CPU, for not every device has such a filter.
         return resize(pixels.cpu(), shape, self.network.seamless).to(pixels.device)
 
+    def _enlarged(self, pixels: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+        """For the next level."""
+        if self.recipe.enlarging == "smooth" or self.network.seamless:
+            return self._resize(pixels, shape)
+        return F.interpolate(pixels, size=shape, mode="bicubic", align_corners=False).clamp(0, 1)
+
     def one(self, content: torch.Tensor | None, start: torch.Tensor | None, seed: int) -> torch.Tensor:
         """One picture from its start to the end."""
         # The same noise for every picture of a batch: a picture comes out as it would alone.
@@ -173,7 +180,7 @@ class Run:
                     pixels = torch.lerp(pixels, at_level, self.start_mix)
                 pixels = pixels.to(self.network.device)
             else:
-                pixels = self._resize(self._shown(variable, average), level.shape)
+                pixels = self._enlarged(self._shown(variable, average), level.shape)
             # Counts once, or what this level's few steps add would be faint.
             if average is not None and (number or exponential):
                 average.begin(pixels)

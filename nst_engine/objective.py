@@ -432,7 +432,7 @@ def build(
         raise NSTError(f"seamless: {shape[1]}×{shape[0]} will not do; the sides have to be multiples of {step}.")
     check_size(shape, (*style_layers, *content_layers), network.edges, "size", fraction=fraction)
     sorts = recipe.statistic in BY_SORTING
-    regions = grams.regions(network, style_layers, shape, fraction, recipe.squash_style, sorts)
+    regions = grams.regions(network, style_layers, shape, fraction, recipe.style_fit, sorts)
     if content is not None and (recipe.style_term == "gap" or multipliers.strength < 1):
         measuring = network.measuring(network.seamless)  # once, for all of them
         regions = [_beside_content(region, recipe, multipliers.strength, measuring, content) for region in regions]

@@ -13,6 +13,7 @@ import torch
 
 from .distances import STATISTICS, Details
 from .errors import NSTError
+from .fits import FITS
 from .images import LARGEST_SIDE
 from .vgg import PADDINGS, POOLINGS
 
@@ -45,7 +46,9 @@ class LBFGS:
 class Size:
     """How large the picture is made when the user leaves that to the recipe."""
 
-    rule: str  # long | short: that side, proportions kept, never enlarged | squash: exactly height × width
+    # long: that side, never enlarged | long-exact, short: that side | area: as many pixels as its square has |
+    # squash: exactly height × width, proportions lost
+    rule: str
     pixels: tuple[int, ...]
     pixels_without_gpu: tuple[int, ...] | None = None
 
@@ -55,9 +58,9 @@ class Size:
 
 @dataclass(frozen=True)
 class Ladder:
-    """Levels that are `ratio` apart: as many as have at least so many pixels on a side, whatever the last has."""
+    """Levels, so many from one size to its double: all that have at least so many pixels on a side."""
 
-    ratio: float
+    per_doubling: int
     side: str  # long | short
     least: float
     steps: tuple[int, ...]  # of the first level, the second …; every further level has as many as the last named
@@ -88,6 +91,7 @@ WORDS = {
     "start": STARTS,
     "average": ("flat", "exponential"),
     "enlarging": ("smooth", "sharp"),
+    "style_fit": tuple(FITS),
 }
 
 FIVE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
@@ -150,7 +154,7 @@ class Recipe:
     average: str = "flat"
     # From level to level, bicubically: smooth, with a = −0.5, as pictures are resized everywhere; sharp, with −0.75.
     enlarging: str = "smooth"
-    squash_style: bool = False  # a style "as large as the transfer" takes its exact shape, proportions lost
+    style_fit: str = "long"  # what "as large as the transfer" means for a style: fits.py has the choices
 
     @property
     def details(self) -> Details:
@@ -227,7 +231,7 @@ _RECIPES = (
         optimizer=Adam(1e-3),
         steps=6000,
         size=Size("squash", (356, 356)),
-        squash_style=True,
+        style_fit="shape",
     ),
     Recipe(
         name="udacity",
@@ -245,7 +249,7 @@ _RECIPES = (
         variable="imagenet",
         steps=2000,
         size=Size("short", (400,)),
-        squash_style=True,
+        style_fit="shape",
     ),
     Recipe(
         name="pytorch-tutorial",
@@ -263,7 +267,7 @@ _RECIPES = (
         steps=320,  # "more than 300", and the last call of 20 is finished
         clamp=True,
         size=Size("short", (768,), pixels_without_gpu=(128,)),
-        squash_style=True,
+        style_fit="shape",
     ),
     Recipe(
         name="convnet",
@@ -281,7 +285,7 @@ _RECIPES = (
         optimizer=Adam(3e-3, (0.5, 0.999)),
         steps=2000,
         size=Size("long", (400,)),
-        squash_style=True,
+        style_fit="shape",
     ),
     Recipe(
         name="gatys2016",
@@ -365,8 +369,10 @@ _RECIPES = (
         optimizer=Adam(0.02, (0.9, 0.99), moments="kept"),
         steps=3000,
         clamp=True,
+        size=Size("long-exact", (512,)),
+        style_fit="long-no-larger",
         # Levels of 128 pixels and more, after rounding.
-        ladder=Ladder(2**0.5, "long", 127.5, (1000, 500)),
+        ladder=Ladder(2, "long", 127.5, (1000, 500)),
         averaging=0.99,
         average="exponential",
         enlarging="sharp",
@@ -388,6 +394,8 @@ _RECIPES = (
         optimizer=LBFGS(inner=1, tolerance_grad=1e-7, tolerance_change=1e-9),
         variable="bytes",
         steps=1000,
+        size=Size("area", (500,)),
+        style_fit="area",
     ),
     Recipe(
         name="spst",
@@ -408,7 +416,8 @@ _RECIPES = (
         steps=620,
         size=Size("long", (LARGEST_SIDE,)),
         # "More than" 600, 200, 66 and 30 evaluations, and the last call of 20 is finished.
-        ladder=Ladder(2.0, "short", 512, (620, 220, 80, 40)),
+        ladder=Ladder(1, "short", 512, (620, 220, 80, 40)),
+        style_fit="short-no-larger",
     ),
 )
 

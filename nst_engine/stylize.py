@@ -161,7 +161,7 @@ def stylize(
             notes.append("protect: of no consequence, because the content counts nothing")
         notes += sized
         asked = [(level.shape, level.fraction) for level in levels]
-        notes += grams.stand_ins(network, style_layers, asked, recipe.squash_style)
+        notes += grams.stand_ins(network, style_layers, asked, recipe.style_fit)
         if recipe.shift and recipe.statistic != "gram":
             notes.append(f"shift: of no consequence to the statistic {recipe.statistic!r}, only to gram")
         if recipe.mean_std and recipe.statistic != "gram":

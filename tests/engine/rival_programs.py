@@ -1,4 +1,4 @@
-"""Well-known programs, written again from their published settings in plain torch, to hold the engine's recipes against.
+"""Well-known programs, written again from their published settings in plain torch, to hold the recipes against.
 
 As in `seed_programs`, nothing here knows the engine, and pictures are 1x3xHxW in 0..1. `crowsonkb` takes torchvision's
 features with their in-place ReLUs; `pastiche` and `spst` were written for the Caffe network, which is fed bytes less

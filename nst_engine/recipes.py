@@ -83,7 +83,7 @@ WORDS = {
     "tv_term": ("sum", "mean"),
     "tv_kind": ("l2", "l1", "l2-nine", "l1-nine", "l2-nine-border"),
     "statistic": STATISTICS,
-    "space": ("imagenet", "raw"),
+    "space": ("imagenet", "caffe", "raw"),
     "units": ("unit", "caffe"),
     "pooling": tuple(word for word in POOLINGS if word != "recipe"),
     "padding": (*(word for word in PADDINGS if word != "recipe"), "replicate-first"),
@@ -127,7 +127,8 @@ class Recipe:
     # Every tap's slope is divided by the sum of its absolute values, so that weights alone say what it counts
     # (Johnson's program has that as an option).
     normalise_gradients: bool = False
-    # The network: what it is fed (imagenet: normalised pixels; raw: pixels as they are) and what it is made of.
+    # The network: what it is fed (imagenet, caffe: pixels normalised by either's mean; raw: as they are) and what it is
+    # made of.
     space: str = "imagenet"
     units: str = "unit"
     pooling: str = "max"
@@ -391,6 +392,7 @@ _RECIPES = (
         tv_unit=1.0,
         tv_kind="l1",
         units="caffe",
+        space="caffe",
         optimizer=LBFGS(inner=1, tolerance_grad=1e-7, tolerance_change=1e-9),
         variable="bytes",
         steps=1000,
@@ -411,6 +413,7 @@ _RECIPES = (
         tv_unit=1.0,
         mean_std=10.0,
         units="caffe",
+        space="caffe",
         optimizer=LBFGS(tolerance_grad=1e-7, tolerance_change=1e-9, later_history=10),
         variable="bytes",
         steps=620,

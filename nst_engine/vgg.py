@@ -32,6 +32,9 @@ POOLING_GAIN = {"max": 1.0, "average": 2.0, "l2": 0.78}
 # What ImageNet pictures (RGB, 0..1) have in common: removed before the first convolution.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+# Nearly the same, of bytes, in programs for Caffe's network.
+CAFFE_MEAN_RGB = (123.68, 116.779, 103.939)
+MEANS = {"imagenet": IMAGENET_MEAN, "caffe": tuple(mean / 255 for mean in CAFFE_MEAN_RGB)}
 
 
 def convolution_names(architecture: str) -> tuple[str, ...]:
@@ -70,8 +73,8 @@ def channels(tap: str) -> int:
     return CHANNELS[int(tap[4]) - 1]
 
 
-def normalise(pixels: torch.Tensor) -> torch.Tensor:
-    return (pixels - _column(IMAGENET_MEAN, pixels.device)) / _column(IMAGENET_STD, pixels.device)
+def normalise(pixels: torch.Tensor, mean: tuple[float, ...] = IMAGENET_MEAN) -> torch.Tensor:
+    return (pixels - _column(mean, pixels.device)) / _column(IMAGENET_STD, pixels.device)
 
 
 @cache
@@ -179,7 +182,8 @@ UNWATCHED = Watch()
 class Network:
     """The network as one run uses it: on its device, in its precision, with the recipe's choices filled in.
 
-    `space` is what the first convolution is fed: `imagenet`, normalised pixels, or `raw`, pixels as they are.
+    `space` is what the first convolution is fed: `imagenet`, normalised pixels; `caffe`, the same with Caffe's mean,
+    which only the border, where zeros are that mean, tells apart; or `raw`, pixels as they are.
     """
 
     def __init__(
@@ -217,6 +221,10 @@ class Network:
     def weights(self, layer: str) -> tuple[torch.Tensor, torch.Tensor]:
         """A convolution's kernel and bias in the units of this run, in fp32 on the CPU."""
         weight, bias = self.vgg.convolutions[layer]
+        if layer == "conv1_1" and self.space == "caffe":
+            # Normalised with the other mean, a pixel is so much less.
+            less = normalise(torch.tensor(MEANS["caffe"]).view(1, 3, 1, 1))
+            bias = bias + (weight * less).sum((1, 2, 3))
         if not self.scaled:
             return weight, bias
         weight_scale, bias_scale = unit_scales(self.vgg)[layer]
@@ -232,7 +240,8 @@ class Network:
             made = made.to(self.device, self.dtype)
             return made.contiguous(memory_format=torch.channels_last) if made.ndim == 4 else made
 
-        return self._kernels.get((layer, form, self.dtype, self.scaled), make)
+        named = "bias, caffe" if (layer, form, self.space) == ("conv1_1", "bias", "caffe") else form
+        return self._kernels.get((layer, named, self.dtype, self.scaled), make)
 
     def measuring(self, seamless: bool = False) -> Network:
         """The same as pictures are measured with: in fp32, and, but for the content of a seamless result, with their
@@ -274,7 +283,7 @@ class Network:
         wanted = set(taps)
         deepest = deepest_tap(wanted, self.vgg.architecture)
         names = layer_names(self.vgg.architecture)
-        x = normalise(pixels) if self.space == "imagenet" else pixels
+        x = pixels if self.space == "raw" else normalise(pixels, MEANS[self.space])
         x = x.to(self.dtype).contiguous(memory_format=torch.channels_last)
         for layer, following in zip(names, (*names[1:], ""), strict=True):
             self.watch.layer()
@@ -324,7 +333,7 @@ class Network:
                 slope = strips.finished(slope, strips.Finish(gave=kept[0]))
         assert slope is not None
         slope = slope.float()
-        return slope / _column(IMAGENET_STD, slope.device) if self.space == "imagenet" else slope
+        return slope if self.space == "raw" else slope / _column(IMAGENET_STD, slope.device)
 
     def _finish_back(self, layer: str, tape: Tape, taps: Container[str]) -> strips.Finish:
         """The way back through the ReLU below a convolution, at once where nothing comes between: then it is done."""

@@ -1,8 +1,8 @@
 """Well-known programs, written again from their published settings in plain torch, to hold the recipes against.
 
-As in `seed_programs`, nothing here knows the engine, and pictures are 1x3xHxW in 0..1. `crowsonkb` takes torchvision's
-features with their in-place ReLUs; `pastiche` and `spst` were written for the Caffe network, which is fed bytes less
-their mean: what `features` makes of normalised pixels is the same, so here, too, they begin with that.
+As in `seed_programs`, nothing here knows the engine, and pictures are 1x3xHxW in 0..1. `crowsonkb` was written for
+torchvision's features; `pastiche` and `spst` for the Caffe network, which is fed bytes less their mean: its first layer
+is folded so that normalised pixels give the same.
 """
 
 from collections.abc import Callable
@@ -38,15 +38,17 @@ def caffe_state_dict() -> dict[str, Tensor]:
     return state
 
 
+CAFFE_MEAN = torch.tensor([123.68, 116.779, 103.939]).view(1, 3, 1, 1) / 255
 RELUS = [1, 6, 11, 20, 29]  # relu1_1 … relu5_1
 CONTENT = 22  # relu4_2
 
 
 def _look(features: nn.Sequential, pixels: Tensor, border: str = "constant") -> dict[int, Tensor]:
-    """What the layers after a ReLU hold; the first convolution continues the picture as `border` says."""
-    first = features[0]
-    x = F.pad((pixels - IMAGENET_MEAN) / IMAGENET_STD, (1, 1, 1, 1), mode=border)
-    x = F.conv2d(x, first.weight, first.bias)
+    """What the layers after a ReLU hold. Beyond its border a picture goes on with its own last pixels, or with Caffe's
+    mean, which is what zeros are to a program that takes that away first."""
+    beyond = 0.0 if border == "replicate" else CAFFE_MEAN
+    x = F.pad(pixels - beyond, (1, 1, 1, 1), mode=border) + beyond
+    x = F.conv2d((x - IMAGENET_MEAN) / IMAGENET_STD, features[0].weight, features[0].bias)
     found = {}
     for index in range(1, RELUS[-1] + 1):
         x = features[index](x)
@@ -162,9 +164,9 @@ def _gram(features: Tensor) -> Tensor:
 
 
 def _mean_std(features: Tensor) -> tuple[Tensor, Tensor]:
-    rows = features[0].flatten(1)
+    rows = features[0].flatten(1).double()  # or the difference of nearly equal numbers is all rounding
     mean = rows.mean(1)
-    return mean, (((rows**2).mean(1)) - mean**2).sqrt()
+    return mean, ((rows**2).mean(1) - mean**2).sqrt()
 
 
 def _by_lbfgs(

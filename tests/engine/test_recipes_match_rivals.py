@@ -137,19 +137,18 @@ def test_pastiche(caffe, record_property):
 
 
 def test_spst(caffe, record_property):
-    content, style = (picture[..., :64, :64] for picture in mid_tones())
-    style = style[..., :56, :48]  # smaller than the content: it stays as it is
-    contents, styles = [resized(content, (32, 32)), content], [resized(style, (28, 24)), style]
+    content, style = (picture[..., :80, :80] for picture in mid_tones())
+    style = style[..., :72, :64]  # smaller than the content: it stays as it is
+    contents, styles = [resized(content, (40, 40)), content], [resized(style, (36, 32)), style]
     runs = rival_programs.spst(caffe.features, contents, styles, [5, 5])
     for content, style, run in zip(contents, styles, runs, strict=True):
         assert len(run.history) == 20
         grams = check_objective("spst", caffe, content, style, run, record_property)
     first = nst.compute_style_grams(caffe.vgg, styles[0], recipe="spst")
     check_path("spst", caffe, contents[0], first, runs[0], record_property, 2)
-    # In levels, from the least size that the network can see to this one.
-    recipe = replace(nst.RECIPES["spst"], ladder=replace(nst.RECIPES["spst"].ladder, least=32))
+    recipe = replace(nst.RECIPES["spst"], ladder=replace(nst.RECIPES["spst"].ladder, least=40))
     result = nst.stylize(caffe.vgg, contents[-1], grams, recipe=recipe, steps=6)
-    assert result.settings["levels"] == [[32, 32, 4], [64, 64, 2]]
+    assert result.settings["levels"] == [[40, 40, 4], [80, 80, 2]]
     assert result.history[-1].total < result.history[0].total
 
 

@@ -154,7 +154,10 @@ def bytes_per_pixel(network: Network, taps: Iterable[str], crowded: Container[st
     names = names[: names.index(deepest) + 1]
     one_byte = 1 / network.dtype.itemsize
     fused = network.pooling == "max"
-    spare = 1.0 if network.edges == "zeros" else 2.0  # other paddings copy what they pad
+
+    def copies(layer: str) -> float:
+        """Paddings other than zeros copy what they pad."""
+        return float(layer.startswith("conv") and network.edges_at(layer) != "zeros")
 
     kept: dict[str, float] = {}  # on the tape or at a tap
     x, x_is_kept = 3.0 * network.dtype.itemsize, False
@@ -165,7 +168,7 @@ def bytes_per_pixel(network: Network, taps: Iterable[str], crowded: Container[st
         held = sum(kept.values()) + (0 if x_is_kept else x)
         out = _bytes(layer, network)
         if layer.startswith("conv"):
-            peak = max(peak, held + (spare - 1) * x + out)
+            peak = max(peak, held + copies(layer) * x + out)
             x, x_is_kept = out, layer in taps
         elif layer.startswith("relu"):
             if layer.replace("relu", "conv") in taps:
@@ -187,7 +190,7 @@ def bytes_per_pixel(network: Network, taps: Iterable[str], crowded: Container[st
         if layer.startswith("relu"):
             kept.pop(layer, None)
             continue
-        peak = max(peak, sum(kept.values()) + slope + spare * inputs[layer])
+        peak = max(peak, sum(kept.values()) + slope + (1 + copies(layer)) * inputs[layer])
         kept.pop(layer, None)
         kept.pop(layer + " places", None)
         slope = inputs[layer]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
 
 import torch
+import torch.nn.functional as F
 
 from .controls import Multipliers
 from .distances import BY_MOMENTS, BY_SORTING
@@ -126,9 +127,13 @@ class Run:
         self.layout(self.levels[-1])  # what cannot be done at all is refused before anything is
 
     def layout(self, level: Level) -> Layout:
+        recipe, optimizer = self.recipe, self.recipe.optimizer
+        if isinstance(optimizer, LBFGS) and level is not self.levels[0]:
+            later = min(optimizer.history, optimizer.later_history)
+            recipe = replace(recipe, optimizer=replace(optimizer, history=later))
         return lay_out(
             self.network,
-            self.recipe,
+            recipe,
             self.style_layers,
             self.content_layers,
             level.shape,
@@ -152,6 +157,12 @@ class Run:
         # On the CPU, for not every device has such a filter.
         return resize(pixels.cpu(), shape, self.network.seamless).to(pixels.device)
 
+    def _enlarged(self, pixels: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+        """For the next level."""
+        if self.recipe.enlarging == "smooth" or self.network.seamless:
+            return self._resize(pixels, shape)
+        return F.interpolate(pixels, size=shape, mode="bicubic", align_corners=False).clamp(0, 1)
+
     def one(self, content: torch.Tensor | None, start: torch.Tensor | None, seed: int) -> torch.Tensor:
         """One picture from its start to the end."""
         # The same noise for every picture of a batch: a picture comes out as it would alone.
@@ -159,7 +170,8 @@ class Run:
         taken: list[tuple[int, int, Terms, float]] = []
         variable: torch.Tensor | None = None
         moments: Moments | None = None
-        average = Average(self.recipe.averaging) if self.recipe.averaging else None
+        exponential = self.recipe.average == "exponential"
+        average = Average(self.recipe.averaging, exponential) if self.recipe.averaging else None
         for number, level in enumerate(self.levels):
             at_level = None if content is None else self._resize(content, level.shape)
             if variable is None:
@@ -168,9 +180,10 @@ class Run:
                     pixels = torch.lerp(pixels, at_level, self.start_mix)
                 pixels = pixels.to(self.network.device)
             else:
-                pixels = self._resize(self._shown(variable, average), level.shape)
-                if average is not None:  # counts once, or what this level's few steps add would be faint
-                    average.pixels, average.count = pixels.clone(), 1
+                pixels = self._enlarged(self._shown(variable, average), level.shape)
+            # Counts once, or what this level's few steps add would be faint.
+            if average is not None and (number or exponential):
+                average.begin(pixels)
             pinned = None if at_level is None else self.pinned(level.shape)
             if pinned is not None:
                 assert at_level is not None
@@ -263,7 +276,7 @@ class Run:
         settings = self.recipe.optimizer
         if isinstance(settings, Adam):
             with torch.no_grad():
-                carried = moments.resized(level.shape) if moments is not None else None
+                carried = moments.resized(level.shape, settings.moments) if moments is not None else None
                 return adam(variable, evaluate, settings, level.steps, carried)
         lbfgs(variable, evaluate, replace(settings, history=objective.layout.history))
         return None

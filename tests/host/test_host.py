@@ -63,6 +63,9 @@ RECIPES = [
     "gatys2016",
     "gatys2017",
     "johnson",
+    "crowsonkb",
+    "pastiche",
+    "spst",
 ]
 COLOUR_METHODS = ["symmetric", "pca", "cholesky", "histogram", "lab", "luminance"]
 STARTS = ["content", "noise", "image", "grey", "style", "style-noise"]

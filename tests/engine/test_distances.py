@@ -337,7 +337,7 @@ def test_normalised_gradients_are_each_of_the_size_of_their_weight(vgg, pictures
             else:
                 rows = f.movedim(1, -1).flatten(0, 2)
                 (style,) = measured["plain"].styles
-                a = style.statistics(network, (tap,), style.shape_at((80, 112), 1.0, False))[tap].moment
+                a = style.statistics(network, (tap,), style.shape_at((80, 112), 1.0, "long"))[tap].moment
                 loss = (rows.T @ rows / len(rows) - a).square().sum() / a.square().sum()
                 strength = weight / sum(TAPS.values())
             (slope,) = torch.autograd.grad(loss, f)

@@ -106,10 +106,10 @@ def test_a_style_mask_is_stretched_with_its_picture(vgg):
     """As recipes do that make the style the content's shape, whatever its own."""
     mask = left(64, 80)
     grams = nst.compute_style_grams(vgg, clouds(2, 64, 80), layers=TAPS, mask=mask[0])
-    (found,) = grams.regions(Network(vgg), TAPS, (96, 96), 1.0, True)
+    (found,) = grams.regions(Network(vgg), TAPS, (96, 96), 1.0, "shape")
     picture = F.interpolate(clouds(2, 64, 80), size=(96, 96), mode="bicubic", antialias=True).clamp(0, 1)
     expected = nst.compute_style_grams(vgg, picture, layers=TAPS, mask=left(96, 96)[0], size=96)
-    for tap, s in expected.blend(Network(vgg), TAPS, (96, 96), 1.0, False).items():
+    for tap, s in expected.blend(Network(vgg), TAPS, (96, 96), 1.0, "long").items():
         assert (found.targets[tap].moment - s.moment).norm() < 0.02 * s.moment.norm()
 
 
@@ -158,8 +158,8 @@ def test_styles_with_one_region_are_blended_and_regions_stay_apart(vgg):
     ab = nst.compute_style_grams(vgg, clouds(3, 64, 64), layers=TAPS, region=region, weight=3, blend_with=a)
     abc = nst.compute_style_grams(vgg, clouds(4, 64, 64), layers=TAPS, weight=100, blend_with=ab)
     network = Network(vgg)
-    shared, rest = abc.regions(network, TAPS, (80, 112), 1.0, False)
-    singles = [style.statistics(network, TAPS, style.shape_at((80, 112), 1.0, False)) for style in abc.styles]
+    shared, rest = abc.regions(network, TAPS, (80, 112), 1.0, "long")
+    singles = [style.statistics(network, TAPS, style.shape_at((80, 112), 1.0, "long")) for style in abc.styles]
     for tap in TAPS:
         expected = 0.25 * singles[0][tap].moment + 0.75 * singles[1][tap].moment
         assert torch.allclose(shared.targets[tap].moment, expected, rtol=1e-5, atol=1e-7)
@@ -187,14 +187,14 @@ def test_a_style_can_be_sent_to_a_region_later(vgg, mode):
 def test_styles_sent_to_regions_are_blended_like_any_others(vgg):
     a, b = (nst.compute_style_grams(vgg, clouds(seed, 64, 64), layers=TAPS, name=str(seed)) for seed in (2, 3))
     one, other = left(80, 112)[0], 1 - left(80, 112)[0]
-    regions = (a.within(one) + b).regions(Network(vgg), TAPS, (80, 112), 1.0, False)
-    alone = [g.regions(Network(vgg), TAPS, (80, 112), 1.0, False)[0] for g in (a.within(one), b.within(other))]
+    regions = (a.within(one) + b).regions(Network(vgg), TAPS, (80, 112), 1.0, "long")
+    alone = [g.regions(Network(vgg), TAPS, (80, 112), 1.0, "long")[0] for g in (a.within(one), b.within(other))]
     for found, expected in zip(regions, alone, strict=True):
         for tap in TAPS:
             assert torch.equal(found.targets[tap].moment, expected.targets[tap].moment)
             assert torch.equal(found.guides[tap], expected.guides[tap])
     # A blend goes there as a whole, whatever it weighs.
-    (blend,) = (a + b.weighted(3)).within(one).weighted(8).regions(Network(vgg), TAPS, (80, 112), 1.0, False)
+    (blend,) = (a + b.weighted(3)).within(one).weighted(8).regions(Network(vgg), TAPS, (80, 112), 1.0, "long")
     for tap in TAPS:
         expected = 0.25 * alone[0].targets[tap].moment + 0.75 * alone[1].targets[tap].moment
         assert torch.allclose(blend.targets[tap].moment, expected, rtol=1e-5, atol=1e-7)
@@ -207,9 +207,9 @@ def test_the_mode_of_a_region_changes_nothing_that_is_measured(vgg):
     region = left(80, 112)[0]
     options = {"layers": TAPS, "mask": left(64, 80)[0], "mask_mode": "inside"}
     moved = nst.compute_style_grams(vgg, clouds(2, 64, 80), **options).within(region, "simple")
-    (there,) = moved.regions(Network(vgg), TAPS, (80, 112), 1.0, False)
+    (there,) = moved.regions(Network(vgg), TAPS, (80, 112), 1.0, "long")
     fresh = nst.compute_style_grams(vgg, clouds(2, 64, 80), **options)
-    for tap, s in fresh.blend(Network(vgg), TAPS, (80, 112), 1.0, False).items():
+    for tap, s in fresh.blend(Network(vgg), TAPS, (80, 112), 1.0, "long").items():
         assert torch.equal(there.targets[tap].moment, s.moment)
         assert torch.equal(there.guides[tap], guide(region[None], tap, "simple", "vgg19"))
 
@@ -237,7 +237,7 @@ def test_a_layer_that_sees_too_much_is_left_out_of_a_small_region(vgg):
     region = torch.zeros(80, 112)
     region[20:40, 20:40] = 1
     grams = nst.compute_style_grams(vgg, clouds(2, 64, 64), layers=TAPS, region=region, mask_mode="inside")
-    (found,) = grams.regions(Network(vgg), TAPS, (80, 112), 1.0, False)
+    (found,) = grams.regions(Network(vgg), TAPS, (80, 112), 1.0, "long")
     assert set(found.targets) == {"relu1_1", "relu2_1"}
     terms, gradient = nst.objective(vgg, clouds(1, 80, 112), grams, layers=LAYERS).value_and_grad(clouds(4, 80, 112))
     assert torch.isfinite(gradient).all() and float(terms.style) > 0

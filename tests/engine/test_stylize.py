@@ -209,11 +209,11 @@ def test_a_blend_is_the_weighted_mean_of_the_statistics(vgg, content, style):
     shape = (70, 90)
     moments = [
         Style(p, aspect=(64, 100))
-        .statistics(network, ["relu3_1"], blended.styles[0].shape_at(shape, 1, False))["relu3_1"]
+        .statistics(network, ["relu3_1"], blended.styles[0].shape_at(shape, 1, "long"))["relu3_1"]
         .moment
         for p in (style, other)
     ]
-    found = blended.blend(network, ["relu3_1"], shape, 1.0, False)["relu3_1"].moment
+    found = blended.blend(network, ["relu3_1"], shape, 1.0, "long")["relu3_1"].moment
     assert torch.allclose(found, 0.75 * moments[0] + 0.25 * moments[1], rtol=1e-5)
 
 

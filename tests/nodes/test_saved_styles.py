@@ -84,7 +84,7 @@ def statistics(grams):
 def blended(pack, vgg, grams, tap="relu3_1"):
     engine = importlib.import_module("nst_pack.nst_engine.grams")
     network = engine.network_for(vgg, pack.nst_engine.RECIPES["balanced"])
-    return grams.blend(network, (tap,), (SIZE, SIZE), 1.0, False)[tap].moment
+    return grams.blend(network, (tap,), (SIZE, SIZE), 1.0, "long")[tap].moment
 
 
 # --- saving and loading -------------------------------------------------------------------------------------------

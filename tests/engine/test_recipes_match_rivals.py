@@ -123,12 +123,16 @@ def check_objective(name, weights, content, style, run, record_property):
     return grams
 
 
-def check_path(name, weights, content, grams, run, record_property, evaluations):
-    """While rounding has not grown."""
-    result = nst.stylize(weights.vgg, content, grams, recipe=name, steps=evaluations)
+def check_path(name, weights, content, grams, run, record_property):
+    """Of the first two evaluations: the third comes after a step by the gradients' difference, which is all rounding
+    when the move between them was as tiny as L-BFGS's first is. How tiny shows in how far the total falls."""
+    result = nst.stylize(weights.vgg, content, grams, recipe=name, steps=2)
     assert len(result.settings["levels"]) == 1
-    worst = report(record_property, f"{name} path", differences(result.history, run.history[:evaluations]))
-    assert max(worst["total"], worst["style"]) <= 1e-4
+    worst = report(record_property, f"{name} path", differences(result.history, run.history[:2]))
+    assert max(worst["total"], worst["style"]) <= 1e-5
+    ours, theirs = result.history[0].total - result.history[1].total, run.history[0]["total"] - run.history[1]["total"]
+    print(f"{name}: the first move lowers the total by {ours:g} and by {theirs:g}")
+    assert ours == pytest.approx(theirs, rel=0.05)
 
 
 @pytest.mark.xfail(strict=False, reason="not settled: at a few iterates rounding makes another pixel the greatest")
@@ -139,7 +143,7 @@ def test_pastiche(caffe, record_property):
     run = rival_programs.pastiche(caffe.features, content, resized(style, (68, 91)), 8)
     assert len(run.history) == 8
     grams = check_objective("pastiche", caffe, content, style, run, record_property)
-    check_path("pastiche", caffe, content, grams, run, record_property, 2)
+    check_path("pastiche", caffe, content, grams, run, record_property)
 
 
 def test_spst(caffe, record_property):
@@ -151,7 +155,7 @@ def test_spst(caffe, record_property):
         assert len(run.history) == 20
         grams = check_objective("spst", caffe, content, style, run, record_property)
     first = nst.compute_style_grams(caffe.vgg, styles[0], recipe="spst")
-    check_path("spst", caffe, contents[0], first, runs[0], record_property, 2)
+    check_path("spst", caffe, contents[0], first, runs[0], record_property)
     recipe = replace(nst.RECIPES["spst"], ladder=replace(nst.RECIPES["spst"].ladder, least=40))
     result = nst.stylize(caffe.vgg, contents[-1], grams, recipe=recipe, steps=6)
     assert result.settings["levels"] == [[40, 40, 4], [80, 80, 2]]

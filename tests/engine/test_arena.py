@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import sys
 import threading
+from itertools import pairwise
+from statistics import median
 
 import pytest
 import torch
@@ -134,10 +136,11 @@ def test_a_step_gets_few_pages_anew():
         def on_step(progress):
             faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
 
-        nst.stylize(vgg, content, nst.compute_style_grams(vgg, content), steps=6, scales=1, on_step=on_step)
+        nst.stylize(vgg, content, nst.compute_style_grams(vgg, content), steps=12, scales=1, on_step=on_step)
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
     widest = 640 * 640 * 64 * 2 // 4096  # pages of the first layer's features, which torch makes; all in all, 50000
-    assert faults[-1] - faults[-2] < 2 * widest
+    later = [after - before for before, after in pairwise(faults[4:])]
+    assert median(later) < 2 * widest  # one step alone may meet what the system or another thread does just then

@@ -113,12 +113,8 @@ def _tell(path: Path) -> None:
 
 def _make(args: argparse.Namespace, argv: list[str]) -> int:
     """A texture is what comes of no content. `argv` goes into the picture."""
-    weights = args.style_weights or [1.0] * len(args.styles)
-    if len(weights) != len(args.styles):
-        raise NSTError(f"--style-weights: {len(weights)} for {len(args.styles)} styles; give one for each.")
-    layers = LayerWeights(
-        _layers(args.style_layers, "--style-layers"), _layers(args.content_layers, "--content-layers")
-    )
+    weights = _style_weights(args)
+    layers = _layer_weights(args)
     inputs = read_inputs(args)
     content, start, model, out = inputs.content, inputs.start, inputs.model, Path(args.out)
     bits = args.bits or (model.bits if model and FORMATS[out.suffix.lower()] in ("PNG", "TIFF") else 8)
@@ -129,13 +125,8 @@ def _make(args: argparse.Namespace, argv: list[str]) -> int:
 
     with _ProgressDisplay(args.quiet) as display:
         vgg = _load_vgg(args, display)
-        try:
-            grams = _measured(vgg, inputs.styles, weights, layers, args, display)
-        except NSTError as error:
-            raise error.called({"size": "--style-size", "weight": "--style-weights"}) from error
-        if args.save_style:
-            grams.check_network(vgg)
-            grams.save(args.save_style)
+        grams = _measured(vgg, inputs.styles, weights, layers, args, display)
+        _save_style(grams, vgg, args)
         title = "stylise" if content else "texture"
         with _ctrl_c() as asked_to_stop:
             begun = False
@@ -213,6 +204,23 @@ def _make(args: argparse.Namespace, argv: list[str]) -> int:
     return INTERRUPTED if result.settings["stopped_early"] else DONE
 
 
+def _style_weights(args: argparse.Namespace) -> list[float]:
+    weights = args.style_weights or [1.0] * len(args.styles)
+    if len(weights) != len(args.styles):
+        raise NSTError(f"--style-weights: {len(weights)} for {len(args.styles)} styles; give one for each.")
+    return weights
+
+
+def _layer_weights(args: argparse.Namespace) -> LayerWeights:
+    return LayerWeights(_layers(args.style_layers, "--style-layers"), _layers(args.content_layers, "--content-layers"))
+
+
+def _save_style(grams: StyleGrams, vgg: VGGFeatures, args: argparse.Namespace) -> None:
+    if args.save_style:
+        grams.check_network(vgg)
+        grams.save(args.save_style)
+
+
 def _measured(
     vgg: VGGFeatures,
     styles: list[StyleInput],
@@ -222,26 +230,29 @@ def _measured(
     display: _ProgressDisplay,
 ) -> StyleGrams:
     grams = None
-    for given, weight in zip(styles, weights, strict=True):
-        style = given.style
-        if isinstance(style, StyleGrams):
-            style = style.weighted(weight).within(given.region, args.mask_mode)
-            grams = style if grams is None else grams + style
-            continue
-        grams = compute_style_grams(
-            vgg,
-            style.pixels,
-            recipe=args.recipe,
-            weight=weight,
-            size=0 if args.stroke_size and not args.save_style else args.style_size,
-            layers=layers.style,
-            blend_with=grams,
-            name=style.path.name,
-            mask=given.mask,
-            region=given.region,
-            mask_mode=args.mask_mode,
-            on_measure=partial(display, f"measure {style.path.name}"),
-        )
+    try:
+        for given, weight in zip(styles, weights, strict=True):
+            style = given.style
+            if isinstance(style, StyleGrams):
+                style = style.weighted(weight).within(given.region, args.mask_mode)
+                grams = style if grams is None else grams + style
+                continue
+            grams = compute_style_grams(
+                vgg,
+                style.pixels,
+                recipe=args.recipe,
+                weight=weight,
+                size=0 if args.stroke_size and not args.save_style else args.style_size,
+                layers=layers.style,
+                blend_with=grams,
+                name=style.path.name,
+                mask=given.mask,
+                region=given.region,
+                mask_mode=args.mask_mode,
+                on_measure=partial(display, f"measure {style.path.name}"),
+            )
+    except NSTError as error:
+        raise error.called({"size": "--style-size", "weight": "--style-weights"}) from error
     assert grams is not None
     return grams
 
@@ -264,7 +275,7 @@ def _load_vgg(args: argparse.Namespace, display: _ProgressDisplay) -> VGGFeature
 
 
 @contextlib.contextmanager
-def _ctrl_c() -> Iterator[Callable[[], bool]]:
+def _ctrl_c(what: str = "the picture so far") -> Iterator[Callable[[], bool]]:
     """Ctrl-C once: the yielded question is answered with yes. Twice: KeyboardInterrupt, as ever."""
     asked = False
     # Whether there is one at all: a file may have been opened with its number since.
@@ -278,8 +289,8 @@ def _ctrl_c() -> Iterator[Callable[[], bool]]:
         # Not print: the signal may have come in the middle of one.
         with contextlib.suppress(OSError):
             if stderr is not None:
-                said = b"the picture so far will be kept, once there is one (Ctrl-C again quits without it)"
-                os.write(stderr, b"\nnst: stopping; " + said + b"\n")
+                said = f"{what} will be kept, once there is one (Ctrl-C again quits without it)"
+                os.write(stderr, f"\nnst: stopping; {said}\n".encode())
 
     usual = {}
     if threading.current_thread() is threading.main_thread():  # no other thread may say what a signal does
@@ -291,6 +302,30 @@ def _ctrl_c() -> Iterator[Callable[[], bool]]:
     finally:
         for stop, handler in usual.items():
             signal.signal(stop, signal.SIG_DFL if handler is None else handler)
+
+
+# --- nst video ----------------------------------------------------------------------------------------------------
+
+
+def _video(args: argparse.Namespace, argv: list[str]) -> int:
+    from .video.command import Command, Told
+
+    weights = _style_weights(args)
+    layers = _layer_weights(args)
+    command = Command(args, argv)
+    with _ProgressDisplay(args.quiet) as display, _ctrl_c("the frames so far") as asked_to_stop:
+        command.begin()
+        inputs = command.inputs()
+        vgg = _load_vgg(args, display)
+        grams = _measured(vgg, inputs.styles, weights, layers, args, display)
+        _save_style(grams, vgg, args)
+        finished = command.run(vgg, grams, layers, inputs, Told(display, asked_to_stop))
+        written = command.write(finished)
+    if not args.quiet or not finished:
+        for note in command.notes:
+            _say(note)
+    _tell(written)
+    return DONE if finished else INTERRUPTED if asked_to_stop() else USER_ERROR
 
 
 # --- nst again, nst recipes ---------------------------------------------------------------------------------------
@@ -397,6 +432,7 @@ def _load_pack() -> ModuleType:
 COMMANDS: dict[str, Callable[..., int]] = {
     "stylize": _make,
     "texture": _make,
+    "video": _video,
     "again": _again,
     "run": _run,
     "recipes": _recipes,

@@ -24,6 +24,7 @@ from .recording import Recorded, record_on_cuda, worth_recording
 from .regions import stretch
 from .shortage import is_out_of_memory, release
 from .starts import start_pixels
+from .temporal import Temporal
 from .tiles import margin
 from .vgg import IMAGENET_MEAN, IMAGENET_STD, Network
 
@@ -41,6 +42,7 @@ class Step:
     style: float
     tv: float
     seconds: float  # since the run began
+    temporal: float = 0.0  # of a frame of a moving picture
 
 
 @dataclass
@@ -115,6 +117,7 @@ class Run:
     on_step: OnStep | None = None
     on_tile: OnTile | None = None
     pictures: int = 1
+    temporal: Temporal | None = None
     histories: list[list[Step]] = field(default_factory=list)
     tiles: dict[int, int | None] = field(default_factory=dict)  # by level, as they were in the end
     notes: list[str] = field(default_factory=list)
@@ -146,6 +149,7 @@ class Run:
             (protect is not None and not emphasis) or grams.may_leave_some,
             emphasis,
             bool(self.recipe.tv_weight if tv is None else tv),
+            self.temporal is not None,
         )
 
     def _resize(self, pixels: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
@@ -169,8 +173,11 @@ class Run:
                 pixels = pixels.to(self.network.device)
             else:
                 pixels = self._resize(self._shown(variable, average), level.shape)
-                if average is not None:  # counts once, or what this level's few steps add would be faint
-                    average.pixels, average.count = pixels.clone(), 1
+            if self.temporal is not None:
+                pixels = self.temporal.at(level.shape, self.network.device).begin(pixels)
+            if average is not None and variable is not None:
+                # Counts once, or what this level's few steps add would be faint.
+                average.pixels, average.count = pixels.clone(), 1
             pinned = None if at_level is None else self.pinned(level.shape)
             if pinned is not None:
                 assert at_level is not None
@@ -329,6 +336,7 @@ class _Patient:
             self.layout,
             run._emphasis(level.shape),
             self.seed,
+            run.temporal,
         )
         if worth_recording(objective, level.steps):
             self.recorded = Recorded(objective.value_and_grad, record_on_cuda)
@@ -401,4 +409,5 @@ class _Pace:
 
 
 def _record(step: int, level: int, terms: Terms, seconds: float) -> Step:
-    return Step(step, level, float(terms.total), float(terms.content), float(terms.style), float(terms.tv), seconds)
+    total, content, style, tv = (float(term) for term in (terms.total, terms.content, terms.style, terms.tv))
+    return Step(step, level, total, content, style, tv, seconds, float(terms.temporal))

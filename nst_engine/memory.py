@@ -50,7 +50,7 @@ class Asked:
         emphasis = MASK + sum(MASK / stride(tap) ** 2 for tap in content_taps) if self.emphasis else 0.0
         # Neighbours' differences, their squares and their slope, when the features are gone: the most by tiles.
         variation = 3 * PICTURE if self.tv else 0.0
-        temporal = PICTURE + MASK + (0.0 if self.tv else 2 * PICTURE) if self.temporal else 0.0
+        temporal = PICTURE + 3 * MASK + (0.0 if self.tv else 2 * PICTURE) if self.temporal else 0.0
         return guides + pinned + emphasis + variation + temporal
 
 

@@ -271,7 +271,9 @@ class Run:
         if isinstance(settings, Adam):
             with torch.no_grad():
                 carried = moments.resized(level.shape) if moments is not None else None
-                return adam(variable, evaluate, settings, level.steps, carried)
+                temporal = objective.temporal
+                calm = None if temporal is None else temporal.pace
+                return adam(variable, evaluate, settings, level.steps, carried, calm)
         lbfgs(variable, evaluate, replace(settings, history=objective.layout.history))
         return None
 
@@ -307,6 +309,11 @@ class _Patient:
         return self._trying(
             lambda objective: self.recorded(pixels) if self.recorded else objective.value_and_grad(pixels, on_tile)
         )
+
+    @property
+    def temporal(self) -> Temporal | None:
+        assert self.objective is not None
+        return self.objective.temporal
 
     def _trying(self, do: Callable[[Objective], object]):
         while True:

@@ -40,7 +40,7 @@ class Coherence:
 
 
 # γ at weight 1: a deviation of 1/255 in every pixel costs as much as UNIT/255² of the style term.
-UNIT = 1000.0
+UNIT = 300.0
 # The flow from one shot to another is relied on in a few places, by chance.
 SAME_SHOT = 0.25
 
@@ -51,6 +51,7 @@ class Past:
 
     content: torch.Tensor
     painted: torch.Tensor
+    settled: torch.Tensor  # 1x1xHxW: what share of a picture's steps each place has had
 
 
 def anchor(content: torch.Tensor, past: Sequence[Past], coherence: Coherence, flow: Flow) -> Temporal | None:
@@ -59,12 +60,14 @@ def anchor(content: torch.Tensor, past: Sequence[Past], coherence: Coherence, fl
     c is what is not yet reliable in a nearer one, so that every place is taken from one frame (Ruder et al., 4.3).
     """
     target = torch.zeros_like(content)
+    settled = torch.zeros(1, 1, *shape_of(content))
     found = torch.zeros(1, 1, *shape_of(content))
     for number, earlier in enumerate(past):
         there = flow(content, earlier.content)
         c = torch.minimum(reliability(there, flow(earlier.content, content)), 1 - found)
         target += c * warp(earlier.painted, there).clamp(0, 1)
+        settled += c * warp(earlier.settled, there, "bilinear")
         found += c
         if number == 0 and coherence.cuts and float(found.mean()) < SAME_SHOT:
             return None
-    return Temporal(target, found, coherence.weight * UNIT)
+    return Temporal(target, found, settled, coherence.weight * UNIT)

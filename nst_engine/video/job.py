@@ -73,10 +73,10 @@ class Job:
 
     def keep(self, index: int, shown: Shown, frame: Frame, back: int) -> None:
         """A finished frame, and no more of what the next ones go on from than they look back to."""
-        image, painted = frame.image, frame.past.painted
+        image, past = frame.image, torch.cat((frame.past.painted, frame.past.settled), 1)
         alpha = image[:, 3:] if image.shape[1] == 4 else None
         write_picture(self.picture(index, shown.number), image[:, :3], alpha=alpha, bits=self.bits)
-        write_over(self._past(index), lambda file: np.save(file, painted.numpy()))
+        write_over(self._past(index), lambda file: np.save(file, past.numpy()))
         with (self.state / "frames").open("a", encoding="ascii") as file:
             file.write(f"{shown.number} {shown.time}\n")
         self._past(index - back).unlink(missing_ok=True)
@@ -94,7 +94,8 @@ class Job:
             path = self._past(index)
             if path.is_file():
                 with open_file(path) as file:
-                    found.append(Past(content, torch.from_numpy(np.load(file, allow_pickle=False))))
+                    kept = torch.from_numpy(np.load(file, allow_pickle=False))
+                found.append(Past(content, kept[:, :3], kept[:, 3:]))
             else:
                 found.clear()
         return found

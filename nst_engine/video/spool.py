@@ -32,12 +32,9 @@ class Spool:
         path = self._path(stage, frame.number)
         if path.is_file():
             return
-        arrays: dict[str, torch.Tensor | None] = {
-            "image": frame.image,
-            "content": frame.past.content,
-            "painted": frame.past.painted,
-        }
-        arrays |= {"picture": picture, "protect": protect}
+        past = frame.past
+        arrays = {"picture": picture, "protect": protect, "image": frame.image}
+        arrays |= {"content": past.content, "painted": past.painted, "settled": past.settled}
         told = {"reliable": frame.reliable, "settings": frame.settings, "notes": frame.notes, "seconds": frame.seconds}
         told["history"] = [asdict(step) for step in frame.history]
         codes: dict[str, Any] = {name: _codes(array) for name, array in arrays.items() if array is not None}
@@ -51,10 +48,10 @@ class Spool:
         if not path.is_file():
             return None
         with np.load(path, allow_pickle=False) as kept:
-            image, content, painted = (_floats(kept[name]) for name in ("image", "content", "painted"))
+            image, *past = (_floats(kept[name]) for name in ("image", "content", "painted", "settled"))
             told = json.loads(kept["told"].tobytes())
         told["history"] = [Step(**step) for step in told["history"]]
-        return Frame(number=number, image=image, past=Past(content, painted), **told)
+        return Frame(number=number, image=image, past=Past(*past), **told)
 
     def given(self, number: int) -> tuple[torch.Tensor, torch.Tensor | None]:
         with np.load(self._path("forward", number), allow_pickle=False) as kept:

@@ -26,9 +26,9 @@ from .coherence import Coherence, Past, anchor
 from .flow import dis_flow
 from .spool import Spool
 
-# A frame that goes on from earlier ones is nearly there: of the steps that a picture has, and of their rate. At the
-# full rate Adam's first steps would shake what is right already, and the few that follow would not calm it.
-STEPS, RATE = 0.2, 1 / 3
+# Of the steps that a picture has, for a frame that goes on from earlier ones.
+SHARE = 0.2
+# Of their results, where a recipe's steps are Adam's: it does not come to rest in so few.
 AVERAGING = 0.9
 
 
@@ -169,7 +169,13 @@ class _Run:
         began = time.perf_counter()
         found = anchor(once.past.content, self.near(later), replace(self.coherence, cuts=False), self.flow)
         assert found is not None
-        temporal = replace(found, target=torch.lerp(once.past.painted, found.target, found.reliability))
+        c = found.reliability
+        temporal = replace(
+            found,
+            target=torch.lerp(once.past.painted, found.target, c),
+            reliability=torch.ones_like(c),
+            settled=torch.lerp(once.past.settled, found.settled, c),
+        )
         chosen = {**self.fewer(), "start": "image", "start_image": temporal.target, "scales": 1}
         return replace(
             self.made(job, once.past.content, temporal, began, chosen),
@@ -184,13 +190,10 @@ class _Run:
         """What is chosen for a frame that goes on from others."""
         given = self.choices.get("steps")
         steps = self.recipe.steps if given is None else given
-        chosen: dict[str, Any] = {"steps": max(1, round(STEPS * steps)) if steps else 0}
+        chosen: dict[str, Any] = {"steps": max(1, round(SHARE * steps)) if steps else 0}
         if self.coherence.steps is not None:
             chosen["steps"] = self.coherence.steps
-        if isinstance(self.recipe.optimizer, Adam):
-            rate = self.choices.get("learning_rate")
-            chosen["learning_rate"] = RATE * (self.recipe.optimizer.lr if rate is None else rate)
-        if self.choices.get("averaging") is None:
+        if self.choices.get("averaging") is None and isinstance(self.recipe.optimizer, Adam):
             chosen["averaging"] = max(AVERAGING, self.recipe.averaging)
         return chosen
 
@@ -221,7 +224,7 @@ class _Run:
         return Frame(
             job.number,
             result.image,
-            Past(content, result.painted),
+            Past(content, result.painted, _settled(result.painted, temporal)),
             0.0 if temporal is None else max(1e-9, float(temporal.reliability.mean())),
             result.history,
             result.settings,
@@ -236,6 +239,13 @@ class _Run:
             return answer
 
         return on_step
+
+
+def _settled(painted: torch.Tensor, temporal: Temporal | None) -> torch.Tensor:
+    """How near to its end every place is, now that it has had a frame's steps more."""
+    if temporal is None:
+        return torch.ones_like(painted[:, :1])
+    return (temporal.hold + SHARE).clamp(max=1)
 
 
 def _masks(protect: torch.Tensor | Iterable[torch.Tensor] | None, first: int) -> Iterator[torch.Tensor | None]:

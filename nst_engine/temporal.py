@@ -11,7 +11,7 @@ from .regions import stretch
 
 # Of the optimiser's rate, where a result is finished. At the full rate Adam's first steps would shake what is right
 # already, and the few that follow would not calm it.
-CALM = 1 / 3
+CALM = 0.1
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,20 +29,28 @@ def pan(count: int, dx: float = 1.3, dy: float = 0.4, seed: int = 1) -> list[tor
     return [seen_at(wide, 2 + dx * i, 2 + dy * i) for i in range(count)]
 
 
-def passing(count: int, step: int = 12) -> list[torch.Tensor]:
-    """A still scene, and a narrow board that passes in front of it."""
-    scene, board = clouds(1, HEIGHT, WIDTH), clouds(7, HEIGHT, 2 * step)
+STEP = 12  # of the board, which is twice as wide: each place is behind it for two frames
+
+
+def board_at(number: int) -> slice:
+    """The board's columns; it comes into view in the third frame."""
+    left = STEP * (number - 3)
+    return slice(max(0, left), max(0, left + 2 * STEP))
+
+
+def passing(count: int) -> list[torch.Tensor]:
+    """A still scene, and a board that passes in front of it."""
+    scene, board = clouds(1, HEIGHT, WIDTH), clouds(7, HEIGHT, 2 * STEP)
     frames = []
     for i in range(count):
         frame = scene.clone()
-        left = 8 + step * i
-        part = frame[..., left : left + 2 * step]
-        part.copy_(board[..., : part.shape[-1]])
+        part = frame[..., board_at(i)]
+        part.copy_(board[..., board.shape[-1] - part.shape[-1] :] if i < 3 else board[..., : part.shape[-1]])
         frames.append(frame)
     return frames
 
 
-def flow_of_passing(frames: list[torch.Tensor], step: int = 12) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+def flow_of_passing(frames: list[torch.Tensor]) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
     """The flow of that scene, known: the board's is its way, all else stays."""
 
     def number(frame: torch.Tensor) -> int:
@@ -51,7 +59,7 @@ def flow_of_passing(frames: list[torch.Tensor], step: int = 12) -> Callable[[tor
     def flow(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         i, j = number(a), number(b)
         found = torch.zeros(1, 2, HEIGHT, WIDTH)
-        found[:, 0, :, 8 + step * i : 8 + step * (i + 2)] = float(step * (j - i))
+        found[:, 0, :, board_at(i)] = float(STEP * (j - i))
         return found
 
     return flow

@@ -225,9 +225,13 @@ def _start_of(container: Any) -> Fraction:
 def _copied(
     writer: _Writer, container: Any, heard: Any, stream: Any, first: Fraction
 ) -> Iterator[tuple[Fraction, Callable[[], object]]]:
+    start = _start_of(container)
     shift = round(first / heard.time_base)
     for packet in container.demux(heard):
-        if packet.dts is None or packet.pts is None or packet.pts < shift:
+        if packet.dts is None or packet.pts is None:
+            continue
+        # What comes before the first sample fills the decoder, and goes with the beginning.
+        if first > start and packet.pts < shift:
             continue
         at = packet.pts * heard.time_base - first
 

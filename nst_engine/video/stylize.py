@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from ..errors import NSTError
+from ..errors import NSTError, counted
 from ..grams import StyleGrams
 from ..images import check_picture, resize, shape_of
 from ..levels import OWN_SIZE, target_shape
@@ -258,4 +258,6 @@ def _masks(protect: torch.Tensor | Iterable[torch.Tensor] | None, first: int) ->
     for mask in given:
         yield mask if bool((mask > 0).any()) else None
         count += 1
-    raise NSTError(f"protect: {count} masks, and the clip has more frames; give one for all, or one for each frame.")
+    raise NSTError(
+        f"protect: {counted(count, 'mask')}, and the clip has more frames; give one for all, or one for each frame."
+    )

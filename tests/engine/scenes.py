@@ -75,6 +75,8 @@ def write_clip(path: Path, frames: list[torch.Tensor], **how: Any) -> Path:
     with av.open(str(path), "w") as container:
         video = container.add_stream(how.get("codec", "libx264"), rate=24)
         video.height, video.width = frames[0].shape[-2:]
+        if times:
+            video.codec_context.time_base = Fraction(1, 1000)
         video.pix_fmt = how.get("pixels", "yuv420p")
         if "rotation" in how:
             video.set_display_rotation(how["rotation"])

@@ -6,11 +6,15 @@ import torch
 from . import host
 from .example_image import FOLDER
 
+FPS = 12.0  # as tools/draw_clip.py draws them
+
 
 class NSTExampleClip:
     TITLE = "NST Example Clip"
     CATEGORY = f"{host.CATEGORY}/utilities"
-    DESCRIPTION = "A short clip of the pack's own, to try moving pictures with: a landscape that pans, a balloon passing."
+    DESCRIPTION = (
+        "A short clip of the pack's own, to try moving pictures with: a landscape that pans, a balloon passing."
+    )
     RETURN_TYPES = ("IMAGE", "FLOAT")
     RETURN_NAMES = ("frames", "fps")
     OUTPUT_TOOLTIPS = ("The frames, a batch of pictures.", "Frames a second.")
@@ -30,9 +34,5 @@ class NSTExampleClip:
         from PIL import Image, ImageSequence
 
         with Image.open(FOLDER / f"{name}.webp") as clip:
-            rate = 1000.0 / clip.info.get("duration", 1000 / FPS) if "duration" in clip.info else FPS
             pictures = [np.asarray(frame.convert("RGB"), np.float32) / 255 for frame in ImageSequence.Iterator(clip)]
-        return torch.from_numpy(np.stack(pictures[:frames])), round(rate, 3)
-
-
-FPS = 12.0
+        return torch.from_numpy(np.stack(pictures[:frames])), FPS

@@ -98,9 +98,7 @@ def memory_needed(vgg: nst.VGGFeatures, shape: tuple[int, int], grams: Any, reci
     used = adjust(method.in_place_of(recipe), optimizer=given(chosen["optimizer"]))
     target = nst.target_shape(shape, chosen["size"], nst.RECIPES[recipe], vgg.device)
     masks = chosen["protect_mask"] is not None or grams.guided
-    return nst.memory_needed(
-        vgg, target, used, chosen["layer_weights"], regions=grams.region_count, masks=masks
-    )
+    return nst.memory_needed(vgg, target, used, chosen["layer_weights"], regions=grams.region_count, masks=masks)
 
 
 class Follow:
@@ -121,4 +119,3 @@ class Follow:
             self.bar = host.ProgressBar(total)
         picture = self.preview(progress) if self.preview.is_due(progress.step) else None
         self.bar.update(progress.picture + progress.step / max(1, progress.steps), picture)
-

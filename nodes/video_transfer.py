@@ -47,7 +47,9 @@ class NSTVideoTransfer:
         clip = from_host(frames)
         masks = chosen["protect_mask"]
         if masks is not None and masks.ndim == 3 and len(masks) not in (1, len(clip)):
-            raise nst.NSTError(f"protect: {len(masks)} masks for {len(clip)} frames; give one for all, or one for each.")
+            raise nst.NSTError(
+                f"protect: {len(masks)} masks for {len(clip)} frames; give one for all, or one for each."
+            )
         follow = moving.Follow(len(clip), preview_every=chosen["preview_every"])
         made = []
         with host.room_for(moving.memory_needed(vgg, shape_of(clip), style_grams, recipe, chosen), vgg.device):

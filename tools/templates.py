@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from graphs import Link, Node, Workflow, compare, transfer
+from graphs import Link, Node, Workflow, compare, example, network, transfer
 
 
 def style_matched(workflow: Workflow, method: str) -> Workflow:

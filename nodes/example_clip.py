@@ -24,7 +24,7 @@ class NSTExampleClip:
     def INPUT_TYPES(cls):
         names = sorted(file.stem for file in FOLDER.glob("clip-*.webp"))
         return {
-            "required": {"name": (names, {"tooltip": "The clip."})},
+            "required": {"name": (names, {"tooltip": "The clip. There is one so far."})},
             "optional": {
                 "frames": ("INT", {"default": 24, "min": 1, "max": 24, "tooltip": "How many frames of it."}),
             },

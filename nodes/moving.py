@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -57,6 +58,18 @@ MASKS = ("MASK", {"tooltip": "Where the content stays: one mask for all frames, 
 def optional() -> dict[str, Any]:
     shared = NeuralStyleTransfer.INPUT_TYPES()["optional"]
     return OWN | {name: shared[name] for name in SHARED} | {"protect_mask": MASKS}
+
+
+def takes_settings(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function's `**choices` are these inputs, and say so."""
+    signature = inspect.signature(function)
+    plain = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    own = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_default(*entry))
+        for name, entry in optional().items()
+    ]
+    function.__signature__ = signature.replace(parameters=[*plain, *own])  # type: ignore[attr-defined]
+    return function
 
 
 def filled(choices: dict[str, Any]) -> dict[str, Any]:

@@ -23,8 +23,8 @@ class NSTStyliseVideo:
     TITLE = "NST Stylise Video"
     CATEGORY = host.CATEGORY
     DESCRIPTION = (
-        "Gives a video the style of a picture, without flicker. Frames are kept on the disk one by one, so the video may "
-        "have any length; after a cancel the same run goes on where it was. Sound and frame rate stay."
+        "Gives a video the style of a picture, without flicker. Frames are kept on the disk one by one, so the video "
+        "may have any length; after a cancel the same run goes on where it was. Sound and frame rate stay."
     )
     RETURN_TYPES = ("VIDEO",)
     RETURN_NAMES = ("video",)
@@ -74,6 +74,7 @@ class NSTStyliseVideo:
                 return str(error)
         return inputs.check_numbers(cls, learning_rate=learning_rate, tv_weight=tv_weight, scales=scales)
 
+    @moving.takes_settings
     def stylise(
         self,
         vgg: nst.VGGFeatures,

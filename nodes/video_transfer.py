@@ -40,6 +40,7 @@ class NSTVideoTransfer:
     ) -> bool | str:
         return inputs.check_numbers(cls, learning_rate=learning_rate, tv_weight=tv_weight, scales=scales)
 
+    @moving.takes_settings
     def transfer(
         self, vgg: nst.VGGFeatures, frames: torch.Tensor, style_grams: nst.StyleGrams, recipe: str, **choices: Any
     ) -> tuple[torch.Tensor, LossHistory]:

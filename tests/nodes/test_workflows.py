@@ -20,7 +20,7 @@ API = sorted((ROOT / "workflows" / "api").glob("*.json"))
 CORE: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "SaveImage": ({"images": "IMAGE"}, {"filename_prefix": "STRING"}),
     "PreviewImage": ({"images": "IMAGE"}, {}),
-    "CreateVideo": ({"images": "IMAGE"}, {"fps": "FLOAT"}),
+    "CreateVideo": ({"images": "IMAGE"}, {"fps": "NUMBER"}),
     "SaveVideo": ({"video": "VIDEO"}, {"filename_prefix": "STRING", "format": "COMBO", "codec": "COMBO"}),
 }
 

@@ -1,7 +1,7 @@
 """Draw the example clip of the pack: python tools/draw_clip.py
 
-The camera pans over the drawn landscape, and a balloon passes in front of it. The 24 frames go into an animated WebP, so
-that nothing but Pillow is needed to read them.
+The camera pans over the drawn landscape, and a balloon passes in front of it. The 24 frames go into an animated WebP,
+so that nothing but Pillow is needed to read them.
 """
 
 from pathlib import Path

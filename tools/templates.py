@@ -95,8 +95,8 @@ def video() -> Workflow:
     return Workflow(
         "video",
         "Moving pictures without flicker: strokes stay on what they are painted on, and what the balloon hid comes "
-        "back as it was.\n\nFor a film of your own put *Load Video* and *NST Stylise Video* in place of the clip and what "
-        "follows: any length, with its sound.",
+        "back as it was.\n\nFor a film of your own put *Load Video* and *NST Stylise Video* in place of the clip and "
+        "what follows: any length, with its sound.",
         nodes,
     )
 

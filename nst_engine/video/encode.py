@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -160,11 +161,7 @@ class _Writer:
             stream.bit_rate = 0  # or crf is only a limit
         elif self.codec in ("mpeg4", "libopenh264"):
             stream.bit_rate = int(width * height * self.source.rate // 4)
-        base = self.source.time_base or 1 / self.source.rate
-        # MPEG-4's clock has 16 bits.
-        if self.codec == "mpeg4" and base.denominator > 65535:
-            base = Fraction(1, 60000)
-        stream.codec_context.time_base = self.base = base
+        stream.codec_context.time_base = self.base = self._clock()
         context = stream.codec_context
         colour = self.source.colour
         context.colorspace, context.color_primaries, context.color_trc = colour.space, colour.primaries, colour.transfer
@@ -173,9 +170,20 @@ class _Writer:
 
     def _frame(self, pixels: torch.Tensor, time: Fraction) -> Any:
         frame = self._coded(pixels)
+        even = round(time * self.source.rate) / self.source.rate
+        if abs(even - time) <= (self.source.time_base or 0) / 2:
+            time = even  # as it was before a clock of milliseconds, Matroska's, rounded it
         frame.time_base = self.base
         frame.pts = round(time / self.base)
         return frame
+
+    def _clock(self) -> Fraction:
+        """In whose ticks both the source's times and an even beat are whole numbers."""
+        base, rate = self.source.time_base or 1 / self.source.rate, self.source.rate
+        ticks = math.lcm(base.denominator, rate.numerator)
+        if self.codec == "mpeg4" and ticks > 65535:  # MPEG-4's clock has 16 bits
+            return Fraction(1, 60000)
+        return Fraction(1, ticks) if ticks < 2**24 else base
 
     def _coded(self, pixels: torch.Tensor) -> Any:
         pixels = torch.nn.functional.pad(

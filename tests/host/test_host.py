@@ -67,6 +67,32 @@ RECIPES = [
 COLOUR_METHODS = ["symmetric", "pca", "cholesky", "histogram", "lab", "luminance"]
 STARTS = ["content", "noise", "image", "grey", "style", "style-noise"]
 LAYERS = ["relu3_1", "conv1_1", "relu1_1", "pool1", "conv4_4", "relu5_4", "pool5"]  # some of them
+MOVING = {
+    "temporal_weight": ("FLOAT", 1.0),
+    "frame_steps": ("INT", -1),
+    "passes": ("INT", 1),
+    "find_cuts": ("BOOLEAN", True),
+    "steps": ("INT", -1),
+    "optimizer": ["recipe", "adam", "lbfgs"],
+    "learning_rate": ("FLOAT", -1),
+    "content_weight": ("FLOAT", 1.0),
+    "style_weight": ("FLOAT", 1.0),
+    "tv_weight": ("FLOAT", -1),
+    "size": ("INT", -1),
+    "scales": ("INT", -1),
+    "seed": ("INT", 0),
+    "preview_every": ("INT", -1),
+    "layer_weights": "LAYER_WEIGHTS",
+    "keep_colours": ["none", *COLOUR_METHODS],
+    "keep_colours_strength": ("FLOAT", 1.0),
+    "tile": ("INT", -1),
+    "protect_mask": "MASK",
+    "strength": ("FLOAT", 1.0),
+    "protect_mode": ["pixels", "content"],
+    "protect_weight": ("FLOAT", 20.0),
+    "method": "NST_METHOD",
+    "stroke_size": ("FLOAT", 0.0),
+}
 NODES = {
     "LoadVGGFeatures": {
         "name": "Load VGG Features",
@@ -283,6 +309,33 @@ NODES = {
         "optional": {},
         "outputs": {"image": "IMAGE", "loss_history": "LOSS_HISTORY"},
     },
+    "NSTVideoTransfer": {
+        "name": "NST Video Transfer",
+        "category": "style transfer",
+        "required": {"vgg": "VGG_FEATURES", "frames": "IMAGE", "style_grams": "STYLE_GRAMS", "recipe": RECIPES},
+        "optional": MOVING,
+        "outputs": {"frames": "IMAGE", "loss_history": "LOSS_HISTORY"},
+    },
+    "NSTStyliseVideo": {
+        "name": "NST Stylise Video",
+        "category": "style transfer",
+        "required": {
+            "vgg": "VGG_FEATURES",
+            "video": "VIDEO",
+            "style_grams": "STYLE_GRAMS",
+            "recipe": RECIPES,
+            "filename_prefix": ("STRING", "nst/video"),
+        },
+        "optional": {**MOVING, "every": ("INT", 1)},
+        "outputs": {"video": "VIDEO"},
+    },
+    "NSTExampleClip": {
+        "name": "NST Example Clip",
+        "category": "style transfer/utilities",
+        "required": {"name": ["clip-balloon"]},
+        "optional": {"frames": ("INT", 24)},
+        "outputs": {"frames": "IMAGE", "fps": "FLOAT"},
+    },
 }
 
 
@@ -346,6 +399,9 @@ def test_a_workflow_runs_to_its_end(server: Server, name: str) -> None:
     graph = api_graph(name)
     mark = server.log_mark()
     run = server.run(graph)
+    if name == "video":
+        (film,) = run.outputs[find(graph, "SaveVideo")]["images"]
+        assert film["filename"].endswith(".mp4") and len(server.get("/view", **film)) > 1000
     saves = all_of(graph, "SaveImage")
     pictures = [picture for i in saves for picture in run.pictures(i)]
     assert len(pictures) == {"style-row": 4}.get(name, len(saves))

@@ -123,7 +123,7 @@ class Follow:
         self.preview = Preview(preview_every)
         self.bar: host.ProgressBar | None = None
 
-    def arguments(self) -> dict[str, Callable[..., Any]]:
+    def arguments(self) -> dict[str, Any]:
         return {"on_step": self.on_step, "on_layer": host.check_cancelled}
 
     def on_step(self, progress: nst.Progress) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from .. import nst_engine as nst
+from ..nst_engine.errors import counted
 from ..nst_engine.video.encode import Encoding, check_clip
 from ..nst_engine.video.job import Job, skipped
 from ..nst_engine.video.source import Part, Shown, Source, open_clip
@@ -103,7 +104,9 @@ class NSTStyliseVideo:
             # Also where the user has cancelled: what there is can be looked at, and the same run goes on from it.
             if job.times():
                 job.write(unfinished, source, part, encoding)
-                host.log.info("%d frames so far are in %s; running again goes on", len(job.times()), unfinished)
+                host.log.info(
+                    "%s so far are in %s; running again goes on", counted(len(job.times()), "frame"), unfinished
+                )
             elif job.folder.is_dir():
                 shutil.rmtree(job.folder)
             raise
@@ -175,7 +178,7 @@ def fingerprint(
 ) -> str:
     """What has to be the same for a run to go on where another ended."""
     digest = hashlib.sha256()
-    plain = {name: str(value) for name, value in chosen.items() if not isinstance(value, torch.Tensor)}
+    plain: dict[str, Any] = {name: str(value) for name, value in chosen.items() if not isinstance(value, torch.Tensor)}
     plain |= {"recipe": recipe, "vgg": vgg.key, "part": str(part)}
     if isinstance(source.path, Path):
         found = source.path.stat()

@@ -25,6 +25,7 @@ from live_comfyui import (
     find,
     find_comfyui,
     find_interpreter,
+    package_folder,
 )
 from PIL import Image
 
@@ -396,6 +397,8 @@ def own_size(graph: Graph) -> tuple[int, int]:
 
 @pytest.mark.parametrize("name", sorted(file.stem for file in (WORKFLOWS / "api").glob("*.json")))
 def test_a_workflow_runs_to_its_end(server: Server, name: str) -> None:
+    if name == "video":
+        skip_without_flow()
     graph = api_graph(name)
     mark = server.log_mark()
     run = server.run(graph)
@@ -417,6 +420,49 @@ def test_a_workflow_runs_to_its_end(server: Server, name: str) -> None:
         assert plot.size == (480, 320)
     # A NaN on its way to a file shows up as a warning here.
     assert not re.search("Traceback|Warning", said := server.log(mark)), said
+
+
+def skip_without_flow() -> None:
+    if package_folder(find_interpreter(find_comfyui()), "cv2") is None:
+        pytest.skip("the interpreter for ComfyUI lacks opencv-python-headless")
+
+
+def film_graph(**settings: object) -> Graph:
+    """Frames made a video by the host, stylised as a stream, and saved by the host."""
+    graph = api_graph("video")
+    transfer, film, save = (find(graph, kind) for kind in ("NSTVideoTransfer", "CreateVideo", "SaveVideo"))
+    frames = graph[transfer]["inputs"].pop("frames")
+    graph[film]["inputs"]["images"] = frames
+    graph[transfer]["class_type"] = "NSTStyliseVideo"
+    graph[transfer]["inputs"] |= {"video": [film, 0], "filename_prefix": "nst/film", **settings}
+    graph[save]["inputs"]["video"] = [transfer, 0]
+    return graph
+
+
+def test_a_video_is_stylised_as_a_stream_and_passed_on(server: Server) -> None:
+    skip_without_flow()
+    graph = film_graph(steps=2)
+    run = server.run(graph)
+    outputs = [run.outputs[find(graph, kind)]["images"] for kind in ("NSTStyliseVideo", "SaveVideo")]
+    for (film,) in outputs:
+        assert len(server.get("/view", **film)) > 1000
+    assert [*(server.base / "output" / "nst").glob("*.frames")] == []
+
+
+def test_a_cancelled_video_leaves_a_film_and_goes_on(server: Server) -> None:
+    skip_without_flow()
+    graph = film_graph(steps=20, frame_steps=200, seed=3)
+    mark = server.log_mark()
+    run = server.start(graph)
+    run.wait("progress", 25)  # beyond the first frame
+    server.post("/interrupt", {})
+    assert run.finish().ending == "execution_interrupted"
+    said = re.search(r"(\d+) frames? so far are in (\S+);", server.log(mark))
+    assert said and (server.base / "output" / "nst").joinpath(os.path.basename(said[2])).is_file()
+    kept = {path.name for path in (server.base / "output" / "nst").glob("film-*.frames/frame_*.png")}
+    assert len(kept) == int(said[1]) >= 1
+    server.run(graph)
+    assert [*(server.base / "output" / "nst").glob("*.frames"), *(server.base / "output" / "nst").glob("*unf*")] == []
 
 
 def test_a_batch_comes_out_whole(server: Server) -> None:

@@ -112,10 +112,8 @@ def report(args: argparse.Namespace) -> None:
         found = run(vgg, grams, moving, way, args.steps)
         error = warped_error(found.images)
         still = drift(run(vgg, grams, moving[:1] * args.still, way, args.steps).images) if way else 0.0
-        rows.append(
-            [name, f"{error:.2f}", f"{error / source:.2f}", f"{still:.2f}", f"{found.seconds[0]:.2f}"]
-            + [f"{found.later:.2f}", f"{found.later / found.seconds[0]:.2f}"]
-        )
+        times = (found.seconds[0], found.later, found.later / found.seconds[0])
+        rows.append([name, *(f"{number:.2f}" for number in (error, error / source, still, *times))])
         if args.keep:
             strip(found.images, args.keep / f"{name.replace(' ', '-')}.png")
         print(rows[-1], file=sys.stderr, flush=True)

@@ -350,7 +350,7 @@ def _again(args: argparse.Namespace, _: list[str]) -> int:
         _say(found.plan)
     if found.costs and not yes:
         _ask(f"again: {args.result} asks for {', and '.join(found.costs)}")
-    return _make(found.args, found.argv)
+    return COMMANDS[found.args.command](found.args, found.argv)
 
 
 def _ask(what: str) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from ..errors import NSTError
+from ..texts import parse_json
 from .flow import needed
 from .source import Part, Shown, Source, opened
 
@@ -70,6 +71,20 @@ def check_clip(path: Path, encoding: Encoding) -> str:
             f"--codec: the PyAV installed here cannot write {' or '.join(wanted)}; it has {', '.join(known) or 'none'}."
         )
     return there[0]
+
+
+def clip_settings(path: Path) -> dict[str, Any] | None:
+    """What `write_clip` was given as settings, or None where a clip carries none."""
+    av = needed("av", "Reading a clip")
+    try:
+        with opened(path) as container:
+            tags = {name.lower(): text for name, text in container.metadata.items()}
+    except (OSError, av.error.FFmpegError) as error:
+        raise NSTError(f"{path}: this cannot be read as a clip ({error}).") from error
+    with contextlib.suppress(ValueError, TypeError):
+        settings = parse_json(tags.get("comment", ""))
+        return settings if isinstance(settings, dict) else None
+    return None
 
 
 def _encoder(av: Any, name: str) -> Any:

@@ -264,3 +264,17 @@ def test_times_are_read_as_people_write_them() -> None:
 
     args = parser().parse_args(["video", "a", "b", "-o", "c.mp4", "--from", "1:15", "--to", "0:02:00.5"])
     assert (args.begin, args.end) == (75, Fraction(241, 2))
+
+
+def test_a_film_says_how_it_was_made(style: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    clip = write_clip(tmp_path / "in.mp4", pan(3))
+    assert nst_video(clip, style, "-o", tmp_path / "out.mp4", *QUICK) == 0
+    capsys.readouterr()
+    assert main(["again", "--from", str(style.parent), str(tmp_path / "out.mp4"), "--every", "2"]) == 0
+    answer = capsys.readouterr()
+    assert answer.out.strip() == str(tmp_path / "out-again.mp4")
+    assert "96×64 pixels" not in answer.err and "64×43 pixels in 3 steps" in answer.err
+    assert times(tmp_path / "out-again.mp4") == [0, 0.083]
+    write_clip(tmp_path / "other.mp4", pan(2))
+    assert main(["again", str(tmp_path / "other.mp4")]) == 1
+    assert "does not say how it was made" in capsys.readouterr().err

@@ -101,7 +101,7 @@ class Command:
             _pixels(rest, in_work),
             grams,
             coherence=self.coherence,
-            protect=inputs.protect if self.masks is None else _masks(self.masks, self.part, done, self.args.protect),
+            protect=inputs.protect if self.masks is None else _masks(self.masks, in_work, self.args.protect),
             past=self.job.past(done, contents),
             first=done,
             spool=self.job.state / "passes",
@@ -187,11 +187,12 @@ def _mask_source(protect: str | None) -> Source | None:
     return open_source(Path(protect))
 
 
-def _masks(source: Source, part: Part, done: int, name: str) -> Iterator[torch.Tensor]:
+def _masks(source: Source, in_work: deque[Shown], name: str) -> Iterator[torch.Tensor]:
+    """The mask that has the number of the frame in work."""
     broken: list[str] = []
-    _, rest = skipped(source.frames(part, broken.append), done, 1)
-    for shown in rest:
-        yield luma_mask(shown.pixels, shown.alpha)[0, 0]
+    for mask in source.frames(Part(), broken.append):
+        if mask.number == in_work[-1].number:
+            yield luma_mask(mask.pixels, mask.alpha)[0, 0]
     if broken:
         raise NSTError(f"protect: {name}: {broken[0]}.")
 

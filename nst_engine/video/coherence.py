@@ -11,7 +11,7 @@ from ..errors import NSTError
 from ..images import shape_of
 from ..temporal import Temporal
 from .flow import Flow, warp
-from .reliability import reliability
+from .reliability import alike, reliability
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ def anchor(content: torch.Tensor, past: Sequence[Past], coherence: Coherence, fl
     found = torch.zeros(1, 1, *shape_of(content))
     for number, earlier in enumerate(past):
         there = flow(content, earlier.content)
-        c = torch.minimum(reliability(there, flow(earlier.content, content)), 1 - found)
+        c = reliability(there, flow(earlier.content, content)) * alike(content, warp(earlier.content, there))
+        c = torch.minimum(c, 1 - found)
         target += c * warp(earlier.painted, there).clamp(0, 1)
         settled += c * warp(earlier.settled, there, "bilinear")
         found += c

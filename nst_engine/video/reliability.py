@@ -7,6 +7,9 @@ import torch.nn.functional as F
 
 from .flow import warp
 
+# Of one, on average over so many pixels a side. What compression and a part of a pixel's way do stays below.
+UNLIKE, AROUND = 0.06, 5
+
 
 def reliability(flow: torch.Tensor, back: torch.Tensor) -> torch.Tensor:
     """c, 1x1xHxW: 1 where `flow` leads to a place from which `back` leads home, away from the edges of what moves."""
@@ -18,6 +21,13 @@ def reliability(flow: torch.Tensor, back: torch.Tensor) -> torch.Tensor:
     columns = torch.arange(width) + flow[:, :1]
     inside = (rows >= 0) & (rows <= height - 1) & (columns >= 0) & (columns <= width - 1)
     return (home & smooth & inside).to(flow.dtype)
+
+
+def alike(frame: torch.Tensor, warped: torch.Tensor) -> torch.Tensor:
+    """1 where the flow leads to what looks the same, 1x1xHxW. Ours: flow back and forth may agree on what is wrong, as
+    between the stripes of something that passes; and where the light changes, the result has to follow."""
+    away = (frame - warped).abs().mean(1, keepdim=True)
+    return (F.avg_pool2d(away, AROUND, 1, AROUND // 2, count_include_pad=False) < UNLIKE).to(frame.dtype)
 
 
 def _squared(flow: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ from scenes import HEIGHT, WIDTH, flow_of_passing, pan, passing
 import nst_engine as nst
 from nst_engine.temporal import Temporal
 from nst_engine.video.flow import dis_flow, warp
-from nst_engine.video.reliability import reliability
+from nst_engine.video.reliability import alike, reliability
 
 STEPS = 30  # of a first frame
 
@@ -109,6 +109,15 @@ def test_the_edge_of_what_moves_is_not_relied_on() -> None:
     c = reliability(there, -there)
     assert c[..., 39:41].sum() == 0
     assert c[..., :38].mean() == 1
+
+
+def test_what_looks_otherwise_is_not_relied_on() -> None:
+    before, after = pan(2)
+    warped = warp(before, constant(1.3, 0.4))
+    assert alike(after, warped)[..., 8:-8, 8:-8].mean() == 1
+    changed = after.clone()
+    changed[..., 20:40, 30:50] += 0.1  # a light goes on
+    assert alike(changed, warped)[..., 24:36, 34:46].sum() == 0
 
 
 def test_a_missing_package_is_named_with_the_line_that_installs_it(

@@ -192,7 +192,8 @@ def agreement_rows(size: int, device: str) -> dict[str, Measure]:
 
     def objective(precision: str, on: str, tile: int | None = None) -> Objective:
         vgg = nst.load_vgg("vgg19-caffe", precision=precision, device=on)
-        return nst.objective(vgg, content, nst.compute_style_grams(vgg, of_style), tile=tile)
+        grams = nst.compute_style_grams(vgg, of_style, recipe="classic")
+        return nst.objective(vgg, content, grams, recipe="classic", tile=tile)
 
     exact = functools.cache(lambda: evaluated("fp32", "cpu"))
 

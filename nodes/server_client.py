@@ -27,6 +27,10 @@ LOADERS = {"LoadImage": "image", "LoadImageMask": "image", "LoadStyleGrams": "st
 _NOT_JSON = object()
 
 
+class ServerGone(NSTError):
+    """The run may be as good as any, but who was to do it is not there, or no longer knows of it."""
+
+
 def run_on_server(
     graph: Graph,
     url: str,
@@ -65,7 +69,7 @@ def run_on_server(
     try:
         return asyncio.run(run())
     except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-        raise NSTError(
+        raise ServerGone(
             f"server: {base} cannot be reached or broke off ({error or type(error).__name__}). "
             "Is ComfyUI running there, and is this the address it shows when it starts?"
         ) from error
@@ -122,7 +126,7 @@ class _Client:
             try:
                 await self.follow(socket, run_id, graph)
                 entry = await self.history(run_id)
-            except asyncio.CancelledError:
+            except BaseException:  # Ctrl-C, or what whoever is told of progress raises
                 await self.cancel(run_id)
                 raise
         check_outcome(entry, graph)
@@ -214,7 +218,7 @@ class _Client:
             return False
         if await self.ask("GET", f"/history/{run_id}"):
             return True
-        raise NSTError("server: ComfyUI no longer knows this run; it was restarted, or somebody cleared its queue.")
+        raise ServerGone("server: ComfyUI no longer knows this run; it was restarted, or somebody cleared its queue.")
 
     async def history(self, run_id: str) -> dict[str, Any]:
         """What is left of a run; the server writes it a moment after it has said that the run is over."""

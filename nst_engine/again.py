@@ -19,6 +19,7 @@ from .arguments import COSTLY_SIDE, COSTLY_STYLES, COSTLY_WORK, parser
 from .errors import NSTError
 from .files import read_settings
 from .inputs import NAMED_STARTS, NONE, result_shape, style_side
+from .levels import usual_steps
 from .recipes import RECIPES
 from .safe_files import below
 from .texts import shown
@@ -61,11 +62,12 @@ def repeat(old: Path, changes: Sequence[str], folders: Sequence[str]) -> Repeat:
         args.restart = own.restart
     places = [old.parent, *map(Path, folders)]
     _find_files(args, own, places, old)
-    steps = RECIPES[args.recipe].steps if args.steps is None else args.steps
     if args.command == "video":
-        height, width, steps = clip_work(args, steps)
+        height, width, steps = clip_work(args)
     else:
         height, width = result_shape(args, None if args.content is None else Path(args.content))
+        usual = usual_steps((height, width), RECIPES[args.recipe], args.scales)
+        steps = usual if args.steps is None else args.steps
     plan = (
         f"again: {' '.join(map(_quoted, [*stored, *changes]))}\n"
         f"reads {', '.join(_files(args))}; makes {width}×{height} pixels in {steps} steps with {args.recipe} and "

@@ -32,6 +32,8 @@ STORED = (
     "Settings, names and this command line are stored in the picture, for nst again. Ctrl-C ends early and keeps the "
     "picture so far."
 )
+COMBINATIONS = ("every", "pairs", "blend")
+DEFAULT_NAME = "{folder}/{content}-{style}"
 EACH = "one FILE for each STYLE, - for none"
 
 # What the engine's arguments are called here.
@@ -165,6 +167,7 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(required=True, dest="command", metavar="COMMAND")
     _stylize_arguments(commands.add_parser("stylize", help="give a picture the style of others"))
     _texture_arguments(commands.add_parser("texture", help="make a picture of any size of a style alone"))
+    _batch_arguments(commands.add_parser("batch", help="give many pictures the style of others"))
 
     _video_arguments(commands.add_parser("video", help="give a clip the style of pictures, without flicker"))
 
@@ -223,6 +226,10 @@ def _stylize_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = f"Writes CONTENT in the style of STYLE to OUT and prints its path. {STORED}"
     parser.add_argument("content", metavar="CONTENT")
     _styles_and_out(parser)
+    _stylize_options(parser)
+
+
+def _stylize_options(parser: argparse.ArgumentParser, saves_style: bool = True) -> None:
     rate = "multiplies the recipe's own; default: 1"
     add = _recipe_group(parser, NAMED_STARTS).add_argument
     add("--content-weight", type=float, default=1.0, metavar="X", help=rate)
@@ -240,7 +247,7 @@ def _stylize_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--start-mix", type=float, default=0.0, metavar="X", help="of CONTENT in the start: 0, the default, to 1")
     _seamless(group, False)
-    _style_group(parser)
+    _style_group(parser, saves_style)
     add = _mask_group(parser).add_argument
     add("--regions", nargs="+", metavar="FILE", help=f"the part of CONTENT that takes on STYLE; {EACH}: the rest")
     add("--protect", metavar="FILE", help="where CONTENT stays")
@@ -254,6 +261,67 @@ def _stylize_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="METHOD[=STRENGTH]",
         help=f"give OUT the colours of CONTENT: {', '.join(KEEP_COLOURS)}; such as lab=0.5",
     )
+
+
+def _batch_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Writes every CONTENT in every STYLE to FOLDER, with the network and the styles kept loaded. What is there "
+        "already, made of the same files with the same options, is left alone: after an interruption, give the same "
+        "command again."
+    )
+    parser.add_argument(
+        "contents",
+        metavar="CONTENT",
+        nargs="+",
+        help="a picture, a folder (with those below it), a pattern such as 'photos/*.jpg', or a table (.csv, .jsonl) "
+        "with the columns content, style, out, and any option of nst stylize",
+    )
+    add = parser.add_argument
+    add("--styles", metavar="STYLE", nargs="+", default=[], help="pictures, folders, patterns, saved styles")
+    add("-o", "--out", metavar="FOLDER", required=True, help="is made if it is not there")
+    add("--recipe", choices=RECIPES, default="balanced", metavar="RECIPE", help="see nst recipes; default: %(default)s")
+    _list_group(parser)
+    _work_group(parser)
+    _stylize_options(parser, saves_style=False)
+
+
+def _list_group(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("the list of pictures").add_argument
+    add(
+        "--combine",
+        choices=COMBINATIONS,
+        default="every",
+        help="every CONTENT with every STYLE; pairs: the first with the first, and so on; blend: all STYLEs in one",
+    )
+    add(
+        "--name",
+        default=DEFAULT_NAME,
+        metavar="PATTERN",
+        help="of the pictures in FOLDER, ending in .png if not in another format's; {content} and {style} are names "
+        "without endings, {file} is CONTENT's with it, {folder} the one below that of CONTENT, {number} counts, and "
+        "options go by their names, such as {steps}; default: %(default)s",
+    )
+    add("--dry-run", action="store_true", help="only say what would be done, and about how long it would take")
+    add("--report", metavar="FILE", help="JSON lines, one for each picture; default: report.jsonl in FOLDER")
+
+
+def _work_group(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("how the work is done").add_argument
+    add("--fail-fast", action="store_true", help="end at the first picture that fails; otherwise the others go on")
+    add("--time-limit", type=float, metavar="SECONDS", help="for one picture, which then fails")
+    add("--devices", metavar="LIST", help="several devices of this machine, a process each, such as cuda:0,cuda:1")
+    add(
+        "--server",
+        metavar="URL",
+        nargs="+",
+        help="running ComfyUI hosts with this pack, such as http://127.0.0.1:8188, which share out the pictures",
+    )
+    add = parser.add_argument_group("on a cluster (Ray)").add_argument
+    add("--ray", nargs="?", const="", metavar="ADDRESS", help="of a running cluster; without: workers on this machine")
+    add("--actors", type=_whole(1), metavar="N", help="default: as many as there are GPUs, or cores for")
+    add("--gpus-per-actor", type=float, metavar="X", help="default: 1 where the cluster has any")
+    add("--cpus-per-actor", type=float, metavar="X", help="default: 1 beside a GPU, otherwise up to 4")
+    add("--return-pictures", action="store_true", help="for workers that see CONTENTs and STYLEs, but not FOLDER")
 
 
 def _texture_arguments(parser: argparse.ArgumentParser) -> None:
@@ -372,7 +440,7 @@ def _recipe_group(parser: argparse.ArgumentParser, starts: tuple[str, ...]) -> a
     return group
 
 
-def _style_group(parser: argparse.ArgumentParser) -> None:
+def _style_group(parser: argparse.ArgumentParser, saves_style: bool = True) -> None:
     add = parser.add_argument_group("styles").add_argument
     add("--style-size", type=_whole(0), default=OWN_SIZE, metavar="PIXELS", help="long side; 0: as large as the result")
     add(
@@ -383,7 +451,8 @@ def _style_group(parser: argparse.ArgumentParser) -> None:
         "0, the default: none of it",
     )
     add("--style-weights", type=float, nargs="+", metavar="W", help="one for each STYLE; only proportions matter")
-    add("--save-style", metavar="FILE", help="keep the measured style, ending in .safetensors; needs --style-size")
+    if saves_style:
+        add("--save-style", metavar="FILE", help="keep the measured style, ending in .safetensors; needs --style-size")
 
 
 def _mask_group(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:

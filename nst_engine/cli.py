@@ -14,31 +14,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import torch
-
-from . import (
-    RECIPES,
-    STOP,
-    LayerWeights,
-    NSTError,
-    Position,
-    Progress,
-    StyleGrams,
-    VGGFeatures,
-    __version__,
-    compute_style_grams,
-    load_vgg,
-    stylize,
-)
+from . import RECIPES, STOP, NSTError, Position, Progress, StyleGrams, __version__, one_picture
 from .again import repeat
 from .arguments import OPTIONS, parser, printable
 from .early import main_has_begun, main_has_ended
-from .files import FORMATS, write_somewhere
+from .files import write_somewhere
 from .inputs import StyleInput, read_inputs
-from .layers import check_layers, parse_layers
 from .shortage import is_out_of_memory
 from .texts import shown
 
@@ -99,12 +83,12 @@ def _say(text: str) -> None:
         print("\n".join(shown(line, LONGEST_LINE) for line in text.split("\n")), file=sys.stderr, flush=True)
 
 
-def _tell(path: Path) -> None:
+def _tell(path: object) -> None:
     """A path that others read, to the byte, whatever the terminal's alphabet."""
     try:
         print(path, flush=True)
     except UnicodeEncodeError:
-        sys.stdout.buffer.write(os.fsencode(path) + os.linesep.encode())
+        sys.stdout.buffer.write(os.fsencode(str(path)) + os.linesep.encode())
         sys.stdout.buffer.flush()
 
 
@@ -113,19 +97,14 @@ def _tell(path: Path) -> None:
 
 def _make(args: argparse.Namespace, argv: list[str]) -> int:
     """A texture is what comes of no content. `argv` goes into the picture."""
-    weights = _style_weights(args)
-    layers = _layer_weights(args)
-    inputs = read_inputs(args)
-    content, start, model, out = inputs.content, inputs.start, inputs.model, Path(args.out)
-    bits = args.bits or (model.bits if model and FORMATS[out.suffix.lower()] in ("PNG", "TIFF") else 8)
-    alpha = content.alpha if content else None
-    given = content.pixels if content else None
-    if given is not None and alpha is not None:
-        given = torch.cat((given, alpha), 1)
+    one_picture.style_weights(args)  # what does not go together is refused before anything is read
+    one_picture.layers_of(args)
+    inputs, out = read_inputs(args), Path(args.out)
+    content = inputs.content
 
     with _ProgressDisplay(args.quiet) as display:
-        vgg = _load_vgg(args, display)
-        grams = _measured(vgg, inputs.styles, weights, layers, args, display)
+        vgg = one_picture.network_of(args, partial(display, f"download {args.weights}"))
+        grams = one_picture.blended(inputs, args, _measuring(vgg, args, display))
         _save_style(grams, vgg, args)
         title = "stylise" if content else "texture"
         with _ctrl_c() as asked_to_stop:
@@ -146,54 +125,14 @@ def _make(args: argparse.Namespace, argv: list[str]) -> int:
                 if asked_to_stop() and not begun:
                     raise KeyboardInterrupt  # there is no picture yet that could be kept
 
-            result = stylize(
-                vgg,
-                given,
-                grams,
-                recipe=args.recipe,
-                steps=args.steps,
-                optimizer=args.optimizer,
-                learning_rate=args.lr,
-                content_weight=args.content_weight,
-                style_weight=args.style_weight,
-                tv_weight=args.tv_weight,
-                tv_kind=args.tv_kind,
-                strength=args.strength,
-                statistic=args.statistic,
-                shift=args.shift,
-                normalise_gradients=args.normalise_gradients,
-                averaging=args.averaging,
-                start=args.start if start is None else None,
-                start_image=None if start is None else start.pixels,
-                start_mix=args.start_mix,
-                size=args.size,
-                shape=None if content else (args.height, args.width),
-                seamless=args.seamless,
-                scales=args.scales,
-                stroke_size=args.stroke_size,
-                seed=args.seed,
-                layers=layers,
-                on_step=on_step,
-                keep_colours=args.keep_colours[0],
-                keep_colours_strength=args.keep_colours[1],
-                protect=inputs.protect,
-                protect_mode=args.protect_mode,
-                protect_weight=args.protect_weight,
-                tile=args.tile,
-                on_tile=on_tile,
-                on_measure=partial(display, "measure"),
-                on_layer=on_layer,
+            on_measure = partial(display, "measure")
+            result = one_picture.make(
+                vgg, inputs, grams, args, on_step=on_step, on_tile=on_tile, on_measure=on_measure, on_layer=on_layer
             )
             of = {"content": content.path.name} if content else {}
             settings = {**result.settings, **of, "program": f"nst {__version__}", "argv": argv}
             written, failure = write_somewhere(
-                out,
-                result.image[:, :3],
-                alpha=None if alpha is None else result.image[:, 3:],
-                icc_profile=model.icc_profile if model else None,
-                bits=bits,
-                settings=settings,
-                quality=args.quality,
+                out, settings=settings, **one_picture.writing(out, inputs, result.image, args)
             )
     if not args.quiet:
         for note in result.notes:
@@ -204,74 +143,20 @@ def _make(args: argparse.Namespace, argv: list[str]) -> int:
     return INTERRUPTED if result.settings["stopped_early"] else DONE
 
 
-def _style_weights(args: argparse.Namespace) -> list[float]:
-    weights = args.style_weights or [1.0] * len(args.styles)
-    if len(weights) != len(args.styles):
-        raise NSTError(f"--style-weights: {len(weights)} for {len(args.styles)} styles; give one for each.")
-    return weights
+def _measuring(
+    vgg: VGGFeatures, args: argparse.Namespace, display: _ProgressDisplay
+) -> Callable[[StyleInput], StyleGrams]:
+    def measure(given: StyleInput) -> StyleGrams:
+        name = "style" if isinstance(given.style, StyleGrams) else given.style.path.name
+        return one_picture.measure_style(vgg, given, args, partial(display, f"measure {name}"))
 
-
-def _layer_weights(args: argparse.Namespace) -> LayerWeights:
-    return LayerWeights(_layers(args.style_layers, "--style-layers"), _layers(args.content_layers, "--content-layers"))
+    return measure
 
 
 def _save_style(grams: StyleGrams, vgg: VGGFeatures, args: argparse.Namespace) -> None:
     if args.save_style:
         grams.check_network(vgg)
         grams.save(args.save_style)
-
-
-def _measured(
-    vgg: VGGFeatures,
-    styles: list[StyleInput],
-    weights: list[float],
-    layers: LayerWeights,
-    args: argparse.Namespace,
-    display: _ProgressDisplay,
-) -> StyleGrams:
-    grams = None
-    try:
-        for given, weight in zip(styles, weights, strict=True):
-            style = given.style
-            if isinstance(style, StyleGrams):
-                style = style.weighted(weight).within(given.region, args.mask_mode)
-                grams = style if grams is None else grams + style
-                continue
-            grams = compute_style_grams(
-                vgg,
-                style.pixels,
-                recipe=args.recipe,
-                weight=weight,
-                size=0 if args.stroke_size and not args.save_style else args.style_size,
-                layers=layers.style,
-                blend_with=grams,
-                name=style.path.name,
-                mask=given.mask,
-                region=given.region,
-                mask_mode=args.mask_mode,
-                on_measure=partial(display, f"measure {style.path.name}"),
-            )
-    except NSTError as error:
-        raise error.called({"size": "--style-size", "weight": "--style-weights"}) from error
-    assert grams is not None
-    return grams
-
-
-def _layers(text: str | None, where: str) -> dict[str, float] | None:
-    return None if text is None else check_layers(parse_layers(text, where), where)
-
-
-def _load_vgg(args: argparse.Namespace, display: _ProgressDisplay) -> VGGFeatures:
-    return load_vgg(
-        args.weights,
-        pooling=args.pooling,
-        padding=args.padding,
-        precision=args.precision,
-        device=args.device,
-        input=args.input,
-        folders=args.models,
-        on_download=lambda done, total: display(f"download {args.weights}", done, total),
-    )
 
 
 @contextlib.contextmanager
@@ -304,22 +189,43 @@ def _ctrl_c(what: str = "the picture so far") -> Iterator[Callable[[], bool]]:
             signal.signal(stop, signal.SIG_DFL if handler is None else handler)
 
 
+# --- nst batch ----------------------------------------------------------------------------------------------------
+
+
+def _batch(args: argparse.Namespace, _: list[str]) -> int:
+    from .batch.command import batch
+    from .batch.report import Console
+
+    with _ProgressDisplay(args.quiet, tells_time=False) as display:
+        return batch(args, Console(display.say, _tell, display, args.quiet), _graphs)
+
+
+def _graphs() -> Any:
+    """What of the pack makes graphs of options and talks to hosts."""
+    _load_pack()
+    client = importlib.import_module(f"{PACK}.nodes.server_client")
+    graph_of = importlib.import_module(f"{PACK}.nodes.graph_of_options").graph_of
+    return SimpleNamespace(
+        NSTError=client.NSTError, ServerGone=client.ServerGone, run_on_server=client.run_on_server, graph_of=graph_of
+    )
+
+
 # --- nst video ----------------------------------------------------------------------------------------------------
 
 
 def _video(args: argparse.Namespace, argv: list[str]) -> int:
     from .video.command import Command, Told
 
-    weights = _style_weights(args)
-    layers = _layer_weights(args)
+    one_picture.style_weights(args)  # what does not go together is refused before anything is read
+    one_picture.layers_of(args)
     command = Command(args, argv)
     with _ProgressDisplay(args.quiet) as display, _ctrl_c("the frames so far") as asked_to_stop:
         command.begin()
         inputs = command.inputs()
-        vgg = _load_vgg(args, display)
-        grams = _measured(vgg, inputs.styles, weights, layers, args, display)
+        vgg = one_picture.network_of(args, partial(display, f"download {args.weights}"))
+        grams = one_picture.blended(inputs, args, _measuring(vgg, args, display))
         _save_style(grams, vgg, args)
-        finished = command.run(vgg, grams, layers, inputs, Told(display, asked_to_stop))
+        finished = command.run(vgg, grams, inputs, Told(display, asked_to_stop))
         written = command.write(finished)
     if not args.quiet or not finished:
         for note in command.notes:
@@ -432,6 +338,7 @@ def _load_pack() -> ModuleType:
 COMMANDS: dict[str, Callable[..., int]] = {
     "stylize": _make,
     "texture": _make,
+    "batch": _batch,
     "video": _video,
     "again": _again,
     "run": _run,
@@ -445,8 +352,9 @@ COMMANDS: dict[str, Callable[..., int]] = {
 class _ProgressDisplay:
     """A bar where stderr is a terminal and tqdm is there, a line now and then elsewhere, nothing when quiet."""
 
-    def __init__(self, quiet: bool) -> None:
+    def __init__(self, quiet: bool, tells_time: bool = True) -> None:
         self.quiet = quiet
+        self.form = None if tells_time else "{l_bar}{bar}| {n_fmt} of {total_fmt}{postfix}"
         self.bar: Any = None
         self.title = ""
         self.last = float("-inf")
@@ -462,6 +370,12 @@ class _ProgressDisplay:
         if self.bar is not None:
             self.bar.close()
 
+    def say(self, text: str) -> None:
+        """Above the bar."""
+        if self.bar is not None:
+            self.bar.clear()
+        _say(text)
+
     def __call__(self, title: str, value: int, total: int, note: Callable[[], str] = str) -> None:
         """`note` is asked only when something is shown: reading a loss waits for the device."""
         now = time.monotonic()
@@ -475,7 +389,7 @@ class _ProgressDisplay:
             return
         if fresh:
             self.__exit__()
-            self.bar = self.tqdm(total=total or None, desc=title, unit_scale=total > 1_000_000)
+            self.bar = self.tqdm(total=total or None, desc=title, unit_scale=total > 1_000_000, bar_format=self.form)
         self.bar.n = value
         self.bar.set_postfix_str(note(), refresh=False)
         self.bar.refresh()

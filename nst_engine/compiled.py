@@ -42,6 +42,12 @@ class Numbers:
     def __rmul__(self, factor: float) -> Numbers:
         return Numbers(self.builder, self.builder.fmul(self.value, _all(self.value.type, factor), flags=["contract"]))
 
+    def above_0(self) -> Numbers:
+        """Themselves where they are, else 0; what is no number stays."""
+        zero = _all(self.value.type, 0.0)
+        above = self.builder.fcmp_unordered(">", self.value, zero)
+        return Numbers(self.builder, self.builder.select(above, self.value, zero))
+
 
 @dataclass(frozen=True)
 class Integer:

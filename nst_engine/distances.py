@@ -75,14 +75,29 @@ class Slope:
 Distance = Callable[[Tensor, Tensor], Slope]
 
 
-def by_moments(name: str, target: Statistics, shift: float = 0.0) -> Distance:
+@dataclass(frozen=True)
+class Details:
+    """What a distance is computed with, where it makes a difference."""
+
+    shift: float = 0.0  # of activations, before their Gram matrix
+    mean_std: float = 0.0  # m: m C³ (‖μ − μ_A‖² + ‖σ − σ_A‖²) is added to the Gram matrices' distance
+    least_variance: float | None = None  # added to every variance; None: LEAST_VARIANCE and LEAST_SHARE of the style's
+    iterations: int = (
+        0  # of Newton–Schulz for a root of a covariance, which so few leave unfinished; 0: the root itself
+    )
+
+
+DEFAULT = Details()
+
+
+def by_moments(name: str, target: Statistics, details: Details = DEFAULT) -> Distance:
     """The distance of (μ, M) to this target."""
-    made: dict[str, Callable[[Statistics, float], Distance]] = {
-        "gram": gram,
+    made: dict[str, Callable[[Statistics, Details], Distance]] = {
+        "gram": gram if not details.mean_std else gram_and_mean_std,
         "mean-std": mean_std,
         "covariance": covariance,
     }
-    return made[name](target, shift)
+    return made[name](target, details)
 
 
 def shifted(mean: Tensor, moment: Tensor, s: float) -> Tensor:
@@ -90,8 +105,9 @@ def shifted(mean: Tensor, moment: Tensor, s: float) -> Tensor:
     return moment if s == 0 else moment + s * (mean[:, None] + mean) + s**2
 
 
-def gram(target: Statistics, shift: float) -> Distance:
+def gram(target: Statistics, details: Details = DEFAULT) -> Distance:
     """‖S − A‖² of the second moments (Gatys et al. 2016), of activations shifted by s (Novak & Nikulin 2016)."""
+    shift = details.shift
     a = shifted(target.mean, target.moment, shift)
 
     def distance(mean: Tensor, moment: Tensor) -> Slope:
@@ -102,9 +118,25 @@ def gram(target: Statistics, shift: float) -> Distance:
     return distance
 
 
-def mean_std(target: Statistics, _: float = 0.0) -> Distance:
+def gram_and_mean_std(target: Statistics, details: Details) -> Distance:
+    """‖S − A‖² + m C³ (‖μ − μ_A‖² + ‖σ − σ_A‖²) (Galerne et al. 2024, whose layers weigh w = 1/C² and add
+    w C² times the mean squares of means and deviations to w times that of Gram matrices)."""
+    # Next to nothing is added to variances: it only keeps a channel without any from dividing by it.
+    first, second = gram(target, details), mean_std(target, Details(least_variance=1e-8))
+    factor = details.mean_std * len(target.mean) ** 3
+
+    def distance(mean: Tensor, moment: Tensor) -> Slope:
+        a, b = first(mean, moment), second(mean, moment)
+        assert b.by_mean is not None
+        by_mean = factor * b.by_mean if a.by_mean is None else a.by_mean + factor * b.by_mean
+        return Slope(a.value + factor * b.value, a.by_moment + factor * b.by_moment, by_mean)
+
+    return distance
+
+
+def mean_std(target: Statistics, details: Details = DEFAULT) -> Distance:
     """‖μ − μ_A‖² + ‖σ − σ_A‖² (Li et al. 2017, Huang & Belongie 2017)."""
-    least = _least_variance(target)
+    least = _least_variance(target, details)
 
     def deviation(mean: Tensor, moment: Tensor) -> Tensor:
         return ((moment.diagonal() - mean.square()).clamp_min(0) + least).sqrt()
@@ -120,22 +152,22 @@ def mean_std(target: Statistics, _: float = 0.0) -> Distance:
     return distance
 
 
-def covariance(target: Statistics, _: float = 0.0) -> Distance:
+def covariance(target: Statistics, details: Details = DEFAULT) -> Distance:
     """‖μ − μ_A‖² + tr(C + C_A − 2(R C R)^½), where R = C_A^½: the Wasserstein distance of two normal distributions.
 
     Its slope by C is I − R (R C R)^−½ R.
     """
-    least = _least_variance(target)
+    least = _least_variance(target, details)
 
     def covered(mean: Tensor, moment: Tensor) -> Tensor:
         return moment - torch.outer(mean, mean) + least * torch.eye(len(mean), device=mean.device, dtype=mean.dtype)
 
     c_a = covered(target.mean, target.moment)
-    root_a, _inverse = square_root(c_a)
+    root_a, _inverse = square_root(c_a, details.iterations)
 
     def distance(mean: Tensor, moment: Tensor) -> Slope:
         c = covered(mean, moment)
-        root, inverse = square_root(product(product(root_a, c), root_a))
+        root, inverse = square_root(product(product(root_a, c), root_a), details.iterations)
         value = (mean - target.mean).square().sum() + c.trace() + c_a.trace() - 2 * root.trace()
         by_covariance = -product(product(root_a, inverse), root_a)
         by_covariance.diagonal().add_(1)
@@ -145,30 +177,38 @@ def covariance(target: Statistics, _: float = 0.0) -> Distance:
     return distance
 
 
-def gap(statistic: str, shift: float, target: Statistics, own: Statistics) -> Tensor:
+def gap(statistic: str, details: Details, target: Statistics, own: Statistics) -> Tensor:
     """How far these statistics are from the target's. Distances that sort are about as large as that of covariances."""
     name = "covariance" if statistic in BY_SORTING else statistic
     wide = widest_float(own.mean.device)
     own, target = own.to(wide), target.to(own.mean.device).to(wide)
-    return by_moments(name, target, shift)(own.mean, own.moment).value
+    return by_moments(name, target, details)(own.mean, own.moment).value
 
 
-def _least_variance(target: Statistics) -> Tensor:
+def _least_variance(target: Statistics, details: Details) -> Tensor:
     """Some even where the style is flat, and its variance nothing but rounding."""
+    if details.least_variance is not None:
+        return target.mean.new_tensor(details.least_variance)
     variance = target.moment.diagonal() - target.mean.square()
     return torch.maximum(LEAST_VARIANCE * variance.mean(), LEAST_SHARE * target.moment.diagonal().mean()).clamp_min(
         1e-30
     )
 
 
-def square_root(a: Tensor) -> tuple[Tensor, Tensor]:
-    """A^½ and A^−½ of a positive definite matrix. Eigenvalues are found in a quarter of the iteration's time on a CPU,
-    and exactly; other devices are good at products only."""
-    return by_eigenvalues(a) if a.device.type == "cpu" else newton_schulz(a)
+def square_root(a: Tensor, iterations: int = 0) -> tuple[Tensor, Tensor]:
+    """A^½ and A^−½ of a positive definite matrix, or what so many iterations make of them. Eigenvalues are found in a
+    quarter of the iteration's time on a CPU, and exactly; other devices are good at products only."""
+    if a.device.type == "cpu":
+        return by_eigenvalues(a, iterations)
+    return unfinished_root(a, iterations) if iterations else newton_schulz(a)
 
 
-def by_eigenvalues(a: Tensor) -> tuple[Tensor, Tensor]:
+def by_eigenvalues(a: Tensor, iterations: int = 0) -> tuple[Tensor, Tensor]:
     values, vectors = torch.linalg.eigh(a.double())
+    if iterations:
+        # What the iterations make of a matrix, they make of its eigenvalues.
+        root, inverse = unfinished_root(values.clamp_min(0), iterations)
+        return ((vectors * root) @ vectors.T).to(a), ((vectors * inverse) @ vectors.T).to(a)
     root = values.clamp_min(1e-12 * values[-1]).clamp_min(1e-30).sqrt()
     return ((vectors * root) @ vectors.T).to(a), ((vectors / root) @ vectors.T).to(a)
 
@@ -182,6 +222,27 @@ def newton_schulz(a: Tensor, iterations: int = ITERATIONS) -> tuple[Tensor, Tens
         t = 1.5 * eye - product(0.5 * z, y)
         y, z = product(y, t), product(t, z)
     return y * norm.sqrt(), z / norm.sqrt()
+
+
+def unfinished_root(a: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
+    """What so few iterations of Newton and Schulz make of A^½, and, in place of A^−½, twice the gradient of its trace
+    as as many iterations of the Lyapunov equation X·dA + dA·X = dX give it (Lin & Maji 2017). Of a matrix, or of its
+    eigenvalues (a vector): with those, products are number by number."""
+    matrix = a.ndim == 2
+    times = product if matrix else torch.mul
+    eye = torch.eye(len(a), device=a.device, dtype=a.dtype) if matrix else torch.ones_like(a)
+    norm = a.norm().clamp_min(1e-30)
+    y, z = a / norm, eye
+    for _ in range(iterations):
+        t = 1.5 * eye - times(0.5 * z, y)
+        y, z = times(y, t), times(t, z)
+    root = y * norm.sqrt()
+    norm = root.norm().clamp_min(1e-30)
+    x, gradient = root / norm, eye / norm
+    for _ in range(iterations):
+        t = 1.5 * eye - times(0.5 * x, x)
+        x, gradient = times(x, t), times(gradient, t)
+    return root, gradient
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ a moment. cuDNN is told with every convolution, and products that torch would ro
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 import torch.nn.functional as F
 
@@ -35,6 +37,38 @@ def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None = None, padding: int
         allow_tf32=False,
     )
     return y if bias is None else y.add_(bias.view(1, -1, 1, 1))
+
+
+def convolve_relu(x: Tensor, kernel: Tensor, bias: Tensor, padding: int = 1) -> Tensor | None:
+    """relu(conv2d + bias) of half-precision numbers in cuDNN's one pass: on a large picture bias and ReLU alone would
+    take longer than the convolution. None where there is no such pass."""
+    half = x.dtype in (torch.bfloat16, torch.float16)
+    if not half or not _goes_to_cudnn(x, kernel) or not _has_convolution_with_relu(x.device, x.dtype):
+        return None
+    return _convolve_relu(x, kernel, bias, padding)
+
+
+def _convolve_relu(x: Tensor, kernel: Tensor, bias: Tensor, padding: int) -> Tensor:
+    p = [padding, padding]
+    y: Tensor = torch.ops.aten.cudnn_convolution_relu(x, kernel, bias, [1, 1], p, [1, 1], 1)
+    return y.contiguous(memory_format=torch.channels_last)
+
+
+@cache
+def _has_convolution_with_relu(device: torch.device, dtype: torch.dtype) -> bool:
+    """Asked with a small picture: not every version of cuDNN has it for every GPU and kind of number."""
+    generator = torch.Generator().manual_seed(0)
+
+    def random(*shape: int) -> Tensor:
+        made = torch.randn(shape, generator=generator).to(device, dtype)
+        return made.contiguous(memory_format=torch.channels_last) if made.ndim == 4 else made
+
+    x, kernel, bias = random(1, 64, 16, 16), random(64, 64, 3, 3) / 24, random(64)
+    try:
+        found = _convolve_relu(x, kernel, bias, 1).float()
+    except RuntimeError:
+        return False
+    return torch.allclose(found, F.conv2d(x, kernel, bias, padding=1).relu().float(), rtol=0.02, atol=0.05)
 
 
 def _goes_to_cudnn(x: Tensor, kernel: Tensor) -> bool:

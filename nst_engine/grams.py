@@ -13,6 +13,7 @@ import torch
 
 from .distances import BY_MOMENTS, BY_SORTING, Samples, Statistics, mixed, pooled
 from .errors import NSTError, counted, one_or
+from .fits import FITS
 from .images import LARGEST_SIDE, check_picture, check_size, fit_long, resize, shape_of
 from .layers import check_layers
 from .measure import pieces, whole_samples, whole_statistics
@@ -61,11 +62,11 @@ class Style:
     mask_mode: str = "simple"  # of the mask, and so of what the memo holds
     region_mode: str = "simple"
 
-    def shape_at(self, transfer: tuple[int, int], fraction: float, squash: bool) -> tuple[int, int]:
+    def shape_at(self, transfer: tuple[int, int], fraction: float, fit: str) -> tuple[int, int]:
         """Height and width at which the style is measured for a level of this shape, `fraction` of the final size."""
         if self.size:
             return fit_long(self.aspect, max(1, round(self.size * fraction)))
-        return transfer if squash else fit_long(self.aspect, max(transfer))
+        return FITS[fit](self.aspect, transfer, fraction)
 
     def statistics(
         self, network: Network, taps: Iterable[str], shape: tuple[int, int], fraction: float = 1.0
@@ -206,7 +207,7 @@ class StyleGrams:
         return StyleGrams((replace(style, size=size) for style in self.styles), self.vgg_key, self.vgg_description)
 
     def stand_ins(
-        self, network: Network, taps: Iterable[str], levels: list[tuple[tuple[int, int], float]], squash: bool
+        self, network: Network, taps: Iterable[str], levels: list[tuple[tuple[int, int], float]], fit: str
     ) -> list[str]:
         """What is to be said of styles without a picture that levels (their shape, and which fraction of the final size
         it is) meet at another size."""
@@ -215,7 +216,7 @@ class StyleGrams:
         for style in self.styles:
             instead = {}
             for shape, fraction in levels if style.weight > 0 else ():
-                asked = style.shape_at(shape, fraction, squash)
+                asked = style.shape_at(shape, fraction, fit)
                 if (near := style.measured_near(network, taps, asked)) != asked:
                     instead[asked] = near
             if instead:
@@ -259,7 +260,7 @@ class StyleGrams:
         taps: Iterable[str],
         transfer: tuple[int, int],
         fraction: float,
-        squash: bool,
+        fit: str,
         sorts: bool = False,
     ) -> list[Region]:
         """Where which statistics are to be met, in a level of this shape. Styles with the same region are blended."""
@@ -294,8 +295,8 @@ class StyleGrams:
                 device,
                 f"region of {group[0].name}",
             )
-            blended = self._blend(group, network, taps, transfer, fraction, squash)
-            samples = self._samples(group, network, taps, transfer, fraction, squash) if sorts else {}
+            blended = self._blend(group, network, taps, transfer, fraction, fit)
+            samples = self._samples(group, network, taps, transfer, fraction, fit) if sorts else {}
             targets = {tap: blended[tap].to(device) for tap in counts}
             found.append(
                 Region(targets, counts, guides, {tap: samples[tap].to(device) for tap in counts} if sorts else {})
@@ -303,13 +304,13 @@ class StyleGrams:
         return found
 
     def blend(
-        self, network: Network, taps: Iterable[str], transfer: tuple[int, int], fraction: float, squash: bool
+        self, network: Network, taps: Iterable[str], transfer: tuple[int, int], fraction: float, fit: str
     ) -> dict[str, Statistics]:
         """The weighted mean of all styles' statistics, wherever they go."""
         counted = [style for style in self.styles if style.weight > 0]
         if not counted:
             raise NSTError(NO_WEIGHT)
-        return self._blend(counted, network, tuple(taps), transfer, fraction, squash)
+        return self._blend(counted, network, tuple(taps), transfer, fraction, fit)
 
     @staticmethod
     def _blend(
@@ -318,11 +319,11 @@ class StyleGrams:
         taps: tuple[str, ...],
         transfer: tuple[int, int],
         fraction: float,
-        squash: bool,
+        fit: str,
     ) -> dict[str, Statistics]:
         """The weighted mean of these styles' statistics."""
         total = sum(style.weight for style in styles)
-        each = [s.statistics(network, taps, s.shape_at(transfer, fraction, squash), fraction) for s in styles]
+        each = [s.statistics(network, taps, s.shape_at(transfer, fraction, fit), fraction) for s in styles]
         return {tap: mixed([(s.weight / total, e[tap]) for s, e in zip(styles, each, strict=True)]) for tap in taps}
 
     @staticmethod
@@ -332,11 +333,11 @@ class StyleGrams:
         taps: tuple[str, ...],
         transfer: tuple[int, int],
         fraction: float,
-        squash: bool,
+        fit: str,
     ) -> dict[str, Samples]:
         """All these styles' features, each style having its share."""
         total = sum(style.weight for style in styles)
-        each = [s.samples(network, taps, s.shape_at(transfer, fraction, squash), fraction) for s in styles]
+        each = [s.samples(network, taps, s.shape_at(transfer, fraction, fit), fraction) for s in styles]
         return {tap: pooled([(s.weight / total, e[tap]) for s, e in zip(styles, each, strict=True)]) for tap in taps}
 
     def weighted(self, weight: float) -> StyleGrams:
@@ -500,7 +501,7 @@ def _measure_ladder(styles: list[Style], vgg: VGGFeatures, recipe: Recipe, taps:
         count = max(RUNGS, 1 + math.ceil(2 * math.log2(style.size / SMALLEST)))
         fractions = (*(2 ** (-rung / 2) for rung in range(count)), *(p.scale for p in recipe.passes))
         for fraction in dict.fromkeys(fractions):
-            shape = style.shape_at((0, 0), fraction, squash=False)
+            shape = style.shape_at((0, 0), fraction, fit="long")
             if (fraction == 1 or min(shape) >= needed) and style.missing(network, taps, shape):
                 rungs.append((style, shape, fraction))
     of = sum(len(pieces(shape, taps, vgg.architecture)) for _, shape, _ in rungs)

@@ -119,6 +119,11 @@ def fit_short(shape: tuple[int, int], short_side: float) -> tuple[int, int]:
     return _scaled(shape, short_side / max(1, min(shape)))
 
 
+def fit_area(shape: tuple[int, int], pixels: float) -> tuple[int, int]:
+    height = max(1, round(math.sqrt(pixels * shape[0] / shape[1])))
+    return height, max(1, round(height * shape[1] / shape[0]))
+
+
 def _scaled(shape: tuple[int, int], factor: float) -> tuple[int, int]:
     return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
 

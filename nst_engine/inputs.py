@@ -51,7 +51,8 @@ def style_side(args: argparse.Namespace, side: int) -> int:
     return stroke_side(args.stroke_size, side) if args.stroke_size else args.style_size or side
 
 
-def read_inputs(args: argparse.Namespace) -> Inputs:
+def read_inputs(args: argparse.Namespace, read: Callable[..., Picture] = read_picture) -> Inputs:
+    """`read` reads the pictures of styles; one that keeps them spares the next call the work."""
     content = None if args.content is None else Path(args.content)
     styles = [Path(style) for style in args.styles]
     start = _find_start(args.start)
@@ -65,15 +66,15 @@ def read_inputs(args: argparse.Namespace) -> Inputs:
     # What is read of the content and for it, and of a style and for it, goes by the size that each is used at.
     side = max(result_shape(args, content))
     of_result = partial(read_picture, side=side, large=args.large)
-    of_style = partial(read_picture, side=max(style_side(args, side), args.style_size), large=args.large)
+    of_style = partial(read, side=max(style_side(args, side), args.style_size), large=args.large)
     picture = None if content is None else of_result(content)
-    read = []
+    given = []
     for style, mask, region in zip(styles, masks, regions, strict=True):
         part = None if picture is None else _read_mask(region, "--regions", picture, of_result)
-        read.append(_read_style(style, mask, part, of_style))
+        given.append(_read_style(style, mask, part, of_style))
     return Inputs(
         picture,
-        read,
+        given,
         of_result(start) if start else None,
         None if picture is None else _read_mask(protect, "--protect", picture, of_result),
     )

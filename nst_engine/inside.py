@@ -29,7 +29,7 @@ PARTS = ("content", "style")
 # Little noise, because it stays in what a deep layer does not see. Adam, because L-BFGS, though it goes lower where it
 # succeeds, leaped from this start into a grey from which it did not return (the style of relu1_1 and of relu3_1).
 ALONE = replace(
-    RECIPES["balanced"],
+    RECIPES["classic"],
     name="one layer",
     content_weight=1.0,
     optimizer=Adam(0.05, (0.9, 0.99), final_lr=0.1),
@@ -98,7 +98,7 @@ def gram_sheet(
     with torch.inference_mode(False):
         # A style as large as the transfer is looked at in the size that others have by default.
         network = network_for(vgg, recipe, watch=Watch(on_layer, on_measure))
-        found = grams.blend(network, (tap,), (GRAM_SIDE, GRAM_SIDE), 1.0, squash=False)
+        found = grams.blend(network, (tap,), (GRAM_SIDE, GRAM_SIDE), 1.0, fit="long")
     moment = found[tap].moment.numpy()
     if order == "strongest":
         ranks = np.argsort(-np.diag(moment), kind="stable")

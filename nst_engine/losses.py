@@ -45,6 +45,8 @@ def style_factor(recipe: Recipe, target: Statistics, n: int, gap: Tensor | None 
     """
     a = shifted(target.mean, target.moment, recipe.shift if recipe.statistic == "gram" else 0.0)
     size = a.square().sum().clamp_min(1e-30)
+    if recipe.style_term == "per channel":  # D/C, whatever the statistic
+        return 1.0 / len(a)
     if recipe.style_term == "gap":  # D over the gap: how much of the way from the content to the style is left
         blank = size if recipe.statistic == "gram" else target.moment.trace().clamp_min(1e-30)
         return 1.0 / (blank if gap is None else torch.maximum(gap.to(blank), LEAST_GAP * blank))
@@ -69,6 +71,13 @@ def content_factor(term: str, energy: Tensor, numel: int) -> Tensor | float:
 FIVE_POINTS = (((0, 1), 1.0), ((1, 0), 1.0))
 NINE_POINTS = (((0, 1), 2 / 3), ((1, 0), 2 / 3), ((1, 1), 1 / 6), ((1, -1), 1 / 6))
 VARIATIONS = {"l2": (2, FIVE_POINTS), "l1": (1, FIVE_POINTS), "l2-nine": (2, NINE_POINTS), "l1-nine": (1, NINE_POINTS)}
+# In a recipe alone, because it looks the same: nine points, where diagonals reach across the border, to pixels that
+# repeat those at it.
+ACROSS_BORDER = "l2-nine-border"
+# A part of the pictures in which neighbours are compared, which ones, and how much that counts.
+Term = tuple[tuple[slice, slice, slice, slice], tuple[int, int], float]
+ALL = slice(None)
+WHOLE = (ALL, ALL, ALL, ALL)
 # What the differences of neighbours come to: so that L1's weight means what L2's does.
 USUAL_DIFFERENCE = 0.05
 
@@ -76,16 +85,19 @@ USUAL_DIFFERENCE = 0.05
 def total_variation(pixels: Tensor, reduction: str, kind: str = "l2", wraps: bool = False) -> tuple[Tensor, Tensor]:
     """Absolute (L1; Rudin, Osher & Fatemi 1992) or squared (L2) differences of neighbours, summed or per pixel, and the
     slope. Where the picture wraps around, its last pixel's neighbour is the first."""
-    power, neighbours = VARIATIONS[kind]
+    power, neighbours = VARIATIONS[kind.removesuffix("-border")]
     h, w = pixels.shape[-2:]
+    terms = [(WHOLE, offset, weight) for offset, weight in neighbours]
+    if kind == ACROSS_BORDER and not wraps:
+        terms = _across_border(terms, h, w)
     k = (1.0 / (h * w) if reduction == "mean" else 1.0) * (1.0 if power == 2 else USUAL_DIFFERENCE)
     slope = torch.zeros_like(pixels)
     total = pixels.new_zeros(())
-    for (down, right), weight in neighbours:
+    for part, (down, right), weight in terms:
         if wraps:
             step = pixels.roll((-down, -right), (2, 3)) - pixels
         else:
-            there, here = _shifted(pixels, down, right)
+            there, here = _shifted(pixels[part], down, right)
             step = there - here
         if power == 2:
             total, pull = total + k * weight * step.square().sum(), step.mul_(2 * k * weight)
@@ -94,11 +106,23 @@ def total_variation(pixels: Tensor, reduction: str, kind: str = "l2", wraps: boo
         if wraps:
             slope.add_(pull.roll((down, right), (2, 3))).sub_(pull)
         else:
-            there, here = _shifted(slope, down, right)
+            there, here = _shifted(slope[part], down, right)
             there.add_(pull)
             here.sub_(pull)
         del step, pull  # before the next are made
     return total, slope
+
+
+def _across_border(terms: list[Term], h: int, w: int) -> list[Term]:
+    """Of (h + 1)(w + 1) diagonal differences in each direction those across the border are what neighbours along it
+    have; in a mean, each direction's is divided by their number."""
+    share = h * w / ((h + 1) * (w + 1))
+    terms = [(part, (d, r), weight * share if d and r else weight) for part, (d, r), weight in terms]
+    along = sum(weight for _, (d, r), weight in terms if d and r)
+    first, last = slice(0, 1), slice(-1, None)
+    rows: list[Term] = [((ALL, ALL, edge, ALL), (0, 1), along) for edge in (first, last)]
+    columns: list[Term] = [((ALL, ALL, ALL, edge), (1, 0), along) for edge in (first, last)]
+    return terms + rows + columns
 
 
 def _shifted(x: Tensor, down: int, right: int) -> tuple[Tensor, Tensor]:

@@ -67,33 +67,35 @@ class Footprint:
     margin: int
     grid: int
     wraps: bool = False  # a tile's margin goes on on the other side of the picture
+    most: float = math.inf  # pixels that the network can see at a time, whatever memory there is
 
-    def total(self, shape: tuple[int, int], tile: int | None = None) -> int:
+    def total(self, shape: tuple[int, int], tile: int | None = None) -> float:
         h, w = shape
         seen = h * w
         if tile is not None:
             around = 2 * self.margin
             rows, columns = (min(s, tile) + around if self.wraps else min(s, tile + around) for s in shape)
             seen = rows * columns
-        return round(self.network + self.state * h * w + self.seen * seen)
+        return round(self.network + self.state * h * w + self.seen * seen) if seen < self.most else math.inf
 
     def largest_tile(self, shape: tuple[int, int], budget: float) -> int | None:
         """The largest tile (on the grid) with which the run fits, or none at all."""
         left = budget - self.network - self.state * shape[0] * shape[1]
         if left <= 0:
             return None
-        inner = math.isqrt(int(left / self.seen)) - 2 * self.margin
+        inner = math.isqrt(int(min(left / self.seen, self.most - 1))) - 2 * self.margin
         # A picture narrower than a tile leaves room to be longer.
         narrow = min(shape) + (2 * self.margin if self.wraps else 0)
         if narrow < inner + 2 * self.margin:
-            inner = int(left / self.seen / narrow) - 2 * self.margin
+            inner = int(min(left / self.seen, self.most - 1) / narrow) - 2 * self.margin
         tile = inner // self.grid * self.grid
         return tile if tile >= min(SMALLEST_TILE, *shape) else None
 
     def largest_in_one_pass(self, shape: tuple[int, int], budget: float) -> int:
         """The long side of a picture with these proportions."""
         left = max(0.0, budget - self.network)
-        return int(max(shape) * math.sqrt(left / (self.state + self.seen) / (shape[0] * shape[1])))
+        pixels = min(left / (self.state + self.seen), self.most - 1)
+        return int(max(shape) * math.sqrt(pixels / (shape[0] * shape[1])))
 
     def largest_long_side(self, shape: tuple[int, int], budget: float) -> int:
         """Of a picture with these proportions, with the smallest tiles."""
@@ -136,6 +138,8 @@ def footprint(
         margin=margin(taps, network.vgg.architecture),
         grid=grid(taps),
         wraps=network.seamless,
+        # A GPU's kernels count a tensor's numbers with 32 bits, and the first layers have the most.
+        most=math.inf if network.device.type == "cpu" else 2**31 / channels("conv1_1"),
     )
 
 
@@ -153,7 +157,10 @@ def bytes_per_pixel(network: Network, taps: Iterable[str], crowded: Container[st
     names = names[: names.index(deepest) + 1]
     one_byte = 1 / network.dtype.itemsize
     fused = network.pooling == "max"
-    spare = 1.0 if network.edges == "zeros" else 2.0  # other paddings copy what they pad
+
+    def copies(layer: str) -> float:
+        """Paddings other than zeros copy what they pad."""
+        return float(layer.startswith("conv") and network.edges_at(layer) != "zeros")
 
     kept: dict[str, float] = {}  # on the tape or at a tap
     x, x_is_kept = 3.0 * network.dtype.itemsize, False
@@ -164,7 +171,7 @@ def bytes_per_pixel(network: Network, taps: Iterable[str], crowded: Container[st
         held = sum(kept.values()) + (0 if x_is_kept else x)
         out = _bytes(layer, network)
         if layer.startswith("conv"):
-            peak = max(peak, held + (spare - 1) * x + out)
+            peak = max(peak, held + copies(layer) * x + out)
             x, x_is_kept = out, layer in taps
         elif layer.startswith("relu"):
             if layer.replace("relu", "conv") in taps:
@@ -186,7 +193,7 @@ def bytes_per_pixel(network: Network, taps: Iterable[str], crowded: Container[st
         if layer.startswith("relu"):
             kept.pop(layer, None)
             continue
-        peak = max(peak, sum(kept.values()) + slope + spare * inputs[layer])
+        peak = max(peak, sum(kept.values()) + slope + (1 + copies(layer)) * inputs[layer])
         kept.pop(layer, None)
         kept.pop(layer + " places", None)
         slope = inputs[layer]
@@ -273,11 +280,15 @@ def lay_out(
     if keeping.total(shape) <= budget:
         return laid_out(None, True)
     if sorts:
+        taken = keeping.total(shape) / 2**30
+        said = (
+            f"take {taken:.1f} GB; {budget / 2**30:.1f} GB are free" if taken < math.inf else "are too many for a GPU"
+        )
         raise NSTError(
             f"size: the statistic {recipe.statistic!r} sorts the whole picture's features, which tiles cannot do, and "
-            f"{shape[1]}×{shape[0]} pixels in one pass take {keeping.total(shape) / 2**30:.1f} GB; "
-            f"{budget / 2**30:.1f} GB are free. A long side of {keeping.largest_in_one_pass(shape, budget)} would do, "
-            f"or a statistic that is a sum: {', '.join(BY_MOMENTS)}."
+            f"{shape[1]}×{shape[0]} pixels in one pass {said}. A long side of "
+            f"{keeping.largest_in_one_pass(shape, budget)} would do, or a statistic that is a sum: "
+            f"{', '.join(BY_MOMENTS)}."
         )
     choices = [
         laid_out(largest, kept)

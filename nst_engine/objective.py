@@ -88,14 +88,14 @@ class Objective:
         self.sorts = recipe.statistic in BY_SORTING
         # A covariance is a small difference of large numbers, whose rounding its root multiplies.
         self.sum_dtype = network.dtype
-        if recipe.statistic != "gram":
+        if recipe.statistic != "gram" or recipe.mean_std:
             self.sum_dtype = widest_float(network.device) if network.dtype == torch.float32 else torch.float32
         wide = torch.promote_types(self.sum_dtype, torch.float32)
         self.distances = [
             {}
             if self.sorts
             else {
-                tap: by_moments(recipe.statistic, target.to(wide), recipe.shift)
+                tap: by_moments(recipe.statistic, target.to(wide), recipe.details)
                 for tap, target in region.targets.items()
             }
             for region in regions
@@ -243,7 +243,7 @@ class Objective:
     def _sums(self, i: int, tap: str, features: torch.Tensor, tile: Tile | None = None) -> Sums:
         """Σ T²F and F Fᵀ of the features that region i counts, T∘F."""
         f = positions(features)
-        means = self.recipe.statistic != "gram" or self.recipe.shift != 0
+        means = self.recipe.looks_at_means
         summed, products = sums(f, self.regions[i].rows(tap, tile, f), self.sum_dtype, means)
         return Sums(summed if means else None, products)
 
@@ -398,7 +398,7 @@ def _beside_content(
     """What the content's own statistics make of its targets."""
     own = whole_statistics(measuring, content, region.targets, region.guides)
     if recipe.style_term == "gap":
-        gaps = {tap: gap(recipe.statistic, recipe.shift, region.targets[tap], seen) for tap, seen in own.items()}
+        gaps = {tap: gap(recipe.statistic, recipe.details, region.targets[tap], seen) for tap, seen in own.items()}
         region = replace(region, gaps=gaps)
     if strength >= 1:
         return region
@@ -440,7 +440,7 @@ def build(
         raise NSTError(f"seamless: {shape[1]}×{shape[0]} will not do; the sides have to be multiples of {step}.")
     check_size(shape, (*style_layers, *content_layers), network.edges, "size", fraction=fraction)
     sorts = recipe.statistic in BY_SORTING
-    regions = grams.regions(network, style_layers, shape, fraction, recipe.squash_style, sorts)
+    regions = grams.regions(network, style_layers, shape, fraction, recipe.style_fit, sorts)
     if content is not None and (recipe.style_term == "gap" or multipliers.strength < 1):
         measuring = network.measuring(network.seamless)  # once, for all of them
         regions = [_beside_content(region, recipe, multipliers.strength, measuring, content) for region in regions]

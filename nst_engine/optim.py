@@ -31,9 +31,14 @@ class Moments:
     v: Tensor
     t: int = 0
 
-    def resized(self, shape: tuple[int, int]) -> Moments:
+    def resized(self, shape: tuple[int, int], moments: str = "scaled") -> Moments:
         """For the next level of coarse-to-fine. The loss is a mean over the picture, so where there are more pixels
         each one's slope is smaller by as much."""
+        if moments == "kept":
+            # On the CPU, for not every device has it.
+            m = F.interpolate(self.m.cpu(), size=shape, mode="bicubic", align_corners=False).to(self.m.device)
+            v = F.interpolate(self.v, size=shape, mode="bilinear", align_corners=False)
+            return Moments(m, v, self.t)
         share = self.m.shape[-2] * self.m.shape[-1] / (shape[0] * shape[1])
         m, v = (F.interpolate(x, size=shape, mode="bilinear", align_corners=False) for x in (self.m, self.v))
         return Moments(m.mul_(share), v.mul_(share**2), self.t)
@@ -41,18 +46,25 @@ class Moments:
 
 @dataclass
 class Average:
-    """A running mean over the last 1 / (1 − decay) pictures or so; over all of them while they are fewer."""
+    """A running mean over the last 1 / (1 − decay) pictures or so; while they are fewer, over all of them alike, or
+    each counting `decay` times as much as the next."""
 
     decay: float
+    exponential: bool = False
     pixels: Tensor | None = None
     count: int = 0
 
+    def begin(self, pixels: Tensor) -> None:
+        self.pixels, self.count = pixels.clone(), 1
+
     def add(self, pixels: Tensor) -> None:
-        self.count += 1
         if self.pixels is None:
-            self.pixels = pixels.clone()
-        else:
-            self.pixels.lerp_(pixels, max(1 - self.decay, 1 / self.count))
+            self.begin(pixels)
+            return
+        self.count += 1
+        least = 1 - self.decay
+        share = least / (1 - self.decay**self.count) if self.exponential else max(least, 1 / self.count)
+        self.pixels.lerp_(pixels, share)
 
 
 def adam(

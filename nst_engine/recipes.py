@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 import torch
 
-from .distances import STATISTICS
+from .distances import STATISTICS, Details
 from .errors import NSTError
+from .fits import FITS
+from .images import LARGEST_SIDE
 from .vgg import PADDINGS, POOLINGS
 
 
@@ -24,6 +26,9 @@ class Adam:
     # Pixels of a picture up to which ε is 1e-8. Where the loss is a mean over the picture, a larger one's slopes are
     # smaller by as much, and ε with them, or 50 megapixels would take a sixth of their steps. 0: always 1e-8.
     usual_pixels: int = 0
+    # From level to level m and v are made larger, and, "scaled", as much smaller as a mean over more pixels makes the
+    # gradient; or "kept" as large as they were.
+    moments: str = "scaled"
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,7 @@ class LBFGS:
     lr: float = 1.0
     inner: int = 20  # evaluations per call; the program's own calls end there
     history: int = 100
+    later_history: int = 100  # on all levels but the first
     # 0: never stop because little moves. The documents' programs keep torch's own defaults.
     tolerance_grad: float = 0.0
     tolerance_change: float = 0.0
@@ -40,12 +46,24 @@ class LBFGS:
 class Size:
     """How large the picture is made when the user leaves that to the recipe."""
 
-    rule: str  # long | short: that side, proportions kept, never enlarged | squash: exactly height × width
+    # long: that side, never enlarged | long-exact, short: that side | area: as many pixels as its square has |
+    # squash: exactly height × width, proportions lost
+    rule: str
     pixels: tuple[int, ...]
     pixels_without_gpu: tuple[int, ...] | None = None
 
     def pixels_on(self, device: torch.device) -> tuple[int, ...]:
         return self.pixels_without_gpu if self.pixels_without_gpu and device.type == "cpu" else self.pixels
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """Levels, so many from one size to its double: all that have at least so many pixels on a side."""
+
+    per_doubling: int
+    side: str  # long | short
+    least: float
+    steps: tuple[int, ...]  # of the first level, the second …; every further level has as many as the last named
 
 
 @dataclass(frozen=True)
@@ -60,20 +78,24 @@ STARTS = ("content", "noise", "image", "grey", "style", "style-noise")
 # The words that a recipe is made of: losses.py, starts.py and vgg.py hold what they stand for.
 WORDS = {
     "gram": ("sum", "mean", "mean/C"),
-    "style_term": ("mean", "mean/CHW", "gatys", "relative", "gap"),
+    "style_term": ("mean", "mean/CHW", "gatys", "per channel", "relative", "gap"),
     "content_term": ("mean", "half-sum", "relative"),
     "tv_term": ("sum", "mean"),
-    "tv_kind": ("l2", "l1", "l2-nine", "l1-nine"),
+    "tv_kind": ("l2", "l1", "l2-nine", "l1-nine", "l2-nine-border"),
     "statistic": STATISTICS,
-    "space": ("imagenet", "raw"),
+    "space": ("imagenet", "caffe", "raw"),
     "units": ("unit", "caffe"),
     "pooling": tuple(word for word in POOLINGS if word != "recipe"),
-    "padding": tuple(word for word in PADDINGS if word != "recipe"),
+    "padding": (*(word for word in PADDINGS if word != "recipe"), "replicate-first"),
     "variable": ("pixels", "imagenet", "bytes"),
     "start": STARTS,
+    "average": ("flat", "exponential"),
+    "enlarging": ("smooth", "sharp"),
+    "style_fit": tuple(FITS),
 }
 
 FIVE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+FIVE_CHANNELS = (64, 128, 256, 512, 512)
 SINGLE_PASS = (Pass(1.0, 1.0),)
 
 
@@ -96,13 +118,17 @@ class Recipe:
     tv_weight: float = 0.0
     tv_term: str = "mean"
     tv_kind: str = "l2"
-    # What is compared of style: distances.py holds the formulas. `shift` is added to activations before their Gram.
+    # What is compared of style: distances.py holds the formulas, and in `Details` what the numbers mean.
     statistic: str = "gram"
     shift: float = 0.0
+    mean_std: float = 0.0
+    least_variance: float | None = None
+    root_iterations: int = 0
     # Every tap's slope is divided by the sum of its absolute values, so that weights alone say what it counts
     # (Johnson's program has that as an option).
     normalise_gradients: bool = False
-    # The network: what it is fed (imagenet: normalised pixels; raw: pixels as they are) and what it is made of.
+    # The network: what it is fed (imagenet, caffe: pixels normalised by either's mean; raw: as they are) and what it is
+    # made of.
     space: str = "imagenet"
     units: str = "unit"
     pooling: str = "max"
@@ -122,8 +148,22 @@ class Recipe:
     # On levels with a shorter long side the content counts more, by the square of the ratio: what is lost on a small
     # one, such as a face, does not come back. 0: on none.
     small_level: int = 0
+    ladder: Ladder | None = None  # stands in place of all that; `steps` is then what it comes to at the recipe's size
     averaging: float = 0.0  # the result is a running mean over the last 1 / (1 − averaging) pictures; 0: the last one
-    squash_style: bool = False  # a style "as large as the transfer" takes its exact shape, proportions lost
+    # flat: of fewer pictures the plain mean. exponential: every picture counts `averaging` times as much as the next,
+    # and a level's start is the first (Kingma & Ba 2015, section 3).
+    average: str = "flat"
+    # From level to level, bicubically: smooth, with a = −0.5, as pictures are resized everywhere; sharp, with −0.75.
+    enlarging: str = "smooth"
+    style_fit: str = "long"  # what "as large as the transfer" means for a style: fits.py has the choices
+
+    @property
+    def details(self) -> Details:
+        return Details(self.shift, self.mean_std, self.least_variance, self.root_iterations)
+
+    @property
+    def looks_at_means(self) -> bool:
+        return self.statistic != "gram" or self.shift != 0 or self.mean_std != 0
 
 
 def equal(taps: tuple[str, ...], weight: float = 1.0) -> dict[str, float]:
@@ -139,22 +179,6 @@ _RECIPES = (
     Recipe(
         name="balanced",
         title="Balanced (the default)",
-        source="this project: every term relative to its own target, so that one setting works at any size",
-        style_layers=equal(FIVE),
-        content_layers={"relu4_2": 1.0},
-        gram="mean",
-        style_term="relative",
-        content_term="relative",
-        style_weight=1.0,
-        content_weight=0.02,
-        tv_unit=0.1,
-        optimizer=BRISK,
-        clamp=True,
-        coarsest=512,
-    ),
-    Recipe(
-        name="painting",
-        title="Painting",
         source="this project: covariances, coarse to fine, every term relative to where the content picture stands",
         # Shallow layers paint, at every level; deep ones would copy objects, and take most of the time.
         style_layers={"relu1_1": 4.0, "relu2_1": 2.0, "relu3_1": 1.0},
@@ -177,6 +201,22 @@ _RECIPES = (
         small_level=256,
     ),
     Recipe(
+        name="classic",
+        title="Classic",
+        source="this project: Gram matrices, every term relative to its own target",
+        style_layers=equal(FIVE),
+        content_layers={"relu4_2": 1.0},
+        gram="mean",
+        style_term="relative",
+        content_term="relative",
+        style_weight=1.0,
+        content_weight=0.02,
+        tv_unit=0.1,
+        optimizer=BRISK,
+        clamp=True,
+        coarsest=512,
+    ),
+    Recipe(
         name="persson",
         title="Persson",
         source="Aladdin Persson: nst.py of the Machine-Learning-Collection, 2020",
@@ -192,7 +232,7 @@ _RECIPES = (
         optimizer=Adam(1e-3),
         steps=6000,
         size=Size("squash", (356, 356)),
-        squash_style=True,
+        style_fit="shape",
     ),
     Recipe(
         name="udacity",
@@ -210,7 +250,7 @@ _RECIPES = (
         variable="imagenet",
         steps=2000,
         size=Size("short", (400,)),
-        squash_style=True,
+        style_fit="shape",
     ),
     Recipe(
         name="pytorch-tutorial",
@@ -228,7 +268,7 @@ _RECIPES = (
         steps=320,  # "more than 300", and the last call of 20 is finished
         clamp=True,
         size=Size("short", (768,), pixels_without_gpu=(128,)),
-        squash_style=True,
+        style_fit="shape",
     ),
     Recipe(
         name="convnet",
@@ -246,7 +286,7 @@ _RECIPES = (
         optimizer=Adam(3e-3, (0.5, 0.999)),
         steps=2000,
         size=Size("long", (400,)),
-        squash_style=True,
+        style_fit="shape",
     ),
     Recipe(
         name="gatys2016",
@@ -271,7 +311,7 @@ _RECIPES = (
         name="gatys2017",
         title="Gatys et al. 2017",
         source="Gatys et al.: Controlling Perceptual Factors in Neural Style Transfer, CVPR 2017, and its program",
-        style_layers={tap: 1e3 / c**2 for tap, c in zip(FIVE, (64, 128, 256, 512, 512), strict=True)},
+        style_layers={tap: 1e3 / c**2 for tap, c in zip(FIVE, FIVE_CHANNELS, strict=True)},
         content_layers={"relu4_2": 1.0},
         gram="mean",
         style_term="mean",
@@ -307,6 +347,80 @@ _RECIPES = (
         steps=1000,
         start="noise",
         noise=0.001 / 255,
+    ),
+    Recipe(
+        name="crowsonkb",
+        title="Crowson's style-transfer-pytorch",
+        source="K. Crowson's style-transfer-pytorch, 2021",
+        style_layers={tap: weight / 341 for tap, weight in zip(FIVE, (256, 64, 16, 4, 1), strict=True)},
+        content_layers={"relu4_2": 1.0},
+        gram="mean",
+        style_term="per channel",
+        content_term="mean",
+        style_weight=1.0,
+        content_weight=0.015,
+        # 2, and the program's nine points count a third of ours.
+        tv_unit=2 / 3,
+        tv_weight=2 / 3,
+        tv_kind="l2-nine-border",
+        statistic="covariance",
+        least_variance=1e-4,
+        root_iterations=12,
+        padding="replicate-first",
+        optimizer=Adam(0.02, (0.9, 0.99), moments="kept"),
+        steps=3000,
+        clamp=True,
+        size=Size("long-exact", (512,)),
+        style_fit="long-no-larger",
+        # Levels of 128 pixels and more, after rounding.
+        ladder=Ladder(2, "long", 127.5, (1000, 500)),
+        averaging=0.99,
+        average="exponential",
+        enlarging="sharp",
+    ),
+    Recipe(
+        name="pastiche",
+        title="pastiche",
+        source="the package pastiche 1.6, its defaults",
+        style_layers={tap: 10 / c**2 for tap, c in zip(FIVE, FIVE_CHANNELS, strict=True)},
+        content_layers={"relu4_2": 1.0},
+        gram="mean",
+        style_term="mean",
+        content_term="mean",
+        style_weight=1.0,
+        content_weight=0.01,
+        tv_unit=1.0,
+        tv_kind="l1",
+        units="caffe",
+        space="caffe",
+        optimizer=LBFGS(inner=1, tolerance_grad=1e-7, tolerance_change=1e-9),
+        variable="bytes",
+        steps=1000,
+        size=Size("area", (500,)),
+        style_fit="area",
+    ),
+    Recipe(
+        name="spst",
+        title="Scaling Painting Style Transfer",
+        source="Galerne, Raad, Lezama & Morel: Scaling Painting Style Transfer, EGSR 2024, and its program (SPST-fast)",
+        style_layers={tap: 1e3 / c**2 for tap, c in zip(FIVE, FIVE_CHANNELS, strict=True)},
+        content_layers={"relu4_2": 1.0},
+        gram="mean",
+        style_term="mean",
+        content_term="mean",
+        style_weight=1.0,
+        content_weight=1.0,
+        tv_unit=1.0,
+        mean_std=10.0,
+        units="caffe",
+        space="caffe",
+        optimizer=LBFGS(tolerance_grad=1e-7, tolerance_change=1e-9, later_history=10),
+        variable="bytes",
+        steps=620,
+        size=Size("long", (LARGEST_SIDE,)),
+        # "More than" 600, 200, 66 and 30 evaluations, and the last call of 20 is finished.
+        ladder=Ladder(1, "short", 512, (620, 220, 80, 40)),
+        style_fit="short-no-larger",
     ),
 )
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
 
 import torch
+import torch.nn.functional as F
 
 from .controls import Multipliers
 from .distances import BY_MOMENTS, BY_SORTING
@@ -129,9 +130,13 @@ class Run:
         self.layout(self.levels[-1])  # what cannot be done at all is refused before anything is
 
     def layout(self, level: Level) -> Layout:
+        recipe, optimizer = self.recipe, self.recipe.optimizer
+        if isinstance(optimizer, LBFGS) and level is not self.levels[0]:
+            later = min(optimizer.history, optimizer.later_history)
+            recipe = replace(recipe, optimizer=replace(optimizer, history=later))
         return lay_out(
             self.network,
-            self.recipe,
+            recipe,
             self.style_layers,
             self.content_layers,
             level.shape,
@@ -156,6 +161,14 @@ class Run:
         # On the CPU, for not every device has such a filter.
         return resize(pixels.cpu(), shape, self.network.seamless).to(pixels.device)
 
+    def _enlarged(self, pixels: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+        """For the next level."""
+        if self.recipe.enlarging == "smooth" or self.network.seamless:
+            return self._resize(pixels, shape)
+        # On the CPU, as above.
+        enlarged = F.interpolate(pixels.cpu(), size=shape, mode="bicubic", align_corners=False).clamp(0, 1)
+        return enlarged.to(pixels.device)
+
     def one(self, content: torch.Tensor | None, start: torch.Tensor | None, seed: int) -> torch.Tensor:
         """One picture from its start to the end."""
         # The same noise for every picture of a batch: a picture comes out as it would alone.
@@ -163,7 +176,8 @@ class Run:
         taken: list[tuple[int, int, Terms, float]] = []
         variable: torch.Tensor | None = None
         moments: Moments | None = None
-        average = Average(self.recipe.averaging) if self.recipe.averaging else None
+        exponential = self.recipe.average == "exponential"
+        average = Average(self.recipe.averaging, exponential) if self.recipe.averaging else None
         for number, level in enumerate(self.levels):
             at_level = None if content is None else self._resize(content, level.shape)
             if variable is None:
@@ -172,12 +186,12 @@ class Run:
                     pixels = torch.lerp(pixels, at_level, self.start_mix)
                 pixels = pixels.to(self.network.device)
             else:
-                pixels = self._resize(self._shown(variable, average), level.shape)
+                pixels = self._enlarged(self._shown(variable, average), level.shape)
             if self.temporal is not None:
                 pixels = self.temporal.at(level.shape, self.network.device).begin(pixels)
-            if average is not None and variable is not None:
-                # Counts once, or what this level's few steps add would be faint.
-                average.pixels, average.count = pixels.clone(), 1
+            # Counts once, or what this level's few steps add would be faint.
+            if average is not None and (number or exponential):
+                average.begin(pixels)
             pinned = None if at_level is None else self.pinned(level.shape)
             if pinned is not None:
                 assert at_level is not None
@@ -270,7 +284,7 @@ class Run:
         settings = self.recipe.optimizer
         if isinstance(settings, Adam):
             with torch.no_grad():
-                carried = moments.resized(level.shape) if moments is not None else None
+                carried = moments.resized(level.shape, settings.moments) if moments is not None else None
                 temporal = objective.temporal
                 calm = None if temporal is None else temporal.pace
                 return adam(variable, evaluate, settings, level.steps, carried, calm)

@@ -169,6 +169,12 @@ def write_new(names: Iterable[Path], write: Write) -> Path:
                 path = next(free)
 
 
+def move_over(part: Path, path: Path) -> None:
+    """Give a whole file on the same disk its place."""
+    _patiently(HERE.move, part, path)
+    _sync(path.parent)
+
+
 def numbered(stem: Path, suffix: str) -> Iterator[Path]:
     """Names as the host gives them, from the first number that nothing there has; case alone makes no difference."""
     pattern = re.compile(re.escape(_folded(stem.name)) + r"_(\d+)")
@@ -202,6 +208,10 @@ def _part(folder: Path, write: Write) -> Iterator[Path]:
         yield part
     finally:
         part.unlink(missing_ok=True)
+    _sync(folder)
+
+
+def _sync(folder: Path) -> None:
     if HERE.syncs_folders:
         with contextlib.suppress(OSError):  # not every file system can
             handle = os.open(folder, os.O_RDONLY)

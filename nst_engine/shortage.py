@@ -16,6 +16,7 @@ WORDS = (
     "outofmemory",  # hipErrorOutOfMemory, E_OUTOFMEMORY
     "memoryallocation",  # cudaErrorMemoryAllocation
     "invalid buffer size",  # MPS, of more than it gives in one piece
+    "32-bit index",  # CUDA, of tensors with more numbers than its kernels count
 )
 
 

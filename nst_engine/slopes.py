@@ -28,12 +28,14 @@ class Pull:
     row: torch.Tensor | None
 
     def __call__(self, f: torch.Tensor) -> torch.Tensor:
+        if f.device.type != "cpu":
+            return product(f, self.matrix, self.row)
         out = torch.empty_like(f)
 
         def work(rows: slice) -> None:
             out[rows] = product(f[rows], self.matrix, self.row)
 
-        each(work, strips(len(f), f.shape[1], f.device))
+        each(work, self._strips(f))
         return out
 
     def add_to(self, slope: torch.Tensor, f: torch.Tensor) -> None:
@@ -42,7 +44,11 @@ class Pull:
             if self.row is not None:
                 slope[rows] += self.row
 
-        each(work, strips(len(f), f.shape[1], f.device))
+        each(work, self._strips(f))
+
+    def _strips(self, f: torch.Tensor) -> list[slice]:
+        """Of as many products, whatever the channels."""
+        return strips(len(f), self.matrix.numel(), f.device, least=1 << 26)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,37 @@ from .arena import Arena, empty
 from .workers import each, strips
 
 Tensor = torch.Tensor
-Finish = Callable[[Tensor, slice], None]  # of a tensor and some of its rows
+
+
+@dataclass(frozen=True)
+class Finish:
+    """What a convolution's sums become before they are written: `bias` is added, and then they go through a ReLU, or
+    back through the one that `gave` these numbers, which lets a gradient through where they are above 0."""
+
+    bias: Tensor | None = None
+    relu: bool = False
+    gave: Tensor | None = None
+
+    def of(self, picture: int) -> Finish:
+        """For one of a batch."""
+        return self if self.gave is None else replace(self, gave=self.gave[picture : picture + 1])
+
+    def write(self, made: Tensor, y: Tensor, rows: slice) -> None:
+        """What was made, with its bias, into rows of y."""
+        if self.relu:
+            torch.clamp_min(made, 0, out=y[:, :, rows])
+        elif self.gave is not None:
+            torch.ops.aten.threshold_backward.grad_input(made, self.gave[:, :, rows], 0, grad_input=y[:, :, rows])
+        else:
+            y[:, :, rows] = made
+
+    def within(self, y: Tensor, rows: slice) -> None:
+        """The same where they are written already."""
+        if self.relu or self.gave is not None:
+            self.write(y[:, :, rows], y, rows)
+
+
+AS_IT_IS = Finish()
 
 # For each way of continuing a picture beyond its border: which row comes before the first, and which after the last,
 # counted in the padded picture, whose last row this is.
@@ -30,22 +60,23 @@ def rows_of(x: Tensor) -> list[slice]:
 def convolve(
     x: Tensor,
     kernel: Tensor,
-    bias: Tensor | None,
     padding: int,
     stride: int = 1,
     arena: Arena | None = None,
-    finish: Finish | None = None,
+    finish: Finish = AS_IT_IS,
 ) -> Tensor:
-    """conv2d; and what is to be done to its rows while they are still in a core's cache."""
-    size = kernel.shape[2]
+    """conv2d, finished row by row while they are still in a core's cache."""
+    size, bias = kernel.shape[2], finish.bias
     height, width = ((side + 2 * padding - size) // stride + 1 for side in x.shape[2:])
-    rows = strips(height, x.shape[0] * len(kernel) * width, x.device)
+    numbers = x.shape[0] * max(len(kernel) * width, x.shape[1] * x.shape[3] * stride)  # seen or made
+    rows = strips(height, numbers, x.device, least=1 << 20)  # each is a call, which takes as long as many sums
     if len(rows) == 1 and _shares_channels(kernel, height * width, x.device):
-        return _by_channels(x, kernel, bias, padding, arena, finish)
+        return _by_channels(x, kernel, padding, arena, finish)
     if len(rows) == 1:
+        if finish.relu and bias is not None and (made := exact.convolve_relu(x, kernel, bias, padding)) is not None:
+            return made
         y = exact.convolve(x, kernel, bias, padding) if stride == 1 else F.conv2d(x, kernel, bias, stride, padding)
-        if finish is not None:
-            finish(y, rows[0])
+        finish.within(y, rows[0])
         return y
     y = empty((x.shape[0], len(kernel), height, width), x, arena)
 
@@ -55,9 +86,7 @@ def convolve(
         seen = x[:, :, first + above : end - below]
         if above or below:
             seen = F.pad(seen, (0, 0, above, below))
-        y[:, :, part] = F.conv2d(seen, kernel, bias, stride=stride, padding=(0, padding))
-        if finish is not None:
-            finish(y, part)
+        finish.write(F.conv2d(seen, kernel, bias, stride=stride, padding=(0, padding)), y, part)
 
     each(work, rows)
     return y
@@ -71,26 +100,23 @@ def _shares_channels(kernel: Tensor, positions: int, device: torch.device) -> bo
     return device.type == "cpu" and len(kernel) > CHANNELS and positions * kernel.numel() >= LEAST_PRODUCTS
 
 
-def _by_channels(
-    x: Tensor, kernel: Tensor, bias: Tensor | None, padding: int, arena: Arena | None, finish: Finish | None
-) -> Tensor:
+def _by_channels(x: Tensor, kernel: Tensor, padding: int, arena: Arena | None, finish: Finish) -> Tensor:
     """Of a picture so small that strips of it would read the kernels more often than they are worth."""
     height, width = (side + 2 * padding - 2 for side in x.shape[2:])
     y = empty((len(x), len(kernel), height, width), x, arena)
 
     def work(part: slice) -> None:
-        y[:, part] = F.conv2d(x, kernel[part], None if bias is None else bias[part], padding=padding)
+        bias = None if finish.bias is None else finish.bias[part]
+        y[:, part] = F.conv2d(x, kernel[part], bias, padding=padding)
 
     each(work, [slice(first, first + CHANNELS) for first in range(0, len(kernel), CHANNELS)])
-    if finish is not None:
-        finish(y, slice(0, height))
+    finish.within(y, slice(0, height))
     return y
 
 
 def pad(x: Tensor, edges: str, arena: Arena | None = None) -> Tensor:
     """One position more on every side, as `edges` says."""
-    if x.device.type != "cpu":
-        return F.pad(x, (1, 1, 1, 1), mode=edges)
+    # Not F.pad: of a tensor in channels_last it takes ten times a copy's time on an H200.
     n, c, h, w = x.shape
     y = empty((n, c, h + 2, w + 2), x, arena)
 
@@ -117,28 +143,10 @@ def fold_border(gradient: Tensor, edges: str) -> Tensor:
 
 def relu(x: Tensor, arena: Arena | None = None) -> Tensor:
     y = empty(x.shape, x, arena)
-
-    def work(part: slice) -> None:
-        torch.clamp_min(x[:, :, part], 0, out=y[:, :, part])
-
-    each(work, rows_of(x))
+    each(lambda rows: Finish(relu=True).write(x[:, :, rows], y, rows), rows_of(x))
     return y
 
 
-def relu_(y: Tensor, rows: slice) -> None:
-    y[:, :, rows].clamp_min_(0)
-
-
-def relu_backward_(y: Tensor) -> Finish:
-    """Lets a gradient through where y, what the ReLU gave, is above 0."""
-
-    def work(gradient: Tensor, rows: slice) -> None:
-        g = gradient[:, :, rows]
-        torch.ops.aten.threshold_backward.grad_input(g, y[:, :, rows], 0, grad_input=g)
-
-    return work
-
-
 def finished(y: Tensor, finish: Finish) -> Tensor:
-    each(lambda rows: finish(y, rows), rows_of(y))
+    each(lambda rows: finish.within(y, rows), rows_of(y))
     return y

@@ -13,7 +13,7 @@ from .controls import LayerWeights, Multipliers
 from .errors import NSTError, counted, one_or
 from .grams import StyleGrams, network_for
 from .images import LARGEST_SIDE, alpha_of, check_picture, check_size, resize, shape_of
-from .levels import OWN_SIZE, plan, stroke_side, target_shape
+from .levels import OWN_SIZE, plan, stroke_side, target_shape, usual_steps
 from .memory import SHARE, Asked, footprint, free_memory
 from .objective import layers_in_use
 from .precision import name_of
@@ -152,7 +152,10 @@ def stylize(
         if stroke_size:
             grams, sized = _with_strokes(grams, stroke_size, max(shape))
         taps = (*style_layers, *content_layers)
-        levels = plan(shape, recipe, scales, grid(taps) if seamless else 1, smallest_side(taps, network.edges))
+        least = smallest_side(taps, network.edges)
+        if steps is None:
+            recipe = replace(recipe, steps=usual_steps(shape, recipe, scales, least))
+        levels = plan(shape, recipe, scales, grid(taps) if seamless else 1, least)
         named = "shape" if content is None else "size"
         check_size(levels[0].shape, taps, network.edges, named, own, levels[0].fraction)
         starts, notes = _start_images(start_image, len(pictures), shape)
@@ -162,9 +165,14 @@ def stylize(
             notes.append("protect: of no consequence, because the content counts nothing")
         notes += sized
         asked = [(level.shape, level.fraction) for level in levels]
-        notes += grams.stand_ins(network, style_layers, asked, recipe.squash_style)
+        notes += grams.stand_ins(network, style_layers, asked, recipe.style_fit)
         if recipe.shift and recipe.statistic != "gram":
             notes.append(f"shift: of no consequence to the statistic {recipe.statistic!r}, only to gram")
+        if recipe.mean_std and recipe.statistic != "gram":
+            notes.append(
+                f"the recipe {recipe.name} measures means and deviations beside Gram matrices; with the statistic "
+                f"{recipe.statistic!r} it does not"
+            )
         if strength == 0 and content is not None:
             # Whatever the start, what is asked for is the content.
             recipe = replace(recipe, steps=0, start="content")

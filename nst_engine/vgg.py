@@ -32,6 +32,9 @@ POOLING_GAIN = {"max": 1.0, "average": 2.0, "l2": 0.78}
 # What ImageNet pictures (RGB, 0..1) have in common: removed before the first convolution.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+# Nearly the same, of bytes, in programs for Caffe's network.
+CAFFE_MEAN_RGB = (123.68, 116.779, 103.939)
+MEANS = {"imagenet": IMAGENET_MEAN, "caffe": tuple(mean / 255 for mean in CAFFE_MEAN_RGB)}
 
 
 def convolution_names(architecture: str) -> tuple[str, ...]:
@@ -70,8 +73,8 @@ def channels(tap: str) -> int:
     return CHANNELS[int(tap[4]) - 1]
 
 
-def normalise(pixels: torch.Tensor) -> torch.Tensor:
-    return (pixels - _column(IMAGENET_MEAN, pixels.device)) / _column(IMAGENET_STD, pixels.device)
+def normalise(pixels: torch.Tensor, mean: tuple[float, ...] = IMAGENET_MEAN) -> torch.Tensor:
+    return (pixels - _column(mean, pixels.device)) / _column(IMAGENET_STD, pixels.device)
 
 
 @cache
@@ -179,7 +182,8 @@ UNWATCHED = Watch()
 class Network:
     """The network as one run uses it: on its device, in its precision, with the recipe's choices filled in.
 
-    `space` is what the first convolution is fed: `imagenet`, normalised pixels, or `raw`, pixels as they are.
+    `space` is what the first convolution is fed: `imagenet`, normalised pixels; `caffe`, the same with Caffe's mean,
+    which only the border, where zeros are that mean, tells apart; or `raw`, pixels as they are.
     """
 
     def __init__(
@@ -217,6 +221,10 @@ class Network:
     def weights(self, layer: str) -> tuple[torch.Tensor, torch.Tensor]:
         """A convolution's kernel and bias in the units of this run, in fp32 on the CPU."""
         weight, bias = self.vgg.convolutions[layer]
+        if layer == "conv1_1" and self.space == "caffe":
+            # Normalised with the other mean, a pixel is so much less.
+            less = normalise(torch.tensor(MEANS["caffe"]).view(1, 3, 1, 1))
+            bias = bias + (weight * less).sum((1, 2, 3))
         if not self.scaled:
             return weight, bias
         weight_scale, bias_scale = unit_scales(self.vgg)[layer]
@@ -232,7 +240,8 @@ class Network:
             made = made.to(self.device, self.dtype)
             return made.contiguous(memory_format=torch.channels_last) if made.ndim == 4 else made
 
-        return self._kernels.get((layer, form, self.dtype, self.scaled), make)
+        named = "bias, caffe" if (layer, form, self.space) == ("conv1_1", "bias", "caffe") else form
+        return self._kernels.get((layer, named, self.dtype, self.scaled), make)
 
     def measuring(self, seamless: bool = False) -> Network:
         """The same as pictures are measured with: in fp32, and, but for the content of a seamless result, with their
@@ -249,6 +258,12 @@ class Network:
     @property
     def edges(self) -> str:
         return "circular" if self.seamless else self.padding
+
+    def edges_at(self, layer: str) -> str:
+        """How this convolution continues a picture: "replicate-first" is the first one's, and zeros beyond."""
+        if self.edges == "replicate-first":
+            return "replicate" if layer == "conv1_1" else "zeros"
+        return self.edges
 
     def features(self, pixels: torch.Tensor, taps: Iterable[str]) -> dict[str, torch.Tensor]:
         """The activations at `taps` for pixels (Nx3xHxW, RGB 0..1), no layer run that they do not need."""
@@ -268,7 +283,7 @@ class Network:
         wanted = set(taps)
         deepest = deepest_tap(wanted, self.vgg.architecture)
         names = layer_names(self.vgg.architecture)
-        x = normalise(pixels) if self.space == "imagenet" else pixels
+        x = pixels if self.space == "raw" else normalise(pixels, MEANS[self.space])
         x = x.to(self.dtype).contiguous(memory_format=torch.channels_last)
         for layer, following in zip(names, (*names[1:], ""), strict=True):
             self.watch.layer()
@@ -276,7 +291,7 @@ class Network:
             kept: tuple[torch.Tensor, ...] | None = ()
             if layer.startswith("conv"):
                 # With its ReLU, unless somebody asked for the values before it.
-                x = self._convolve(x, layer, arena, None if layer in wanted else strips.relu_)
+                x = self._convolve(x, layer, arena, layer not in wanted)
             elif layer.startswith("relu"):
                 if layer.replace("relu", "conv") in wanted:
                     x = strips.relu(x, arena)
@@ -310,48 +325,48 @@ class Network:
             if slope is None:
                 continue
             if layer.startswith("conv"):
-                slope = self._convolve_back(slope, layer, arena, self._finish_back(tape, taps))
+                slope = self._convolve_back(slope, layer, arena, self._finish_back(layer, tape, taps))
             elif layer.startswith("pool"):
                 assert kept is not None
                 slope = self._pool_back(slope, shape, kept, arena)
             elif kept is not None:
-                slope = strips.finished(slope, strips.relu_backward_(kept[0]))
+                slope = strips.finished(slope, strips.Finish(gave=kept[0]))
         assert slope is not None
         slope = slope.float()
-        return slope / _column(IMAGENET_STD, slope.device) if self.space == "imagenet" else slope
+        return slope if self.space == "raw" else slope / _column(IMAGENET_STD, slope.device)
 
-    def _finish_back(self, tape: Tape, taps: Container[str]) -> strips.Finish | None:
+    def _finish_back(self, layer: str, tape: Tape, taps: Container[str]) -> strips.Finish:
         """The way back through the ReLU below a convolution, at once where nothing comes between: then it is done."""
-        if not tape or self.edges != "zeros":
-            return None
-        layer, shape, kept = tape[-1]
-        if layer in taps or not layer.startswith("relu") or kept is None:
-            return None
-        tape[-1] = layer, shape, None
-        return strips.relu_backward_(kept[0])
+        if not tape or self.edges_at(layer) != "zeros":
+            return strips.AS_IT_IS
+        below, shape, kept = tape[-1]
+        if below in taps or not below.startswith("relu") or kept is None:
+            return strips.AS_IT_IS
+        tape[-1] = below, shape, None
+        return strips.Finish(gave=kept[0])
 
-    def _convolve(self, x: torch.Tensor, layer: str, arena: Arena | None, finish: strips.Finish | None) -> torch.Tensor:
+    def _convolve(self, x: torch.Tensor, layer: str, arena: Arena | None, relu: bool) -> torch.Tensor:
         padding = 1
-        if self.edges != "zeros":
-            x, padding = strips.pad(x, self.edges, arena), 0
-        bias = self._form(layer, "bias")
+        if (edges := self.edges_at(layer)) != "zeros":
+            x, padding = strips.pad(x, edges, arena), 0
+        finish = strips.Finish(self._form(layer, "bias"), relu)
         if self._in_fewer_products(x, layer, padding):
-            return winograd.convolve(x, self._form(layer, "at points"), bias, padding, False, self._room, arena, finish)
-        return strips.convolve(x, self._form(layer, "plain"), bias, padding, 1, arena, finish)
+            return winograd.convolve(x, self._form(layer, "at points"), padding, False, self._room, arena, finish)
+        return strips.convolve(x, self._form(layer, "plain"), padding, 1, arena, finish)
 
     def _convolve_back(
-        self, slope: torch.Tensor, layer: str, arena: Arena | None, finish: strips.Finish | None
+        self, slope: torch.Tensor, layer: str, arena: Arena | None, finish: strips.Finish
     ) -> torch.Tensor:
-        padding = 1 if self.edges == "zeros" else 2
+        edges = self.edges_at(layer)
+        padding = 1 if edges == "zeros" else 2
         if self._in_fewer_products(slope, layer, padding):
-            kernels = self._form(layer, "at points")
-            x = winograd.convolve(slope, kernels, None, padding, True, self._room, arena, finish)
+            x = winograd.convolve(slope, self._form(layer, "at points"), padding, True, self._room, arena, finish)
         elif self.device.type == "cpu" and self.vgg.convolutions[layer][0].shape[1] <= 4:
             x = four_at_once(slope, self._form(layer, "turned, for four"), padding)
         else:
-            x = strips.convolve(slope, self._form(layer, "turned"), None, padding, 1, arena, finish)
-        if self.edges != "zeros":
-            x = strips.fold_border(x, self.edges).contiguous(memory_format=torch.channels_last)
+            x = strips.convolve(slope, self._form(layer, "turned"), padding, 1, arena, finish)
+        if edges != "zeros":
+            x = strips.fold_border(x, edges).contiguous(memory_format=torch.channels_last)
         return x
 
     def _in_fewer_products(self, x: torch.Tensor, layer: str, padding: int) -> bool:
@@ -394,7 +409,7 @@ def four_at_once(slope: torch.Tensor, kernel: torch.Tensor, padding: int) -> tor
     two pixels are made as one position's."""
     height, width = (side + 2 * padding - 2 for side in slope.shape[2:])
     slope = F.pad(slope, (0, width % 2, 0, height % 2)) if height % 2 or width % 2 else slope
-    cells = strips.convolve(slope, kernel, None, padding, stride=2)
+    cells = strips.convolve(slope, kernel, padding, stride=2)
     return F.pixel_shuffle(cells, 2)[:, :, :height, :width]
 
 

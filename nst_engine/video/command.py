@@ -15,11 +15,11 @@ from typing import Any
 import torch
 
 from .. import __version__
-from ..controls import LayerWeights
 from ..errors import NSTError, counted
 from ..files import FORMATS, write_picture
 from ..grams import StyleGrams
 from ..inputs import NONE, Inputs, luma_mask, read_inputs
+from ..one_picture import layers_of
 from ..run import STOP, Progress
 from ..vgg import VGGFeatures
 from .coherence import Coherence
@@ -88,7 +88,7 @@ class Command:
             own["protect"] = None
         return read_inputs(argparse.Namespace(**{**vars(self.args), **own}))
 
-    def run(self, vgg: VGGFeatures, grams: StyleGrams, layers: LayerWeights, inputs: Inputs, told: Told) -> bool:
+    def run(self, vgg: VGGFeatures, grams: StyleGrams, inputs: Inputs, told: Told) -> bool:
         """Whether this came to the end of the clip; every finished frame is on the disk."""
         done = len(self.job.times())
         back = max(self.coherence.back)
@@ -107,7 +107,7 @@ class Command:
             spool=self.job.state / "passes",
             on_step=follow.on_step,
             on_layer=follow.on_layer,
-            layers=layers,
+            layers=layers_of(self.args),
             **_choices(self.args, inputs),
         )
         for frame in frames:

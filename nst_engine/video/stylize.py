@@ -16,7 +16,7 @@ import torch
 from ..errors import NSTError, counted
 from ..grams import StyleGrams
 from ..images import check_picture, resize, shape_of
-from ..levels import OWN_SIZE, target_shape
+from ..levels import OWN_SIZE, target_shape, usual_steps
 from ..recipes import Adam, get_recipe
 from ..run import STOP, OnStep, Progress, Step
 from ..stylize import stylize
@@ -161,7 +161,7 @@ class _Run:
         began = time.perf_counter()
         content = self.fitted(job.picture)
         temporal = anchor(content, self.near(seen), self.coherence, self.flow) if seen else None
-        return self.made(job, content, temporal, began, {} if temporal is None else self.fewer())
+        return self.made(job, content, temporal, began, {} if temporal is None else self.fewer(content))
 
     def again(self, job: _Given, once: Frame, later: Sequence[Past]) -> Frame:
         """A frame of the second pass, held to those after it; where they do not show it, to what the first pass made
@@ -176,7 +176,7 @@ class _Run:
             reliability=torch.ones_like(c),
             settled=torch.lerp(once.past.settled, found.settled, c),
         )
-        chosen = {**self.fewer(), "start": "image", "start_image": temporal.target, "scales": 1}
+        chosen = {**self.fewer(once.past.content), "start": "image", "start_image": temporal.target, "scales": 1}
         return replace(
             self.made(job, once.past.content, temporal, began, chosen),
             reliable=once.reliable,
@@ -186,10 +186,11 @@ class _Run:
     def near(self, seen: Sequence[Past]) -> list[Past]:
         return [seen[-n] for n in self.coherence.back if n <= len(seen)]
 
-    def fewer(self) -> dict[str, Any]:
+    def fewer(self, content: torch.Tensor) -> dict[str, Any]:
         """What is chosen for a frame that goes on from others."""
         given = self.choices.get("steps")
-        steps = self.recipe.steps if given is None else given
+        usual = usual_steps(shape_of(content), self.recipe, self.choices.get("scales"))
+        steps = usual if given is None else given
         chosen: dict[str, Any] = {"steps": max(1, round(SHARE * steps)) if steps else 0}
         if self.coherence.steps is not None:
             chosen["steps"] = self.coherence.steps

@@ -7,16 +7,18 @@ from pathlib import Path
 
 import torch
 
-from ..levels import target_shape
+from ..levels import target_shape, usual_steps
 from ..recipes import RECIPES
 from .source import Part, open_source
 from .stylize import SHARE
 
 
-def clip_work(args: argparse.Namespace, steps: int) -> tuple[int, int, int]:
+def clip_work(args: argparse.Namespace) -> tuple[int, int, int]:
     """Height and width of the result of `nst video`, and all steps of all frames."""
     source = open_source(Path(args.content), args.fps)
     count = source.expected(Part(args.begin, args.end, args.every)) or 1
+    recipe = RECIPES[args.recipe]
+    height, width = target_shape(source.shape, args.size, recipe, torch.device("cuda"))
+    steps = usual_steps((height, width), recipe, args.scales) if args.steps is None else args.steps
     later = round(SHARE * steps) if args.frame_steps is None else args.frame_steps
-    height, width = target_shape(source.shape, args.size, RECIPES[args.recipe], torch.device("cuda"))
     return height, width, args.passes * (steps + later * (count - 1))

@@ -9,15 +9,17 @@ along its columns and its rows.
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 
 import torch
 
 from ..arena import Arena, empty
 from ..precision import has_matrix_units, keeps_fp32
-from ..strips import Finish
-from ..workers import alone, each
+from ..strips import AS_IT_IS, Finish
+from ..workers import alone, each, split
 from . import by_torch, in_loops
-from .points import Steps, cells, strip, transform
+from .layer import Layer
+from .points import cells, strip, transform
 from .room import MOST_BYTES, Room, workspace
 
 __all__ = ["Room", "convolve", "pays", "transform", "workspace"]
@@ -28,7 +30,9 @@ LEAST_PRODUCTS, LEAST_IN_LOOPS = 128 * 128, 64 * 64
 FEWEST_CELLS = 16
 # Cells of a strip: fewer leave the caches sooner, more make better matrices. Measured on two cores.
 CELLS = 256
+MOST_NUMBERS = 512 * 64  # of more cells, where they have few channels
 FEWEST_STRIPS = 8
+AT_ONCE = [slice(first, first + 3) for first in range(0, 36, 3)]  # points whose products are made together
 
 
 def pays(kernel: torch.Size, shape: tuple[int, int], dtype: torch.dtype, device: torch.device) -> bool:
@@ -48,12 +52,11 @@ def pays(kernel: torch.Size, shape: tuple[int, int], dtype: torch.dtype, device:
 def convolve(
     x: torch.Tensor,
     kernels: torch.Tensor,
-    bias: torch.Tensor | None = None,
     padding: int = 1,
     turned: bool = False,
     room: Room | None = None,
     arena: Arena | None = None,
-    finish: Finish | None = None,
+    finish: Finish = AS_IT_IS,
 ) -> torch.Tensor:
     """conv2d of x, padded with zeros, and the kernels that `transform` gave; or, `turned`, with those turned by half a
     circle and from `out` to `in`, as slopes go back through the layer. In channels_last, without gradient."""
@@ -62,25 +65,43 @@ def convolve(
     source = x.permute(0, 2, 3, 1).contiguous()
     batch, height, width, _ = source.shape
     y = empty((batch, kernels.shape[2], height + 2 * padding - 2, width + 2 * padding - 2), x, arena)
-    way = in_loops if in_loops.can(x.dtype, *kernels.shape[1:]) else by_torch
-    for picture, whole in zip(source, y.permute(0, 2, 3, 1), strict=True):
-        _by_strips(way.steps(picture, whole, kernels, bias, padding, turned, room or Room()), whole, kernels, finish)
+    for k, (picture, result) in enumerate(zip(source, y.permute(0, 2, 3, 1), strict=True)):
+        _by_strips(Layer(picture, result, kernels, padding, turned, finish.of(k), room or Room()))
     return y
 
 
-def _by_strips(steps: Steps, y: torch.Tensor, kernels: torch.Tensor, finish: Finish | None) -> None:
+def _by_strips(layer: Layer) -> None:
     """Where there are many strips, a thread takes a whole one; else they share out each step of one."""
-    down, across = cells(y.shape[0]), cells(y.shape[1])
-    rows = strip(down, across, CELLS)
-    picture = y.permute(2, 0, 1)[None]
-
-    def done(part: range) -> None:
-        if finish is not None:
-            finish(picture, slice(4 * part.start, min(4 * part.stop, len(y))))
-
+    down, across = layer.cells
+    rows = strip(down, across, max(CELLS, MOST_NUMBERS // max(layer.kernels.shape[1:])))
     if -(-down // rows) >= FEWEST_STRIPS:
-        each(lambda part: steps(part, alone, done), [range(top, min(top + rows, down)) for top in range(0, down, rows)])
+        each(lambda some: _work(layer, some, alone), _strips(down, rows))
         return
-    rows = strip(down, across, MOST_BYTES // (36 * max(kernels.shape[1:]) * y.itemsize))
-    for top in range(0, down, rows):
-        steps(range(top, min(top + rows, down)), each, done)
+    rows = strip(down, across, MOST_BYTES // (36 * max(layer.kernels.shape[1:]) * layer.y.itemsize))
+    for some in _strips(down, rows):
+        _work(layer, some, each)
+
+
+def _strips(down: int, rows: int) -> list[range]:
+    return [range(top, min(top + rows, down)) for top in range(0, down, rows)]
+
+
+def _work(layer: Layer, rows: range, share: Callable) -> None:
+    """One strip, rows of cells, there and back. `each` shares out the parts of every step; `alone`, there is one."""
+    incoming, outgoing = layer.kernels.shape[1:]
+    count = len(rows) * layer.cells[1]
+    values, products = layer.room.strip.divide(layer.y, 36 * count * incoming, 36 * count * outgoing)
+    values, products = values.view(36, count, incoming), products.view(36, count, outgoing)
+    way = in_loops if in_loops.can(layer.y.dtype, incoming, outgoing) else by_torch
+    take_there, bring_back = way.steps(layer, rows, values, products)
+
+    def multiply(points: slice) -> None:
+        torch.bmm(values[points], layer.kernels[points], out=products[points])
+
+    parts, points = [rows], [slice(36)]
+    if share is not alone:
+        parts = [rows[part] for part in split(len(rows), min(len(rows), max(2, count // way.CELLS)))]
+        points = AT_ONCE
+    share(take_there, parts)
+    share(multiply, points)
+    share(bring_back, parts)

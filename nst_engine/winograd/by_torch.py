@@ -7,76 +7,61 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from ..workers import alone, split
-from .points import AT_ONCE, P, Q, Steps, cells
-from .room import Room
+from .layer import Layer
+from .points import P, Q
 
 Tensor = torch.Tensor
 
-CELLS = 128  # that are taken to the points, or brought back, together
+CELLS = 128  # that are taken to the points, or brought back, together, where threads share out a strip
 
 ZERO, AT_P, AT_Q, INFINITY = 0, slice(1, 3), slice(3, 5), 5
 
 
 def steps(
-    picture: Tensor, y: Tensor, kernels: Tensor, bias: Tensor | None, padding: int, turned: bool, room: Room
-) -> Steps:
-    (_, width, incoming), outgoing = picture.shape, kernels.shape[2]
-    across = cells(y.shape[1])
+    layer: Layer, rows: range, values: Tensor, products: Tensor
+) -> tuple[Callable[[range], None], Callable[[range], None]]:
+    """For some of a strip's rows of cells: from the picture to their values at the points, and from the products of
+    these to the outputs."""
+    picture, y, padding, room = layer.picture, layer.y, layer.padding, layer.room
+    (_, width, incoming), outgoing = picture.shape, y.shape[2]
+    across = layer.cells[1]
+    values, products = (x.view(6, 6, len(rows), across, -1) for x in (values, products))
 
-    def work(strip: range, share: Callable, done: Callable[[range], None]) -> None:
-        values, products = (
-            x.view(6, 6, len(strip), across, -1)
-            for x in room.strip.divide(y, *(36 * len(strip) * across * channels for channels in (incoming, outgoing)))
+    def take_there(part: range) -> None:
+        down = len(part)
+        # Every fourth column lies together, so that a cell's neighbours are long runs of numbers in every case.
+        seen_shape = (4 * down + 2, 4, across + 1, incoming)  # rows that these cells see,
+        lines_shape = (6, down, 4, across + 1, incoming)  # taken to the points
+        seen, lines, spare = room.part.divide(
+            y, math.prod(seen_shape), math.prod(lines_shape), 6 * down * (across + 1) * incoming
         )
+        seen, lines = seen.view(seen_shape), lines.view(lines_shape)
+        for k in range(4):
+            _, inside = _columns(k, padding, width)
+            seen[:, k, : inside.start] = 0
+            seen[:, k, inside.stop :] = 0
+        _read(picture, 4 * part.start - padding, padding, seen)
+        _to_points([seen[k : k + 4 * down - 3 : 4] for k in range(6)], lines, spare, layer.turned)
+        columns = [lines[:, :, k % 4, k // 4 : k // 4 + across] for k in range(6)]
+        _to_points(columns, _of(values, part, rows), spare, layer.turned)
 
-        def take_there(part: range) -> None:
-            down = len(part)
-            # Every fourth column lies together, so that a cell's neighbours are long runs of numbers in every case.
-            seen_shape = (4 * down + 2, 4, across + 1, incoming)  # rows that these cells see,
-            lines_shape = (6, down, 4, across + 1, incoming)  # taken to the points
-            seen, lines, spare = room.part.divide(
-                y, math.prod(seen_shape), math.prod(lines_shape), 6 * down * (across + 1) * incoming
-            )
-            seen, lines = seen.view(seen_shape), lines.view(lines_shape)
-            for k in range(4):
-                _, inside = _columns(k, padding, width)
-                seen[:, k, : inside.start] = 0
-                seen[:, k, inside.stop :] = 0
-            _read(picture, 4 * part.start - padding, padding, seen)
-            _to_points([seen[k : k + 4 * down - 3 : 4] for k in range(6)], lines, spare, turned)
-            columns = [lines[:, :, k % 4, k // 4 : k // 4 + across] for k in range(6)]
-            _to_points(columns, _of(values, part, strip), spare, turned)
+    def bring_back(part: range) -> None:
+        outputs_shape = (4, 6, len(part), across, outgoing)  # columns of the outputs,
+        result_shape = (4, 4, len(part), across, outgoing)  # and their rows
+        outputs, result, spare = room.part.divide(
+            y, math.prod(outputs_shape), math.prod(result_shape), math.prod(result_shape)
+        )
+        outputs, result = outputs.view(outputs_shape), result.view(result_shape)
+        _from_points(_of(products, part, rows).unbind(0), outputs, spare, layer.turned)
+        _from_points(outputs.unbind(1), result, spare, layer.turned)
+        _write(result, layer.finish.bias, y[4 * part.start : 4 * part.stop], spare)
+        layer.finish.within(y.permute(2, 0, 1)[None], slice(4 * part.start, min(4 * part.stop, len(y))))
 
-        def multiply(part: slice) -> None:
-            at_points = products.view(36, -1, outgoing)[part]
-            torch.bmm(values.view(36, -1, incoming)[part], kernels[part], out=at_points)
-
-        def bring_back(part: range) -> None:
-            outputs_shape = (4, 6, len(part), across, outgoing)  # columns of the outputs,
-            result_shape = (4, 4, len(part), across, outgoing)  # and their rows
-            outputs, result, spare = room.part.divide(
-                y, math.prod(outputs_shape), math.prod(result_shape), math.prod(result_shape)
-            )
-            outputs, result = outputs.view(outputs_shape), result.view(result_shape)
-            _from_points(_of(products, part, strip).unbind(0), outputs, spare, turned)
-            _from_points(outputs.unbind(1), result, spare, turned)
-            _write(result, bias, y[4 * part.start : 4 * part.stop], spare)
-            done(part)
-
-        parts = [strip]
-        if share is not alone:
-            count = min(len(strip), max(2, len(strip) * across // CELLS))
-            parts = [strip[part] for part in split(len(strip), count)]
-        share(take_there, parts)
-        share(multiply, [slice(36)] if share is alone else AT_ONCE)
-        share(bring_back, parts)
-
-    return work
+    return take_there, bring_back
 
 
-def _of(at_points: Tensor, part: range, strip: range) -> Tensor:
-    return at_points[:, :, part.start - strip.start : part.stop - strip.start]
+def _of(at_points: Tensor, part: range, rows: range) -> Tensor:
+    return at_points[:, :, part.start - rows.start : part.stop - rows.start]
 
 
 def _columns(k: int, padding: int, width: int) -> tuple[slice, slice]:

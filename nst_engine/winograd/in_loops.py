@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
 from ..compiled import LINE, Function, Integer, Numbers, compiled
-from ..workers import alone, split
-from .points import AT_ONCE, INVERSES, P, Q, Steps, cells
-from .room import Room
+from ..strips import Finish
+from .layer import Layer
+from .points import INVERSES, P, Q
 
 Tensor = torch.Tensor
 Places = list[list[Integer]]
 
-CELLS = 32  # that a thread takes to the points, or brings back, together: so many, or a row of them
+CELLS = 48  # that are taken to the points, or brought back, together, where threads share out a strip
 
 # Addresses; the picture's size and how far it is padded; the strip's first row of cells, its cells; and the way.
 _PICTURE = ("source", "result", "bias", "nothing", "height", "width", "channels", "padding")
@@ -24,51 +25,43 @@ ARGUMENTS = (*_PICTURE, "top", "across", "count", "first", "end", "turned")
 
 def can(dtype: torch.dtype, incoming: int, outgoing: int) -> bool:
     whole_lines = all(channels * dtype.itemsize % LINE == 0 for channels in (incoming, outgoing))
-    return whole_lines and _to_points(dtype) is not None and _from_points(dtype) is not None
+    return whole_lines and all(make(dtype) is not None for make in (_to_points, _from_points, _from_points_by_relu))
 
 
 def steps(
-    picture: Tensor, y: Tensor, kernels: Tensor, bias: Tensor | None, padding: int, turned: bool, room: Room
-) -> Steps:
-    (height, width, incoming), outgoing = picture.shape, kernels.shape[2]
-    across = cells(y.shape[1])
-    assert bias is None or (bias.dtype == y.dtype and bias.shape == (outgoing,) and bias.is_contiguous())
-    to_points, from_points = _to_points(y.dtype), _from_points(y.dtype)
+    layer: Layer, rows: range, values: Tensor, products: Tensor
+) -> tuple[Callable[[range], None], Callable[[range], None]]:
+    """For some of a strip's rows of cells: from the picture to their values at the points, and from the products of
+    these to the outputs."""
+    picture, y, finish, across = layer.picture, layer.y, layer.finish, layer.cells[1]
+    bias = finish.bias
+    assert bias is None or (bias.dtype == y.dtype and bias.shape == y.shape[2:] and bias.is_contiguous())
+    to_points = _to_points(y.dtype)
+    from_points = (_from_points_by_relu if finish.relu else _from_points)(y.dtype)
     assert to_points is not None and from_points is not None
+    zeros, trash = _lines(y.dtype, max(picture.shape[2], y.shape[2]))
 
-    def work(rows: range, share: Callable, done: Callable[[range], None]) -> None:
-        count = len(rows) * across
-        widest = max(incoming, outgoing)
-        values, products, zeros, trash = room.strip.divide(
-            y, 36 * count * incoming, 36 * count * outgoing, widest, widest
+    def place(part: range) -> tuple[int, ...]:
+        first, end = ((row - rows.start) * across for row in (part.start, part.stop))
+        return rows.start, across, len(rows) * across, first, end, layer.turned
+
+    def take_there(part: range) -> None:
+        to_points(
+            picture.data_ptr(), values.data_ptr(), 0, zeros.data_ptr(), *picture.shape, layer.padding, *place(part)
         )
-        zeros.zero_()
-        values, products = values.view(36, count, incoming), products.view(36, count, outgoing)
 
-        def place(part: range) -> tuple[int, ...]:
-            first, end = ((row - rows.start) * across for row in (part.start, part.stop))
-            return rows.start, across, count, first, end, turned
+    def bring_back(part: range) -> None:
+        memory = products.data_ptr(), y.data_ptr(), (zeros if bias is None else bias).data_ptr(), trash.data_ptr()
+        from_points(*memory, *y.shape, 0, *place(part))
+        Finish(gave=finish.gave).within(y.permute(2, 0, 1)[None], slice(4 * part.start, min(4 * part.stop, len(y))))
 
-        def take_there(part: range) -> None:
-            memory = picture.data_ptr(), values.data_ptr(), 0, zeros.data_ptr()
-            to_points(*memory, height, width, incoming, padding, *place(part))
+    return take_there, bring_back
 
-        def multiply(part: slice) -> None:
-            torch.bmm(values[part], kernels[part], out=products[part])
 
-        def bring_back(part: range) -> None:
-            memory = products.data_ptr(), y.data_ptr(), (zeros if bias is None else bias).data_ptr(), trash.data_ptr()
-            from_points(*memory, *y.shape, 0, *place(part))
-            done(part)
-
-        parts = [rows]
-        if share is not alone:
-            parts = [rows[part] for part in split(len(rows), max(1, min(len(rows), count // CELLS)))]
-        share(take_there, parts)
-        share(multiply, [slice(36)] if share is alone else AT_ONCE)
-        share(bring_back, parts)
-
-    return work
+@functools.cache
+def _lines(dtype: torch.dtype, channels: int) -> tuple[Tensor, Tensor]:
+    """What is read outside of a picture, and where goes what nobody reads."""
+    return torch.zeros(channels, dtype=dtype), torch.empty(channels, dtype=dtype)
 
 
 def points(d: Sequence[Numbers]) -> list[Numbers]:
@@ -132,13 +125,17 @@ def _to_points(dtype: torch.dtype) -> Function:
     return f
 
 
-@compiled
-def _from_points(dtype: torch.dtype) -> Function:
+def _back(dtype: torch.dtype, relu: bool) -> Function:
     f = Function(dtype, ARGUMENTS)
     with _cells(f, 4, f["result"], f["source"]) as (pixels, products, byte):
         bias = f.load(f["bias"] + byte)
         columns = [outputs([f.load(products[i][j] + byte) for i in range(6)]) for j in range(6)]
         for i in range(4):
             for j, value in enumerate(outputs([column[i] for column in columns])):
-                f.store(value + bias, pixels[i][j] + byte)
+                biased = value + bias
+                f.store(biased.above_0() if relu else biased, pixels[i][j] + byte)
     return f
+
+
+_from_points = compiled(functools.partial(_back, relu=False))
+_from_points_by_relu = compiled(functools.partial(_back, relu=True))

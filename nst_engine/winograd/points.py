@@ -7,14 +7,7 @@ itself at x, so the way back through a layer reads the same kernels in another o
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
-
-# What is done to a strip, rows of cells: each step's parts are shared out by `each`, or all done in this thread; rows
-# whose outputs are there go on.
-Steps = Callable[[range, Callable, Callable[[range], None]], None]
-AT_ONCE = [slice(first, first + 3) for first in range(0, 36, 3)]  # points whose products are made together
 
 P, Q = 2**-0.5, 2**0.5
 

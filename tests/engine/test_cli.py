@@ -457,7 +457,7 @@ def test_a_texture_has_its_styles_depth_and_profile(folder):
     ("arguments", "told"),
     [
         (["--height", 0], "--height: 0 is not between 1 and"),
-        (["--width", 8, "--no-seamless"], "too few"),
+        (["--width", 2, "--no-seamless"], "too few"),
         (["--start", "content"], "start: 'content' needs a content picture; choose noise, grey or the style"),
         (["--keep-colours", "lab"], "unrecognized arguments: --keep-colours"),
         (["-o", "./style.png"], "is one of the pictures to be read"),
@@ -634,7 +634,7 @@ def test_a_saved_style_goes_to_a_region(folder, capsys):
         (["--regions", "black.png"], "--regions: black.png: the mask covers nothing"),
         (["--mask-mode", "outside"], "--mask-mode: invalid choice: 'outside'"),
         (
-            ["--mask-mode", "inside", "--style-masks", "part.png"],
+            ["--mask-mode", "inside", "--style-masks", "part.png", "--style-layers", "relu5_1"],
             "--style-masks of style.png: it is too small for relu",
         ),
         (["--protect", "left.png", "-o", "./left.png"], "left.png: this is one of the pictures to be read"),
@@ -798,8 +798,11 @@ def test_nobody_waits_for_a_pipe(folder, name):
         (["--stroke-size", "nan"], "nst: argument --stroke-size: nan is not 0 or between 0.05 and 10"),
         (["--style-size", "20000"], "nst: --style-size: 20000 is not a size"),
         (["--style-weights", "-1"], "nst: --style-weights: -1.0 is not a weight"),
-        (["--style-size", "8"], "nst: STYLE of style.png: 8×8 pixels are too few"),
-        (["--content-weight", "0", "--style-weight", "0"], "nst: --content-weight, --style-weight, --tv-weight: all"),
+        (["--style-size", "2"], "nst: STYLE of style.png: 2×2 pixels are too few"),
+        (
+            ["--content-weight", "0", "--style-weight", "0", "--tv-weight", "0"],
+            "nst: --content-weight, --style-weight, --tv-weight: all",
+        ),
         (["--tile", "64", "--statistic", "sliced"], "nst: --tile: the statistic 'sliced' sorts"),
     ],
 )

@@ -239,8 +239,9 @@ def test_which_steps_are_recorded(vgg, monkeypatch):
 
     monkeypatch.setattr(torch.cuda, "get_allocator_backend", lambda: "native")
     plain = on_gpu(recipe=balanced)
-    assert not worth_recording(plain, 100)  # unless asked for
-    monkeypatch.setenv("NST_CUDA_GRAPHS", "1")
+    monkeypatch.setenv("NST_CUDA_GRAPHS", "0")
+    assert not worth_recording(plain, 100)
+    monkeypatch.delenv("NST_CUDA_GRAPHS")
     assert worth_recording(plain, 100)
     assert not worth_recording(plain, 5)
     assert not worth_recording(on_gpu(recipe=replace(balanced, statistic="sliced")), 100)

@@ -22,7 +22,7 @@ from nst_engine.video.source import Part, open_source
 av = pytest.importorskip("av", reason="av is not installed")
 pytest.importorskip("cv2", reason="opencv-python-headless is not installed")
 
-QUICK = ("--steps", "2", "--frame-steps", "1", "--size", "64", "--recipe", "painting")
+QUICK = ("--steps", "2", "--frame-steps", "1", "--size", "64")
 
 
 @pytest.fixture(scope="module")

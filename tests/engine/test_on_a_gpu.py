@@ -17,8 +17,9 @@ DEVICE = os.environ.get("NST_TEST_DEVICE") or ("cuda" if torch.cuda.is_available
 pytestmark = pytest.mark.skipif(not DEVICE, reason="no GPU")
 
 SHAPE = (96, 128)
-# Of the gradient, relative. Rounding to TF32 would be 1e-3 and more.
-CLOSE = {"fp32": 1e-4, "bf16": 0.15, "fp16": 0.03}
+# Of the gradient, relative. One pooling window in which rounding makes another pixel the greatest moves it by 2.4e-4 at
+# this size, on a CPU as well; rounding to TF32 moves it by 1e-3 and more.
+CLOSE = {"fp32": 6e-4, "bf16": 0.15, "fp16": 0.03}
 
 
 @pytest.fixture(scope="module")

@@ -76,7 +76,7 @@ def test_guided_statistics_are_those_of_the_formula(vgg):
     mask, region = soft(7, 80, 112), soft(5, 80, 112)
     grams = nst.compute_style_grams(vgg, one, layers=TAPS, mask=mask[0], region=region[0])
     grams = nst.compute_style_grams(vgg, other, layers=TAPS, blend_with=grams)
-    terms, gradient = nst.objective(vgg, content, grams, layers=LAYERS).value_and_grad(image)
+    terms, gradient = nst.objective(vgg, content, grams, recipe="classic", layers=LAYERS).value_and_grad(image)
     expected, slope = plain_value(vgg, content, image, [(one, mask, region), (other, None, 1 - region)])
     assert float(terms.total) == pytest.approx(expected, rel=1e-5)
     assert (gradient - slope).norm() < 1e-5 * slope.norm()
@@ -106,22 +106,23 @@ def test_a_style_mask_is_stretched_with_its_picture(vgg):
     """As recipes do that make the style the content's shape, whatever its own."""
     mask = left(64, 80)
     grams = nst.compute_style_grams(vgg, clouds(2, 64, 80), layers=TAPS, mask=mask[0])
-    (found,) = grams.regions(Network(vgg), TAPS, (96, 96), 1.0, True)
+    (found,) = grams.regions(Network(vgg), TAPS, (96, 96), 1.0, "shape")
     picture = F.interpolate(clouds(2, 64, 80), size=(96, 96), mode="bicubic", antialias=True).clamp(0, 1)
     expected = nst.compute_style_grams(vgg, picture, layers=TAPS, mask=left(96, 96)[0], size=96)
-    for tap, s in expected.blend(Network(vgg), TAPS, (96, 96), 1.0, False).items():
+    for tap, s in expected.blend(Network(vgg), TAPS, (96, 96), 1.0, "long").items():
         assert (found.targets[tap].moment - s.moment).norm() < 0.02 * s.moment.norm()
 
 
 def test_outside_of_its_region_a_style_changes_nothing(vgg):
     content = clouds(1, 64, 192)
     grams = nst.compute_style_grams(vgg, clouds(2, 64, 64), layers=TAPS, region=left(64, 192)[0])
-    _, slope = nst.objective(vgg, content, grams, layers=LAYERS, content_weight=0).value_and_grad(content)
+    objective = nst.objective(vgg, content, grams, layers=LAYERS, content_weight=0, tv_weight=0)
+    _, slope = objective.value_and_grad(content)
     assert slope[..., :90].abs().mean() > 0
     # Convolutions in fewer products round where others have exact zeros.
     assert slope[..., 96 + reach(TAPS, "vgg19") :].abs().max() < 1e-6 * slope.abs().max()
     for start in ("content", "noise"):
-        result = nst.stylize(vgg, content, grams, layers=LAYERS, steps=15, start=start)
+        result = nst.stylize(vgg, content, grams, layers=LAYERS, steps=15, start=start, tv_weight=0)
         change = (result.image - content).abs().mean((0, 1, 2))
         assert change[:96].mean() > 0.02
         assert change[96:].max() < 1e-6, "what no style covers is the content"
@@ -157,8 +158,8 @@ def test_styles_with_one_region_are_blended_and_regions_stay_apart(vgg):
     ab = nst.compute_style_grams(vgg, clouds(3, 64, 64), layers=TAPS, region=region, weight=3, blend_with=a)
     abc = nst.compute_style_grams(vgg, clouds(4, 64, 64), layers=TAPS, weight=100, blend_with=ab)
     network = Network(vgg)
-    shared, rest = abc.regions(network, TAPS, (80, 112), 1.0, False)
-    singles = [style.statistics(network, TAPS, style.shape_at((80, 112), 1.0, False)) for style in abc.styles]
+    shared, rest = abc.regions(network, TAPS, (80, 112), 1.0, "long")
+    singles = [style.statistics(network, TAPS, style.shape_at((80, 112), 1.0, "long")) for style in abc.styles]
     for tap in TAPS:
         expected = 0.25 * singles[0][tap].moment + 0.75 * singles[1][tap].moment
         assert torch.allclose(shared.targets[tap].moment, expected, rtol=1e-5, atol=1e-7)
@@ -186,14 +187,14 @@ def test_a_style_can_be_sent_to_a_region_later(vgg, mode):
 def test_styles_sent_to_regions_are_blended_like_any_others(vgg):
     a, b = (nst.compute_style_grams(vgg, clouds(seed, 64, 64), layers=TAPS, name=str(seed)) for seed in (2, 3))
     one, other = left(80, 112)[0], 1 - left(80, 112)[0]
-    regions = (a.within(one) + b).regions(Network(vgg), TAPS, (80, 112), 1.0, False)
-    alone = [g.regions(Network(vgg), TAPS, (80, 112), 1.0, False)[0] for g in (a.within(one), b.within(other))]
+    regions = (a.within(one) + b).regions(Network(vgg), TAPS, (80, 112), 1.0, "long")
+    alone = [g.regions(Network(vgg), TAPS, (80, 112), 1.0, "long")[0] for g in (a.within(one), b.within(other))]
     for found, expected in zip(regions, alone, strict=True):
         for tap in TAPS:
             assert torch.equal(found.targets[tap].moment, expected.targets[tap].moment)
             assert torch.equal(found.guides[tap], expected.guides[tap])
     # A blend goes there as a whole, whatever it weighs.
-    (blend,) = (a + b.weighted(3)).within(one).weighted(8).regions(Network(vgg), TAPS, (80, 112), 1.0, False)
+    (blend,) = (a + b.weighted(3)).within(one).weighted(8).regions(Network(vgg), TAPS, (80, 112), 1.0, "long")
     for tap in TAPS:
         expected = 0.25 * alone[0].targets[tap].moment + 0.75 * alone[1].targets[tap].moment
         assert torch.allclose(blend.targets[tap].moment, expected, rtol=1e-5, atol=1e-7)
@@ -206,9 +207,9 @@ def test_the_mode_of_a_region_changes_nothing_that_is_measured(vgg):
     region = left(80, 112)[0]
     options = {"layers": TAPS, "mask": left(64, 80)[0], "mask_mode": "inside"}
     moved = nst.compute_style_grams(vgg, clouds(2, 64, 80), **options).within(region, "simple")
-    (there,) = moved.regions(Network(vgg), TAPS, (80, 112), 1.0, False)
+    (there,) = moved.regions(Network(vgg), TAPS, (80, 112), 1.0, "long")
     fresh = nst.compute_style_grams(vgg, clouds(2, 64, 80), **options)
-    for tap, s in fresh.blend(Network(vgg), TAPS, (80, 112), 1.0, False).items():
+    for tap, s in fresh.blend(Network(vgg), TAPS, (80, 112), 1.0, "long").items():
         assert torch.equal(there.targets[tap].moment, s.moment)
         assert torch.equal(there.guides[tap], guide(region[None], tap, "simple", "vgg19"))
 
@@ -236,7 +237,7 @@ def test_a_layer_that_sees_too_much_is_left_out_of_a_small_region(vgg):
     region = torch.zeros(80, 112)
     region[20:40, 20:40] = 1
     grams = nst.compute_style_grams(vgg, clouds(2, 64, 64), layers=TAPS, region=region, mask_mode="inside")
-    (found,) = grams.regions(Network(vgg), TAPS, (80, 112), 1.0, False)
+    (found,) = grams.regions(Network(vgg), TAPS, (80, 112), 1.0, "long")
     assert set(found.targets) == {"relu1_1", "relu2_1"}
     terms, gradient = nst.objective(vgg, clouds(1, 80, 112), grams, layers=LAYERS).value_and_grad(clouds(4, 80, 112))
     assert torch.isfinite(gradient).all() and float(terms.style) > 0
@@ -301,7 +302,7 @@ def test_rungs_that_a_mask_leaves_nothing_of_are_left_out(vgg):
     """A style that can be measured at its own size is not refused for a smaller one, which nobody asked for."""
     mask = torch.zeros(256, 256)
     mask[:, : round(0.62 * 256)] = 1
-    grams = nst.compute_style_grams(vgg, clouds(2, 256, 256), size=256, mask=mask, mask_mode="inside")
+    grams = nst.compute_style_grams(vgg, clouds(2, 256, 256), recipe="classic", size=256, mask=mask, mask_mode="inside")
     measured = {shape for _, tap, shape in grams.styles[0].memo if tap == "relu5_1"}
     assert (256, 256) in measured and (128, 128) not in measured
 

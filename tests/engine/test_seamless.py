@@ -11,7 +11,7 @@ from pictures import clouds
 
 import nst_engine as nst
 from nst_engine.images import resize
-from nst_engine.losses import VARIATIONS, total_variation
+from nst_engine.losses import ACROSS_BORDER, VARIATIONS, total_variation
 from nst_engine.memory import footprint
 from nst_engine.recipes import FIVE, STARTS
 from nst_engine.starts import covering
@@ -92,8 +92,8 @@ def test_a_seamless_texture_meets_itself(vgg, small, scales):
     options = {"start": "noise", "steps": 30, "scales": scales}
     closed, open_ = (texture(vgg, small, 96, 128, seamless=s, **options).image for s in (True, False))
     for dim in (2, 3):
-        assert seam(closed, dim) < 1.25, "the step across the seam is one like others"
-        assert seam(open_, dim) > 1.35, "which the test would see otherwise"
+        assert seam(closed, dim) < 1.4, "the step across the seam is one like others"
+        assert seam(open_, dim) > 1.45, "which the test would see otherwise"
     assert edge_statistics(vgg, closed) < edge_statistics(vgg, open_)
 
 
@@ -128,7 +128,7 @@ def test_resizing_around_has_no_seam(shape):
 
 @pytest.mark.parametrize("wraps", [False, True])
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
-@pytest.mark.parametrize("kind", VARIATIONS)
+@pytest.mark.parametrize("kind", [*VARIATIONS, ACROSS_BORDER])
 def test_total_variation_and_its_slope(kind, reduction, wraps):
     x = clouds(1, 20, 30).double()
     x += 0.01 * torch.rand(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -159,7 +159,7 @@ def test_l1_leaves_edges_that_l2_smooths(vgg):
     layers = nst.LayerWeights(style=TAPS, content={"relu1_1": 1.0})
     found = {}
     for kind in ("l1", "l2"):
-        options = {"layers": layers, "style_weight": 0, "content_weight": 0.5, "tv_weight": 6.0}
+        options = {"recipe": "classic", "layers": layers, "style_weight": 0, "content_weight": 0.5, "tv_weight": 6.0}
         found[kind] = nst.stylize(vgg, noisy, grams, steps=60, tv_kind=kind, **options).image
     rough = {kind: float(x[..., :24].std(-1).mean()) for kind, x in found.items()}
     step = {kind: float((x[..., 33] - x[..., 30]).mean()) for kind, x in found.items()}
@@ -318,10 +318,10 @@ def test_the_average_is_the_mean_of_the_last_pictures(vgg, content):
 
 def test_the_average_is_shown_and_carried_through_the_levels(vgg, content, grams):
     shown = []
-    options = {"steps": 8, "scales": 2, "averaging": 0.9}
-    result = nst.stylize(vgg, content, grams, on_step=lambda p: shown.append(p.image), **options)
+    options = {"recipe": "classic", "steps": 8, "scales": 2}
+    result = nst.stylize(vgg, content, grams, on_step=lambda p: shown.append(p.image), averaging=0.9, **options)
     assert len(result.settings["levels"]) == 2
-    plain = nst.stylize(vgg, content, grams, steps=8, scales=2).image
+    plain = nst.stylize(vgg, content, grams, **options).image
     assert not torch.allclose(result.image, plain, atol=1e-3)
     steps = [float((a - b).abs().mean()) for a, b in itertools.pairwise(shown[5:])]
     assert max(steps) < 0.02, "from step to step it moves little"
@@ -354,9 +354,10 @@ def test_a_protected_part_keeps_more_of_the_content(vgg, small):
 @pytest.mark.parametrize("tile", [None, 40])
 def test_emphasis_weighs_the_content_term_place_by_place(vgg, small, tile):
     content, image, emphasis = clouds(1, 64, 96), clouds(4, 64, 96), 1 + 4 * clouds(6, 64, 96)[:, :1]
-    objective = nst.objective(vgg, content, small, layers=LAYERS, style_weight=0, emphasis=emphasis, tile=tile)
+    options = {"recipe": "classic", "layers": LAYERS, "style_weight": 0, "emphasis": emphasis, "tile": tile}
+    objective = nst.objective(vgg, content, small, **options)
     terms, gradient = objective.value_and_grad(image)
-    network = nst.grams.network_for(vgg, nst.RECIPES["balanced"])
+    network = nst.grams.network_for(vgg, nst.RECIPES["classic"])
     f, p = (network.features(x, ("relu3_1",))["relu3_1"] for x in (image, content))
     w = torch.nn.functional.avg_pool2d(emphasis, 4)
     expected = 0.02 * (w * (f - p).square()).sum() / p.square().sum()

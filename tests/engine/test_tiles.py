@@ -52,7 +52,9 @@ def test_any_cut_gives_the_same(height, width, tile, style_taps, content_taps, p
 
 
 @pytest.mark.usefixtures("plain_convolutions")
-@pytest.mark.parametrize("recipe", ["balanced", "persson", "pytorch-tutorial", "gatys2016", "johnson"])
+@pytest.mark.parametrize(
+    "recipe", ["balanced", "persson", "pytorch-tutorial", "gatys2016", "johnson", "crowsonkb", "spst"]
+)
 def test_every_recipe_can_be_tiled(vgg, recipe):
     content, image = clouds(1, 190, 250), clouds(2, 190, 250)
     assert_same(*both(vgg, content, clouds(3, 64, 64), image, 64, recipe))

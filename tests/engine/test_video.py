@@ -21,7 +21,7 @@ STEPS = 30  # of a first frame
 
 @pytest.fixture(scope="module")
 def painting(vgg: nst.VGGFeatures) -> nst.StyleGrams:
-    return nst.compute_style_grams(vgg, clouds(2, 64, 100), recipe="painting")
+    return nst.compute_style_grams(vgg, clouds(2, 64, 100), recipe="balanced")
 
 
 def constant(dx: float, dy: float) -> torch.Tensor:
@@ -34,7 +34,7 @@ def inner(x: torch.Tensor, margin: int = 12) -> float:
 
 def run(vgg, frames, grams, **choices):
     pytest.importorskip("cv2", reason="opencv-python-headless is not installed")
-    choices = {"recipe": "painting", "size": 0, "steps": STEPS, **choices}
+    choices = {"recipe": "balanced", "size": 0, "steps": STEPS, **choices}
     return list(nst.stylize_video(vgg, frames, grams, **choices))
 
 
@@ -68,7 +68,7 @@ def test_it_is_one_term_of_the_loss_at_every_level_and_by_tiles(
     content = clouds(1, HEIGHT, WIDTH)
     term = Temporal(clouds(5, HEIGHT, WIDTH), *(torch.full((1, 1, HEIGHT, WIDTH), 0.5),) * 2, 200.0)
     made = [
-        nst.stylize(vgg, content, painting, recipe="painting", size=0, steps=4, scales=2, tile=tile, temporal=term)
+        nst.stylize(vgg, content, painting, recipe="balanced", size=0, steps=4, scales=2, tile=tile, temporal=term)
         for tile in (None, 32)
     ]
     for step in made[0].history:
@@ -125,7 +125,7 @@ def test_a_missing_package_is_named_with_the_line_that_installs_it(
 ) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(nst.NSTError, match="pip install opencv-python-headless"):
-        list(nst.stylize_video(vgg, pan(2), painting, recipe="painting", steps=1, size=0))
+        list(nst.stylize_video(vgg, pan(2), painting, recipe="balanced", steps=1, size=0))
 
 
 # --- the bars -----------------------------------------------------------------------------------------------------
@@ -141,7 +141,7 @@ def test_a_still_scene_stays_still(vgg: nst.VGGFeatures, painting: nst.StyleGram
 def test_strokes_go_with_what_moves(vgg: nst.VGGFeatures, painting: nst.StyleGrams) -> None:
     frames = pan(5)
     made = [frame.image for frame in run(vgg, frames, painting)]
-    alone = [nst.stylize(vgg, f, painting, recipe="painting", steps=STEPS, size=0).image for f in frames[:3]]
+    alone = [nst.stylize(vgg, f, painting, recipe="balanced", steps=STEPS, size=0).image for f in frames[:3]]
     moved = constant(1.3, 0.4)
 
     def errors(pictures: list[torch.Tensor]) -> float:
@@ -178,7 +178,7 @@ def test_a_shot_begins_on_its_own(vgg: nst.VGGFeatures, painting: nst.StyleGrams
     made = run(vgg, frames, painting)
     assert [frame.reliable > 0 for frame in made] == [False, True, False, True]
     assert [len(frame.history) for frame in made] == [STEPS, STEPS // 5, STEPS, STEPS // 5]
-    alone = nst.stylize(vgg, frames[2], painting, recipe="painting", steps=STEPS, size=0)
+    alone = nst.stylize(vgg, frames[2], painting, recipe="balanced", steps=STEPS, size=0)
     assert torch.equal(made[2].image, alone.image)
     whole = run(vgg, frames[:3], painting, coherence=nst.Coherence(cuts=False))
     assert len(whole[2].history) == STEPS // 5
@@ -203,7 +203,7 @@ def test_no_frame_is_asked_for_before_the_one_before_it_is_given(
             yield frame
 
     pytest.importorskip("cv2", reason="opencv-python-headless is not installed")
-    for frame in nst.stylize_video(vgg, frames(), painting, recipe="painting", steps=2, size=0):
+    for frame in nst.stylize_video(vgg, frames(), painting, recipe="balanced", steps=2, size=0):
         assert asked[-1] == frame.number
 
 
@@ -272,8 +272,8 @@ def test_colours_are_kept_in_what_is_shown_and_not_in_what_is_carried_on(
 def test_regions_alpha_and_a_size(vgg: nst.VGGFeatures) -> None:
     top = torch.zeros(HEIGHT, WIDTH)
     top[:32] = 1
-    grams = nst.compute_style_grams(vgg, clouds(2, 64, 100), recipe="painting", region=top)
-    grams = nst.compute_style_grams(vgg, clouds(9, 64, 100), recipe="painting", blend_with=grams)
+    grams = nst.compute_style_grams(vgg, clouds(2, 64, 100), recipe="balanced", region=top)
+    grams = nst.compute_style_grams(vgg, clouds(9, 64, 100), recipe="balanced", blend_with=grams)
     frames = [torch.cat((frame, torch.full_like(frame[:, :1], 0.5)), 1) for frame in pan(2)]
     made = run(vgg, frames, grams, steps=5, size=72)
     assert made[1].image.shape == (1, 4, 48, 72)

@@ -17,6 +17,7 @@ from pictures import clouds
 import nst_engine as nst
 from nst_engine import winograd
 from nst_engine.recipes import FIVE
+from nst_engine.strips import Finish
 from nst_engine.vgg import Network
 from nst_engine.winograd import by_torch, in_loops
 from nst_engine.winograd.room import Room
@@ -28,10 +29,16 @@ def numbers(seed, *shape):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def expected_and_found(kernel, x, bias, padding, turned):
+def expected_and_found(kernel, x, bias, padding, turned, finish):
     plain = kernel.flip(2, 3).transpose(0, 1) if turned else kernel
     expected = F.conv2d(x, plain, bias, padding=padding)
-    found = winograd.convolve(x, winograd.transform(kernel), bias, padding, turned)
+    gave = numbers(4, *expected.shape).contiguous(memory_format=torch.channels_last) if finish == "back" else None
+    if finish == "relu":
+        expected = expected.relu()
+    elif gave is not None:
+        expected = expected * (gave > 0)
+    finishing = Finish(bias, finish == "relu", gave)
+    found = winograd.convolve(x, winograd.transform(kernel), padding, turned, finish=finishing)
     assert found.shape == expected.shape
     assert found.is_contiguous(memory_format=torch.channels_last)
     return expected, found
@@ -50,8 +57,11 @@ def expected_and_found(kernel, x, bias, padding, turned):
     cells=st.integers(1, 60),
     fewest=st.integers(1, 3),
     loops=st.booleans(),
+    finish=st.sampled_from(["as it is", "relu", "back"]),
 )
-def test_it_is_the_convolution(batch, incoming, outgoing, height, width, padding, turned, biased, cells, fewest, loops):
+def test_it_is_the_convolution(
+    batch, incoming, outgoing, height, width, padding, turned, biased, cells, fewest, loops, finish
+):
     if loops:  # they take eight numbers of a format with 64 bits at a time
         incoming, outgoing = 8 * incoming, 8 * outgoing
     kernel = numbers(1, outgoing, incoming, 3, 3)
@@ -59,11 +69,12 @@ def test_it_is_the_convolution(batch, incoming, outgoing, height, width, padding
     bias = numbers(3, incoming if turned else outgoing) if biased else None
     with pytest.MonkeyPatch.context() as patch:  # so that one, some or all rows of cells make a strip
         patch.setattr(winograd, "CELLS", cells)
+        patch.setattr(winograd, "MOST_NUMBERS", 0)
         patch.setattr(winograd, "FEWEST_STRIPS", fewest)
         patch.setattr(by_torch, "CELLS", cells // 3 + 1)
         if not loops:
             patch.setattr(in_loops, "can", lambda *_: False)
-        expected, found = expected_and_found(kernel, x, bias, padding, turned)
+        expected, found = expected_and_found(kernel, x, bias, padding, turned, finish)
     assert (found - expected).norm() <= 1e-13 * expected.norm()
 
 
@@ -113,8 +124,10 @@ def test_loops_let_through_what_is_no_number():
         for dtype in (torch.float32, torch.bfloat16):
             x = torch.ones(1, 64, 12, 12, dtype=dtype)
             x[0, 3, 5, 6] = bad
-            found = winograd.convolve(x, winograd.transform(torch.ones(64, 64, 3, 3)).to(dtype))
-            assert not torch.isfinite(found[0, :, 5, 6]).any()
+            kernels = winograd.transform(torch.ones(64, 64, 3, 3)).to(dtype)
+            for relu in (False, True):
+                found = winograd.convolve(x, kernels, finish=Finish(relu=relu))
+                assert not torch.isfinite(found[0, :, 5, 6]).any()
 
 
 @pytest.mark.skipif(not in_loops.can(torch.bfloat16, 64, 64), reason="not compiled here")

@@ -56,7 +56,7 @@ def test_the_pack_loads_without_a_complaint(server: Server) -> None:
 # optional and go last. A text is a wire's type, a list a choice (the first is the default), a pair kind and default.
 RECIPES = [
     "balanced",
-    "painting",
+    "classic",
     "persson",
     "udacity",
     "pytorch-tutorial",
@@ -64,6 +64,9 @@ RECIPES = [
     "gatys2016",
     "gatys2017",
     "johnson",
+    "crowsonkb",
+    "pastiche",
+    "spst",
 ]
 COLOUR_METHODS = ["symmetric", "pca", "cholesky", "histogram", "lab", "luminance"]
 STARTS = ["content", "noise", "image", "grey", "style", "style-noise"]
@@ -520,7 +523,7 @@ def test_a_style_is_saved_listed_and_loaded(server: Server) -> None:
     (from_picture,) = run.pictures(save)
     assert run.outputs[keep]["text"] == ["styles/mine_00001_.safetensors [output]"]
     file = server.base / "output" / "styles" / "mine_00001_.safetensors"
-    assert 1 * MEGABYTE < file.stat().st_size < 5 * MEGABYTE
+    assert 0.5 * MEGABYTE < file.stat().st_size < 5 * MEGABYTE
     shutil.copy(file, server.base / "input" / "given.safetensors")
     (server.base / "input" / "weights.safetensors").write_bytes(b"something else")
     assert {"given.safetensors", "styles/mine_00001_.safetensors [output]"} <= set(listed())
@@ -636,7 +639,8 @@ def test_two_networks_in_one_transfer_are_an_error_that_names_both(server: Serve
 def test_a_picture_that_is_too_small_is_an_error_that_says_so(server: Server) -> None:
     error = failure(server, api_graph("quickstart", size=8))
     assert error["node_type"] == "NeuralStyleTransfer"
-    assert re.search(r"8×\d|\d×8", error["exception_message"]) and "16" in error["exception_message"]
+    said = "pixels are too few for relu4_2, which needs at least 8 on each side. A size of 12 (the long side) would do"
+    assert re.search(r"8×\d|\d×8", error["exception_message"]) and said in error["exception_message"]
 
 
 # --- progress and cancelling --------------------------------------------------------------------------------------
@@ -671,7 +675,7 @@ def test_every_step_moves_the_bar_and_the_preview(server: Server) -> None:
 def test_a_step_by_tiles_is_seen_moving_and_can_be_cancelled_within(server: Server) -> None:
     graph = api_graph("quickstart", size=192, steps=2)
     inputs = graph[find(graph, "NeuralStyleTransfer")]["inputs"]
-    inputs["tile"] = 64
+    inputs |= {"tile": 64, "recipe": "classic"}
     run = server.run(graph)
     moved = [e.data["value"] for e in bar_of(run, graph, total=2)]
     assert moved == sorted(moved) and moved[-1] == 2
@@ -682,7 +686,7 @@ def test_a_step_by_tiles_is_seen_moving_and_can_be_cancelled_within(server: Serv
 
     # Steps of several seconds: what ends the run in less is not the end of a step.
     graph = api_graph("quickstart", size=768, steps=50)
-    graph[find(graph, "NeuralStyleTransfer")]["inputs"] |= {"tile": 64, "scales": 1}
+    graph[find(graph, "NeuralStyleTransfer")]["inputs"] |= {"tile": 64, "scales": 1, "recipe": "classic"}
     run = server.start(graph)
     wait_for_bar(run, graph, 3, total=50)
     server.post("/interrupt", {})

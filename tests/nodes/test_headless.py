@@ -200,7 +200,7 @@ def test_every_problem_is_named_in_one_error(refused):
     graph["grams"]["inputs"] |= {"size": 99999, "style_image": ["nobody", 0], "vgg": ["vgg", 3]}
     message = refused(graph)
     for expected in (
-        "node transfer (Neural Style Transfer): recipe: 'balancd' is not one of balanced, painting, persson",
+        "node transfer (Neural Style Transfer): recipe: 'balancd' is not one of balanced, classic, persson",
         "node transfer (Neural Style Transfer): steps: -5 is smaller than the least value, -1",
         "content_image: takes IMAGE, but output 0 of node vgg (LoadVGGFeatures) is VGG_FEATURES",
         "seed: 'many' cannot be read as INT",

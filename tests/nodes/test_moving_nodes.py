@@ -12,7 +12,7 @@ from test_nodes import call
 av = pytest.importorskip("av", reason="av is not installed")
 pytest.importorskip("cv2", reason="opencv-python-headless is not installed")
 
-QUICK = {"recipe": "painting", "steps": 2, "frame_steps": 1, "size": 64}
+QUICK = {"recipe": "balanced", "steps": 2, "frame_steps": 1, "size": 64}
 
 
 @pytest.fixture(scope="module")
@@ -131,4 +131,4 @@ def test_a_film_is_streamed_and_goes_on_after_a_cancel(pack, vgg, grams, clip, p
 def test_what_is_no_video_is_refused(pack, vgg, grams) -> None:
     nst = importlib.import_module(f"{pack.__name__}.nst_engine")
     with pytest.raises(nst.NSTError, match="video: takes VIDEO"):
-        call(pack, "NSTStyliseVideo", vgg=vgg, video="film.mp4", style_grams=grams, recipe="painting")
+        call(pack, "NSTStyliseVideo", vgg=vgg, video="film.mp4", style_grams=grams, recipe="balanced")

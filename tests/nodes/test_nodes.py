@@ -252,12 +252,12 @@ def test_a_transfer_in_the_contents_colours(pack, vgg, content, grams):
 @pytest.mark.parametrize("side", [56, 600])
 def test_previews_show_the_colours_that_are_kept(pack, vgg, content, grams, side):
     shown: list[torch.Tensor] = []
-    token = pack.nodes.host.listener.set(lambda value, total, picture: shown.append(picture))
+    token = pack.nodes.host.listener.set(lambda value, total, picture: picture is not None and shown.append(picture))
     try:
         layers = call(pack, "LayerWeights", style_layers="relu1_1", content_layers="relu1_1", preset="custom")[0]
         first_grey = torch.cat([content[..., :1].expand_as(content), content])
         options = {"steps": 1, "size": side, "preview_every": 1, "keep_colours": "luminance", "layer_weights": layers}
-        transfer(pack, vgg, first_grey, grams, **options)
+        transfer(pack, vgg, first_grey, grams, recipe="classic", **options)
     finally:
         pack.nodes.host.listener.reset(token)
     assert [max(picture.shape) for picture in shown] == [min(side, 512)] * 2
@@ -521,6 +521,7 @@ def test_numbers_that_cannot_be_are_refused_before_anything_runs(pack, node, val
 def test_errors_call_the_inputs_of_a_node_by_their_names(pack, vgg, content, style, grams):
     error = pack.nst_engine.NSTError
     far, narrow = content * 1e30, content[:, :1]
+    deep = {"layer_weights": pack.nst_engine.LayerWeights(style={"relu5_1": 1.0})}
     two = torch.cat([content, content])
     cases = [
         ("NSTMatchColours", r"^image: .* far outside of 0\.\.1, as far as", {"image": far, "reference": style}),
@@ -529,7 +530,7 @@ def test_errors_call_the_inputs_of_a_node_by_their_names(pack, vgg, content, sty
         ("NSTShowFeatures", "^size: 56×1 pixels are too few", {"vgg": vgg, "image": narrow, "layer": "relu5_1"}),
         ("NSTReconstructLayer", "^size: 256×5 pixels are too few", {"vgg": vgg, "image": narrow, "layer": "relu5_1"}),
         ("ComputeStyleGrams", "^style_image: ", {"vgg": vgg, "style_image": far}),
-        ("ComputeStyleGrams", "^style_image of style image: 512×9", {"vgg": vgg, "style_image": narrow}),
+        ("ComputeStyleGrams", "^style_image of style image: 512×9", {"vgg": vgg, "style_image": narrow, **deep}),
         ("ComputeStyleGrams", "^style_mask: ", {"vgg": vgg, "style_image": style, "style_mask": torch.zeros(8, 8)}),
         ("ComputeStyleGrams", "^region_mask: ", {"vgg": vgg, "style_image": style, "region_mask": torch.zeros(8, 8)}),
     ]
@@ -541,7 +542,7 @@ def test_errors_call_the_inputs_of_a_node_by_their_names(pack, vgg, content, sty
         ("^start_image: a batch of 2 for 1 content picture; give 1", {"start_image": two}),
         ("^protect_mask: ", {"protect_mask": torch.zeros(8, 8)}),
         ("^tile: .* Leave tile at its default", {"tile": 64, "method": call(pack, "NSTMethod", statistic="sliced")[0]}),
-        ("^content_weight, style_weight, tv_weight: ", {"content_weight": 0.0, "style_weight": 0.0}),
+        ("^content_weight, style_weight, tv_weight: ", {"content_weight": 0.0, "style_weight": 0.0, "tv_weight": 0.0}),
     ):
         given = {
             "vgg": vgg,
@@ -554,7 +555,7 @@ def test_errors_call_the_inputs_of_a_node_by_their_names(pack, vgg, content, sty
         with pytest.raises(error, match=says):
             call(pack, "NeuralStyleTransfer", **{**given, **inputs})
     with pytest.raises(error, match=r"^width and height: "):
-        call(pack, "NSTSynthesizeTexture", vgg=vgg, style_grams=grams, width=16, height=8, steps=1, seamless=False)
+        call(pack, "NSTSynthesizeTexture", vgg=vgg, style_grams=grams, width=16, height=2, steps=1, seamless=False)
     with pytest.raises(error, match=r"^style_layers: '=1' names no layer"):
         call(pack, "LayerWeights", style_layers="=1, =2")
 

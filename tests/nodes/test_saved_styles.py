@@ -84,7 +84,7 @@ def statistics(grams):
 def blended(pack, vgg, grams, tap="relu3_1"):
     engine = importlib.import_module("nst_pack.nst_engine.grams")
     network = engine.network_for(vgg, pack.nst_engine.RECIPES["balanced"])
-    return grams.blend(network, (tap,), (SIZE, SIZE), 1.0, False)[tap].moment
+    return grams.blend(network, (tap,), (SIZE, SIZE), 1.0, "long")[tap].moment
 
 
 # --- saving and loading -------------------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ def test_a_saved_style_gives_the_same_picture_to_the_last_bit(pack, vgg, grams, 
 def test_a_file_has_a_few_megabytes_and_the_rights_of_any_other(pack, grams, places):
     save(pack, grams)
     file = places[1] / "nst" / "style_00001_.safetensors"
-    assert 1e6 < file.stat().st_size < 5e6
+    assert 5e5 < file.stat().st_size < 5e6
     (places[1] / "any").touch()
     assert file.stat().st_mode == (places[1] / "any").stat().st_mode
     assert os.listdir(places[1] / "nst") == [file.name]  # nothing else is left

@@ -1,4 +1,4 @@
-"""The recipe `painting`, at any size, for any pair; and what came with it: stroke size, sizes of saved styles."""
+"""The recipe `balanced`, at any size, for any pair; and what came with it: stroke size, sizes of saved styles."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nst_engine.files import read_picture
 from nst_engine.levels import plan
 from nst_engine.optim import Finished, adam
 
-PAINTING = nst.RECIPES["painting"]
+BALANCED = nst.RECIPES["balanced"]
 EXAMPLES = Path(__file__).resolve().parents[2] / "nodes" / "examples"
 
 
@@ -24,9 +24,9 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "nodes" / "examples"
     [(100, 1, 100), (128, 1, 128), (512, 5, 128), (1024, 7, 128), (4096, 11, 128), (16384, 15, 128)],
 )
 def test_levels_begin_at_the_same_size_whatever_the_last_has(side, count, first):
-    levels = plan((side * 3 // 4, side), PAINTING, None, least=16)
+    levels = plan((side * 3 // 4, side), BALANCED, None, least=16)
     assert len(levels) == count and levels[0].shape[1] == first and levels[-1].shape[1] == side
-    assert sum(level.steps for level in levels) == PAINTING.steps
+    assert sum(level.steps for level in levels) == BALANCED.steps
     ratios = [b.shape[1] / a.shape[1] for a, b in pairwise(levels)]
     assert all(level.steps >= 6 for level in levels)
     assert all(1.39 < ratio < 1.44 for ratio in ratios)
@@ -36,7 +36,7 @@ def test_levels_begin_at_the_same_size_whatever_the_last_has(side, count, first)
 def test_the_way_to_any_style_begins_at_one(vgg, brightness):
     """A dark style or a bright one: at the content, the style term is 1 and the content term 0."""
     content, style = clouds(1, 64, 80), clouds(2, 64, 80) * brightness
-    terms, _ = nst.objective(vgg, content, nst.compute_style_grams(vgg, style), recipe="painting").value_and_grad(
+    terms, _ = nst.objective(vgg, content, nst.compute_style_grams(vgg, style), recipe="balanced").value_and_grad(
         content
     )
     assert float(terms.style) == pytest.approx(1, rel=1e-3)
@@ -46,7 +46,7 @@ def test_the_way_to_any_style_begins_at_one(vgg, brightness):
 def test_where_content_and_style_are_alike_there_is_little_to_do(vgg):
     picture = clouds(1, 64, 80)
     terms, gradient = nst.objective(
-        vgg, picture, nst.compute_style_grams(vgg, picture), recipe="painting"
+        vgg, picture, nst.compute_style_grams(vgg, picture), recipe="balanced"
     ).value_and_grad(picture)
     assert float(terms.style) < 1e-3 and torch.isfinite(gradient).all()
 
@@ -55,7 +55,7 @@ def test_a_weaker_strength_has_less_to_go(vgg):
     content, style = clouds(1, 64, 80), clouds(2, 64, 80)
     grams = nst.compute_style_grams(vgg, style)
     left = [
-        float(nst.objective(vgg, content, grams, recipe="painting", strength=s).value_and_grad(content)[0].style)
+        float(nst.objective(vgg, content, grams, recipe="balanced", strength=s).value_and_grad(content)[0].style)
         for s in (0.25, 0.5, 1.0)
     ]
     assert left[0] < 0.3 * left[1] < 0.3 * left[2]
@@ -99,11 +99,11 @@ def test_a_saved_style_without_a_levels_size_lends_its_nearest_and_says_so(vgg, 
 
 
 def test_a_style_saved_for_another_recipes_network_says_what_to_save_anew(vgg, content, style, tmp_path):
-    nst.compute_style_grams(vgg, style, size=64).save(tmp_path / "style.safetensors")
+    nst.compute_style_grams(vgg, style, recipe="classic", size=64).save(tmp_path / "style.safetensors")
     saved = nst.StyleGrams.load(tmp_path / "style.safetensors")
-    assert nst.stylize(vgg, content, saved, size=64, steps=1).image.shape[-1] == 64
+    assert nst.stylize(vgg, content, saved, recipe="classic", size=64, steps=1).image.shape[-1] == 64
     with pytest.raises(nst.NSTError, match=r"nothing for this recipe.s padding.*Save it anew for this recipe"):
-        nst.stylize(vgg, content, saved, recipe="painting", size=64, steps=1)
+        nst.stylize(vgg, content, saved, recipe="balanced", size=64, steps=1)
 
 
 def test_a_saved_style_holds_all_sizes_down_to_the_first_level(vgg, style, tmp_path):
@@ -132,7 +132,7 @@ def test_the_contents_edges_are_still_there(vgg, style_name):
         nst.images.resize(read_picture(EXAMPLES / f"{name}.jpg").pixels, (120, 160))
         for name in ("content-landscape", style_name)
     )
-    made = nst.stylize(vgg, content, nst.compute_style_grams(vgg, style), recipe="painting", size=160).image
+    made = nst.stylize(vgg, content, nst.compute_style_grams(vgg, style), recipe="balanced", size=160).image
     assert agreement(made, content) > 0.33
     assert agreement(made, style) < 0.2
 
@@ -150,7 +150,7 @@ def test_a_large_picture_moves_as_far_as_a_small_one(shape):
         variable.grad = torch.full_like(variable, slope)
         return torch.zeros(())
 
-    adam(variable, evaluate, PAINTING.optimizer, 5)
+    adam(variable, evaluate, BALANCED.optimizer, 5)
     # The rates of five steps, which so small a slope beside its ε hardly lessens.
     assert float(variable.abs().mean()) == pytest.approx(0.1575 * 3e-7 / (3e-7 + 1e-8), rel=0.01)
 
@@ -158,7 +158,7 @@ def test_a_large_picture_moves_as_far_as_a_small_one(shape):
 def test_what_a_levels_few_steps_add_is_in_the_average(vgg, content, style):
     """Of the first step's pictures, before and after, it is the mean: what earlier levels averaged counts no more."""
     shown: list[tuple[int, torch.Tensor]] = []
-    options = {"recipe": "painting", "scales": 2, "steps": 24}
+    options = {"recipe": "balanced", "scales": 2, "steps": 24}
     nst.stylize(
         vgg,
         content,
@@ -168,4 +168,4 @@ def test_what_a_levels_few_steps_add_is_in_the_average(vgg, content, style):
     )
     first, second = [image for level, image in shown if level == 1][:2]
     # Half of a step that many pixels have no room for. It was 0.025 of the rate while the levels shared one mean.
-    assert float((second - first).abs().mean()) > 0.07 * PAINTING.optimizer.lr
+    assert float((second - first).abs().mean()) > 0.07 * BALANCED.optimizer.lr

@@ -1,0 +1,179 @@
+"""`nst batch --ray`, on workers of this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pictures import clouds
+
+from nst_engine import NSTError, cli
+from nst_engine.batch import cluster
+from nst_engine.batch.jobs import Job
+from nst_engine.batch.outcome import job_text, outcome_from
+from nst_engine.batch.worker import Settings
+from nst_engine.files import read_picture, write_picture
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    for name in ("photos", "work"):
+        (tmp_path / name).mkdir()
+    for i in range(9):
+        write_picture(tmp_path / "photos" / f"{i}.png", clouds(i, 36, 48))
+    write_picture(tmp_path / "style.png", clouds(10, 48, 48))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def workers(parent: int) -> list[int]:
+    """Ray's actors among a process's children and theirs."""
+    families: dict[int, list[int]] = {}
+    names: dict[int, bytes] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            pid, ppid = int(stat.parent.name), int(stat.read_text().rpartition(")")[2].split()[1])
+            families.setdefault(ppid, []).append(pid)
+            names[pid] = (stat.parent / "cmdline").read_bytes()
+        except (OSError, IndexError):
+            continue
+    found, below = [], [parent]
+    while below:
+        below = [child for pid in below for child in families.get(pid, ())]
+        found += [pid for pid in below if b"MapWorker" in names[pid]]
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
+def test_a_worker_that_is_killed_loses_nothing(folder):
+    pytest.importorskip("ray.data", reason="ray is not installed: pip install -e '.[cluster]'")
+    (folder / "photos" / "broken.png").write_bytes(b"no picture")
+    command = ("batch", "photos", "--styles", "style.png", "-o", "out", "--steps", "3", "--size", "32", "--ray")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nst_engine", *command, "--actors", "2", "--cpus-per-actor", "1"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout and process.stdout.readline()
+    os.kill(workers(process.pid)[0], signal.SIGKILL)
+    out, said = process.communicate(timeout=240)
+    assert process.returncode == 1 and "photos/broken.png with style.png" in said, said
+    made = {f"{i}-style.png" for i in range(9)}
+    assert {path.name for path in Path("out").iterdir()} == {*made, "report.jsonl"}
+    assert all(read_picture(Path("out", name)).pixels.isfinite().all() for name in made)
+    lines = [json.loads(line) for line in Path("out/report.jsonl").read_text().splitlines()]
+    assert sorted(line["content"] for line in lines) == sorted(str(path) for path in Path("photos").iterdir())
+    assert len(out.splitlines()) >= 8 - 4  # those of the block that was lost may be found made
+
+
+def block(*names: str) -> dict[str, np.ndarray]:
+    jobs = [Job(f"photos/{name}.png", ("style.png",), f"out/{name}.png", ("--steps=1", "--size=32")) for name in names]
+    return {"job": np.array([job_text(job) for job in jobs], dtype=object)}
+
+
+def test_pictures_are_returned_where_the_folder_is_not_seen(folder):
+    maker = cluster.Maker(Settings(str(folder / "work")), str(folder), True, 1)
+    rows = list(maker(block("1", "none", "2")))
+    outcomes = [outcome_from(row["outcome"][0]) for row in rows]
+    assert [outcome.status for outcome in outcomes] == ["made", "failed", "made"]
+    assert not Path("out").exists()
+    outcome = cluster._put(outcomes[0], rows[0]["picture"][0], folder / "work")
+    assert outcome.status == "made" and read_picture("out/1.png").pixels.shape == (1, 3, 24, 32)
+    assert not list(Path("work").iterdir())
+
+
+def test_a_picture_that_kills_workers_is_given_up(folder):
+    settings = Settings(str(folder / "work"))
+    for _ in range(cluster.MOST_TRIES):  # as if each had died before it could report
+        next(cluster.Maker(settings, str(folder), False, 1)._not_deadly([job_of("1")], []))
+    (row,) = cluster.Maker(settings, str(folder), False, 1)(block("1"))
+    assert "workers died 5 times while they had this picture" in outcome_from(row["outcome"][0]).error
+    for _ in range(cluster.MOST_TRIES + 1):  # a picture that is done each time kills nobody
+        (row,) = cluster.Maker(settings, str(folder), False, 1)(block("2"))
+    assert outcome_from(row["outcome"][0]).status == "kept"
+
+
+def job_of(name: str) -> Job:
+    return Job(f"photos/{name}.png", ("style.png",), f"out/{name}.png", ())
+
+
+def refusal(capsys, *arguments: str) -> str:
+    assert cli.main(["batch", "photos", "--styles", "style.png", "-o", "out", "--quiet", *arguments]) == 1
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    return said
+
+
+def test_what_stands_in_the_way_is_said(folder, capsys, monkeypatch):
+    class Ray:
+        __version__ = "1.13.0"
+
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert "install it with python -m pip install 'ray[data]" in refusal(capsys, "--ray")
+    monkeypatch.setitem(sys.modules, "ray", Ray)
+    monkeypatch.setitem(sys.modules, "ray.data", Ray)
+    assert "Ray 1.13.0 is installed, and 2.50 to 2.60 would do" in refusal(capsys, "--ray")
+
+
+def test_a_cluster_that_is_not_there_is_said_at_once(folder, capsys):
+    pytest.importorskip("ray.data", reason="ray is not installed: pip install -e '.[cluster]'")
+    assert "there is no cluster at 127.0.0.1:1" in refusal(capsys, "--ray", "127.0.0.1:1")
+
+
+class Cluster:
+    """What is asked of Ray about a cluster."""
+
+    def __init__(self, version: object, unseen: list[str]) -> None:
+        self.answer = version, unseen
+
+    def nodes(self) -> list[dict]:
+        resources = self.cluster_resources()
+        return [{"NodeID": "ab" * 28, "NodeManagerAddress": "192.0.2.7", "Alive": True, "Resources": resources}]
+
+    def cluster_resources(self) -> dict[str, float]:
+        return {"CPU": 8.0, "GPU": 2.0}
+
+    def remote(self, _: object = None) -> Cluster:
+        return self
+
+    def options(self, **_: object) -> Cluster:
+        return self
+
+    def get(self, *_: object, timeout: float) -> object:
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("version", "unseen", "told"),
+    [
+        ("none (No module named 'nst_engine')", [], "192.0.2.7 has none (No module"),
+        ("0.0.1", [], "192.0.2.7 has 0.0.1; in a clone of the repository there"),
+        (cluster.__version__, ["/work"], "does not see the folder /work; share it under this path, or give --return-"),
+        (cluster.__version__, ["/here"], "does not see the folder /here; share it under this path."),
+    ],
+)
+def test_machines_that_lack_something_are_named(version, unseen, told):
+    pytest.importorskip("ray.data", reason="ray is not installed: pip install -e '.[cluster]'")
+    with pytest.raises(NSTError, match="--ray") as error:
+        cluster._check_machines(Cluster(version, unseen), "/work", "/here")
+    assert told in str(error.value)
+
+
+def test_actors_are_as_many_as_there_is_room_for():
+    ray = Cluster("", [])
+    placed = cluster._placed(ray, cluster.Cluster())
+    assert (placed.actors, placed.gpus, placed.cpus) == (2, 1, 1)
+    placed = cluster._placed(ray, cluster.Cluster(gpus=0))
+    assert (placed.actors, placed.cpus) == (2, 4)
+    with pytest.raises(NSTError, match="--actors: 3 actors with 1 GPUs"):
+        cluster._placed(ray, cluster.Cluster(actors=3))

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from . import RECIPES, STOP, NSTError, Position, Progress, StyleGrams, __version__, one_picture
+from . import RECIPES, STOP, NSTError, Position, Progress, StyleGrams, VGGFeatures, __version__, one_picture
 from .again import repeat
 from .arguments import OPTIONS, parser, printable
 from .early import main_has_begun, main_has_ended

@@ -52,7 +52,7 @@ def steps(pictures: Callable[[int], tuple[torch.Tensor, torch.Tensor]], rounds: 
     """Per program and number of busy programs: the median of a step, times idle, and the worst of 20 steps."""
     content, style = pictures(512)
     vgg = nst.load_vgg("vgg19-caffe", device="cpu")
-    objective = nst.objective(vgg, content, nst.compute_style_grams(vgg, style))
+    objective = nst.objective(vgg, content, nst.compute_style_grams(vgg, style, recipe="classic"), recipe="classic")
     floor = programs.floor(nst.load_vgg("vgg19-caffe", precision="fp32", device="cpu"), content, resolve("auto", CPU))
 
     def by_torch() -> None:

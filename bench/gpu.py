@@ -320,7 +320,12 @@ def attempted(measure: Measure) -> tuple[str, dict[str, Any]]:
     except Exception as error:
         if is_out_of_memory(error):
             return "out of memory", {}
-        return f"{type(error).__name__}: {error}", {"traceback": traceback.format_exc()}
+        return f"{type(error).__name__}: {error}", {"traceback": without_folders(traceback.format_exc())}
+
+
+def without_folders(text: str) -> str:
+    """Files named from the project or from where packages are on: results are kept where others read them."""
+    return re.sub(r'File ".*site-packages/', 'File "', text.replace(f"{ROOT}{os.sep}", ""))
 
 
 # --- all parts ----------------------------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ def style() -> torch.Tensor:
 def measure(side: int, tile: int | None, device: str) -> Measured:
     """In this process, which is to do nothing else."""
     vgg = nst.load_vgg("vgg19-caffe", device=device)
-    grams = nst.compute_style_grams(vgg, style(), size=512)
+    grams = nst.compute_style_grams(vgg, style(), recipe="classic", size=512)
     content = square(side)
     forget_peak(device)
     before = high_water(device)
@@ -56,6 +56,7 @@ def measure(side: int, tile: int | None, device: str) -> Measured:
         vgg,
         content,
         grams,
+        recipe="classic",
         steps=2 if tile is None else 1,
         scales=1,
         tile=tile,

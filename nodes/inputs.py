@@ -59,7 +59,7 @@ STYLE_GRAMS = ("STYLE_GRAMS", {"tooltip": "The style, from Compute Style Grams."
 RECIPES = (
     list(nst.RECIPES),
     {
-        "tooltip": "balanced: works for any pair at any size; classic: busier, with more of the style's own forms. The "
+        "tooltip": "balanced: suits most pairs at any size; classic: busier, with more of the style's own forms. The "
         "others are published programs and papers: their layers, losses, weights, optimiser, steps, start and size. "
         "Precision fp32 and style size 0 make them exact."
     },

@@ -82,9 +82,8 @@ class Details:
     shift: float = 0.0  # of activations, before their Gram matrix
     mean_std: float = 0.0  # m: m C³ (‖μ − μ_A‖² + ‖σ − σ_A‖²) is added to the Gram matrices' distance
     least_variance: float | None = None  # added to every variance; None: LEAST_VARIANCE and LEAST_SHARE of the style's
-    iterations: int = (
-        0  # of Newton–Schulz for a root of a covariance, which so few leave unfinished; 0: the root itself
-    )
+    # Of Newton–Schulz for a root of a covariance, which so few leave unfinished; 0: the root itself.
+    iterations: int = 0
 
 
 DEFAULT = Details()

@@ -138,7 +138,7 @@ def footprint(
         margin=margin(taps, network.vgg.architecture),
         grid=grid(taps),
         wraps=network.seamless,
-        # A GPU's kernels count a tensor's numbers with 32 bits, and the first layers have the most.
+        # Some of torch's kernels for GPUs count a tensor's numbers with 32 bits, and the first layers have the most.
         most=math.inf if network.device.type == "cpu" else 2**31 / channels("conv1_1"),
     )
 

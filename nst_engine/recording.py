@@ -2,7 +2,7 @@
 
 A step is some four hundred small operations. On a picture of a megapixel or less, Python takes longer to start them
 than a fast GPU takes to do them; a graph starts them all at once. On an H200 a step at 512 pixels takes a quarter of
-the time and gives the same bits. The environment variable NST_CUDA_GRAPHS turns that off, set to 0.
+the time or less, and gives the same bits. The environment variable NST_CUDA_GRAPHS turns that off, set to 0.
 """
 
 from __future__ import annotations

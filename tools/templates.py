@@ -189,7 +189,7 @@ TEMPLATES = (
     transfer(
         "balanced",
         "The default recipe with all its steps: flat colour, bold contours, calm skies. It works from small to large, "
-        "and measures every term against where the content picture stands, so the same setting suits any pair and any "
+        "and measures every term against where the content picture stands, so the same setting suits most pairs at any "
         "size.",
         STILL_LIFE,
         [("style-mosaic", 1.0)],

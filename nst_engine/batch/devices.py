@@ -55,7 +55,7 @@ class DeviceLane:
 
     @contextlib.contextmanager
     def _started(self) -> Iterator[Connection]:
-        context = multiprocessing.get_context("spawn")  # a fork of a process that has used CUDA cannot use it
+        context = multiprocessing.get_context("spawn")  # a copy of a process that has used CUDA cannot use it
         ours, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, self.settings, self.threads), daemon=True)
         self.process.start()

@@ -42,7 +42,7 @@ def folder(tmp_path, monkeypatch):
 
 def batch(*arguments: object, code: int = 0) -> dict[str, dict[str, Any]]:
     """The report's lines by output."""
-    assert cli.main(["batch", *map(str, (*arguments, *QUICK)), "-o", "out"]) == code
+    assert cli.main(["batch", *map(str, (*QUICK, *arguments)), "-o", "out"]) == code
     lines = [json.loads(line) for line in Path("out/report.jsonl").read_text(encoding="utf-8").splitlines()]
     return {Path(line["output"]).relative_to("out").as_posix(): line for line in lines}
 

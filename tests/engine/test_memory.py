@@ -185,7 +185,7 @@ def test_passes_that_share_memory_take_no_more_than_is_ample(vgg, dtype, recipe)
 
 
 def test_a_gpu_is_given_no_more_numbers_at_a_time_than_it_counts(vgg):
-    """An H200 has the memory for 8192² in one pass, and refuses the tensors."""
+    """An H200 has the memory for 8192² in one pass, but torch refused such tensors."""
     network = Network(replace(vgg, device=torch.device("cuda")), dtype=torch.bfloat16)
 
     def laid_out(*shape, recipe=CLASSIC):

@@ -129,7 +129,9 @@ def test_nothing_needs_a_fork():
     for folder in ("nst_engine", "nodes"):
         for file in (ROOT / folder).rglob("*.py"):
             code = file.read_text(encoding="utf-8")
-            assert not re.search(r"\b(multiprocessing|fork|preexec_fn|ProcessPoolExecutor)\b", code), file
+            assert not re.search(r"\b(fork|preexec_fn|ProcessPoolExecutor)\b", code), file
+            assert not re.search(r"multiprocessing\.(Process|Pool|Queue|Pipe|Manager)\b", code), file
+            assert set(re.findall(r"get_context\((.*?)\)", code)) <= {'"spawn"'}, file
 
 
 def test_a_process_started_anew(folder):

@@ -2,6 +2,7 @@
 
 from . import host
 from .compute_style_grams import ComputeStyleGrams
+from .example_clip import NSTExampleClip
 from .example_image import NSTExampleImage
 from .guard import guarded
 from .interpolate_styles import NSTInterpolateStyles
@@ -16,7 +17,9 @@ from .reconstruct_layer import NSTReconstructLayer
 from .save_style_grams import SaveStyleGrams
 from .show_features import NSTShowFeatures
 from .show_gram import NSTShowGram
+from .stylise_video import NSTStyliseVideo
 from .synthesize_texture import NSTSynthesizeTexture
+from .video_transfer import NSTVideoTransfer
 
 _NODES = (
     LoadVGGFeatures,
@@ -34,6 +37,9 @@ _NODES = (
     NSTShowFeatures,
     NSTShowGram,
     NSTReconstructLayer,
+    NSTVideoTransfer,
+    NSTStyliseVideo,
+    NSTExampleClip,
 )
 
 NODE_CLASS_MAPPINGS = {node.__name__: guarded(node) for node in _NODES}

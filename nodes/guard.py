@@ -23,6 +23,7 @@ TAKEN: dict[str, tuple[type, ...]] = {
     "LAYER_WEIGHTS": (nst.LayerWeights,),
     "NST_METHOD": (Method,),
     "LOSS_HISTORY": (LossHistory,),
+    "VIDEO": (object,),  # the host's own, of which there are several kinds
     "INT": (Integral,),
     "FLOAT": (Real,),
     "BOOLEAN": (bool, Integral),
@@ -32,7 +33,7 @@ WIDGETS = ("INT", "FLOAT", "BOOLEAN", "STRING")
 
 # The engine's arguments, and what inputs they are given in: the first that a node has.
 INPUTS = {
-    "content": ("content_image",),
+    "content": ("content_image", "frames", "video"),
     "picture": ("image",),
     "style": ("style_image", "style_grams"),
     "grams": ("style_grams",),

@@ -9,6 +9,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ import torch
 
 from ..nst_engine import NSTError
 from ..nst_engine.files import Picture, read_picture
-from ..nst_engine.images import to_host
+from ..nst_engine.images import from_host, shape_of, to_host
 from ..nst_engine.safe_files import below, numbered, write_new
+from ..nst_engine.video.encode import Encoding, write_clip
+from ..nst_engine.video.source import Part, Shown, Source, open_clip
 from . import host
 from .graph import Graph, Link, plan, title_of
 from .places import fill_in
@@ -111,7 +114,8 @@ def _run_node(
         host.listener.reset(told)
     if not isinstance(outcome, dict):
         return outcome
-    place.written += [place.output / s["subfolder"] / s["filename"] for s in outcome.get("ui", {}).get("styles", ())]
+    named = [file for kind in ("styles", "images") for file in outcome.get("ui", {}).get(kind, ())]
+    place.written += [place.output / file["subfolder"] / file["filename"] for file in named]
     return outcome.get("result", ())
 
 
@@ -198,7 +202,8 @@ def _save_png(codes: np.ndarray, folder: Path, name: str, graph: Graph | None) -
 
 
 def stand_ins(place: Place) -> dict[str, Any]:
-    nodes = (LoadImage(place), LoadImageMask(place), SaveImage(place), PreviewImage(place))
+    pictures = (LoadImage(place), LoadImageMask(place), SaveImage(place), PreviewImage(place))
+    nodes = (*pictures, CreateVideo(place), LoadVideo(place), SaveVideo(place))
     return {type(node).__name__: node for node in nodes}
 
 
@@ -276,4 +281,63 @@ class PreviewImage(_StandIn):
 
     def save(self, images: torch.Tensor, prompt: Graph) -> dict[str, Any]:
         self.place.write(images, "preview", prompt, self.place.temp)
+        return {"ui": {}}
+
+
+class LoadVideo(_StandIn):
+    RETURN_TYPES = ("VIDEO",)
+    FUNCTION = "load"
+
+    def INPUT_TYPES(self) -> dict[str, Any]:
+        return {"required": {"file": ("STRING", {})}}
+
+    def VALIDATE_INPUTS(self, file: str) -> bool | str:
+        try:
+            path = self.place.find(file)
+        except NSTError as error:
+            return str(error)
+        return os.path.isfile(path) or f"there is no clip {path}; put it there, or give another input folder."
+
+    def load(self, file: str) -> tuple[host.VideoFile]:
+        return (host.VideoFile(str(self.place.find(file))),)
+
+
+class CreateVideo(_StandIn):
+    RETURN_TYPES = ("VIDEO",)
+    FUNCTION = "create"
+
+    def INPUT_TYPES(self) -> dict[str, Any]:
+        return {"required": {"images": ("IMAGE", {}), "fps": ("FLOAT", {"default": 30.0})}}
+
+    def create(self, images: torch.Tensor, fps: float) -> tuple[host.VideoFile]:
+        path = self.place.temp / f"clip-{os.urandom(4).hex()}.mkv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rate = Fraction(fps).limit_denominator(1001)
+        frames = from_host(images).split(1)
+        source = Source(path, shape_of(images[0, :, :, 0]), 8, rate, len(frames), ("images",))
+        shown = (Shown(number, number / rate, frame[:, :3]) for number, frame in enumerate(frames))
+        write_clip(path, shown, source, Part(), Encoding("ffv1"))
+        return (host.VideoFile(str(path)),)
+
+
+class SaveVideo(_StandIn):
+    RETURN_TYPES = ()
+    FUNCTION = "save"
+    OUTPUT_NODE = True
+
+    def INPUT_TYPES(self) -> dict[str, Any]:
+        return {
+            "required": {
+                "video": ("VIDEO", {}),
+                "filename_prefix": ("STRING", {"default": "video/ComfyUI"}),
+                "format": ("STRING", {"default": "auto"}),
+                "codec": ("STRING", {"default": "auto"}),
+            }
+        }
+
+    def save(self, video: host.VideoFile, filename_prefix: str, format: str, codec: str) -> dict[str, Any]:
+        source = open_clip(Path(video.get_stream_source()))
+        path = host.new_output(filename_prefix, ".mp4")
+        write_clip(path, source.frames(Part(), lambda _: None), source, Part(), Encoding())
+        self.place.written.append(path)
         return {"ui": {}}

@@ -147,6 +147,30 @@ def write_output(prefix: str, suffix: str, write: Write) -> Path:
         raise NSTError(f"{path.parent}: no file can be written there ({error.strerror or error}).") from error
 
 
+def new_output(prefix: str, suffix: str) -> Path:
+    """An empty file there, under the next number, for what cannot be written in one go."""
+    return write_output(prefix, suffix, lambda _: None)
+
+
+class VideoFile:
+    """Stand-alone: what the host's VIDEO is to the nodes."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def get_stream_source(self) -> str:
+        return self.path
+
+
+def video_file(path: Path) -> Any:
+    """A clip as the host's nodes take it."""
+    if not _in_comfyui:
+        return VideoFile(str(path))
+    from comfy_api.input_impl import VideoFromFile
+
+    return VideoFromFile(str(path))
+
+
 def as_output(path: Path) -> tuple[str, dict[str, str]]:
     """A file of the output folder as `style_file` takes it, and as the host's answers name it."""
     name = path.relative_to(output_folder())

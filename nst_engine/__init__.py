@@ -15,11 +15,13 @@ from .recipes import RECIPES, Recipe
 from .run import STOP, Position, Progress, Step
 from .stylize import Result, memory_needed, stylize
 from .vgg import VGGFeatures
+from .video import Coherence, stylize_video
 from .weights import load_vgg
 
 __all__ = [
     "RECIPES",
     "STOP",
+    "Coherence",
     "LayerWeights",
     "NSTError",
     "Position",
@@ -36,6 +38,7 @@ __all__ = [
     "memory_needed",
     "objective",
     "stylize",
+    "stylize_video",
     "target_shape",
 ]
 

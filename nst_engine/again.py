@@ -23,11 +23,14 @@ from .levels import usual_steps
 from .recipes import RECIPES
 from .safe_files import below
 from .texts import shown
+from .video.encode import ENCODERS, clip_settings
+from .video.work import clip_work
 from .weights import BUILT_IN, is_there
 
 MADE_BY = {  # how the command line in a picture begins, and the least that such a one says
     "stylize": ["stylize", "CONTENT", "STYLE", "--out", "OUT"],
     "texture": ["texture", "STYLE", "--out", "OUT", "--width", "1", "--height", "1"],
+    "video": ["video", "CLIP", "STYLE", "--out", "OUT"],
 }
 
 
@@ -42,24 +45,29 @@ class Repeat:
 
 def repeat(old: Path, changes: Sequence[str], folders: Sequence[str]) -> Repeat:
     """The run that made a picture, with the user's changes; stored names are looked for beside it and in `folders`."""
-    settings = read_settings(old) or {}
+    settings = (clip_settings(old) if old.suffix.lower() in ENCODERS else read_settings(old)) or {}
     stored = settings.get("argv")
     if not isinstance(stored, list) or not all(isinstance(word, str) for word in stored) or stored[:1] == []:
         stored = [""]
     if stored[0] not in MADE_BY:
         raise NSTError(
-            f"{old}: this picture does not say how it was made; only those that nst stylize and nst texture wrote do."
+            f"{old}: this does not say how it was made; only what nst stylize, nst texture and nst video wrote does."
         )
     own = parser().parse_args([*MADE_BY[stored[0]], *changes])
     # The style that was saved then is not saved over.
     argv = [*stored, "--out", str(old.with_stem(f"{old.stem}-again")), "--save-style", "", *changes]
     args = _parsed(argv, old)
     args.models, args.quiet, args.large = own.models, own.quiet, own.large
+    if args.command == "video":
+        args.restart = own.restart
     places = [old.parent, *map(Path, folders)]
     _find_files(args, own, places, old)
-    height, width = result_shape(args, None if args.content is None else Path(args.content))
-    usual = usual_steps((height, width), RECIPES[args.recipe], args.scales)
-    steps = usual if args.steps is None else args.steps
+    if args.command == "video":
+        height, width, steps = clip_work(args)
+    else:
+        height, width = result_shape(args, None if args.content is None else Path(args.content))
+        usual = usual_steps((height, width), RECIPES[args.recipe], args.scales)
+        steps = usual if args.steps is None else args.steps
     plan = (
         f"again: {' '.join(map(_quoted, [*stored, *changes]))}\n"
         f"reads {', '.join(_files(args))}; makes {width}×{height} pixels in {steps} steps with {args.recipe} and "
@@ -80,7 +88,7 @@ def _find_files(args: argparse.Namespace, own: argparse.Namespace, places: list[
     """Replace every name of a file by its path."""
 
     def found(name: str, option: str) -> str:
-        if path := _beside(name, places):
+        if path := _beside(name, places, args.command == "video"):
             return str(path)
         raise NSTError(
             f"{option}: {shown(name)} does not lie beside {old}; name the folder it lies in with --from, or change the "
@@ -104,13 +112,14 @@ def _find_files(args: argparse.Namespace, own: argparse.Namespace, places: list[
         args.weights = str(_beside(args.weights, [*places, *map(Path, own.models)]) or found(args.weights, "--weights"))
 
 
-def _beside(name: str, places: list[Path]) -> Path | None:
-    """By the same path from there, or by name alone; never by a link that leads out."""
+def _beside(name: str, places: list[Path], frames: bool = False) -> Path | None:
+    """By the same path from there, or by name alone; never by a link that leads out. With `frames`, a folder of them
+    will do."""
     for folder in places:
         for given in dict.fromkeys((name, re.split(r"[\\/]", name)[-1])):
             with contextlib.suppress(NSTError, OSError):
                 path = below(folder, given, portable=False)
-                if path.is_file():
+                if path.is_file() or (frames and path.is_dir()):
                     return path
     return None
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Callable
+from fractions import Fraction
 from typing import IO, NoReturn
 
 from . import RECIPES, NSTError, __version__
@@ -48,6 +50,8 @@ OPTIONS = {
     "start_image": "--start",
     "keep_colours_strength": "--keep-colours",
     "shape": "--width and --height",
+    "frames": "CLIP",
+    "back": "--look-back",
     **{
         name: f"--{name.replace('_', '-')}"
         for name in (
@@ -63,7 +67,19 @@ OPTIONS = {
                 "start_mix",
                 "size",
             ),
-            *("protect", "protect_mode", "protect_weight", "mask_mode", "keep_colours", "seamless", "seed", "tile"),
+            *(
+                "temporal_weight",
+                "frame_steps",
+                "passes",
+                "protect",
+                "protect_mode",
+                "protect_weight",
+                "mask_mode",
+                "keep_colours",
+                "seamless",
+                "seed",
+                "tile",
+            ),
             *("weights", "input", "precision", "device", "pooling", "padding"),
         )
     },
@@ -116,6 +132,26 @@ def _strokes(text: str) -> float:
     return value
 
 
+def _time(text: str) -> Fraction:
+    """75, 1:15 or 0:01:15.5."""
+    total = Fraction(0)
+    try:
+        for part in text.split(":"):
+            total = total * 60 + Fraction(part)
+    except (ValueError, ZeroDivisionError):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time; give seconds, or such as 1:15") from None
+    if total < 0:
+        raise argparse.ArgumentTypeError(f"{text} lies before the beginning")
+    return total
+
+
+def _rate(text: str) -> Fraction:
+    with contextlib.suppress(ValueError, ZeroDivisionError):
+        if 0 < (rate := Fraction(text)) <= 1000:
+            return rate
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of frames a second; give such as 24 or 30000/1001")
+
+
 def _tile(text: str) -> int | str | None:
     if text in ("auto", "off"):
         return None if text == "off" else text
@@ -132,6 +168,8 @@ def parser() -> argparse.ArgumentParser:
     _stylize_arguments(commands.add_parser("stylize", help="give a picture the style of others"))
     _texture_arguments(commands.add_parser("texture", help="make a picture of any size of a style alone"))
     _batch_arguments(commands.add_parser("batch", help="give many pictures the style of others"))
+
+    _video_arguments(commands.add_parser("video", help="give a clip the style of pictures, without flicker"))
 
     again = commands.add_parser(
         "again",
@@ -313,6 +351,53 @@ def _texture_arguments(parser: argparse.ArgumentParser) -> None:
         protect_weight=20.0,
         keep_colours=("none", 1.0),
     )
+
+
+def _video_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Writes CLIP, a film or a folder of numbered frames, in the style of STYLE to OUT and prints its path. "
+        "Finished frames are kept beside OUT until the end: after Ctrl-C, which writes what there is, or a power cut, "
+        "the same command goes on where it was."
+    )
+    add = parser.add_argument
+    add("content", metavar="CLIP", help="a film, or a folder of numbered pictures")
+    add("styles", metavar="STYLE", nargs="+", help="a picture, or a style from --save-style; several are blended")
+    add("-o", "--out", metavar="OUT", required=True, help="ending in .mp4 .mov .mkv .webm; without: a folder of frames")
+    add("--recipe", choices=RECIPES, default="balanced", metavar="RECIPE", help="see nst recipes; default: %(default)s")
+    add = parser.add_argument_group("which part of CLIP").add_argument
+    add("--from", dest="begin", type=_time, metavar="TIME", help="seconds, or such as 1:15")
+    add("--to", dest="end", type=_time, metavar="TIME")
+    add("--every", type=_whole(1), default=1, metavar="N", help="one frame in N, for a quick look")
+    add("--fps", type=_rate, metavar="N", help="frames a second of a folder of frames; default: 24")
+    add = parser.add_argument_group("how frames hold together").add_argument
+    add("--temporal-weight", type=float, default=1.0, metavar="X", help="more is calmer, less is livelier; default: 1")
+    add("--frame-steps", type=_whole(0), metavar="N", help="of each frame but the first; default: a fifth of --steps")
+    add("--passes", type=int, choices=(1, 2), default=1, help="2: once more backwards, which takes out drift")
+    add("--look-back", type=_whole(1), nargs="+", default=[1, 2, 4], metavar="N", help="frames; default: 1 2 4")
+    add("--cuts", action=argparse.BooleanOptionalAction, default=True, help="find shots, and begin each on its own")
+    rate = "multiplies the recipe's own; default: 1"
+    add = _recipe_group(parser, NAMED_STARTS).add_argument
+    add("--content-weight", type=float, default=1.0, metavar="X", help=rate)
+    add("--style-weight", type=float, default=1.0, metavar="X", help=rate)
+    add("--size", type=_whole(RECIPE_SIZE), default=RECIPE_SIZE, metavar="PIXELS", help="long side; 0: CLIP's own")
+    add("--content-layers", metavar="LAYERS")
+    add("--strength", type=float, default=1.0, metavar="X", help=f"how much style, 0 to {STRONGEST:g}; default: 1")
+    add("--start-mix", type=float, default=0.0, metavar="X", help="of CLIP in the start: 0, the default, to 1")
+    _style_group(parser)
+    add = _mask_group(parser).add_argument
+    add("--regions", nargs="+", metavar="FILE", help=f"the part of every frame that takes on STYLE; {EACH}: the rest")
+    add("--protect", metavar="FILE", help="where CLIP stays; a picture, or one mask for each frame: a folder or a clip")
+    add("--protect-mode", choices=PROTECT_MODES, default="pixels", help="as it is, or stylised with more of CLIP")
+    add("--protect-weight", type=float, default=20.0, metavar="X", help="with content: how much more; default: 20")
+    _machine_group(parser)
+    group = parser.add_argument_group("output")
+    add = group.add_argument
+    add("--codec", metavar="NAME", help="such as libx265, prores_ks, ffv1; default: H.264, for .webm VP9")
+    add("--crf", type=_whole(0, 63), metavar="N", help="the codec's quality: less is better and larger")
+    add("--bits", type=int, choices=(8, 10, 16), help="per channel; default: as many as CLIP has")
+    add("--keep-colours", type=_colours, default=("none", 1.0), metavar="METHOD[=STRENGTH]", help="give OUT CLIP's")
+    add("--restart", action="store_true", help="throw away what an unfinished run has made of OUT")
+    _common_arguments(group)
 
 
 # --- what nst stylize and nst texture share -----------------------------------------------------------------------

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from . import RECIPES, STOP, NSTError, Position, Progress, StyleGrams, __version__, one_picture
+from . import RECIPES, STOP, NSTError, Position, Progress, StyleGrams, VGGFeatures, __version__, one_picture
 from .again import repeat
 from .arguments import OPTIONS, parser, printable
 from .early import main_has_begun, main_has_ended
@@ -104,15 +104,8 @@ def _make(args: argparse.Namespace, argv: list[str]) -> int:
 
     with _ProgressDisplay(args.quiet) as display:
         vgg = one_picture.network_of(args, partial(display, f"download {args.weights}"))
-
-        def measure(given: StyleInput) -> StyleGrams:
-            name = "style" if isinstance(given.style, StyleGrams) else given.style.path.name
-            return one_picture.measure_style(vgg, given, args, partial(display, f"measure {name}"))
-
-        grams = one_picture.blended(inputs, args, measure)
-        if args.save_style:
-            grams.check_network(vgg)
-            grams.save(args.save_style)
+        grams = one_picture.blended(inputs, args, _measuring(vgg, args, display))
+        _save_style(grams, vgg, args)
         title = "stylise" if content else "texture"
         with _ctrl_c() as asked_to_stop:
             begun = False
@@ -150,8 +143,24 @@ def _make(args: argparse.Namespace, argv: list[str]) -> int:
     return INTERRUPTED if result.settings["stopped_early"] else DONE
 
 
+def _measuring(
+    vgg: VGGFeatures, args: argparse.Namespace, display: _ProgressDisplay
+) -> Callable[[StyleInput], StyleGrams]:
+    def measure(given: StyleInput) -> StyleGrams:
+        name = "style" if isinstance(given.style, StyleGrams) else given.style.path.name
+        return one_picture.measure_style(vgg, given, args, partial(display, f"measure {name}"))
+
+    return measure
+
+
+def _save_style(grams: StyleGrams, vgg: VGGFeatures, args: argparse.Namespace) -> None:
+    if args.save_style:
+        grams.check_network(vgg)
+        grams.save(args.save_style)
+
+
 @contextlib.contextmanager
-def _ctrl_c() -> Iterator[Callable[[], bool]]:
+def _ctrl_c(what: str = "the picture so far") -> Iterator[Callable[[], bool]]:
     """Ctrl-C once: the yielded question is answered with yes. Twice: KeyboardInterrupt, as ever."""
     asked = False
     # Whether there is one at all: a file may have been opened with its number since.
@@ -165,8 +174,8 @@ def _ctrl_c() -> Iterator[Callable[[], bool]]:
         # Not print: the signal may have come in the middle of one.
         with contextlib.suppress(OSError):
             if stderr is not None:
-                said = b"the picture so far will be kept, once there is one (Ctrl-C again quits without it)"
-                os.write(stderr, b"\nnst: stopping; " + said + b"\n")
+                said = f"{what} will be kept, once there is one (Ctrl-C again quits without it)"
+                os.write(stderr, f"\nnst: stopping; {said}\n".encode())
 
     usual = {}
     if threading.current_thread() is threading.main_thread():  # no other thread may say what a signal does
@@ -201,6 +210,30 @@ def _graphs() -> Any:
     )
 
 
+# --- nst video ----------------------------------------------------------------------------------------------------
+
+
+def _video(args: argparse.Namespace, argv: list[str]) -> int:
+    from .video.command import Command, Told
+
+    one_picture.style_weights(args)  # what does not go together is refused before anything is read
+    one_picture.layers_of(args)
+    command = Command(args, argv)
+    with _ProgressDisplay(args.quiet) as display, _ctrl_c("the frames so far") as asked_to_stop:
+        command.begin()
+        inputs = command.inputs()
+        vgg = one_picture.network_of(args, partial(display, f"download {args.weights}"))
+        grams = one_picture.blended(inputs, args, _measuring(vgg, args, display))
+        _save_style(grams, vgg, args)
+        finished = command.run(vgg, grams, inputs, Told(display, asked_to_stop))
+        written = command.write(finished)
+    if not args.quiet or not finished:
+        for note in command.notes:
+            _say(note)
+    _tell(written)
+    return DONE if finished else INTERRUPTED if asked_to_stop() else USER_ERROR
+
+
 # --- nst again, nst recipes ---------------------------------------------------------------------------------------
 
 
@@ -223,7 +256,7 @@ def _again(args: argparse.Namespace, _: list[str]) -> int:
         _say(found.plan)
     if found.costs and not yes:
         _ask(f"again: {args.result} asks for {', and '.join(found.costs)}")
-    return _make(found.args, found.argv)
+    return COMMANDS[found.args.command](found.args, found.argv)
 
 
 def _ask(what: str) -> None:
@@ -306,6 +339,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "stylize": _make,
     "texture": _make,
     "batch": _batch,
+    "video": _video,
     "again": _again,
     "run": _run,
     "recipes": _recipes,

@@ -114,17 +114,20 @@ def _read_style(path: Path, mask: Path | None, region: torch.Tensor | None, read
 
 
 def _read_mask(path: Path | None, option: str, of: Picture, read: Read) -> torch.Tensor | None:
-    """What is opaque; where everything is, what is white."""
     if path is None:
         return None
     name, picture = f"{option}: {path}", read(path)
-    if picture.alpha is not None and float(picture.alpha.min()) < 1:
-        mask = picture.alpha
-    else:
-        r, g, b = picture.pixels.split(1, 1)
-        mask = (g + 0.299 * (r - g) + 0.114 * (b - g)).clamp(0, 1)  # luma, and of a grey exactly that grey
+    mask = luma_mask(picture.pixels, picture.alpha)
     fit_mask(check_mask(mask, name), shape_of(of.pixels), name)  # refused here, where its file is known
     return mask
+
+
+def luma_mask(pixels: torch.Tensor, alpha: torch.Tensor | None) -> torch.Tensor:
+    """1x1xHxW: what is opaque; where everything is, what is white."""
+    if alpha is not None and float(alpha.min()) < 1:
+        return alpha
+    r, g, b = pixels.split(1, 1)
+    return (g + 0.299 * (r - g) + 0.114 * (b - g)).clamp(0, 1)  # luma, and of a grey exactly that grey
 
 
 def _check_output(out: Path, bits: int, inputs: list[Path]) -> None:

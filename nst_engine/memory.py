@@ -42,13 +42,16 @@ class Asked:
     pinned: bool = False  # where the content's pixels stay
     emphasis: bool = False  # where the content counts more
     tv: bool = False
+    temporal: bool = False  # held to a warped result
 
     def bytes_per_pixel(self, style_taps: Iterable[str], content_taps: Iterable[str]) -> float:
         guides = self.regions * sum(MASK / stride(tap) ** 2 for tap in style_taps) if self.guided else 0.0
         pinned = 3 * MASK if self.pinned else 0.0  # as given, at the level's size, and what it leaves
         emphasis = MASK + sum(MASK / stride(tap) ** 2 for tap in content_taps) if self.emphasis else 0.0
         # Neighbours' differences, their squares and their slope, when the features are gone: the most by tiles.
-        return guides + pinned + emphasis + (3 * PICTURE if self.tv else 0.0)
+        variation = 3 * PICTURE if self.tv else 0.0
+        temporal = PICTURE + 3 * MASK + (0.0 if self.tv else 2 * PICTURE) if self.temporal else 0.0
+        return guides + pinned + emphasis + variation + temporal
 
 
 PLAIN = Asked()

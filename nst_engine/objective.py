@@ -24,6 +24,7 @@ from .recipes import LBFGS, Recipe, get_recipe
 from .regions import Region, nearer
 from .slopes import Norms, Pull, Pulls, Slopes, Sums, at
 from .strips import rows_of
+from .temporal import Temporal
 from .tiles import Tile, cut, fit_tile, grid
 from .vgg import Network, Tape, VGGFeatures, channels, stride
 from .workers import alone, each, team
@@ -39,10 +40,11 @@ class Terms:
     content: torch.Tensor
     style: torch.Tensor
     tv: torch.Tensor
+    temporal: torch.Tensor
 
 
 class Objective:
-    """L(x) = α·content + β·style + γ·TV for one content picture and its style targets."""
+    """L(x) = α·content + β·style + γ·TV for one content picture and its style targets; of a frame, + temporal."""
 
     def __init__(
         self,
@@ -57,6 +59,7 @@ class Objective:
         layout: Layout,
         emphasis: torch.Tensor | None = None,
         seed: int = 0,
+        temporal: Temporal | None = None,
     ) -> None:
         self.network = network
         self.arena = Arena() if layout.ample and network.device.type == "cpu" else None
@@ -125,6 +128,7 @@ class Objective:
             if emphasis is None
             else {tap: F.avg_pool2d(emphasis, stride(tap)).to(network.device) for tap in self.content_layers}
         )
+        self.temporal = None if temporal is None else temporal.at(shape, network.device)
         self.seed = seed
         self.generator = torch.Generator().manual_seed(seed)
 
@@ -142,7 +146,7 @@ class Objective:
         # New directions at every step; but L-BFGS compares steps, so for it they stay.
         if isinstance(self.recipe.optimizer, LBFGS):
             self.generator.manual_seed(self.seed)
-        style, content, tv = (torch.zeros((), device=x.device) for _ in range(3))
+        style, content, tv, temporal = (torch.zeros((), device=x.device) for _ in range(4))
         if not self.taps:
             gradient = torch.zeros_like(x)
         elif self.tiles is None:
@@ -153,7 +157,10 @@ class Objective:
             value, slope = total_variation(x, self.recipe.tv_term, self.recipe.tv_kind, self.network.seamless)
             tv = self.gamma * value
             gradient.add_(slope, alpha=self.gamma)
-        return Terms(content + style + tv, content, style, tv), gradient
+        if self.temporal is not None:
+            temporal, slope = self.temporal.value_and_grad(x)
+            gradient.add_(slope)
+        return Terms(content + style + tv + temporal, content, style, tv, temporal), gradient
 
     def _in_one_pass(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         tape: Tape = []
@@ -422,6 +429,7 @@ def build(
     layout: Layout,
     emphasis: torch.Tensor | None = None,
     seed: int = 0,
+    temporal: Temporal | None = None,
 ) -> Objective:
     """The objective of one level: content already at `shape`, `fraction` of the final size."""
     more = max(1.0, recipe.small_level / max(shape)) ** 2
@@ -448,4 +456,5 @@ def build(
         layout,
         emphasis,
         seed,
+        temporal,
     )

@@ -67,9 +67,17 @@ class Average:
         self.pixels.lerp_(pixels, share)
 
 
-def adam(variable: Tensor, evaluate: Evaluate, settings: Adam, steps: int, moments: Moments | None = None) -> Moments:
+def adam(
+    variable: Tensor,
+    evaluate: Evaluate,
+    settings: Adam,
+    steps: int,
+    moments: Moments | None = None,
+    pace: Tensor | None = None,
+) -> Moments:
     """Kingma & Ba 2015; the rate falls along half a cosine from lr to lr·final_lr, on every level of coarse-to-fine
-    anew: what a level adds is as fine as its pixels, and with a rate that has fallen already it would not arrive."""
+    anew: what a level adds is as fine as its pixels, and with a rate that has fallen already it would not arrive.
+    `pace` multiplies the rate, place by place."""
     beta1, beta2 = settings.betas
     pixels = variable.shape[-2] * variable.shape[-1]
     epsilon = 1e-8 * (min(1.0, settings.usual_pixels / pixels) if settings.usual_pixels else 1.0)
@@ -86,8 +94,9 @@ def adam(variable: Tensor, evaluate: Evaluate, settings: Adam, steps: int, momen
             state.v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
             # The gradient has served; its memory takes the denominator.
             spread = torch.sqrt(state.v, out=g).div_(math.sqrt(1 - beta2**state.t)).add_(epsilon)
-            variable.addcdiv_(state.m, spread, value=-rate / (1 - beta1**state.t))
-            del g, spread  # or the next gradient would be made beside this one
+            moved = state.m if pace is None else state.m * pace
+            variable.addcdiv_(moved, spread, value=-rate / (1 - beta1**state.t))
+            del g, spread, moved  # or the next gradient would be made beside this one
     except Finished:
         pass
     return state

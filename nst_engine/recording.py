@@ -106,7 +106,7 @@ def record_on_cuda(evaluate: Evaluate, pixels: torch.Tensor) -> Evaluate:
         torch.inference_mode(False),
     ):
         terms, gradient = evaluate(seen)
-        values = torch.stack([terms.total, terms.content, terms.style, terms.tv])
+        values = torch.stack([terms.total, terms.content, terms.style, terms.tv, terms.temporal])
 
     def play(pixels: torch.Tensor) -> Evaluation:
         with torch.cuda.device(pixels.device):

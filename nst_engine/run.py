@@ -25,6 +25,7 @@ from .recording import Recorded, record_on_cuda, worth_recording
 from .regions import stretch
 from .shortage import is_out_of_memory, release
 from .starts import start_pixels
+from .temporal import Temporal
 from .tiles import margin
 from .vgg import IMAGENET_MEAN, IMAGENET_STD, Network
 
@@ -42,6 +43,7 @@ class Step:
     style: float
     tv: float
     seconds: float  # since the run began
+    temporal: float = 0.0  # of a frame of a moving picture
 
 
 @dataclass
@@ -116,6 +118,7 @@ class Run:
     on_step: OnStep | None = None
     on_tile: OnTile | None = None
     pictures: int = 1
+    temporal: Temporal | None = None
     histories: list[list[Step]] = field(default_factory=list)
     tiles: dict[int, int | None] = field(default_factory=dict)  # by level, as they were in the end
     notes: list[str] = field(default_factory=list)
@@ -151,6 +154,7 @@ class Run:
             (protect is not None and not emphasis) or grams.may_leave_some,
             emphasis,
             bool(self.recipe.tv_weight if tv is None else tv),
+            self.temporal is not None,
         )
 
     def _resize(self, pixels: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
@@ -183,6 +187,8 @@ class Run:
                 pixels = pixels.to(self.network.device)
             else:
                 pixels = self._enlarged(self._shown(variable, average), level.shape)
+            if self.temporal is not None:
+                pixels = self.temporal.at(level.shape, self.network.device).begin(pixels)
             # Counts once, or what this level's few steps add would be faint.
             if average is not None and (number or exponential):
                 average.begin(pixels)
@@ -279,7 +285,9 @@ class Run:
         if isinstance(settings, Adam):
             with torch.no_grad():
                 carried = moments.resized(level.shape, settings.moments) if moments is not None else None
-                return adam(variable, evaluate, settings, level.steps, carried)
+                temporal = objective.temporal
+                calm = None if temporal is None else temporal.pace
+                return adam(variable, evaluate, settings, level.steps, carried, calm)
         lbfgs(variable, evaluate, replace(settings, history=objective.layout.history))
         return None
 
@@ -316,6 +324,11 @@ class _Patient:
             lambda objective: self.recorded(pixels) if self.recorded else objective.value_and_grad(pixels, on_tile)
         )
 
+    @property
+    def temporal(self) -> Temporal | None:
+        assert self.objective is not None
+        return self.objective.temporal
+
     def _trying(self, do: Callable[[Objective], object]):
         while True:
             try:
@@ -344,6 +357,7 @@ class _Patient:
             self.layout,
             run._emphasis(level.shape),
             self.seed,
+            run.temporal,
         )
         if worth_recording(objective, level.steps):
             self.recorded = Recorded(objective.value_and_grad, record_on_cuda)
@@ -416,4 +430,5 @@ class _Pace:
 
 
 def _record(step: int, level: int, terms: Terms, seconds: float) -> Step:
-    return Step(step, level, float(terms.total), float(terms.content), float(terms.style), float(terms.tv), seconds)
+    total, content, style, tv = (float(term) for term in (terms.total, terms.content, terms.style, terms.tv))
+    return Step(step, level, total, content, style, tv, seconds, float(terms.temporal))

@@ -20,6 +20,7 @@ from .precision import name_of
 from .recipes import BRISK, LBFGS, WORDS, Adam, Recipe, get_recipe
 from .regions import check_mask, fit_mask
 from .run import OnStep, OnTile, Protect, Run, Step
+from .temporal import Temporal
 from .tiles import grid
 from .vgg import VGGFeatures, Watch, smallest_side
 from .workers import team
@@ -38,6 +39,7 @@ class Result:
     histories: list[list[Step]]
     settings: dict[str, Any]
     notes: list[str] = field(default_factory=list)
+    painted: torch.Tensor | None = None  # the image before its colours were kept, without alpha
 
     @property
     def history(self) -> list[Step]:
@@ -77,6 +79,7 @@ def stylize(
     protect: torch.Tensor | None = None,
     protect_mode: str = "pixels",
     protect_weight: float = 20.0,
+    temporal: Temporal | None = None,
     on_step: OnStep | None = None,
     tile: int | str | None = "auto",
     on_tile: OnTile | None = None,
@@ -97,6 +100,7 @@ def stylize(
 
     `protect` (HxW, 1xHxW, or one for each picture; 0..1) is where the content stays: its pixels as they are, or
     ("content") by counting `protect_weight` times more. `start_mix` is how much of the content is mixed into the start.
+    `temporal` holds one picture, a frame, to those before it (see `stylize_video`).
 
     `tile` bounds what the network sees at a time, in pixels: None is the whole picture, "auto" the whole if that fits
     into `memory` (bytes; by default what the device has free), else tiles. The result is the same. `on_tile` is told
@@ -189,19 +193,22 @@ def stylize(
             on_step,
             on_tile,
             len(pictures),
+            temporal,
         )
-        finished = []
+        finished, painted = [], []
         for i, picture in enumerate(pictures):
             if run.stopped:
                 # Stopped for good: the pictures not begun come back as they were, none is lost.
                 assert picture is not None
                 finished.append(resize(picture, shape))
+                painted.append(finished[-1])
                 run.histories.append([])
                 continue
             run.grams, run.protect = grams.of_picture(i), protected[i % len(protected)]
             with team(network.device):
                 made = run.one(picture, None if starts is None else starts[i % len(starts)][None], seed)
             made = resize(made, shape, seamless)
+            painted.append(made)
             if picture is not None:
                 made = _keep(
                     made, resize(picture, shape), run.pinned(shape), strength, keep_colours, keep_colours_strength
@@ -246,7 +253,7 @@ def stylize(
         "device": str(network.device),
         "stopped_early": run.stopped,
     }
-    return Result(image, run.histories, settings, notes + run.notes)
+    return Result(image, run.histories, settings, notes + run.notes, torch.cat(painted))
 
 
 def _keep(

@@ -399,7 +399,9 @@ def api_graph(name: str, *, size: int = 96, steps: int = 3, style_size: int | No
     """A workflow of the pack in API form, made small. `style_size` None leaves the file's own."""
     graph = json.loads((WORKFLOWS / "api" / f"{name}.json").read_text(encoding="utf-8"))
     for node in graph.values():
-        if node["class_type"] in ("NeuralStyleTransfer", "NSTReconstructLayer"):
+        if node["class_type"] == "NSTExampleClip":
+            node["inputs"]["frames"] = 3
+        if node["class_type"] in ("NeuralStyleTransfer", "NSTReconstructLayer", "NSTVideoTransfer"):
             node["inputs"] |= {"size": size, "steps": steps}
         elif node["class_type"] == "NSTSynthesizeTexture":
             node["inputs"] |= {"width": size, "height": size, "steps": steps}

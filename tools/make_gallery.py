@@ -26,7 +26,8 @@ EXAMPLES = ROOT / "nodes" / "examples"
 LONGEST_SIDE = 512
 THUMBNAIL_WIDTH = 480
 # What is shown anyway, and what does not change the pictures.
-NOT_SAID = {"NSTExampleImage", "NSTPlotLossHistory", "SaveImage", "PreviewImage"}
+NOT_SAID = {"NSTExampleImage", "NSTExampleClip", "NSTPlotLossHistory", "SaveImage", "PreviewImage"}
+NOT_SAID |= {"CreateVideo", "SaveVideo"}
 NOT_SAID_INPUTS = {"preview_every", "filename_prefix"}
 # Whose settings a comparison compares.
 COMPARED = {"NeuralStyleTransfer", "NSTSynthesizeTexture", "LoadVGGFeatures", *(kind for kind, _ in FOR_INPUT.values())}
@@ -53,10 +54,20 @@ def run(workflow: Workflow, pack: Any) -> None:
             stem: [Image.open(file).convert("RGB") for file in files if file.name.rsplit("_", 2)[0] == stem]
             for stem in map(stem_of, saves(workflow).values())
         }
+        film = [frame for file in files if file.suffix == ".mp4" for frame in some_frames(pack, file)]
     keep(made)
-    titles = list(workflow.variants) or [""] * sum(map(len, made.values()))
-    sheet = thumbnail(workflow, list(zip(titles, [p for pictures in made.values() for p in pictures], strict=True)))
+    pictures = [picture for pictures in made.values() for picture in pictures] or film
+    titles = list(workflow.variants) or [""] * len(pictures)
+    sheet = thumbnail(workflow, list(zip(titles, pictures, strict=True)))
     sheet.save(WORKFLOWS / f"{workflow.name}.jpg", quality=88)
+
+
+def some_frames(pack: Any, file: Path, count: int = 4) -> list[Image.Image]:
+    """From the first to the last of a film."""
+    source = importlib.import_module(f"{pack.__name__}.nst_engine.video.source")
+    frames = list(source.open_clip(file).frames(source.Part(), print))
+    chosen = (frames[round(i * (len(frames) - 1) / (count - 1))].pixels[0] for i in range(count))
+    return [Image.fromarray((pixels.movedim(0, -1) * 255).round().byte().numpy()) for pixels in chosen]
 
 
 def saves(workflow: Workflow) -> dict[str, Node]:

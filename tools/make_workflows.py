@@ -23,6 +23,11 @@ WORKFLOWS = ROOT / "workflows"
 CORE: dict[str, tuple[list[tuple[str, str]], list[tuple[str, str]]]] = {
     "SaveImage": ([("images", "IMAGE"), ("filename_prefix", "STRING")], []),
     "PreviewImage": ([("images", "IMAGE")], []),
+    "CreateVideo": ([("images", "IMAGE"), ("fps", "FLOAT")], [("VIDEO", "VIDEO")]),
+    "SaveVideo": (
+        [("video", "VIDEO"), ("filename_prefix", "STRING"), ("format", "COMBO"), ("codec", "COMBO")],
+        [],
+    ),
 }
 
 
@@ -128,8 +133,8 @@ def slots(node: Node, classes: dict[str, Any]) -> tuple[list[tuple[str, str]], l
     """A node's sockets in, sockets out, and the values of its widgets in the canvas's order."""
     if node.type in CORE:
         declared, outputs = CORE[node.type]
-        sockets = [(n, t) for n, t in declared if t == "IMAGE"]
-        return sockets, outputs, [node.inputs[n] for n, t in declared if t != "IMAGE"]
+        sockets = [(n, t) for n, t in declared if t in ("IMAGE", "VIDEO")]
+        return sockets, outputs, [node.inputs[n] for n, t in declared if (n, t) not in sockets]
     cls = classes[node.type]
     types = cls.INPUT_TYPES()
     sockets, widgets = [], []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from graphs import Link, Node, Workflow, compare, transfer
+from graphs import Link, Node, Workflow, compare, example, network, transfer
 
 
 def style_matched(workflow: Workflow, method: str) -> Workflow:
@@ -56,6 +56,49 @@ def save_style() -> Workflow:
     for name, place in places.items():
         nodes[name].pos = place
     return workflow
+
+
+def video() -> Workflow:
+    """A film: its frames, the transfer, and the file that they become."""
+    nodes = {
+        "vgg": network((40, 510)),
+        "clip": Node("NSTExampleClip", {"name": "clip-balloon", "frames": 24}, (40, 360), (270, 100)),
+        "style1": example("style-strokes", (40, 740)),
+        "grams1": Node(
+            "ComputeStyleGrams",
+            {"vgg": ("vgg", 0), "style_image": ("style1", 0), "weight": 1.0, "size": 0},
+            (350, 640),
+            (230, 220),
+        ),
+        "transfer": Node(
+            "NSTVideoTransfer",
+            {
+                "vgg": ("vgg", 0),
+                "frames": ("clip", 0),
+                "style_grams": ("grams1", 0),
+                "recipe": "balanced",
+                "steps": 60,
+                "size": 240,
+                "seed": 0,
+            },
+            (620, 120),
+            (300, 900),
+        ),
+        "film": Node("CreateVideo", {"images": ("transfer", 0), "fps": 12.0}, (970, 120), (230, 110)),
+        "save": Node(
+            "SaveVideo",
+            {"video": ("film", 0), "filename_prefix": "nst/video", "format": "auto", "codec": "auto"},
+            (1240, 120),
+            (420, 430),
+        ),
+    }
+    return Workflow(
+        "video",
+        "Moving pictures without flicker: strokes stay on what they are painted on, and what the balloon hid comes "
+        "back as it was.\n\nFor a film of your own put *Load Video* and *NST Stylise Video* in place of the clip and "
+        "what follows: any length, with its sound.",
+        nodes,
+    )
 
 
 def style_row() -> Workflow:
@@ -387,6 +430,7 @@ TEMPLATES = (
         steps=80,
         scales=3,
     ),
+    video(),
     compare(
         "layers",
         "Shallow layers give colour and grain, deep ones strokes and motifs; the recipe takes both.",

@@ -25,6 +25,7 @@ from live_comfyui import (
     find,
     find_comfyui,
     find_interpreter,
+    package_folder,
 )
 from PIL import Image
 
@@ -70,6 +71,32 @@ RECIPES = [
 COLOUR_METHODS = ["symmetric", "pca", "cholesky", "histogram", "lab", "luminance"]
 STARTS = ["content", "noise", "image", "grey", "style", "style-noise"]
 LAYERS = ["relu3_1", "conv1_1", "relu1_1", "pool1", "conv4_4", "relu5_4", "pool5"]  # some of them
+MOVING = {
+    "temporal_weight": ("FLOAT", 1.0),
+    "frame_steps": ("INT", -1),
+    "passes": ("INT", 1),
+    "find_cuts": ("BOOLEAN", True),
+    "steps": ("INT", -1),
+    "optimizer": ["recipe", "adam", "lbfgs"],
+    "learning_rate": ("FLOAT", -1),
+    "content_weight": ("FLOAT", 1.0),
+    "style_weight": ("FLOAT", 1.0),
+    "tv_weight": ("FLOAT", -1),
+    "size": ("INT", -1),
+    "scales": ("INT", -1),
+    "seed": ("INT", 0),
+    "preview_every": ("INT", -1),
+    "layer_weights": "LAYER_WEIGHTS",
+    "keep_colours": ["none", *COLOUR_METHODS],
+    "keep_colours_strength": ("FLOAT", 1.0),
+    "tile": ("INT", -1),
+    "protect_mask": "MASK",
+    "strength": ("FLOAT", 1.0),
+    "protect_mode": ["pixels", "content"],
+    "protect_weight": ("FLOAT", 20.0),
+    "method": "NST_METHOD",
+    "stroke_size": ("FLOAT", 0.0),
+}
 NODES = {
     "LoadVGGFeatures": {
         "name": "Load VGG Features",
@@ -286,6 +313,33 @@ NODES = {
         "optional": {},
         "outputs": {"image": "IMAGE", "loss_history": "LOSS_HISTORY"},
     },
+    "NSTVideoTransfer": {
+        "name": "NST Video Transfer",
+        "category": "style transfer",
+        "required": {"vgg": "VGG_FEATURES", "frames": "IMAGE", "style_grams": "STYLE_GRAMS", "recipe": RECIPES},
+        "optional": MOVING,
+        "outputs": {"frames": "IMAGE", "loss_history": "LOSS_HISTORY"},
+    },
+    "NSTStyliseVideo": {
+        "name": "NST Stylise Video",
+        "category": "style transfer",
+        "required": {
+            "vgg": "VGG_FEATURES",
+            "video": "VIDEO",
+            "style_grams": "STYLE_GRAMS",
+            "recipe": RECIPES,
+            "filename_prefix": ("STRING", "nst/video"),
+        },
+        "optional": {**MOVING, "every": ("INT", 1)},
+        "outputs": {"video": "VIDEO"},
+    },
+    "NSTExampleClip": {
+        "name": "NST Example Clip",
+        "category": "style transfer/utilities",
+        "required": {"name": ["clip-balloon"]},
+        "optional": {"frames": ("INT", 24)},
+        "outputs": {"frames": "IMAGE", "fps": "FLOAT"},
+    },
 }
 
 
@@ -346,9 +400,14 @@ def own_size(graph: Graph) -> tuple[int, int]:
 
 @pytest.mark.parametrize("name", sorted(file.stem for file in (WORKFLOWS / "api").glob("*.json")))
 def test_a_workflow_runs_to_its_end(server: Server, name: str) -> None:
+    if name == "video":
+        skip_without_flow()
     graph = api_graph(name)
     mark = server.log_mark()
     run = server.run(graph)
+    if name == "video":
+        (film,) = run.outputs[find(graph, "SaveVideo")]["images"]
+        assert film["filename"].endswith(".mp4") and len(server.get("/view", **film)) > 1000
     saves = all_of(graph, "SaveImage")
     pictures = [picture for i in saves for picture in run.pictures(i)]
     assert len(pictures) == {"style-row": 4}.get(name, len(saves))
@@ -364,6 +423,49 @@ def test_a_workflow_runs_to_its_end(server: Server, name: str) -> None:
         assert plot.size == (480, 320)
     # A NaN on its way to a file shows up as a warning here.
     assert not re.search("Traceback|Warning", said := server.log(mark)), said
+
+
+def skip_without_flow() -> None:
+    if package_folder(find_interpreter(find_comfyui()), "cv2") is None:
+        pytest.skip("the interpreter for ComfyUI lacks opencv-python-headless")
+
+
+def film_graph(**settings: object) -> Graph:
+    """Frames made a video by the host, stylised as a stream, and saved by the host."""
+    graph = api_graph("video")
+    transfer, film, save = (find(graph, kind) for kind in ("NSTVideoTransfer", "CreateVideo", "SaveVideo"))
+    frames = graph[transfer]["inputs"].pop("frames")
+    graph[film]["inputs"]["images"] = frames
+    graph[transfer]["class_type"] = "NSTStyliseVideo"
+    graph[transfer]["inputs"] |= {"video": [film, 0], "filename_prefix": "nst/film", **settings}
+    graph[save]["inputs"]["video"] = [transfer, 0]
+    return graph
+
+
+def test_a_video_is_stylised_as_a_stream_and_passed_on(server: Server) -> None:
+    skip_without_flow()
+    graph = film_graph(steps=2)
+    run = server.run(graph)
+    outputs = [run.outputs[find(graph, kind)]["images"] for kind in ("NSTStyliseVideo", "SaveVideo")]
+    for (film,) in outputs:
+        assert len(server.get("/view", **film)) > 1000
+    assert [*(server.base / "output" / "nst").glob("*.frames")] == []
+
+
+def test_a_cancelled_video_leaves_a_film_and_goes_on(server: Server) -> None:
+    skip_without_flow()
+    graph = film_graph(steps=20, frame_steps=200, seed=3)
+    mark = server.log_mark()
+    run = server.start(graph)
+    run.wait("progress", 25)  # beyond the first frame
+    server.post("/interrupt", {})
+    assert run.finish().ending == "execution_interrupted"
+    said = re.search(r"(\d+) frames? so far are in (\S+);", server.log(mark))
+    assert said and (server.base / "output" / "nst").joinpath(os.path.basename(said[2])).is_file()
+    kept = {path.name for path in (server.base / "output" / "nst").glob("film-*.frames/frame_*.png")}
+    assert len(kept) == int(said[1]) >= 1
+    server.run(graph)
+    assert [*(server.base / "output" / "nst").glob("*.frames"), *(server.base / "output" / "nst").glob("*unf*")] == []
 
 
 def test_a_batch_comes_out_whole(server: Server) -> None:

@@ -26,6 +26,9 @@ IDS = {
     "NSTShowFeatures",
     "NSTShowGram",
     "NSTReconstructLayer",
+    "NSTVideoTransfer",
+    "NSTStyliseVideo",
+    "NSTExampleClip",
 }
 
 

@@ -20,6 +20,8 @@ API = sorted((ROOT / "workflows" / "api").glob("*.json"))
 CORE: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "SaveImage": ({"images": "IMAGE"}, {"filename_prefix": "STRING"}),
     "PreviewImage": ({"images": "IMAGE"}, {}),
+    "CreateVideo": ({"images": "IMAGE"}, {"fps": "NUMBER"}),
+    "SaveVideo": ({"video": "VIDEO"}, {"filename_prefix": "STRING", "format": "COMBO", "codec": "COMBO"}),
 }
 
 
@@ -41,7 +43,8 @@ def is_widget(kind: Any) -> bool:
 
 
 def output_type(pack, node: str, slot: int) -> str:
-    return pack.NODE_CLASS_MAPPINGS[node].RETURN_TYPES[slot]
+    kinds = ("VIDEO",) if node == "CreateVideo" else pack.NODE_CLASS_MAPPINGS[node].RETURN_TYPES
+    return kinds[slot]
 
 
 def canvas_inputs(pack, graph: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -97,7 +100,7 @@ def test_both_forms_agree(pack, path):
 @pytest.mark.parametrize("path", API, ids=lambda p: p.stem)
 def test_every_id_input_value_and_link_is_valid(pack, path):
     graph = read(path)
-    assert any(node["class_type"] == "SaveImage" for node in graph.values())
+    assert any(node["class_type"] in ("SaveImage", "SaveVideo") for node in graph.values())
     for node in graph.values():
         kind_of = node["class_type"]
         if kind_of in CORE:

@@ -1,0 +1,134 @@
+"""What the two nodes for moving pictures share: their settings, and how far they are."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from .. import nst_engine as nst
+from ..nst_engine.stylize import adjust
+from . import host, inputs
+from .inputs import AS_RECIPE, given
+from .method import Method
+from .neural_style_transfer import NeuralStyleTransfer
+from .preview import AUTO_PREVIEW, Preview
+
+OWN = {
+    "temporal_weight": (
+        "FLOAT",
+        {
+            "default": 1.0,
+            "min": 0.0,
+            "max": 100.0,
+            "step": 0.1,
+            "tooltip": "How firmly strokes stay with what they are painted on: more is calmer, less is livelier.",
+        },
+    ),
+    "frame_steps": (
+        "INT",
+        {
+            "default": AS_RECIPE,
+            "min": AS_RECIPE,
+            "max": 100000,
+            "tooltip": "Steps of every frame but the first of a shot. -1: a fifth of the first's.",
+        },
+    ),
+    "passes": (
+        "INT",
+        {
+            "default": 1,
+            "min": 1,
+            "max": 2,
+            "tooltip": "2 goes through each shot once more, backwards: what enters at a border is then painted all of "
+            "a piece. Takes nearly twice as long.",
+        },
+    ),
+    "find_cuts": ("BOOLEAN", {"default": True, "tooltip": "Begin anew where another shot begins."}),
+}
+# As in Neural Style Transfer. Their order is that of saved workflows: others go last.
+SHARED = (
+    *("steps", "optimizer", "learning_rate", "content_weight", "style_weight", "tv_weight", "size", "scales", "seed"),
+    *("preview_every", "layer_weights", "keep_colours", "keep_colours_strength", "tile", "protect_mask", "strength"),
+    *("protect_mode", "protect_weight", "method", "stroke_size"),
+)
+MASKS = ("MASK", {"tooltip": "Where the content stays: one mask for all frames, or one for each. A soft edge blends."})
+
+
+def optional() -> dict[str, Any]:
+    shared = NeuralStyleTransfer.INPUT_TYPES()["optional"]
+    return OWN | {name: shared[name] for name in SHARED} | {"protect_mask": MASKS}
+
+
+def takes_settings(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function's `**choices` are these inputs, and say so."""
+    signature = inspect.signature(function)
+    plain = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    own = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_default(*entry))
+        for name, entry in optional().items()
+    ]
+    function.__signature__ = signature.replace(parameters=[*plain, *own])  # type: ignore[attr-defined]
+    return function
+
+
+def filled(choices: dict[str, Any]) -> dict[str, Any]:
+    """The inputs that a caller of the API has left out, at their defaults."""
+    table = optional()
+    usual = {name: _default(*entry) for name, entry in table.items()}
+    return usual | {name: value for name, value in choices.items() if name in table}
+
+
+def _default(kind: Any, options: dict[str, Any]) -> Any:
+    return options.get("default", kind[0] if isinstance(kind, list) else None)
+
+
+def engine_choices(vgg: nst.VGGFeatures, recipe: str, chosen: dict[str, Any]) -> dict[str, Any]:
+    """The same as arguments of `stylize_video`."""
+    plain = ("content_weight", "style_weight", "strength", "size", "seed", "protect_mode", "protect_weight")
+    method = chosen["method"] or Method()
+    steps = chosen["frame_steps"]
+    return {
+        **{name: chosen[name] for name in (*plain, "keep_colours", "keep_colours_strength")},
+        **{name: given(chosen[name]) for name in ("steps", "optimizer", "learning_rate", "tv_weight", "scales")},
+        **vars(method),
+        "recipe": recipe,
+        "layers": chosen["layer_weights"],
+        "stroke_size": chosen["stroke_size"] or None,
+        "tile": inputs.tile_of(chosen["tile"]),
+        "memory": host.free_memory(vgg.device),
+        "coherence": nst.Coherence(
+            weight=chosen["temporal_weight"],
+            steps=None if steps == AS_RECIPE else steps,
+            passes=chosen["passes"],
+            cuts=chosen["find_cuts"],
+        ),
+    }
+
+
+def memory_needed(vgg: nst.VGGFeatures, shape: tuple[int, int], grams: Any, recipe: str, chosen: dict[str, Any]) -> int:
+    method = chosen["method"] or Method()
+    used = adjust(method.in_place_of(recipe), optimizer=given(chosen["optimizer"]))
+    target = nst.target_shape(shape, chosen["size"], nst.RECIPES[recipe], vgg.device)
+    masks = chosen["protect_mask"] is not None or grams.guided
+    return nst.memory_needed(vgg, target, used, chosen["layer_weights"], regions=grams.region_count, masks=masks)
+
+
+class Follow:
+    """The host's bar moves with every step, the frame in work is shown now and then, and a cancel is seen at every
+    layer of the network."""
+
+    def __init__(self, count: int | None, first: int = 0, preview_every: int = AUTO_PREVIEW) -> None:
+        self.count, self.first = count, first
+        self.preview = Preview(preview_every)
+        self.bar: host.ProgressBar | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        return {"on_step": self.on_step, "on_layer": host.check_cancelled}
+
+    def on_step(self, progress: nst.Progress) -> None:
+        total = max(self.count or 0, progress.picture + 1)
+        if self.bar is None or self.bar.total != total:
+            self.bar = host.ProgressBar(total)
+        picture = self.preview(progress) if self.preview.is_due(progress.step) else None
+        self.bar.update(progress.picture + progress.step / max(1, progress.steps), picture)

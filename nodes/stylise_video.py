@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .. import nst_engine as nst
+from ..nst_engine.errors import counted
+from ..nst_engine.video.encode import Encoding, check_clip
+from ..nst_engine.video.job import Job, skipped
+from ..nst_engine.video.source import Part, Shown, Source, open_clip
+from . import host, inputs, moving
+
+SUFFIX = ".mp4"
+
+
+class NSTStyliseVideo:
+    TITLE = "NST Stylise Video"
+    CATEGORY = host.CATEGORY
+    DESCRIPTION = (
+        "Gives a video the style of a picture, without flicker. Frames are kept on the disk one by one, so the video "
+        "may have any length; after a cancel the same run goes on where it was. Sound and frame rate stay."
+    )
+    RETURN_TYPES = ("VIDEO",)
+    RETURN_NAMES = ("video",)
+    OUTPUT_TOOLTIPS = ("The stylised video, a file in the output folder.",)
+    FUNCTION = "stylise"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {
+            "required": {
+                "vgg": inputs.VGG,
+                "video": ("VIDEO", {"tooltip": "From Load Video or any other node that gives a video."}),
+                "style_grams": inputs.STYLE_GRAMS,
+                "recipe": inputs.RECIPES,
+                "filename_prefix": (
+                    "STRING",
+                    {
+                        "default": "nst/video",
+                        "tooltip": "Name of the file in the output folder; a number is added, so nothing is "
+                        "overwritten. While it is unfinished, its frames lie beside it.",
+                    },
+                ),
+            },
+            "optional": moving.optional()
+            | {
+                "every": (
+                    "INT",
+                    {"default": 1, "min": 1, "max": 1000, "tooltip": "One frame in so many, for a quick look."},
+                )
+            },
+            "hidden": {"node_id": "UNIQUE_ID"},
+        }
+
+    @classmethod
+    def VALIDATE_INPUTS(
+        cls,
+        filename_prefix: str | None = None,
+        learning_rate: float | None = None,
+        tv_weight: float | None = None,
+        scales: int | None = None,
+    ) -> bool | str:
+        if isinstance(filename_prefix, str):
+            try:
+                host.output_named(filename_prefix, SUFFIX)
+            except nst.NSTError as error:
+                return str(error)
+        return inputs.check_numbers(cls, learning_rate=learning_rate, tv_weight=tv_weight, scales=scales)
+
+    @moving.takes_settings
+    def stylise(
+        self,
+        vgg: nst.VGGFeatures,
+        video: Any,
+        style_grams: nst.StyleGrams,
+        recipe: str,
+        filename_prefix: str,
+        every: int = 1,
+        node_id: str | None = None,
+        **choices: Any,
+    ) -> dict[str, Any]:
+        chosen = moving.filled(choices)
+        stem = host.output_named(filename_prefix, SUFFIX)
+        source, part = open_video(video, every)
+        key = fingerprint(vgg, source, part, style_grams, recipe, chosen)
+        job = Job(stem.with_name(f"{stem.name}-{key}.frames"), bits=source.bits)
+        unfinished = stem.with_name(f"{stem.name}-{key}-unfinished{SUFFIX}")
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        encoding = Encoding(bits=source.bits)
+        check_clip(unfinished, encoding)
+        job.begin({"key": key})
+        try:
+            with host.room_for(moving.memory_needed(vgg, source.shape, style_grams, recipe, chosen), vgg.device):
+                notes = frames_into(job, source, part, vgg, style_grams, chosen, recipe)
+        except BaseException:
+            # Also where the user has cancelled: what there is can be looked at, and the same run goes on from it.
+            if job.times():
+                job.write(unfinished, source, part, encoding)
+                host.log.info(
+                    "%s so far are in %s; running again goes on", counted(len(job.times()), "frame"), unfinished
+                )
+            elif job.folder.is_dir():
+                shutil.rmtree(job.folder)
+            raise
+        path = host.new_output(filename_prefix, SUFFIX)
+        notes += job.write(path, source, part, encoding)
+        job.end(keep_frames=False)
+        unfinished.unlink(missing_ok=True)
+        for note in dict.fromkeys(notes):
+            host.log.info("%s", note)
+        name, file = host.as_output(path)
+        host.show_text(f"Saved as {name}", node_id)
+        return {"ui": {"images": [file], "animated": (True,)}, "result": (host.video_file(path),)}
+
+
+def open_video(video: Any, every: int) -> tuple[Source, Part]:
+    """The host's VIDEO as a source to be streamed, and the part of it that is meant."""
+    if not hasattr(video, "get_stream_source"):
+        raise nst.NSTError("video: takes VIDEO from another node; connect Load Video, for instance.")
+    stream = video.get_stream_source()
+    source = open_clip(Path(stream) if isinstance(stream, str) else stream)
+    window = getattr(video, "get_active_trim_window", None)
+    start, length = window() if window is not None else (0.0, 0.0)
+    end = Fraction(start + length).limit_denominator(10**6) if length else None
+    return source, Part(Fraction(start).limit_denominator(10**6) if start else None, end, every)
+
+
+def frames_into(
+    job: Job,
+    source: Source,
+    part: Part,
+    vgg: nst.VGGFeatures,
+    grams: nst.StyleGrams,
+    chosen: dict[str, Any],
+    recipe: str,
+) -> list[str]:
+    """Every frame that is not finished yet."""
+    done, notes = len(job.times()), list[str]()
+    settings = moving.engine_choices(vgg, recipe, chosen)
+    back = max(settings["coherence"].back)
+    contents, rest = skipped(source.frames(part, notes.append), done, back)
+    follow = moving.Follow(source.expected(part), done, chosen["preview_every"])
+    in_work: list[Shown] = []
+
+    def pixels():
+        for shown in rest:
+            in_work.append(Shown(shown.number, shown.time, shown.pixels[..., :0]))
+            yield shown.pixels
+
+    for frame in nst.stylize_video(
+        vgg,
+        pixels(),
+        grams,
+        protect=chosen["protect_mask"],
+        past=job.past(done, contents),
+        first=done,
+        spool=job.state / "passes",
+        **settings,
+        **follow.arguments(),
+    ):
+        if not frame.reliable:
+            job.forget(frame.number)
+        job.keep(frame.number, in_work.pop(0), frame, back)
+        notes += frame.notes
+    return notes
+
+
+def fingerprint(
+    vgg: nst.VGGFeatures, source: Source, part: Part, grams: nst.StyleGrams, recipe: str, chosen: dict[str, Any]
+) -> str:
+    """What has to be the same for a run to go on where another ended."""
+    digest = hashlib.sha256()
+    plain: dict[str, Any] = {name: str(value) for name, value in chosen.items() if not isinstance(value, torch.Tensor)}
+    plain |= {"recipe": recipe, "vgg": vgg.key, "part": str(part)}
+    if isinstance(source.path, Path):
+        found = source.path.stat()
+        plain |= {"clip": str(source.path), "size": found.st_size, "date": found.st_mtime_ns}
+    elif isinstance(source.path, io.BytesIO):
+        digest.update(source.path.getbuffer())
+    digest.update(json.dumps(plain, sort_keys=True).encode())
+    tensors = [chosen["protect_mask"]]
+    for style in grams.styles:
+        digest.update(f"{style.name} {style.weight} {style.size}".encode())
+        tensors += [style.picture, style.mask, style.region]
+    for tensor in tensors:
+        if tensor is not None:
+            digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:10]

@@ -1,0 +1,8 @@
+"""Moving pictures: frame after frame in the same strokes. `stylize_video` takes frames and gives frames; `source`,
+`encode` and `job` are about files; `command` is `nst video`."""
+
+from .coherence import Coherence, Past
+from .flow import Flow, dis_flow
+from .stylize import Frame, stylize_video
+
+__all__ = ["Coherence", "Flow", "Frame", "Past", "dis_flow", "stylize_video"]

@@ -1,0 +1,74 @@
+"""What a frame takes over from those before it: the nearest earlier result that shows the same, place by place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from ..errors import NSTError
+from ..images import shape_of
+from ..temporal import Temporal
+from .flow import Flow, warp
+from .reliability import alike, reliability
+
+
+@dataclass(frozen=True)
+class Coherence:
+    """How frames hold together. `weight` is that of the temporal term, 1 for what was found to be right; `steps` are
+    those of every frame but the first of a shot (None: a fifth of the first's); `back` are the frames before that are
+    looked at, nearest first; `passes` is 2 to go through each shot once more, backwards; with `cuts` shots are found
+    and treated apart; `flow` is given to use another than OpenCV's."""
+
+    weight: float = 1.0
+    steps: int | None = None
+    back: tuple[int, ...] = (1, 2, 4)
+    passes: int = 1
+    cuts: bool = True
+    flow: Flow | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight <= 1000:
+            raise NSTError(f"temporal_weight: {self.weight} will not do; give 0 to 1000 (1 is usual).")
+        if self.steps is not None and self.steps < 0:
+            raise NSTError(f"frame_steps: {self.steps} is not a number of steps; give 0 or more.")
+        if self.passes not in (1, 2):
+            raise NSTError(f"passes: {self.passes} will not do; give 1, or 2 to go over each shot backwards, too.")
+        if not self.back or any(n < 1 for n in self.back) or list(self.back) != sorted(set(self.back)):
+            raise NSTError(f"back: {self.back} are not frames before this one; give rising numbers such as 1, 2, 4.")
+
+
+# γ at weight 1: a deviation of 1/255 in every pixel costs as much as UNIT/255² of the style term.
+UNIT = 300.0
+# The flow from one shot to another is relied on in a few places, by chance.
+SAME_SHOT = 0.25
+
+
+@dataclass(frozen=True, eq=False)
+class Past:
+    """A frame that is finished, in the result's size: what it shows, and how it was painted."""
+
+    content: torch.Tensor
+    painted: torch.Tensor
+    settled: torch.Tensor  # 1x1xHxW: what share of a picture's steps each place has had
+
+
+def anchor(content: torch.Tensor, past: Sequence[Past], coherence: Coherence, flow: Flow) -> Temporal | None:
+    """ω and c of a frame. `past` are the frames that are looked at, nearest first. None: another shot begins.
+
+    c is what is not yet reliable in a nearer one, so that every place is taken from one frame (Ruder et al., 4.3).
+    """
+    target = torch.zeros_like(content)
+    settled = torch.zeros(1, 1, *shape_of(content))
+    found = torch.zeros(1, 1, *shape_of(content))
+    for number, earlier in enumerate(past):
+        there = flow(content, earlier.content)
+        c = reliability(there, flow(earlier.content, content)) * alike(content, warp(earlier.content, there))
+        c = torch.minimum(c, 1 - found)
+        target += c * warp(earlier.painted, there).clamp(0, 1)
+        settled += c * warp(earlier.settled, there, "bilinear")
+        found += c
+        if number == 0 and coherence.cuts and float(found.mean()) < SAME_SHOT:
+            return None
+    return Temporal(target, found, settled, coherence.weight * UNIT)

@@ -1,0 +1,129 @@
+"""A clip that takes a night: every finished frame is on the disk at once, and the same job goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..errors import NSTError
+from ..files import read_picture, write_picture
+from ..safe_files import open_file, write_over
+from .coherence import Past
+from .encode import Encoding, write_clip
+from .source import Part, Shown, Source
+from .stylize import Frame
+
+STATE = ".nst"  # the folder, among the frames, of what is needed to go on
+RECORD = "job.json"
+
+
+@dataclass
+class Job:
+    """Frames in a folder: their pictures, when they are shown, and what the next ones go on from."""
+
+    folder: Path
+    names: tuple[str, ...] = ()  # of the pictures, where a source has names
+    bits: int = 8
+
+    @property
+    def state(self) -> Path:
+        return self.folder / STATE
+
+    def begin(self, command: Any) -> int:
+        """How many frames are there already. `command` is what has to be the same to go on."""
+        record = self.state / RECORD
+        text = json.dumps(command, sort_keys=True, indent=1)
+        if record.is_file():
+            if record.read_text(encoding="utf-8") != text:
+                raise NSTError(
+                    f"{self.folder}: here lie the frames of a clip begun with other settings. Give those again to go "
+                    "on with it, --restart to begin anew, or another name."
+                )
+        elif self.folder.is_dir() and any(self.folder.iterdir()):
+            raise NSTError(f"{self.folder}: this folder has files already, and none says that it is unfinished work.")
+        else:
+            self.state.mkdir(parents=True, exist_ok=True)
+            write_over(record, lambda file: file.write(text.encode()))
+        done = self.times()
+        if done:  # without the half of a line that a kill may have left
+            lines = "".join(f"{number} {time}\n" for number, time in done)
+            write_over(self.state / "frames", lambda file: file.write(lines.encode()))
+        return len(done)
+
+    def times(self) -> list[tuple[int, Fraction]]:
+        """Number in the source and time of every finished frame. A line counts when its picture and what the next
+        frames go on from are on the disk, for it is written last."""
+        path = self.state / "frames"
+        if not path.is_file():
+            return []
+        lines = path.read_text(encoding="ascii").split("\n")[:-1]  # what a kill cut off has no end
+        return [(int(number), Fraction(time)) for number, time in (line.split() for line in lines)]
+
+    def picture(self, index: int, number: int) -> Path:
+        name = Path(self.names[number]).stem if self.names else f"frame_{index + 1:06}"
+        return self.folder / f"{name}.png"
+
+    def keep(self, index: int, shown: Shown, frame: Frame, back: int) -> None:
+        """A finished frame, and no more of what the next ones go on from than they look back to."""
+        image, past = frame.image, torch.cat((frame.past.painted, frame.past.settled), 1)
+        alpha = image[:, 3:] if image.shape[1] == 4 else None
+        write_picture(self.picture(index, shown.number), image[:, :3], alpha=alpha, bits=self.bits)
+        write_over(self._past(index), lambda file: np.save(file, past.numpy()))
+        with (self.state / "frames").open("a", encoding="ascii") as file:
+            file.write(f"{shown.number} {shown.time}\n")
+        self._past(index - back).unlink(missing_ok=True)
+
+    def forget(self, index: int) -> None:
+        """Another shot begins at this frame."""
+        for path in self.state.glob("past-*.npy"):
+            if path != self._past(index):
+                path.unlink()
+
+    def past(self, done: int, contents: Sequence[torch.Tensor]) -> list[Past]:
+        """What the next frame goes on from; `contents` are those of the last frames, in order."""
+        found = []
+        for index, content in enumerate(contents, done - len(contents)):
+            path = self._past(index)
+            if path.is_file():
+                with open_file(path) as file:
+                    kept = torch.from_numpy(np.load(file, allow_pickle=False))
+                found.append(Past(content, kept[:, :3], kept[:, 3:]))
+            else:
+                found.clear()
+        return found
+
+    def _past(self, index: int) -> Path:
+        return self.state / f"past-{index:06}.npy"
+
+    def frames(self) -> Iterator[Shown]:
+        for index, (number, time) in enumerate(self.times()):
+            picture = read_picture(self.picture(index, number))
+            yield Shown(number, time, picture.pixels, picture.alpha)
+
+    def write(self, out: Path, source: Source, part: Part, encoding: Encoding) -> list[str]:
+        """What is finished, as a clip."""
+        return write_clip(out, self.frames(), source, part, encoding)
+
+    def end(self, keep_frames: bool) -> None:
+        """All is done and written: what was kept to go on from goes."""
+        shutil.rmtree(self.state if keep_frames else self.folder, ignore_errors=True)
+
+
+def skipped(frames: Iterable[Shown], done: int, back: int) -> tuple[list[torch.Tensor], Iterator[Shown]]:
+    """The last few of `done` frames, and an iterator over what follows them."""
+    rest = iter(frames)
+    last: list[torch.Tensor] = []
+    for _ in range(done):
+        shown = next(rest, None)
+        if shown is None:
+            break
+        last = [*last, shown.pixels][-back:]
+    return last, rest

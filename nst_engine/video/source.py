@@ -1,0 +1,227 @@
+"""Where frames come from: a clip, decoded as a stream, or a folder of numbered pictures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+from ..errors import NSTError
+from ..files import FORMATS, read_picture
+from ..images import shape_of
+from .flow import needed
+
+# In swscale's and FFmpeg's numbers. Where a clip does not say, high definition is taken for BT.709, as players do.
+BT709, UNKNOWN_SPACES, HIGH_DEFINITION = 1, (0, 2), 720
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A frame and when it is shown."""
+
+    number: int  # in the source, from 0
+    time: Fraction | None  # seconds since the beginning; None where the source has no clock
+    pixels: torch.Tensor  # 1x3xHxW
+    alpha: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """What of a source is taken: from one time to another, in seconds, every so many frames."""
+
+    start: Fraction | None = None
+    end: Fraction | None = None
+    every: int = 1
+
+    def holds(self, number: int, time: Fraction) -> bool:
+        return number % self.every == 0 and (self.start is None or time >= self.start)
+
+    def ended(self, time: Fraction) -> bool:
+        return self.end is not None and time >= self.end
+
+
+@dataclass(frozen=True)
+class Colour:
+    """How a clip's codes stand for colours, as numbers of the H.273 tables."""
+
+    space: int = BT709
+    primaries: int = BT709
+    transfer: int = BT709
+
+
+@dataclass(frozen=True)
+class Source:
+    """A clip or a folder, and what is known of it before it has been read."""
+
+    path: Path | IO[bytes]
+    shape: tuple[int, int]  # height and width, upright
+    bits: int
+    rate: Fraction  # frames a second
+    count: int | None  # of all frames; None where only reading tells
+    names: tuple[str, ...] = ()  # of a folder's files
+    time_base: Fraction | None = None
+    aspect: Fraction | None = None  # of a pixel
+    colour: Colour = Colour()
+
+    def expected(self, part: Part) -> int | None:
+        """How many frames there will be, more or less."""
+        if self.count is None:
+            return None
+        end = self.count if part.end is None else min(self.count, round(part.end * self.rate))
+        start = 0 if part.start is None else min(end, round(part.start * self.rate))
+        return max(1, -(-(end - start) // part.every))
+
+    def frames(self, part: Part, on_break: Callable[[str], object]) -> Iterator[Shown]:
+        """Those of the part, in order. Where the source cannot be read any further, `on_break` is told why."""
+        reader = _of_folder(self, part) if self.names else _of_clip(self, part, on_break)
+        for shown in reader:
+            if shape_of(shown.pixels) != self.shape:
+                h, w = shape_of(shown.pixels)
+                was = f"it began with {self.shape[1]}×{self.shape[0]}"
+                on_break(f"frame {shown.number} is {w}×{h}, and {was}; what comes after needs a run of its own")
+                return
+            yield shown
+
+
+def open_source(path: Path, rate: Fraction | None = None) -> Source:
+    """`rate` is for what has none of its own."""
+    return _open_folder(path, rate or Fraction(24)) if path.is_dir() else open_clip(path)
+
+
+# --- folders ------------------------------------------------------------------------------------------------------
+
+
+def _open_folder(path: Path, rate: Fraction) -> Source:
+    files = [file.name for file in path.iterdir() if file.suffix.lower() in FORMATS and not file.name.startswith(".")]
+    if not files:
+        raise NSTError(f"{path}: there is no picture in this folder; its frames are files such as frame_0001.png.")
+    names = tuple(sorted(files, key=_by_number))
+    first = read_picture(path / names[0])
+    return Source(path, shape_of(first.pixels), first.bits, rate, len(names), names)
+
+
+def _by_number(name: str) -> list[tuple[int, int | str]]:
+    """frame2 before frame10."""
+    return [(0, int(part)) if part.isdigit() else (1, part.casefold()) for part in re.split(r"([0-9]+)", name) if part]
+
+
+def _of_folder(source: Source, part: Part) -> Iterator[Shown]:
+    assert isinstance(source.path, Path)
+    for number, name in enumerate(source.names):
+        time = number / source.rate
+        if part.ended(time):
+            return
+        if part.holds(number, time):
+            picture = read_picture(source.path / name)
+            yield Shown(number, time, picture.pixels, picture.alpha)
+
+
+# --- clips --------------------------------------------------------------------------------------------------------
+
+
+def open_clip(path: Path | IO[bytes]) -> Source:
+    av = needed("av", "Reading a clip")
+    try:
+        with opened(path) as container:
+            stream = _video_of(container, path)
+            first = next(container.decode(stream), None)
+            if first is None:
+                raise NSTError(f"{_called(path)}: there is no frame in this clip.")
+            rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+            count = stream.frames or _by_length(container, stream, rate)
+            colour = _colour_of(first)
+            bits = max((component.bits for component in first.format.components), default=8)
+            height, width = first.height, first.width
+            if _turns(first) % 2:
+                height, width = width, height
+            aspect = stream.sample_aspect_ratio or None
+            base = stream.time_base
+    except (OSError, av.error.FFmpegError) as error:
+        raise NSTError(f"{_called(path)}: this cannot be read as a clip ({_why(error)}).") from error
+    if aspect is not None and _turns(first) % 2:
+        aspect = 1 / aspect
+    return Source(path, (height, width), 8 if bits <= 8 else 16, Fraction(rate), count, (), base, aspect, colour)
+
+
+def opened(path: Path | IO[bytes]) -> Any:
+    if not isinstance(path, Path):
+        path.seek(0)
+    av = needed("av", "Reading a clip")
+    return av.open(str(path) if isinstance(path, Path) else path)
+
+
+def _called(path: Path | IO[bytes]) -> str:
+    return str(path) if isinstance(path, Path) else "the clip"
+
+
+def _why(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)
+
+
+def _video_of(container: Any, path: Path | IO[bytes]) -> Any:
+    if not container.streams.video:
+        raise NSTError(f"{_called(path)}: there is no video in this file.")
+    stream = container.streams.video[0]
+    if stream.codec_context is None:
+        raise NSTError(f"{_called(path)}: PyAV has no decoder for its video here.")
+    stream.thread_type = "AUTO"
+    return stream
+
+
+def _by_length(container: Any, stream: Any, rate: Fraction) -> int | None:
+    if stream.duration is not None:
+        return max(1, round(stream.duration * stream.time_base * rate))
+    return max(1, round(Fraction(container.duration, 1_000_000) * rate)) if container.duration else None
+
+
+def _of_clip(source: Source, part: Part, on_break: Callable[[str], object]) -> Iterator[Shown]:
+    av = needed("av", "Reading a clip")
+    number, began, time = 0, None, Fraction(0)
+    try:
+        with opened(source.path) as container:
+            stream = _video_of(container, source.path)
+            for frame in container.decode(stream):
+                # A frame without a time follows the one before at the usual distance.
+                at = time + 1 / source.rate if frame.pts is None else frame.pts * frame.time_base
+                began = at if began is None else began
+                time = at
+                if part.ended(time - began):
+                    return
+                if part.holds(number, time - began):
+                    yield Shown(number, time - began, _pixels(frame))
+                number += 1
+    except (OSError, av.error.FFmpegError) as error:
+        on_break(f"it cannot be read beyond frame {number} ({_why(error)})")
+
+
+def _pixels(frame: Any) -> torch.Tensor:
+    deep = any(component.bits > 8 for component in frame.format.components)
+    colour = _colour_of(frame)
+    rgb = frame.reformat(format="rgb48le" if deep else "rgb24", src_colorspace=colour.space).to_ndarray()
+    pixels = torch.from_numpy(rgb.astype("float32") / (65535 if deep else 255))
+    return torch.rot90(pixels, _turns(frame), (0, 1)).movedim(-1, 0)[None].contiguous()
+
+
+def _turns(frame: Any) -> int:
+    """Quarter turns against the clock that make it upright."""
+    return round(getattr(frame, "rotation", 0) / 90) % 4
+
+
+def _colour_of(frame: Any) -> Colour:
+    space, primaries, transfer = (
+        int(getattr(frame, name, 2)) for name in ("colorspace", "color_primaries", "color_trc")
+    )
+    if space in UNKNOWN_SPACES:
+        space = BT709 if frame.height >= HIGH_DEFINITION else 5
+    known = Colour()
+    return replace(
+        known,
+        space=space,
+        primaries=known.primaries if primaries in UNKNOWN_SPACES else primaries,
+        transfer=known.transfer if transfer in UNKNOWN_SPACES else transfer,
+    )

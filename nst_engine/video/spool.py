@@ -1,0 +1,73 @@
+"""Frames that wait in files until their shot has been gone through twice."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from ..run import Step
+from ..safe_files import write_over
+from .coherence import Past
+
+if TYPE_CHECKING:
+    from .stylize import Frame
+
+TOP = 65535  # pictures wait in 16 bits
+
+
+class Spool:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def keep(
+        self, stage: str, frame: Frame, picture: torch.Tensor | None = None, protect: torch.Tensor | None = None
+    ) -> None:
+        """A frame as a pass has left it, and with the first pass what it was made from."""
+        path = self._path(stage, frame.number)
+        if path.is_file():
+            return
+        past = frame.past
+        arrays = {"picture": picture, "protect": protect, "image": frame.image}
+        arrays |= {"content": past.content, "painted": past.painted, "settled": past.settled}
+        told = {"reliable": frame.reliable, "settings": frame.settings, "notes": frame.notes, "seconds": frame.seconds}
+        told["history"] = [asdict(step) for step in frame.history]
+        codes: dict[str, Any] = {name: _codes(array) for name, array in arrays.items() if array is not None}
+        codes["told"] = np.frombuffer(json.dumps(told).encode(), np.uint8)
+        write_over(path, lambda file: np.savez(file, **codes))
+
+    def frame(self, stage: str, number: int) -> Frame | None:
+        from .stylize import Frame
+
+        path = self._path(stage, number)
+        if not path.is_file():
+            return None
+        with np.load(path, allow_pickle=False) as kept:
+            image, *past = (_floats(kept[name]) for name in ("image", "content", "painted", "settled"))
+            told = json.loads(kept["told"].tobytes())
+        told["history"] = [Step(**step) for step in told["history"]]
+        return Frame(number=number, image=image, past=Past(*past), **told)
+
+    def given(self, number: int) -> tuple[torch.Tensor, torch.Tensor | None]:
+        with np.load(self._path("forward", number), allow_pickle=False) as kept:
+            return _floats(kept["picture"]), _floats(kept["protect"]) if "protect" in kept else None
+
+    def drop(self, number: int) -> None:
+        for stage in ("forward", "backward"):
+            self._path(stage, number).unlink(missing_ok=True)
+
+    def _path(self, stage: str, number: int) -> Path:
+        return self.folder / f"{stage}-{number:06}.npz"
+
+
+def _codes(picture: torch.Tensor) -> Any:
+    return (picture.clamp(0, 1) * TOP).round().to(torch.int32).numpy().astype(np.uint16)
+
+
+def _floats(codes: Any) -> torch.Tensor:
+    return torch.from_numpy(codes.astype(np.float32) / TOP)

@@ -44,12 +44,12 @@ gallery: workflows
 	touch $@
 
 .venv/test: .venv/standalone
-	$(BIN)/python -m pip install --quiet --editable '.[standalone,test]'
+	$(BIN)/python -m pip install --quiet --editable '.[standalone,video,test]'
 	touch $@
 
 .venv-oldest/test: pyproject.toml
 	$(OLDEST_PYTHON) -m venv .venv-oldest
-	.venv-oldest/bin/python -m pip install --quiet --editable '.[standalone,test]' $(OLDEST)
+	.venv-oldest/bin/python -m pip install --quiet --editable '.[standalone,video,test]' $(OLDEST)
 	touch $@
 
 clean:

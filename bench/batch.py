@@ -24,8 +24,8 @@ from pathlib import Path
 
 import psutil
 
-from nst_engine.files import read_picture, write_picture
-from nst_engine.images import resize
+from nst_engine.pictures.files import read_picture, write_picture
+from nst_engine.pictures.images import resize
 
 from .__main__ import EXAMPLES, machine, table
 

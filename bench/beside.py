@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 
 import nst_engine as nst
-from nst_engine.precision import name_of, resolve
-from nst_engine.winograd import in_loops
+from nst_engine.network.cpu.winograd import in_loops
+from nst_engine.network.precision import name_of, resolve
 
 from . import programs
 

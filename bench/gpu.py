@@ -33,10 +33,10 @@ from xml.etree import ElementTree
 import torch
 
 import nst_engine as nst
-from nst_engine.objective import Objective
-from nst_engine.recording import WARM_UP, Evaluation, Recorded, record_on_cuda
-from nst_engine.shortage import is_out_of_memory, release
-from nst_engine.weights import best_device
+from nst_engine.network.weights import best_device
+from nst_engine.objective.objective import Objective
+from nst_engine.run.recording import WARM_UP, Evaluation, Recorded, record_on_cuda
+from nst_engine.system.shortage import is_out_of_memory, release
 
 from . import programs
 from .__main__ import contestants, high_water, pictures, processor

@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 
 import nst_engine as nst
-from nst_engine.recording import SWITCH
-from nst_engine.vgg import IMAGENET_MEAN, IMAGENET_STD, Network, layer_names, normalise
+from nst_engine.network.vgg import IMAGENET_MEAN, IMAGENET_STD, Network, layer_names, normalise
+from nst_engine.run.recording import SWITCH
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ import torch
 import torch.nn.functional as F
 
 import nst_engine as nst
-from nst_engine.files import read_picture, write_picture
-from nst_engine.images import resize
+from nst_engine.pictures.files import read_picture, write_picture
+from nst_engine.pictures.images import resize
 from nst_engine.video.coherence import anchor
 from nst_engine.video.flow import dis_flow, warp
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import torch
 
 from .. import nst_engine as nst
-from ..nst_engine.images import from_host
-from ..nst_engine.measure import memory_to_measure
-from ..nst_engine.regions import MODES
+from ..nst_engine.pictures.images import from_host
+from ..nst_engine.statistics.measure import memory_to_measure
+from ..nst_engine.statistics.regions import MODES
 from . import host
 from .preview import follow_measuring
 

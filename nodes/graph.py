@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ..nst_engine import NSTError
-from ..nst_engine.safe_files import open_file
-from ..nst_engine.texts import parse_json, shown
+from ..nst_engine.system.safe_files import open_file
+from ..nst_engine.system.texts import parse_json, shown
 from . import host
 
 Graph = dict[str, dict[str, Any]]

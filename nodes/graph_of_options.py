@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..nst_engine.inputs import NAMED_STARTS
+from ..nst_engine.cli.inputs import NAMED_STARTS
 from ..nst_engine.recipes import FIVE
-from ..nst_engine.saved import SUFFIX
+from ..nst_engine.styles.saved import SUFFIX
 from .graph import Graph
 from .inputs import AS_RECIPE, AUTO_TILE, RECIPE, WHOLE
 from .layer_weights import CUSTOM

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 
 from ..nst_engine import NSTError
-from ..nst_engine.files import Picture, read_picture
-from ..nst_engine.images import from_host, shape_of, to_host
-from ..nst_engine.safe_files import below, numbered, write_new
+from ..nst_engine.pictures.files import Picture, read_picture
+from ..nst_engine.pictures.images import from_host, shape_of, to_host
+from ..nst_engine.system.safe_files import below, numbered, write_new
 from ..nst_engine.video.encode import Encoding, write_clip
 from ..nst_engine.video.source import Part, Shown, Source, open_clip
 from . import host

@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 
-from ..nst_engine import NSTError, memory
-from ..nst_engine.images import fit_long, shape_of
-from ..nst_engine.safe_files import Write, below, numbered, write_new
-from ..nst_engine.weights import BUILT_IN, best_device
+from ..nst_engine import NSTError
+from ..nst_engine.network.weights import BUILT_IN, best_device
+from ..nst_engine.objective import memory
+from ..nst_engine.pictures.images import fit_long, shape_of
+from ..nst_engine.system.safe_files import Write, below, numbered, write_new
 from .places import fill_in, styles_in
 
 log = logging.getLogger("neural-style-transfer")

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from .. import nst_engine as nst
-from ..nst_engine.regions import MODES
-from ..nst_engine.saved import THUMBNAIL
+from ..nst_engine.statistics.regions import MODES
+from ..nst_engine.styles.saved import THUMBNAIL
 from . import host
 
 

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 from ..nst_engine import NSTError
-from ..nst_engine.precision import PRECISIONS
-from ..nst_engine.vgg import PADDINGS, POOLINGS, VGGFeatures
-from ..nst_engine.weights import BUILT_IN, INPUTS, TORCHVISION, load_vgg, locate
+from ..nst_engine.network.precision import PRECISIONS
+from ..nst_engine.network.vgg import PADDINGS, POOLINGS, VGGFeatures
+from ..nst_engine.network.weights import BUILT_IN, INPUTS, TORCHVISION, load_vgg, locate
 from . import host
 
 

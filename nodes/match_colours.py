@@ -3,8 +3,8 @@ from __future__ import annotations
 import torch
 
 from .. import nst_engine as nst
-from ..nst_engine.color import METHODS
-from ..nst_engine.images import from_host, to_host
+from ..nst_engine.pictures.colour import METHODS
+from ..nst_engine.pictures.images import from_host, to_host
 from . import host
 
 

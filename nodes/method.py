@@ -3,8 +3,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from .. import nst_engine as nst
-from ..nst_engine.distances import STATISTICS
-from ..nst_engine.losses import VARIATIONS
+from ..nst_engine.objective.losses import VARIATIONS
+from ..nst_engine.statistics.distances import STATISTICS
 from . import host
 from .inputs import RECIPE, check_numbers, given, number_or_recipe
 

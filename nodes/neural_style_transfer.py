@@ -3,10 +3,10 @@ from __future__ import annotations
 import torch
 
 from .. import nst_engine as nst
-from ..nst_engine.controls import STRONGEST
-from ..nst_engine.images import LARGEST_SIDE, from_host, shape_of, to_host
-from ..nst_engine.levels import RECIPE_SIZE
+from ..nst_engine.objective.controls import STRONGEST
+from ..nst_engine.pictures.images import LARGEST_SIDE, from_host, shape_of, to_host
 from ..nst_engine.recipes import STARTS
+from ..nst_engine.run.levels import RECIPE_SIZE
 from ..nst_engine.stylize import KEEP_COLOURS, PROTECT_MODES, STROKES, adjust
 from . import host, inputs
 from .inputs import AS_RECIPE, AUTO_TILE, RECIPE, given, multiplier, number_or_recipe, share

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..nst_engine.saved import SUFFIX, looks_saved
+from ..nst_engine.styles.saved import SUFFIX, looks_saved
 
 
 def fill_in(prefix: str, width: int = 0, height: int = 0) -> str:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from ..nst_engine.plot import plot
+from ..nst_engine.pictures.plot import plot
 from . import host
 from .loss_history import LossHistory
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import torch
 
 from .. import nst_engine as nst
-from ..nst_engine.images import fit_long, from_host, shape_of, to_host
 from ..nst_engine.inside import PARTS, reconstruct
+from ..nst_engine.pictures.images import fit_long, from_host, shape_of, to_host
 from . import host
 from .layer_weights import layer_choice
 from .loss_history import LossHistory

@@ -3,9 +3,9 @@ from __future__ import annotations
 from typing import Any
 
 from .. import nst_engine as nst
-from ..nst_engine.grams import measure
-from ..nst_engine.measure import memory_to_measure
-from ..nst_engine.saved import SUFFIX, to_bytes
+from ..nst_engine.statistics.measure import memory_to_measure
+from ..nst_engine.styles.grams import measure
+from ..nst_engine.styles.saved import SUFFIX, to_bytes
 from . import host
 from .preview import follow_measuring
 

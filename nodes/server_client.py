@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..nst_engine import NSTError
-from ..nst_engine.safe_files import alternatives, below, write_new
+from ..nst_engine.system.safe_files import alternatives, below, write_new
 from .graph import Graph, check_form, explain, title_of
 from .headless import OnProgress, Place
 

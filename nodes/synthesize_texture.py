@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 
 from .. import nst_engine as nst
-from ..nst_engine.images import LARGEST_SIDE, from_host
+from ..nst_engine.pictures.images import LARGEST_SIDE, from_host
 from ..nst_engine.recipes import STARTS
 from ..nst_engine.stylize import adjust
 from . import host, inputs

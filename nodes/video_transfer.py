@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from .. import nst_engine as nst
-from ..nst_engine.images import from_host, shape_of, to_host
+from ..nst_engine.pictures.images import from_host, shape_of, to_host
 from . import host, inputs, moving
 from .loss_history import LossHistory
 

@@ -1,22 +1,22 @@
 """Neural style transfer: a picture takes on another's style by moving its pixels until VGG sees it so."""
 
 # ruff: noqa: E402
-from .early import until_main
+from .system.early import until_main
 
 until_main()
 
-from .color import match_colours
-from .controls import LayerWeights
 from .errors import NSTError
-from .grams import StyleGrams, compute_style_grams, interpolate
-from .levels import target_shape
-from .objective import objective
+from .network.vgg import VGGFeatures
+from .network.weights import load_vgg
+from .objective.controls import LayerWeights
+from .objective.objective import objective
+from .pictures.colour import match_colours
 from .recipes import RECIPES, Recipe
-from .run import STOP, Position, Progress, Step
+from .run.levels import target_shape
+from .run.loop import STOP, Position, Progress, Step
+from .styles.grams import StyleGrams, compute_style_grams, interpolate
 from .stylize import Result, memory_needed, stylize
-from .vgg import VGGFeatures
 from .video import Coherence, stylize_video
-from .weights import load_vgg
 
 __all__ = [
     "RECIPES",

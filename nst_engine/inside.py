@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .controls import LayerWeights
 from .errors import NSTError
-from .grams import StyleGrams, compute_style_grams, network_for
-from .images import check_picture, check_size, fit_long, resize, shape_of
-from .measure import Maps, whole_maps
-from .plot import BACKGROUND, TEXT
+from .network.vgg import VGGFeatures, Watch
+from .objective.controls import LayerWeights
+from .pictures.images import check_picture, check_size, fit_long, resize, shape_of
+from .pictures.plot import BACKGROUND, TEXT
 from .recipes import RECIPES, Adam, Recipe, get_recipe
-from .run import Position, Progress
+from .run.loop import Position, Progress
+from .statistics.measure import Maps, whole_maps
+from .styles.grams import StyleGrams, compute_style_grams, network_for
 from .stylize import Result, stylize
-from .vgg import VGGFeatures, Watch
 
 ORDERS = ("strongest", "channel")
 SCALES = ("log", "sqrt")

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import torch
 
-from .distances import STATISTICS, Details
 from .errors import NSTError
-from .fits import FITS
-from .images import LARGEST_SIDE
-from .vgg import PADDINGS, POOLINGS
+from .network.vgg import PADDINGS, POOLINGS
+from .pictures.images import LARGEST_SIDE
+from .statistics.distances import STATISTICS, Details
+from .statistics.fits import FITS
 
 
 @dataclass(frozen=True)

@@ -8,22 +8,22 @@ from typing import Any
 
 import torch
 
-from .color import METHODS, check_strength, match_colours
-from .controls import LayerWeights, Multipliers
 from .errors import NSTError, counted, one_or
-from .grams import StyleGrams, network_for
-from .images import LARGEST_SIDE, alpha_of, check_picture, check_size, resize, shape_of
-from .levels import OWN_SIZE, plan, stroke_side, target_shape, usual_steps
-from .memory import SHARE, Asked, footprint, free_memory
-from .objective import layers_in_use
-from .precision import name_of
+from .network.cpu.threads import team
+from .network.precision import name_of
+from .network.tiles import grid
+from .network.vgg import VGGFeatures, Watch, smallest_side
+from .objective.controls import LayerWeights, Multipliers
+from .objective.memory import SHARE, Asked, footprint, free_memory
+from .objective.objective import layers_in_use
+from .objective.temporal import Temporal
+from .pictures.colour import METHODS, check_strength, match_colours
+from .pictures.images import LARGEST_SIDE, alpha_of, check_picture, check_size, resize, shape_of
 from .recipes import BRISK, LBFGS, WORDS, Adam, Recipe, get_recipe
-from .regions import check_mask, fit_mask
-from .run import OnStep, OnTile, Protect, Run, Step
-from .temporal import Temporal
-from .tiles import grid
-from .vgg import VGGFeatures, Watch, smallest_side
-from .workers import team
+from .run.levels import OWN_SIZE, plan, stroke_side, target_shape, usual_steps
+from .run.loop import OnStep, OnTile, Protect, Run, Step
+from .statistics.regions import check_mask, fit_mask
+from .styles.grams import StyleGrams, network_for
 
 OPTIMIZERS = ("adam", "lbfgs")
 KEEP_COLOURS = ("none", *METHODS)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from ..errors import NSTError
-from ..images import shape_of
-from ..temporal import Temporal
+from ..objective.temporal import Temporal
+from ..pictures.images import shape_of
 from .flow import Flow, warp
 from .reliability import alike, reliability
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from ..errors import NSTError
-from ..texts import parse_json
+from ..system.texts import parse_json
 from .flow import needed
 from .source import Part, Shown, Source, opened
 

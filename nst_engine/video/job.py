@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from ..errors import NSTError
-from ..files import read_picture, write_picture
-from ..safe_files import open_file, write_over
+from ..pictures.files import read_picture, write_picture
+from ..system.safe_files import open_file, write_over
 from .coherence import Past
 from .encode import Encoding, write_clip
 from .source import Part, Shown, Source

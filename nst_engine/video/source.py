@@ -12,8 +12,8 @@ from typing import IO, Any
 import torch
 
 from ..errors import NSTError
-from ..files import FORMATS, read_picture
-from ..images import shape_of
+from ..pictures.files import FORMATS, read_picture
+from ..pictures.images import shape_of
 from .flow import needed
 
 # In swscale's and FFmpeg's numbers. Where a clip does not say, high definition is taken for BT.709, as players do.

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ..run import Step
-from ..safe_files import write_over
+from ..run.loop import Step
+from ..system.safe_files import write_over
 from .coherence import Past
 
 if TYPE_CHECKING:

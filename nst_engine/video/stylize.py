@@ -14,14 +14,14 @@ from typing import Any
 import torch
 
 from ..errors import NSTError, counted
-from ..grams import StyleGrams
-from ..images import check_picture, resize, shape_of
-from ..levels import OWN_SIZE, target_shape, usual_steps
+from ..network.vgg import VGGFeatures
+from ..objective.temporal import Temporal
+from ..pictures.images import check_picture, resize, shape_of
 from ..recipes import Adam, get_recipe
-from ..run import STOP, OnStep, Progress, Step
+from ..run.levels import OWN_SIZE, target_shape, usual_steps
+from ..run.loop import STOP, OnStep, Progress, Step
+from ..styles.grams import StyleGrams
 from ..stylize import stylize
-from ..temporal import Temporal
-from ..vgg import VGGFeatures
 from .coherence import Coherence, Past, anchor
 from .flow import dis_flow
 from .spool import Spool

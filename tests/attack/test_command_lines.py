@@ -22,7 +22,7 @@ from PIL import Image, PngImagePlugin
 from safetensors.torch import save_file
 
 import nst_engine as nst
-from nst_engine import cli
+from nst_engine.cli import commands as cli
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT = 20  # seconds for one command line

@@ -15,7 +15,7 @@ import pytest
 from hostile import ESCAPE, Graph, as_json, for_nst_run, odd_files, odd_pictures, sound, spoilt_inputs, spoilt_workflows
 from live_comfyui import PACK, Refused, Server, api_graph
 
-from nst_engine import cli
+from nst_engine.cli import commands as cli
 
 NODES = (
     "LoadVGGFeatures",

@@ -5,7 +5,7 @@ import torch
 from pictures import clouds
 
 import nst_engine as nst
-from nst_engine import winograd
+from nst_engine.network.cpu import winograd
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,8 @@ import pytest
 import torch
 from pictures import clouds
 
-from nst_engine import cli
-from nst_engine.files import read_picture, read_settings, write_picture
+from nst_engine.cli import commands as cli
+from nst_engine.pictures.files import read_picture, read_settings, write_picture
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ["--steps", "1", "--size", "48", "--precision", "fp32", "--device", "cpu", "--style-layers", "relu1_1"]

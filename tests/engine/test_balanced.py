@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from pictures import clouds
 
 import nst_engine as nst
-from nst_engine.files import read_picture
-from nst_engine.levels import plan
-from nst_engine.optim import Finished, adam
+from nst_engine.pictures.files import read_picture
+from nst_engine.run.levels import plan
+from nst_engine.run.optim import Finished, adam
 
 BALANCED = nst.RECIPES["balanced"]
 EXAMPLES = Path(__file__).resolve().parents[2] / "nodes" / "examples"

@@ -16,13 +16,15 @@ import pytest
 import torch
 from pictures import clouds
 
-from nst_engine import NSTError, cli, one_picture
-from nst_engine.arguments import parser
-from nst_engine.batch import worker
-from nst_engine.batch.jobs import Job, named, parsed, rows_of, words
-from nst_engine.batch.output import working_folder
-from nst_engine.batch.tables import read_table
-from nst_engine.files import read_picture, read_settings, write_picture
+from nst_engine import NSTError
+from nst_engine.cli import commands as cli
+from nst_engine.cli import one_picture
+from nst_engine.cli.arguments import parser
+from nst_engine.cli.batch import worker
+from nst_engine.cli.batch.jobs import Job, named, parsed, rows_of, words
+from nst_engine.cli.batch.output import working_folder
+from nst_engine.cli.batch.tables import read_table
+from nst_engine.pictures.files import read_picture, read_settings, write_picture
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ("--steps", 1, "--size", 48, "--precision", "fp32", "--quiet")

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 from pictures import clouds
 
-from nst_engine import NSTError, cli
-from nst_engine.batch import cluster
-from nst_engine.batch.jobs import Job
-from nst_engine.batch.outcome import job_text, outcome_from
-from nst_engine.batch.worker import Settings
-from nst_engine.files import read_picture, write_picture
+from nst_engine import NSTError
+from nst_engine.cli import commands as cli
+from nst_engine.cli.batch import cluster
+from nst_engine.cli.batch.jobs import Job
+from nst_engine.cli.batch.outcome import job_text, outcome_from
+from nst_engine.cli.batch.worker import Settings
+from nst_engine.pictures.files import read_picture, write_picture
 
 ROOT = Path(__file__).resolve().parents[2]
 

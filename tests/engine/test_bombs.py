@@ -16,8 +16,9 @@ import torch
 from pictures import STATUS, clouds
 from PIL import Image
 
-from nst_engine import cli, files
-from nst_engine.files import picture_shape, read_picture, write_picture
+from nst_engine.cli import commands as cli
+from nst_engine.pictures import files
+from nst_engine.pictures.files import picture_shape, read_picture, write_picture
 
 ROOT = Path(__file__).resolve().parents[2]
 SIDE = 6200  # just above what is read as it is: 38 megapixels
@@ -96,7 +97,7 @@ def test_a_picture_that_is_read_as_it_is_takes_little_more_than_itself(folder):
     bomb(folder / "bomb.png", 4000)
     program = (
         "import sys; sys.path.insert(0, sys.argv[1]); from pictures import peak\n"
-        "from nst_engine.files import read_picture; read_picture('small.png'); before = peak()\n"
+        "from nst_engine.pictures.files import read_picture; read_picture('small.png'); before = peak()\n"
         "read_picture('bomb.png'); print(peak() - before)"
     )
     assert megabytes(program=program) < 16 * 24

@@ -23,10 +23,10 @@ from pictures import clouds
 from PIL import Image, ImageCms
 
 import nst_engine as engine
-from nst_engine import cli
-from nst_engine.arguments import parser
-from nst_engine.files import read_picture, read_settings, write_picture
-from nst_engine.inputs import read_inputs
+from nst_engine.cli import commands as cli
+from nst_engine.cli.arguments import parser
+from nst_engine.cli.inputs import read_inputs
+from nst_engine.pictures.files import read_picture, read_settings, write_picture
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -293,11 +293,11 @@ def test_only_a_lack_of_memory_is_called_one(folder, capsys, monkeypatch):
     def full(*_):
         raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
 
-    monkeypatch.setattr(engine.vgg.Network, "activations", broken)
+    monkeypatch.setattr(engine.network.vgg.Network, "activations", broken)
     with pytest.raises(RuntimeError, match="illegal"):
         cli.main([*map(str, stylize())])
     capsys.readouterr()
-    monkeypatch.setattr(engine.vgg.Network, "activations", full)
+    monkeypatch.setattr(engine.network.vgg.Network, "activations", full)
     assert "do not fit into the memory" in refusal(capsys, *stylize("--quiet"))
 
 
@@ -712,7 +712,7 @@ def test_run_refuses_by_name(folder, capsys):
 
 
 def test_run_from_an_installed_engine_alone_says_what_is_missing(folder, capsys, monkeypatch):
-    monkeypatch.setattr(cli, "__file__", str(folder / "site-packages" / "nst_engine" / "cli.py"))
+    monkeypatch.setattr(cli, "__file__", str(folder / "site-packages" / "nst_engine" / "cli" / "commands.py"))
     assert "Clone its repository" in refusal(capsys, "run", "copy.json")
 
 

@@ -8,9 +8,9 @@ import torch
 from pictures import clouds
 
 import nst_engine as nst
-from nst_engine import color
-from nst_engine.color import METHODS, lab_to_rgb, match_colours, rgb_to_lab
-from nst_engine.images import resize
+from nst_engine.pictures import colour as color
+from nst_engine.pictures.colour import METHODS, lab_to_rgb, match_colours, rgb_to_lab
+from nst_engine.pictures.images import resize
 
 LINEAR = ("symmetric", "pca", "cholesky")
 PLACE_BY_PLACE = ("lab", "luminance")

@@ -11,8 +11,8 @@ from fake_device import DEVICE, FakeDevice
 from pictures import clouds
 
 import nst_engine as nst
-from nst_engine.color import METHODS
-from nst_engine.distances import STATISTICS
+from nst_engine.pictures.colour import METHODS
+from nst_engine.statistics.distances import STATISTICS
 
 
 def float64(name, args, made):

@@ -10,7 +10,8 @@ import torch
 from pictures import clouds
 
 import nst_engine as nst
-from nst_engine.distances import (
+from nst_engine.recipes import LBFGS
+from nst_engine.statistics.distances import (
     BY_MOMENTS,
     BY_SORTING,
     LEAST_VARIANCE,
@@ -27,8 +28,7 @@ from nst_engine.distances import (
     pooled,
     random_directions,
 )
-from nst_engine.measure import MOST_SAMPLES, whole_samples, whole_statistics
-from nst_engine.recipes import LBFGS
+from nst_engine.statistics.measure import MOST_SAMPLES, whole_samples, whole_statistics
 
 CLASSIC = nst.RECIPES["classic"]
 TAPS = {"relu1_1": 1.0, "relu2_1": 0.5, "relu3_1": 2.0}
@@ -110,7 +110,7 @@ def test_the_two_ways_agree_on_real_features(vgg, monkeypatch):
     for tap in taps:
         exact = by_moments("covariance", theirs[tap])(ours[tap].mean, ours[tap].moment)
         with monkeypatch.context() as patch:
-            patch.setattr("nst_engine.distances.square_root", lambda a, _: newton_schulz(a))
+            patch.setattr("nst_engine.statistics.distances.square_root", lambda a, _: newton_schulz(a))
             other = by_moments("covariance", theirs[tap])(ours[tap].mean, ours[tap].moment)
         assert float(other.value) == pytest.approx(float(exact.value), rel=1e-3)
         assert (other.by_moment - exact.by_moment).norm() < 0.05 * exact.by_moment.norm()
@@ -172,7 +172,7 @@ def test_a_sliced_distance_sees_what_channels_alone_do_not():
 def test_numbers_are_sorted_in_portions_without_a_difference(monkeypatch):
     f, a = rows(1, 150), Samples(rows(2, 211))
     whole = by_sorting(f, None, a, None)
-    monkeypatch.setattr("nst_engine.distances.SORTED_AT_ONCE", 250)
+    monkeypatch.setattr("nst_engine.statistics.distances.SORTED_AT_ONCE", 250)
     parts = by_sorting(f, None, a, None)
     assert float(parts[0]) == pytest.approx(float(whole[0]), rel=1e-12)
     assert torch.allclose(parts[1], whole[1])
@@ -403,7 +403,7 @@ def test_samples_of_a_large_picture_are_few_and_from_everywhere(vgg, monkeypatch
     picture = clouds(5, 150, 210)
     guide = {"relu1_1": clouds(6, 150, 210)[:, :1].clamp(0.3, 0.7) - 0.3}
     whole = whole_samples(network, picture, ("relu1_1",))["relu1_1"]
-    monkeypatch.setattr("nst_engine.measure.PIECE", 64)
+    monkeypatch.setattr("nst_engine.statistics.measure.PIECE", 64)
     in_pieces = whole_samples(network, picture, ("relu1_1",))["relu1_1"]
     # Half of the positions is more than is taken; of both, the same is to be found.
     for samples in (whole, in_pieces):

@@ -11,10 +11,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import nst_engine as nst
-from nst_engine import exact
-from nst_engine.color import METHODS
-from nst_engine.distances import STATISTICS, newton_schulz
-from nst_engine.grams import network_for
+from nst_engine.network import exact
+from nst_engine.pictures.colour import METHODS
+from nst_engine.statistics.distances import STATISTICS, newton_schulz
+from nst_engine.styles.grams import network_for
 
 NEW = hasattr(torch.backends.mkldnn, "matmul")  # since torch 2.9
 PLACES = {

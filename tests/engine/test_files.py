@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageCms, ImageFile, ImageOps, PngImagePlugin, features
 
-from nst_engine import files, safe_files
-from nst_engine.files import PictureError, check_target, read_picture, read_settings, write_picture
+from nst_engine.pictures import files
+from nst_engine.pictures.files import PictureError, check_target, read_picture, read_settings, write_picture
+from nst_engine.system import safe_files
 
 RNG = np.random.default_rng(7)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

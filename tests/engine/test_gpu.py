@@ -10,14 +10,14 @@ from fake_device import DEVICE, FakeDevice
 from pictures import clouds
 
 import nst_engine as nst
-from nst_engine.controls import LayerWeights, Multipliers
-from nst_engine.distances import STATISTICS
-from nst_engine.grams import network_for
-from nst_engine.memory import Layout
-from nst_engine.objective import Terms, build, layers_in_use
-from nst_engine.optim import Finished, adam
-from nst_engine.recording import WARM_UP, Recorded, record_on_cuda, worth_recording
-from nst_engine.run import _Space
+from nst_engine.objective.controls import LayerWeights, Multipliers
+from nst_engine.objective.memory import Layout
+from nst_engine.objective.objective import Terms, build, layers_in_use
+from nst_engine.run.loop import _Space
+from nst_engine.run.optim import Finished, adam
+from nst_engine.run.recording import WARM_UP, Recorded, record_on_cuda, worth_recording
+from nst_engine.statistics.distances import STATISTICS
+from nst_engine.styles.grams import network_for
 
 GPU = torch.device("cuda")
 SHAPE = (64, 96)

@@ -14,14 +14,15 @@ import torch
 from pictures import clouds
 
 import nst_engine as nst
-from nst_engine import memory, precision
-from nst_engine.content import ContentTarget
-from nst_engine.controls import Multipliers
-from nst_engine.memory import Asked, Layout, bytes_per_pixel, footprint, lay_out
-from nst_engine.objective import build
+from nst_engine.network import precision
+from nst_engine.network.vgg import Network
+from nst_engine.objective import memory
+from nst_engine.objective.content import ContentTarget
+from nst_engine.objective.controls import Multipliers
+from nst_engine.objective.memory import Asked, Layout, bytes_per_pixel, footprint, lay_out
+from nst_engine.objective.objective import build
 from nst_engine.recipes import FIVE, LBFGS, Adam
-from nst_engine.shortage import is_out_of_memory
-from nst_engine.vgg import Network
+from nst_engine.system.shortage import is_out_of_memory
 
 CONTENT = ("relu4_2",)
 GB = 2**30
@@ -43,13 +44,13 @@ def lay(vgg, shape, free, optimizer=ADAM, tile="auto"):
 MEASURE = """
 import json, sys, torch
 import nst_engine as nst
-from nst_engine import memory
-from nst_engine.winograd import room
-from nst_engine.memory import bytes_per_pixel, footprint
-from nst_engine.controls import Multipliers
-from nst_engine.objective import build
+from nst_engine.objective import memory
+from nst_engine.network.cpu.winograd import workspace
+from nst_engine.objective.memory import bytes_per_pixel, footprint
+from nst_engine.objective.controls import Multipliers
+from nst_engine.objective.objective import build
 from nst_engine.recipes import FIVE, Adam
-from nst_engine.vgg import Network
+from nst_engine.network.vgg import Network
 
 def peak():
     return next(int(line.split()[1]) << 10 for line in open("/proc/self/status") if line.startswith("VmHWM"))
@@ -57,7 +58,7 @@ def peak():
 size, dtype, pooling, padding, recipe = int(sys.argv[1]), *sys.argv[2:6]
 torch.set_num_threads(1)
 memory.AMPLE = 0 if "ample" in sys.argv else 1e9
-room.MOST_BYTES = 1 << 20  # what does not grow with the picture is to be small
+workspace.MOST_BYTES = 1 << 20  # what does not grow with the picture is to be small
 vgg = nst.load_vgg("vgg19-caffe", precision=dtype, device="cpu", pooling=pooling, padding=padding)
 content = torch.rand(1, 3, size, size)
 half = torch.zeros(size, size)
@@ -409,7 +410,7 @@ def test_what_is_free_is_known_here():
 @pytest.mark.skipif(sys.platform == "win32", reason="no ulimit")
 def test_a_limit_of_the_process_counts():
     code = (
-        "import json, resource, torch, nst_engine.memory as m\n"
+        "import json, resource, torch, nst_engine.objective.memory as m\n"
         "resource.setrlimit(resource.RLIMIT_AS, (2**36, 2**36))\n"
         "print(json.dumps(m.free_memory(torch.device('cpu'))))"
     )
@@ -419,7 +420,7 @@ def test_a_limit_of_the_process_counts():
 
 def test_moments_are_carried_to_the_next_level(vgg, content, grams, monkeypatch):
     """With them, the second level begins where the first ended instead of feeling its way from nothing."""
-    from nst_engine.optim import Moments
+    from nst_engine.run.optim import Moments
 
     seen = []
     real = Moments.resized

@@ -15,8 +15,8 @@ import torch
 from pictures import clouds
 from scenes import pan, write_clip
 
-from nst_engine.cli import main
-from nst_engine.files import read_picture, write_picture
+from nst_engine.cli.commands import main
+from nst_engine.pictures.files import read_picture, write_picture
 from nst_engine.video.source import Part, open_source
 
 av = pytest.importorskip("av", reason="av is not installed")
@@ -261,7 +261,7 @@ def test_too_few_masks_are_counted(style: Path, tmp_path: Path, capsys: pytest.C
 
 
 def test_times_are_read_as_people_write_them() -> None:
-    from nst_engine.arguments import parser
+    from nst_engine.cli.arguments import parser
 
     args = parser().parse_args(["video", "a", "b", "-o", "c.mp4", "--from", "1:15", "--to", "0:02:00.5"])
     assert (args.begin, args.end) == (75, Fraction(241, 2))

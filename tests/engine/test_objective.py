@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from pictures import clouds
 
 import nst_engine as nst
-from nst_engine.distances import LEAST_VARIANCE
-from nst_engine.grams import network_for
-from nst_engine.losses import total_variation
-from nst_engine.measure import second_moment, statistics
-from nst_engine.vgg import IMAGENET_MEAN, IMAGENET_STD, Network, Tape, layer_names
+from nst_engine.network.vgg import IMAGENET_MEAN, IMAGENET_STD, Network, Tape, layer_names
+from nst_engine.objective.losses import total_variation
+from nst_engine.statistics.distances import LEAST_VARIANCE
+from nst_engine.statistics.measure import second_moment, statistics
+from nst_engine.styles.grams import network_for
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import torch
 from pictures import clouds
 
 import nst_engine as nst
-from nst_engine.distances import BY_MOMENTS, STATISTICS
+from nst_engine.statistics.distances import BY_MOMENTS, STATISTICS
 
 DEVICE = os.environ.get("NST_TEST_DEVICE") or ("cuda" if torch.cuda.is_available() else "")
 pytestmark = pytest.mark.skipif(not DEVICE, reason="no GPU")

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import nst_engine as nst
-from nst_engine.files import read_picture
-from nst_engine.images import resize
+from nst_engine.pictures.files import read_picture
+from nst_engine.pictures.images import resize
 
 EXAMPLES = Path(__file__).parents[2] / "nodes" / "examples"
 PAIRS = (

@@ -16,8 +16,8 @@ from pictures import clouds
 from test_recipes_match_seeds import Weights, differences, mid_tones, report
 
 import nst_engine as nst
-from nst_engine.distances import by_eigenvalues, unfinished_root
-from nst_engine.levels import plan, usual_steps
+from nst_engine.run.levels import plan, usual_steps
+from nst_engine.statistics.distances import by_eigenvalues, unfinished_root
 
 TERMS = ("total", "content", "style")
 SHAPES = ((48, 64), (68, 91))

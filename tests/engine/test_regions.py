@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from pictures import clouds
 
 import nst_engine as nst
-from nst_engine.regions import check_mask, complement, fit_mask, guide
-from nst_engine.tiles import reach
-from nst_engine.vgg import Network, layer_names, stride
+from nst_engine.network.tiles import reach
+from nst_engine.network.vgg import Network, layer_names, stride
+from nst_engine.statistics.regions import check_mask, complement, fit_mask, guide
 
 TAPS = {"relu1_1": 1.0, "relu2_1": 0.5, "relu3_1": 2.0}
 LAYERS = nst.LayerWeights(style=TAPS, content={"relu2_2": 1.0})

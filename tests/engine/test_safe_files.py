@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import nst_engine as nst
-from nst_engine import safe_files
-from nst_engine.safe_files import alternatives, below, numbered, write_new, write_over
+from nst_engine.system import safe_files
+from nst_engine.system.safe_files import alternatives, below, numbered, write_new, write_over
 
 # --- names --------------------------------------------------------------------------------------------------------
 

@@ -10,12 +10,12 @@ import torch
 from pictures import clouds
 
 import nst_engine as nst
-from nst_engine.images import resize
-from nst_engine.losses import ACROSS_BORDER, VARIATIONS, total_variation
-from nst_engine.memory import footprint
+from nst_engine.network.tiles import cut
+from nst_engine.objective.losses import ACROSS_BORDER, VARIATIONS, total_variation
+from nst_engine.objective.memory import footprint
+from nst_engine.pictures.images import resize
 from nst_engine.recipes import FIVE, STARTS
-from nst_engine.starts import covering
-from nst_engine.tiles import cut
+from nst_engine.run.starts import covering
 
 TAPS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0}
 LAYERS = nst.LayerWeights(style=TAPS, content={"relu3_1": 1.0})

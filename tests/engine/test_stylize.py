@@ -13,13 +13,13 @@ from pictures import clouds
 from safetensors.torch import save_file
 
 import nst_engine as nst
-from nst_engine.distances import Statistics
-from nst_engine.grams import Style
 from nst_engine.layers import parse_layers
-from nst_engine.levels import plan
-from nst_engine.measure import statistics
+from nst_engine.network.vgg import Network
 from nst_engine.recipes import WORDS
-from nst_engine.vgg import Network
+from nst_engine.run.levels import plan
+from nst_engine.statistics.distances import Statistics
+from nst_engine.statistics.measure import statistics
+from nst_engine.styles.grams import Style
 
 
 def run(vgg, content, grams, **options):
@@ -223,7 +223,7 @@ def test_statistics_are_symmetric_whatever_rounding_does(vgg, style, monkeypatch
         found = statistics(features, t)
         return Statistics(found.mean, found.moment + torch.rand(found.moment.shape) * 1e-3, found.n)
 
-    monkeypatch.setattr("nst_engine.measure.statistics", lopsided)
+    monkeypatch.setattr("nst_engine.statistics.measure.statistics", lopsided)
     (memo,) = (style.memo for style in nst.compute_style_grams(vgg, style, size=32).styles)
     assert memo and all(torch.equal(s.moment, s.moment.T) for s in memo.values())
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pictures import clouds
 
 import nst_engine as nst
-from nst_engine.tiles import cut, fit_tile, grid, margin
+from nst_engine.network.tiles import cut, fit_tile, grid, margin
 
 
 def both(vgg, content, style, image, tile, recipe="balanced", layers=None):
@@ -62,7 +62,7 @@ def test_every_recipe_can_be_tiled(vgg, recipe):
 
 def test_a_margin_one_step_narrower_would_not_do(vgg, monkeypatch):
     """The margin is as wide as it must be: this fails if the test could not see a wrong one."""
-    monkeypatch.setattr("nst_engine.tiles.margin", lambda taps, architecture: margin(taps, architecture) - 16)
+    monkeypatch.setattr("nst_engine.network.tiles.margin", lambda taps, architecture: margin(taps, architecture) - 16)
     whole, tiled = both(vgg, clouds(1, 300, 300), clouds(3, 64, 64), clouds(2, 300, 300), 96, "classic")
     assert (tiled[1] - whole[1]).norm() > 1e-5 * whole[1].norm()
 

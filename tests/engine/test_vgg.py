@@ -12,9 +12,9 @@ import torchvision
 from pictures import clouds
 
 import nst_engine as nst
-from nst_engine import pooling
-from nst_engine.kernels import Kernels
-from nst_engine.vgg import FORMS, Network, check_taps, four_at_once, layer_names, smallest_side, stride
+from nst_engine.network import pooling
+from nst_engine.network.kernels import Kernels
+from nst_engine.network.vgg import FORMS, Network, check_taps, four_at_once, layer_names, smallest_side, stride
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from pictures import clouds
 from scenes import HEIGHT, WIDTH, flow_of_passing, pan, passing
 
 import nst_engine as nst
-from nst_engine.temporal import Temporal
+from nst_engine.objective.temporal import Temporal
 from nst_engine.video.flow import dis_flow, warp
 from nst_engine.video.reliability import alike, reliability
 

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from pictures import clouds
 
 import nst_engine as nst
-from nst_engine import winograd
+from nst_engine.network.cpu import winograd
+from nst_engine.network.cpu.strips import Finish
+from nst_engine.network.cpu.winograd import by_torch, in_loops
+from nst_engine.network.cpu.winograd.workspace import Room
+from nst_engine.network.vgg import Network
 from nst_engine.recipes import FIVE
-from nst_engine.strips import Finish
-from nst_engine.vgg import Network
-from nst_engine.winograd import by_torch, in_loops
-from nst_engine.winograd.room import Room
 
 CPU = torch.device("cpu")
 
@@ -159,8 +159,8 @@ def test_without_llvmlite_it_is_done_by_torch():
 import sys
 sys.modules["llvmlite"] = None  # as if it were not installed
 import torch
-from nst_engine import winograd
-from nst_engine.winograd import in_loops
+from nst_engine.network.cpu import winograd
+from nst_engine.network.cpu.winograd import in_loops
 assert not in_loops.can(torch.float32, 64, 64)
 kernel, x = torch.randn(128, 128, 3, 3), torch.randn(1, 128, 40, 40)
 found = winograd.convolve(x, winograd.transform(kernel))

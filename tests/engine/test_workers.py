@@ -16,7 +16,7 @@ import torch
 from pictures import clouds
 
 import nst_engine as nst
-from nst_engine.workers import each, strips, team
+from nst_engine.network.cpu.threads import each, strips, team
 
 CPU = torch.device("cpu")
 
@@ -98,7 +98,7 @@ def test_inference_mode_is_that_of_the_caller():
 def test_a_forked_process_has_threads_of_its_own():
     code = """
 import os, sys, threading
-from nst_engine.workers import each
+from nst_engine.network.cpu.threads import each
 barrier = threading.Barrier(2, timeout=20)
 each(lambda _: barrier.wait(), range(2))  # two threads for sure
 pid = os.fork()

@@ -12,8 +12,8 @@ import pytest
 import torch
 from live_comfyui import ROOT, Server, _furnish, api_graph, find
 
-from nst_engine import cli
-from nst_engine.files import read_picture, read_settings, write_picture
+from nst_engine.cli import commands as cli
+from nst_engine.pictures.files import read_picture, read_settings, write_picture
 
 
 def picture(seed: int, height: int, width: int) -> torch.Tensor:

@@ -317,7 +317,7 @@ torch.set_num_threads(1)  # so that a fork needs no threads of its parent
 from conftest import ROOT, load_package
 pack = load_package("nst_pack", ROOT)
 from nst_pack.nst_engine import cli
-from nst_pack.nst_engine.files import write_picture
+from nst_pack.nst_engine.pictures.files import write_picture
 from pathlib import Path
 
 how, ending, rounds = sys.argv[2], getattr(signal, sys.argv[3]), int(sys.argv[4])

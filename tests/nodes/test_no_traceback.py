@@ -16,8 +16,8 @@ import pytest
 import torch
 from PIL import Image, PngImagePlugin
 
-from nst_engine import cli
-from nst_engine.files import read_settings
+from nst_engine.cli import commands as cli
+from nst_engine.pictures.files import read_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 DEEP = 100_000

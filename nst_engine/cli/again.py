@@ -1,0 +1,146 @@
+"""`nst again`: how a picture says that it was made, taken with the caution that the word of a stranger asks for.
+
+The command stored in a picture may name any file of this machine and ask for any amount of work. So files that it names
+are read from beside the picture, or from folders that the user names, and nothing else is taken on its word: neither
+where to write, nor where weights lie. What the user adds is the user's own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import NSTError
+from ..network.weights import BUILT_IN, is_there
+from ..pictures.files import read_settings
+from ..recipes import RECIPES
+from ..run.levels import usual_steps
+from ..system.safe_files import below
+from ..system.texts import shown
+from ..video.encode import ENCODERS, clip_settings
+from .arguments import COSTLY_SIDE, COSTLY_STYLES, COSTLY_WORK, parser
+from .inputs import NAMED_STARTS, NONE, result_shape, style_side
+from .video_work import clip_work
+
+MADE_BY = {  # how the command line in a picture begins, and the least that such a one says
+    "stylize": ["stylize", "CONTENT", "STYLE", "--out", "OUT"],
+    "texture": ["texture", "STYLE", "--out", "OUT", "--width", "1", "--height", "1"],
+    "video": ["video", "CLIP", "STYLE", "--out", "OUT"],
+}
+
+
+@dataclass(frozen=True)
+class Repeat:
+    args: argparse.Namespace
+    argv: list[str]  # goes into the new picture
+    plan: str  # what will be done, in words
+    costs: list[str]  # what goes beyond what is done unasked
+    stopped_early: bool
+
+
+def repeat(old: Path, changes: Sequence[str], folders: Sequence[str]) -> Repeat:
+    """The run that made a picture, with the user's changes; stored names are looked for beside it and in `folders`."""
+    settings = (clip_settings(old) if old.suffix.lower() in ENCODERS else read_settings(old)) or {}
+    stored = settings.get("argv")
+    if not isinstance(stored, list) or not all(isinstance(word, str) for word in stored) or stored[:1] == []:
+        stored = [""]
+    if stored[0] not in MADE_BY:
+        raise NSTError(
+            f"{old}: this does not say how it was made; only what nst stylize, nst texture and nst video wrote does."
+        )
+    own = parser().parse_args([*MADE_BY[stored[0]], *changes])
+    # The style that was saved then is not saved over.
+    argv = [*stored, "--out", str(old.with_stem(f"{old.stem}-again")), "--save-style", "", *changes]
+    args = _parsed(argv, old)
+    args.models, args.quiet, args.large = own.models, own.quiet, own.large
+    if args.command == "video":
+        args.restart = own.restart
+    places = [old.parent, *map(Path, folders)]
+    _find_files(args, own, places, old)
+    if args.command == "video":
+        height, width, steps = clip_work(args)
+    else:
+        height, width = result_shape(args, None if args.content is None else Path(args.content))
+        usual = usual_steps((height, width), RECIPES[args.recipe], args.scales)
+        steps = usual if args.steps is None else args.steps
+    plan = (
+        f"again: {' '.join(map(_quoted, [*stored, *changes]))}\n"
+        f"reads {', '.join(_files(args))}; makes {width}×{height} pixels in {steps} steps with {args.recipe} and "
+        f"{args.weights}; writes {args.out}"
+    )
+    return Repeat(args, argv, plan, _costs(args, height, width, steps), bool(settings.get("stopped_early")))
+
+
+def _parsed(argv: list[str], old: Path) -> argparse.Namespace:
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            return parser().parse_args(argv)
+    except SystemExit:  # --help and --version make nothing
+        raise NSTError(f"{old}: this picture does not say how it was made.") from None
+
+
+def _find_files(args: argparse.Namespace, own: argparse.Namespace, places: list[Path], old: Path) -> None:
+    """Replace every name of a file by its path."""
+
+    def found(name: str, option: str) -> str:
+        if path := _beside(name, places, args.command == "video"):
+            return str(path)
+        raise NSTError(
+            f"{option}: {shown(name)} does not lie beside {old}; name the folder it lies in with --from, or change the "
+            "option if it has one."
+        )
+
+    def mine(name: str, _: str) -> str:
+        return name if Path(name).exists() else str(_beside(name, places) or name)
+
+    if args.content is not None:
+        args.content = found(args.content, "CONTENT")
+    args.styles = [found(style, "STYLE") for style in args.styles]
+    for option in ("style_masks", "regions", "protect", "start"):
+        look: Callable[[str, str], str] = found if getattr(own, option) is None else mine
+        value, shown_as = getattr(args, option), "--" + option.replace("_", "-")
+        if isinstance(value, list):
+            setattr(args, option, [name if name == NONE else look(name, shown_as) for name in value])
+        elif value is not None and value != NONE and not (option == "start" and value in NAMED_STARTS):
+            setattr(args, option, look(value, shown_as))
+    if args.weights not in BUILT_IN and args.weights != own.weights:
+        args.weights = str(_beside(args.weights, [*places, *map(Path, own.models)]) or found(args.weights, "--weights"))
+
+
+def _beside(name: str, places: list[Path], frames: bool = False) -> Path | None:
+    """By the same path from there, or by name alone; never by a link that leads out. With `frames`, a folder of them
+    will do."""
+    for folder in places:
+        for given in dict.fromkeys((name, re.split(r"[\\/]", name)[-1])):
+            with contextlib.suppress(NSTError, OSError):
+                path = below(folder, given, portable=False)
+                if path.is_file() or (frames and path.is_dir()):
+                    return path
+    return None
+
+
+def _files(args: argparse.Namespace) -> list[str]:
+    start = None if args.start in NAMED_STARTS else args.start
+    named = [args.content, *args.styles, start, *(args.style_masks or []), *(args.regions or []), args.protect]
+    return [name for name in named if name not in (None, NONE)]
+
+
+def _quoted(word: str) -> str:
+    return word if re.fullmatch(r"[\w./=,:+-]+", word) else "'" + word.replace("'", "'\\''") + "'"
+
+
+def _costs(args: argparse.Namespace, height: int, width: int, steps: int) -> list[str]:
+    work = height * width * steps // 1_000_000
+    sizes = max(height, width, style_side(args, max(height, width)), args.style_size)
+    found = [
+        (sizes > COSTLY_SIDE, f"{sizes} pixels a side (more than {COSTLY_SIDE})"),
+        (work > COSTLY_WORK, f"{steps} steps of {width}×{height} pixels (more than {COSTLY_WORK} megapixels in all)"),
+        (len(args.styles) > COSTLY_STYLES, f"{len(args.styles)} styles (more than {COSTLY_STYLES})"),
+        (not is_there(args.weights, args.models), f"the weights {args.weights} from the internet"),
+    ]
+    return [text for beyond, text in found if beyond]

@@ -1,0 +1,64 @@
+"""`nst batch`: from what was given to a list of jobs, and through it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from ...errors import NSTError
+from .cluster import Cluster, run_on_ray
+from .devices import device_lanes
+from .estimate import estimate
+from .hosts import Graphs, host_lanes
+from .jobs import Job, named, rows_of
+from .outcome import FAILED
+from .output import working_folder
+from .pool import share_out
+from .report import NAME, Console, Report, Tally
+from .tables import read_table
+from .worker import Settings, Worker
+
+DONE, SOME_FAILED = 0, 1
+
+
+def batch(args: argparse.Namespace, console: Console, load_graphs: Callable[[], Graphs]) -> int:
+    """`load_graphs` gives what talks to ComfyUI hosts, which is no part of the engine."""
+    ways = [name for name in ("--devices", "--server", "--ray") if getattr(args, name[2:]) is not None]
+    if len(ways) > 1:
+        raise NSTError(f"{' and '.join(ways)}: only one of them can do the work.")
+    out = Path(args.out)
+    jobs = named(rows_of(args, read_table), args.name, out)
+    if args.dry_run:
+        estimate(jobs, console)
+        return DONE
+    with working_folder(out) as work, Report(Path(args.report or out / NAME), jobs) as report:
+        tally = Tally(len(jobs), report, console, args.fail_fast)
+        tally.show()
+        try:
+            _run(args, jobs, Settings(str(work), None, args.time_limit), tally, load_graphs)
+        finally:
+            if not console.quiet:
+                console.say(tally.summary())
+    return SOME_FAILED if tally.counts[FAILED] or tally.done < tally.total else DONE
+
+
+def _run(
+    args: argparse.Namespace, jobs: list[Job], settings: Settings, tally: Tally, load_graphs: Callable[[], Graphs]
+) -> None:
+    if args.server:
+        share_out(jobs, host_lanes(args.server, settings, load_graphs()), tally.add, tally.console.say)
+        return
+    if args.devices:
+        share_out(jobs, device_lanes(args.devices, settings), tally.add, tally.console.say)
+        return
+
+    if args.ray is not None:
+        cluster = Cluster(args.ray or None, args.actors, args.gpus_per_actor, args.cpus_per_actor, args.return_pictures)
+        run_on_ray(jobs, settings, cluster, tally.add)
+        return
+
+    def on_progress(job: Job, step: int, steps: int) -> None:
+        tally.show(f"{Path(job.out).name} {step} of {steps}")
+
+    Worker(settings, on_progress).run(jobs, tally.add)

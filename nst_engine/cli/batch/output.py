@@ -1,0 +1,86 @@
+"""The folder of the results: what is being written lies in a folder of the run's own inside it, and goes with the run.
+
+A run that was killed leaves that folder behind; the next one removes it. Whether a run still lives shows in a lock that
+the system itself takes back from the dead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from ...errors import NSTError
+from ...system.safe_files import ABANDONED
+
+try:
+    import fcntl
+except ImportError:  # Windows, where a file that is open cannot be deleted
+    fcntl = None  # type: ignore[assignment]
+
+_WORKING = re.compile(r"\.nst-batch-[0-9a-f]{16}(\.new)?")
+LOCK = "lock"
+
+
+@contextlib.contextmanager
+def working_folder(out: Path) -> Iterator[Path]:
+    """Where files grow before they move to their places in `out`."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(out)
+        work, lock = _locked_folder(out)
+    except OSError as error:
+        raise NSTError(f"--out: {out} cannot be written to ({error.strerror or error}).") from error
+    try:
+        yield work
+    finally:
+        lock.close()
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _locked_folder(out: Path) -> tuple[Path, IO[bytes]]:
+    """It has its name only once it is locked, so that nobody takes it for one of a dead run."""
+    work = out / f".nst-batch-{os.urandom(8).hex()}"
+    if fcntl is None:
+        work.mkdir()
+        return work, (work / LOCK).open("wb")
+    new = work.with_suffix(".new")
+    new.mkdir()
+    lock = (new / LOCK).open("wb")
+    with contextlib.suppress(OSError):  # not every network drive has locks
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    new.rename(work)
+    return work, lock
+
+
+def _remove_abandoned(out: Path) -> None:
+    with os.scandir(out) as entries:
+        found = [Path(entry.path) for entry in entries if _WORKING.fullmatch(entry.name) and entry.is_dir()]
+    for folder in found:
+        with contextlib.suppress(FileNotFoundError):
+            if _is_abandoned(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_abandoned(folder: Path) -> bool:
+    if folder.suffix == ".new":
+        return time.time() - folder.stat().st_mtime > ABANDONED
+    if fcntl is None:
+        try:
+            (folder / LOCK).unlink(missing_ok=True)
+        except OSError:
+            return False
+        return True
+    try:
+        with (folder / LOCK).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except FileNotFoundError:  # half removed
+        return True
+    except OSError:
+        return False

@@ -1,0 +1,126 @@
+"""What is said of a batch: a line of JSON for every picture, one line for each that failed, how far it all is."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from ...errors import NSTError, counted
+from .jobs import Job, folded
+from .outcome import FAILED, KEPT, MADE, Outcome
+
+NAME = "report.jsonl"
+
+
+@dataclass(frozen=True)
+class Console:
+    """How a command speaks to its user."""
+
+    say: Callable[[str], object]
+    tell: Callable[[object], object]  # what other programs read: where a picture is
+    show: Callable[[str, int, int, Callable[[], str]], object]  # how far it is
+    quiet: bool = False
+
+
+class Report:
+    """Written anew by every run, line by line, so that a run that is killed leaves what is known of it."""
+
+    def __init__(self, path: Path, jobs: list[Job]) -> None:
+        if {folded(str(path))} & {folded(name) for job in jobs for name in (job.content, *job.styles, job.out)}:
+            raise NSTError(f"--report: {path} is one of the pictures; name another file.")
+        try:
+            self.file: IO[str] = path.open("w", encoding="utf-8")
+        except OSError as error:
+            raise NSTError(f"--report: {path} cannot be written ({error.strerror or error}).") from error
+
+    def __enter__(self) -> Report:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.file.close()
+
+    def add(self, outcome: Outcome) -> None:
+        job = outcome.job
+        line: dict[str, Any] = {
+            "content": job.content,
+            "styles": list(job.styles),
+            "output": job.out,
+            "status": outcome.status,
+            "seconds": outcome.seconds,
+            "loss": outcome.loss,
+            "error": outcome.error or None,
+        }
+        line |= {name: value for name, value in (("options", list(job.options)), ("where", outcome.where)) if value}
+        self.file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self.file.flush()
+
+
+@dataclass
+class Tally:
+    """Takes every outcome: into the report, onto the screen, and into the counts."""
+
+    total: int
+    report: Report
+    console: Console
+    fail_fast: bool = False
+    counts: Counter[str] = field(default_factory=Counter)
+    ended: str = ""  # why not all has been done
+    began: float = field(default_factory=time.monotonic)
+
+    def add(self, outcome: Outcome) -> bool:
+        """Whether to go on."""
+        self.counts[outcome.status] += 1
+        try:
+            self.report.add(outcome)
+        except (OSError, ValueError):  # the disk is full; the picture's own line says so
+            self.ended = "the report could not be written"
+        if outcome.status == MADE:
+            self.console.tell(Path(outcome.job.out))
+        elif outcome.status == FAILED:
+            styles = " + ".join(outcome.job.styles)
+            self.console.say(f"nst: {outcome.job.content} with {styles}: {outcome.error}")
+            if outcome.ends_all:
+                self.ended = "the others would fail likewise"
+            elif self.fail_fast:
+                self.ended = "--fail-fast"
+        self.show()
+        return not self.ended
+
+    def show(self, now: str = "") -> None:
+        def note() -> str:
+            failed = f"{self.counts[FAILED]} failed" if self.counts[FAILED] else ""
+            return ", ".join(filter(None, (now, failed, self.left())))
+
+        self.console.show("batch", self.done, self.total, note)
+
+    @property
+    def done(self) -> int:
+        return sum(self.counts.values())
+
+    def left(self) -> str:
+        """The time, by that of the pictures so far."""
+        made = self.counts[MADE]
+        if not made:
+            return ""
+        return f"{in_time((time.monotonic() - self.began) / made * (self.total - self.done))} left"
+
+    def summary(self) -> str:
+        made, kept, failed = (self.counts[status] for status in (MADE, KEPT, FAILED))
+        parts = [f"{counted(made, 'picture')} made in {in_time(time.monotonic() - self.began)}"]
+        parts += [f"{kept} left alone"] * bool(kept) + [f"{failed} failed"] * bool(failed)
+        if missing := self.total - self.done:
+            parts.append(f"{missing} not done{f' ({self.ended})' if self.ended else ''}")
+        return f"batch: {', '.join(parts)}; the report is {self.report.file.name}"
+
+
+def in_time(seconds: float) -> str:
+    for unit, name in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.1f} {name}"
+    return f"{seconds:.0f} s"

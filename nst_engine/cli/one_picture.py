@@ -1,0 +1,136 @@
+"""One picture as a command line asks for it: its network, its styles, the run, the file. `nst stylize` and `nst
+texture` make one, `nst batch` many."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import NSTError
+from ..layers import check_layers, parse_layers
+from ..network.vgg import VGGFeatures
+from ..network.weights import load_vgg
+from ..objective.controls import LayerWeights
+from ..pictures.files import FORMATS
+from ..styles.grams import StyleGrams, compute_style_grams
+from ..stylize import Result, stylize
+from .inputs import Inputs, StyleInput
+
+
+def layers_of(args: argparse.Namespace) -> LayerWeights:
+    return LayerWeights(_layers(args.style_layers, "--style-layers"), _layers(args.content_layers, "--content-layers"))
+
+
+def _layers(text: str | None, where: str) -> dict[str, float] | None:
+    return None if text is None else check_layers(parse_layers(text, where), where)
+
+
+def network_of(args: argparse.Namespace, on_download: Callable[[int, int], None] | None = None) -> VGGFeatures:
+    return load_vgg(
+        args.weights,
+        pooling=args.pooling,
+        padding=args.padding,
+        precision=args.precision,
+        device=args.device,
+        input=args.input,
+        folders=args.models,
+        on_download=on_download,
+    )
+
+
+def style_weights(args: argparse.Namespace) -> list[float]:
+    weights = args.style_weights or [1.0] * len(args.styles)
+    if len(weights) != len(args.styles):
+        raise NSTError(f"--style-weights: {len(weights)} for {len(args.styles)} styles; give one for each.")
+    return weights
+
+
+def measure_style(
+    vgg: VGGFeatures, given: StyleInput, args: argparse.Namespace, on_measure: Callable[..., object] | None = None
+) -> StyleGrams:
+    if isinstance(given.style, StyleGrams):
+        return given.style
+    return compute_style_grams(
+        vgg,
+        given.style.pixels,
+        recipe=args.recipe,
+        size=0 if args.stroke_size and not args.save_style else args.style_size,
+        layers=layers_of(args).style,
+        name=given.style.path.name,
+        mask=given.mask,
+        mask_mode=args.mask_mode,
+        on_measure=on_measure,
+    )
+
+
+def blended(inputs: Inputs, args: argparse.Namespace, measure: Callable[[StyleInput], StyleGrams]) -> StyleGrams:
+    """All styles with their weights, each where it goes. What `measure` gives is shared, never changed."""
+    try:
+        grams = [
+            measure(given).weighted(weight).within(given.region, args.mask_mode)
+            for given, weight in zip(inputs.styles, style_weights(args), strict=True)
+        ]
+        return sum(grams[1:], grams[0])
+    except NSTError as error:
+        raise error.called({"size": "--style-size", "weight": "--style-weights"}) from error
+
+
+def make(
+    vgg: VGGFeatures, inputs: Inputs, grams: StyleGrams, args: argparse.Namespace, **watching: Callable[..., object]
+) -> Result:
+    """`watching` is told how the run gets on: on_step, on_tile and their like."""
+    content, start = inputs.content, inputs.start
+    given = None
+    if content is not None:
+        given = content.pixels if content.alpha is None else torch.cat((content.pixels, content.alpha), 1)
+    return stylize(
+        vgg,
+        given,
+        grams,
+        recipe=args.recipe,
+        steps=args.steps,
+        optimizer=args.optimizer,
+        learning_rate=args.lr,
+        content_weight=args.content_weight,
+        style_weight=args.style_weight,
+        tv_weight=args.tv_weight,
+        tv_kind=args.tv_kind,
+        strength=args.strength,
+        statistic=args.statistic,
+        shift=args.shift,
+        normalise_gradients=args.normalise_gradients,
+        averaging=args.averaging,
+        start=args.start if start is None else None,
+        start_image=None if start is None else start.pixels,
+        start_mix=args.start_mix,
+        size=args.size,
+        shape=None if content else (args.height, args.width),
+        seamless=args.seamless,
+        scales=args.scales,
+        stroke_size=args.stroke_size,
+        seed=args.seed,
+        layers=layers_of(args),
+        keep_colours=args.keep_colours[0],
+        keep_colours_strength=args.keep_colours[1],
+        protect=inputs.protect,
+        protect_mode=args.protect_mode,
+        protect_weight=args.protect_weight,
+        tile=args.tile,
+        **watching,  # type: ignore[arg-type]
+    )
+
+
+def writing(out: Path, inputs: Inputs, image: torch.Tensor, args: argparse.Namespace) -> dict[str, Any]:
+    """What `write_picture` is to be told: depth and profile are those of the content, or of the first style."""
+    model = inputs.model
+    return {
+        "pixels": image[:, :3],
+        "alpha": image[:, 3:] if inputs.content and inputs.content.alpha is not None else None,
+        "icc_profile": model.icc_profile if model else None,
+        "bits": args.bits or (model.bits if model and FORMATS[out.suffix.lower()] in ("PNG", "TIFF") else 8),
+        "quality": args.quality,
+    }

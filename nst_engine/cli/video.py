@@ -1,0 +1,222 @@
+"""`nst video`: a clip, or a folder of frames, in the style of pictures."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .. import __version__
+from ..errors import NSTError, counted
+from ..network.vgg import VGGFeatures
+from ..pictures.files import FORMATS, write_picture
+from ..run.loop import STOP, Progress
+from ..styles.grams import StyleGrams
+from ..video.coherence import Coherence
+from ..video.encode import Encoding, check_clip
+from ..video.job import STATE, Job, skipped
+from ..video.source import Part, Shown, Source, open_source
+from ..video.stylize import stylize_video
+from .inputs import NONE, Inputs, luma_mask, read_inputs
+from .one_picture import layers_of
+
+FRAMES = ".frames"  # beside OUT, while it is unfinished
+
+
+@dataclass
+class Told:
+    """How the user is told how far this is, and says that it is enough."""
+
+    display: Callable[..., object]
+    asked_to_stop: Callable[[], bool]
+
+
+class Command:
+    """One run of `nst video`: what it reads, where its frames are kept, and what it writes."""
+
+    def __init__(self, args: argparse.Namespace, argv: list[str]) -> None:
+        self.args, self.out = args, Path(args.out)
+        self.part = Part(args.begin, args.end, args.every)
+        if args.end is not None and args.end <= (args.begin or 0):
+            raise NSTError("--to: nothing lies between --from and this time.")
+        self.source = open_source(Path(args.content), args.fps)
+        self.masks = _mask_source(args.protect)
+        self.notes: list[str] = []
+        bits = self.source.bits if args.bits is None else 16 if args.bits > 8 else 8
+        self.encoding = Encoding(args.codec, args.crf, bits, {"program": f"nst {__version__}", "argv": argv})
+        self.into_folder = self.out.is_dir() or not self.out.suffix
+        self._check_out()
+        self.folder = self.out if self.into_folder else self.out.with_name(self.out.name + FRAMES)
+        self.job = Job(self.folder, self.source.names if self.into_folder else (), bits)
+        back = tuple(args.look_back)
+        self.coherence = Coherence(args.temporal_weight, args.frame_steps, back, args.passes, args.cuts)
+
+    def _check_out(self) -> None:
+        if not self.into_folder:
+            check_clip(self.out, self.encoding)
+        elif not self.out.parent.is_dir():
+            raise NSTError(f"{self.out}: there is no folder {self.out.parent}.")
+        if self.out.exists() and self.out.samefile(Path(self.args.content)):
+            raise NSTError(f"{self.out}: this is what is to be read, and would be lost; give another --out.")
+
+    def begin(self) -> int:
+        """How many frames are finished already."""
+        if self.args.restart and (self.folder / STATE).is_dir():
+            shutil.rmtree(self.folder)
+        return self.job.begin(_identity(self.args))
+
+    def inputs(self) -> Inputs:
+        """Styles, start and masks, read as for a picture: the first frame stands for all."""
+        frame = self.job.state / "first.png"
+        if not frame.is_file():
+            broken: list[str] = []
+            first = next(self.source.frames(self.part, broken.append), None)
+            if first is None:
+                self.job.end(keep_frames=False)
+                raise NSTError(f"{self.args.content}: {''.join(broken) or 'nothing lies between --from and --to'}.")
+            write_picture(frame, first.pixels, bits=self.source.bits)
+        own: dict[str, Any] = {"content": str(frame), "out": str(self.job.state / "next.png"), "bits": 8}
+        if self.masks:
+            own["protect"] = None
+        return read_inputs(argparse.Namespace(**{**vars(self.args), **own}))
+
+    def run(self, vgg: VGGFeatures, grams: StyleGrams, inputs: Inputs, told: Told) -> bool:
+        """Whether this came to the end of the clip; every finished frame is on the disk."""
+        done = len(self.job.times())
+        back = max(self.coherence.back)
+        broken: list[str] = []
+        contents, rest = skipped(self.source.frames(self.part, broken.append), done, back)
+        in_work: deque[Shown] = deque()
+        follow = _Follow(told, done, self.source.expected(self.part))
+        frames = stylize_video(
+            vgg,
+            _pixels(rest, in_work),
+            grams,
+            coherence=self.coherence,
+            protect=inputs.protect if self.masks is None else _masks(self.masks, in_work, self.args.protect),
+            past=self.job.past(done, contents),
+            first=done,
+            spool=self.job.state / "passes",
+            on_step=follow.on_step,
+            on_layer=follow.on_layer,
+            layers=layers_of(self.args),
+            **_choices(self.args, inputs),
+        )
+        for frame in frames:
+            if frame.settings["stopped_early"]:
+                break
+            if not frame.reliable:
+                self.job.forget(frame.number)
+            self.job.keep(frame.number, in_work.popleft(), frame, back)
+            follow.finished(frame.number + 1)
+            self.notes += [note for note in frame.notes if note not in self.notes]
+        self.notes += [f"{self.args.content}: {why}" for why in broken]
+        return not told.asked_to_stop() and not broken
+
+    def write(self, finished: bool) -> Path:
+        """What there is, as a clip; what is needed to go on stays where it is unless all is done."""
+        count = len(self.job.times())
+        if count == 0:
+            raise KeyboardInterrupt
+        if not self.into_folder:
+            self.notes += self.job.write(self.out, self.source, self.part, self.encoding)
+        if finished:
+            self.job.end(self.into_folder)
+        else:
+            self.notes.append(f"{counted(count, 'frame')} so far; the same command goes on from there")
+        return self.out
+
+
+class _Follow:
+    """How far it is, and how long it will take."""
+
+    def __init__(self, told: Told, done: int, expected: int | None) -> None:
+        self.told, self.first, self.done = told, done, done
+        self.expected = None if expected is None else max(expected, done + 1)
+        self.began = time.monotonic()
+        self.took: deque[float] = deque(maxlen=25)
+
+    def on_step(self, progress: Progress) -> object:
+        total = 0 if self.expected is None else self.expected - self.first
+        number, step, steps = progress.picture, progress.step, progress.steps
+        self.told.display("video", self.done - self.first, total, lambda: self.note(number, step, steps))
+        return STOP if self.told.asked_to_stop() else None
+
+    def on_layer(self) -> None:
+        if self.told.asked_to_stop() and self.done == 0:
+            raise KeyboardInterrupt  # there is nothing yet that could be kept
+
+    def finished(self, done: int) -> None:
+        now = time.monotonic()
+        self.took.append(now - self.began)
+        self.began, self.done = now, done
+
+    def note(self, number: int, step: int, steps: int) -> str:
+        text = f"frame {number + 1}, step {step} of {steps}"
+        if not self.took or self.expected is None:
+            return text
+        left = statistics.median(self.took) * (self.expected - self.done)
+        return f"{text}, {_duration(left)} left"
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return f"{round(seconds)} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _pixels(frames: Iterator[Shown], in_work: deque[Shown]) -> Iterator[torch.Tensor]:
+    for shown in frames:
+        in_work.append(replace(shown, pixels=shown.pixels[..., :0, :0].clone(), alpha=None))  # its number and time
+        yield shown.pixels if shown.alpha is None else torch.cat((shown.pixels, shown.alpha), 1)
+
+
+def _mask_source(protect: str | None) -> Source | None:
+    """Masks that change from frame to frame: a folder, or a clip. A picture is one for all."""
+    if protect is None or protect == NONE or Path(protect).suffix.lower() in FORMATS:
+        return None
+    return open_source(Path(protect))
+
+
+def _masks(source: Source, in_work: deque[Shown], name: str) -> Iterator[torch.Tensor]:
+    """The mask that has the number of the frame in work."""
+    broken: list[str] = []
+    for mask in source.frames(Part(), broken.append):
+        if mask.number == in_work[-1].number:
+            yield luma_mask(mask.pixels, mask.alpha)[0, 0]
+    if broken:
+        raise NSTError(f"protect: {name}: {broken[0]}.")
+
+
+def _identity(args: argparse.Namespace) -> dict[str, Any]:
+    """What has to be the same for a run to go on where another ended."""
+    apart = ("out", "quiet", "restart", "command", "codec", "crf", "models", "device", "tile", "large", "save_style")
+    same = {name: str(value) for name, value in vars(args).items() if name not in apart}
+    found = Path(args.content).stat()
+    return same | {"size of the clip": found.st_size, "its date": found.st_mtime_ns}
+
+
+SAME_NAMES = (
+    *("recipe", "steps", "optimizer", "content_weight", "style_weight", "tv_weight", "tv_kind", "strength"),
+    *("statistic", "shift", "normalise_gradients", "averaging", "start_mix", "size", "scales", "stroke_size"),
+    *("seed", "protect_mode", "protect_weight", "tile"),
+)
+
+
+def _choices(args: argparse.Namespace, inputs: Inputs) -> dict[str, Any]:
+    return {name: getattr(args, name) for name in SAME_NAMES} | {
+        "learning_rate": args.lr,
+        "keep_colours": args.keep_colours[0],
+        "keep_colours_strength": args.keep_colours[1],
+        "start": args.start if inputs.start is None else None,
+        "start_image": None if inputs.start is None else inputs.start.pixels,
+    }

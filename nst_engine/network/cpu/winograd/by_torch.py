@@ -1,0 +1,133 @@
+"""To the points and back by torch's operations, which any processor has."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+
+from .layer import Layer
+from .transform import P, Q
+
+Tensor = torch.Tensor
+
+CELLS = 128  # that are taken to the points, or brought back, together, where threads share out a strip
+
+ZERO, AT_P, AT_Q, INFINITY = 0, slice(1, 3), slice(3, 5), 5
+
+
+def steps(
+    layer: Layer, rows: range, values: Tensor, products: Tensor
+) -> tuple[Callable[[range], None], Callable[[range], None]]:
+    """For some of a strip's rows of cells: from the picture to their values at the points, and from the products of
+    these to the outputs."""
+    picture, y, padding, room = layer.picture, layer.y, layer.padding, layer.room
+    (_, width, incoming), outgoing = picture.shape, y.shape[2]
+    across = layer.cells[1]
+    values, products = (x.view(6, 6, len(rows), across, -1) for x in (values, products))
+
+    def take_there(part: range) -> None:
+        down = len(part)
+        # Every fourth column lies together, so that a cell's neighbours are long runs of numbers in every case.
+        seen_shape = (4 * down + 2, 4, across + 1, incoming)  # rows that these cells see,
+        lines_shape = (6, down, 4, across + 1, incoming)  # taken to the points
+        seen, lines, spare = room.part.divide(
+            y, math.prod(seen_shape), math.prod(lines_shape), 6 * down * (across + 1) * incoming
+        )
+        seen, lines = seen.view(seen_shape), lines.view(lines_shape)
+        for k in range(4):
+            _, inside = _columns(k, padding, width)
+            seen[:, k, : inside.start] = 0
+            seen[:, k, inside.stop :] = 0
+        _read(picture, 4 * part.start - padding, padding, seen)
+        _to_points([seen[k : k + 4 * down - 3 : 4] for k in range(6)], lines, spare, layer.turned)
+        columns = [lines[:, :, k % 4, k // 4 : k // 4 + across] for k in range(6)]
+        _to_points(columns, _of(values, part, rows), spare, layer.turned)
+
+    def bring_back(part: range) -> None:
+        outputs_shape = (4, 6, len(part), across, outgoing)  # columns of the outputs,
+        result_shape = (4, 4, len(part), across, outgoing)  # and their rows
+        outputs, result, spare = room.part.divide(
+            y, math.prod(outputs_shape), math.prod(result_shape), math.prod(result_shape)
+        )
+        outputs, result = outputs.view(outputs_shape), result.view(result_shape)
+        _from_points(_of(products, part, rows).unbind(0), outputs, spare, layer.turned)
+        _from_points(outputs.unbind(1), result, spare, layer.turned)
+        _write(result, layer.finish.bias, y[4 * part.start : 4 * part.stop], spare)
+        layer.finish.within(y.permute(2, 0, 1)[None], slice(4 * part.start, min(4 * part.stop, len(y))))
+
+    return take_there, bring_back
+
+
+def _of(at_points: Tensor, part: range, rows: range) -> Tensor:
+    return at_points[:, :, part.start - rows.start : part.stop - rows.start]
+
+
+def _columns(k: int, padding: int, width: int) -> tuple[slice, slice]:
+    """Of the columns k, k + 4, k + 8 … of a padded picture, those that the picture has, and which of them they are."""
+    first = (k - padding) % 4
+    start = 1 if k < padding else 0
+    return slice(first, None, 4), slice(start, start + max(0, -(-(width - first) // 4)))
+
+
+def _read(picture: Tensor, first: int, padding: int, seen: Tensor) -> None:
+    """Rows of the picture from `first` on, and zeros where it has none; those left and right are there already."""
+    above, below = max(0, -first), max(0, first + len(seen) - len(picture))
+    rows = slice(above, len(seen) - below)
+    seen[:above] = 0
+    seen[len(seen) - below :] = 0
+    for k in range(4):
+        given, inside = _columns(k, padding, picture.shape[1])
+        seen[rows, k, inside] = picture[first + rows.start : first + rows.stop, given]
+
+
+def _write(result: Tensor, bias: Tensor | None, y: Tensor, spare: Tensor) -> None:
+    """The outputs of a strip of cells, column beside column again; the last cells may reach beyond the picture."""
+    _, _, rows, across, channels = result.shape
+    cells = result.permute(2, 0, 3, 1, 4)
+    fits = y.shape[:2] == (4 * rows, 4 * across)
+    into = y.unflatten(1, (across, 4)).unflatten(0, (rows, 4)) if fits else _shaped(spare, cells.shape)
+    if bias is None:
+        into.copy_(cells)
+    else:
+        torch.add(cells, bias, out=into)
+    if not fits:
+        y.copy_(into.view(4 * rows, 4 * across, channels)[: y.shape[0], : y.shape[1]])
+
+
+def _to_points(d: Sequence[Tensor], out: Tensor, spare: Tensor, turned: bool) -> None:
+    """Six neighbours d at the six points. Turned, at those points' inverses."""
+    zero, p, q, infinity = (INFINITY, AT_Q, AT_P, ZERO) if turned else (ZERO, AT_P, AT_Q, INFINITY)
+    torch.sub(d[4], d[2], alpha=2.5, out=out[zero]).add_(d[0])
+    torch.sub(d[5], d[3], alpha=2.5, out=out[infinity]).add_(d[1])
+    odd = _shaped(spare, out[zero].shape)
+    for points, x in ((p, P), (q, Q)):
+        plus, even = out[points]
+        torch.sub(d[3], d[1], alpha=1 / x**2, out=odd)
+        torch.sub(d[4], d[2], alpha=1 / x**2, out=even)
+        _add(even, x, odd, out=plus)
+        _add(even, -x, odd, out=even)
+
+
+def _from_points(m: Sequence[Tensor], y: Tensor, spare: Tensor, turned: bool) -> None:
+    """Four outputs from the products m at the six points: their sums weighted with 1, x, x² and x³. Uses m up."""
+    zero, p, q, infinity = (INFINITY, AT_Q, AT_P, ZERO) if turned else (ZERO, AT_P, AT_Q, INFINITY)
+    (p_plus, p_minus), (q_plus, q_minus) = m[p], m[q]
+    p_sum = torch.add(p_plus, p_minus, out=_shaped(spare, p_plus.shape))
+    p_difference = torch.sub(p_plus, p_minus, out=p_minus)
+    q_sum = torch.add(q_plus, q_minus, out=p_plus)
+    q_difference = torch.sub(q_plus, q_minus, out=q_minus)
+    torch.sub(m[zero], p_sum, out=y[0]).add_(q_sum, alpha=0.5)
+    torch.sub(q_sum, p_sum, alpha=0.5, out=y[2])
+    torch.sub(q_difference, p_difference, out=y[1]).mul_(P)
+    _add(m[infinity], Q, q_difference.sub_(p_difference, alpha=0.25), out=y[3])
+
+
+def _add(a: Tensor, factor: float, b: Tensor, out: Tensor) -> None:
+    """a + factor·b, where torch would round the factor to bf16, and every picture fade a little."""
+    torch.addcmul(a, b, b.new_ones(()), value=factor, out=out)
+
+
+def _shaped(memory: Tensor, shape: Sequence[int]) -> Tensor:
+    return memory[: math.prod(shape)].view(shape)

@@ -1,0 +1,152 @@
+"""Pooling over 2×2 windows, and the way back through it.
+
+Max-pooling remembers which pixel of a window won in one byte, where torch takes eight. It always follows a ReLU, so a
+window whose greatest value is 0 lets no slope through: with that remembered, too, the ReLU before it need keep nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+
+from .cpu.arena import Arena, empty
+from .cpu.threads import each, strips
+
+Tensor = torch.Tensor
+
+BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes
+DEAD = 4  # after the four places of a window: none of them is above 0
+
+
+def max_pool(x: Tensor, arena: Arena | None = None) -> tuple[Tensor, Tensor]:
+    """The greatest of every window, and its place in it (0 1 / 2 3, the first of equals). x is not below 0."""
+    pooled = _pooled(x, arena)
+    places = empty(pooled.shape, pooled, arena, torch.uint8)
+
+    def work(rows: slice) -> None:
+        a, b, c, d = _windows(x, rows)
+        upper, lower = torch.maximum(a, b), torch.maximum(c, d)
+        greatest = torch.maximum(upper, lower, out=pooled[:, :, rows])
+        place, place_in_lower, in_lower = _greater(b, a), _greater(d, c), _greater(lower, upper)
+        # Without a branch: the upper row's, unless the lower row won.
+        place ^= (place ^ place_in_lower) & in_lower
+        place.add_(in_lower, alpha=2)
+        place |= (_greater(greatest, 0) ^ 1) * DEAD
+        places[:, :, rows] = place
+
+    each(work, _strips(pooled))
+    return pooled, places
+
+
+def greatest(x: Tensor, arena: Arena | None = None) -> Tensor:
+    """The same where nobody is to come back through it."""
+    return _by_rows(x, lambda part: F.max_pool2d(part, 2), arena)
+
+
+def max_unpool(slope: Tensor, places: Tensor, shape: torch.Size, arena: Arena | None = None) -> Tensor:
+    """∂L/∂x from ∂L/∂pooled; 0 also where x is not above 0."""
+    out = _output(slope, shape, arena)
+
+    def work(rows: slice) -> None:
+        # Comparing within one format: products with booleans are several times slower.
+        bits = _bits(slope[:, :, rows])
+        place = places[:, :, rows].to(bits.dtype)
+        won = torch.empty_like(place)
+        for k, window in enumerate(_windows(out, rows)):
+            torch.mul(bits, torch.eq(place, k, out=won), out=_bits(window))
+
+    each(work, _strips(slope))
+    return out
+
+
+def _greater(a: Tensor, b: Tensor | int) -> Tensor:
+    """1 or 0. On a CPU, comparing takes a tenth of the time where the result is an integer as long as the numbers; and
+    not below 0, numbers have the order of their bits."""
+    if a.device.type != "cpu":
+        return torch.gt(a, b).view(torch.uint8)
+    bits = _bits(a)
+    return torch.gt(bits, _bits(b) if isinstance(b, Tensor) else b, out=torch.empty_like(bits))
+
+
+def _bits(x: Tensor) -> Tensor:
+    return x.view(BITS[x.itemsize]) if x.device.type == "cpu" else x
+
+
+def average_pool(x: Tensor, gain: float = 1.0, arena: Arena | None = None) -> Tensor:
+    return _by_rows(x, lambda part: F.avg_pool2d(part, 2).mul_(gain), arena)
+
+
+def average_unpool(slope: Tensor, shape: torch.Size, gain: float = 1.0, arena: Arena | None = None) -> Tensor:
+    out = _output(slope, shape, arena)
+
+    def work(rows: slice) -> None:
+        for window in _windows(out, rows):
+            torch.mul(slope[:, :, rows], 0.25, out=window).mul_(gain)
+
+    each(work, _strips(slope))
+    return out
+
+
+def l2_pool(x: Tensor, gain: float = 1.0, arena: Arena | None = None) -> Tensor:
+    """The root of the sum of squares."""
+
+    def work(part: Tensor) -> Tensor:
+        # Squares leave fp16's range where the root does not.
+        squares = part.float().square() if x.dtype == torch.float16 else part.square()
+        return F.avg_pool2d(squares, 2).mul_(4).sqrt_().to(x.dtype).mul_(gain)
+
+    return _by_rows(x, work, arena)
+
+
+def l2_unpool(slope: Tensor, x: Tensor, pooled: Tensor, gain: float = 1.0, arena: Arena | None = None) -> Tensor:
+    out = _output(slope, x.shape, arena)
+
+    def work(rows: slice) -> None:
+        # The root's slope is infinite at zero; a dead neighbourhood must give none instead.
+        gave = pooled[:, :, rows]
+        ratio = torch.where(gave > 0, slope[:, :, rows] / gave, 0)
+        for window, took in zip(_windows(out, rows), _windows(x, rows), strict=True):
+            torch.mul(ratio, took, out=window).mul_(gain**2)
+
+    each(work, _strips(slope))
+    return out
+
+
+def _by_rows(x: Tensor, pool: Callable[[Tensor], Tensor], arena: Arena | None) -> Tensor:
+    pooled = _pooled(x, arena)
+
+    def work(rows: slice) -> None:
+        pooled[:, :, rows] = pool(x[:, :, 2 * rows.start : 2 * rows.stop])
+
+    parts = _strips(pooled)
+    if len(parts) == 1:
+        return pool(x)
+    each(work, parts)
+    return pooled
+
+
+def _pooled(x: Tensor, arena: Arena | None) -> Tensor:
+    batch, channels, height, width = x.shape
+    return empty((batch, channels, height // 2, width // 2), x, arena)
+
+
+def _output(slope: Tensor, shape: torch.Size, arena: Arena | None) -> Tensor:
+    out = empty(shape, slope, arena)
+    # What does not fill a window was dropped on the way there.
+    out[:, :, slope.shape[2] * 2 :] = 0
+    out[:, :, :, slope.shape[3] * 2 :] = 0
+    return out
+
+
+def _strips(pooled: Tensor) -> list[slice]:
+    """Rows that a core's caches hold with what is made in between."""
+    return strips(pooled.shape[2], pooled.shape[0] * pooled.shape[1] * pooled.shape[3], pooled.device)
+
+
+def _windows(x: Tensor, rows: slice) -> list[Tensor]:
+    """Views of the four places of the windows in these rows of the pooled picture."""
+    height, width = x.shape[2] // 2 * 2, x.shape[3] // 2 * 2
+    first, last, _ = rows.indices(height // 2)
+    return [x[:, :, 2 * first + i : 2 * last : 2, j:width:2] for i in (0, 1) for j in (0, 1)]

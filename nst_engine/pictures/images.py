@@ -1,0 +1,179 @@
+"""Pictures as tensors: the host's BHWC and the engine's NCHW, channels, sizes, and what cannot be a picture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+
+from ..errors import NSTError
+from ..network.vgg import layer_names, smallest_side, stride
+
+# Of a picture or a style: far beyond what can be computed, and what the nodes' sliders end at.
+LARGEST_SIDE = 16384
+# Of a pixel, where 1 is white: lights in rendered scenes come to thousands, and a loss of more overflows.
+FARTHEST = 1e4
+
+
+def check_picture(picture: torch.Tensor, name: str) -> torch.Tensor:
+    """An Nx3xHxW float32 CPU copy of a picture with 1, 3 or 4 channels; alpha is dropped here."""
+    if not isinstance(picture, torch.Tensor) or picture.ndim != 4:
+        shape = tuple(picture.shape) if isinstance(picture, torch.Tensor) else type(picture).__name__
+        raise NSTError(f"{name}: expected a batch of pictures (N×C×H×W), got {shape}.")
+    n, c, h, w = picture.shape
+    if n == 0:
+        raise NSTError(f"{name}: the batch is empty; give at least one picture.")
+    if c not in (1, 3, 4):
+        raise NSTError(f"{name}: a picture with {c} channels; 1 (grey), 3 (RGB) or 4 (RGB and alpha) will do.")
+    if h == 0 or w == 0:
+        raise NSTError(f"{name}: a picture of {w}×{h} pixels holds nothing.")
+    if picture.dtype == torch.uint8:
+        picture = picture / 255
+    if not picture.is_floating_point():
+        raise NSTError(f"{name}: pixels of type {picture.dtype}; floating-point numbers in 0..1 (or uint8) will do.")
+    # clone: under the host's inference mode `.to` alone would hand the host's own tensor on.
+    pixels = picture.detach().clone().to("cpu", torch.float32)
+    if not torch.isfinite(pixels).all():
+        bad = int((~torch.isfinite(pixels)).any(1).sum())
+        raise NSTError(f"{name}: {bad:,} of {n * h * w:,} pixels are NaN or infinite; repair the picture first.")
+    if (far := pixels.abs() > FARTHEST).any():
+        value = float(pixels.flatten()[pixels.abs().argmax()])
+        raise NSTError(
+            f"{name}: {int(far.any(1).sum()):,} of {n * h * w:,} pixels are far outside of 0..1, as far as {value:g}; "
+            "bring the picture's values into 0..1 first."
+        )
+    return (pixels.expand(-1, 3, -1, -1) if c == 1 else pixels[:, :3]).contiguous()
+
+
+def alpha_of(picture: torch.Tensor) -> torch.Tensor | None:
+    """The transparency of a picture that `check_picture` has let pass."""
+    if picture.shape[1] != 4:
+        return None
+    alpha = picture.detach().clone()[:, 3:4]
+    return (alpha / 255 if alpha.dtype == torch.uint8 else alpha).to("cpu", torch.float32).clamp(0, 1)
+
+
+def from_host(image: torch.Tensor) -> torch.Tensor:
+    """BHWC (or HWC, or a grey BHW as masks are) to BCHW."""
+    if image.ndim == 3:
+        image = image.unsqueeze(0) if image.shape[-1] in (1, 3, 4) else image.unsqueeze(-1)
+    return image.movedim(-1, 1) if image.ndim == 4 else image
+
+
+def to_host(image: torch.Tensor) -> torch.Tensor:
+    return image.movedim(1, -1).contiguous()
+
+
+def shape_of(pixels: torch.Tensor) -> tuple[int, int]:
+    """Height and width."""
+    return pixels.shape[-2], pixels.shape[-1]
+
+
+def resize(pixels: torch.Tensor, shape: tuple[int, int], wraps: bool = False) -> torch.Tensor:
+    """To height × width, anti-aliased; the same picture comes back when nothing is to be done. With `wraps` the picture
+    goes on on the other side, before and after."""
+    if shape_of(pixels) == shape:
+        return pixels
+    if wraps:
+        for dim, size in zip((2, 3), shape, strict=True):
+            pixels = _resize_around(pixels, dim, size)
+        return pixels.clamp(0, 1)
+    return _interpolate(pixels, shape).clamp(0, 1)
+
+
+def small_copy(pixels: torch.Tensor, side: int) -> torch.Tensor:
+    """A copy on the CPU, no larger than `side`. Another device makes it smaller before it hands it over, by whole
+    factors only: not every device can do others."""
+    own = shape_of(pixels)
+    factor = max(own) // side
+    if factor > 1 and pixels.device.type != "cpu":
+        pixels = F.avg_pool2d(pixels, tuple(min(factor, length) for length in own))
+    pixels = pixels.cpu()
+    return pixels.clone() if max(own) <= side else F.interpolate(pixels, size=fit_long(own, side), mode="area")
+
+
+def _interpolate(pixels: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    return F.interpolate(pixels, size=shape, mode="bicubic", antialias=True, align_corners=False)
+
+
+def _resize_around(pixels: torch.Tensor, dim: int, size: int) -> torch.Tensor:
+    """One side of a picture that goes on at the other, by a border that is a whole number of pixels in either size."""
+    own = pixels.shape[dim]
+    step = own // math.gcd(own, size)
+    border = math.ceil(3 * max(1, own / size) / step) * step
+    around = torch.arange(-border, own + border, device=pixels.device) % own
+    wide = pixels.index_select(dim, around)
+    after = border * size // own
+    shape = (size + 2 * after, pixels.shape[3]) if dim == 2 else (pixels.shape[2], size + 2 * after)
+    return _interpolate(wide, shape).narrow(dim, after, size)
+
+
+def fit_long(shape: tuple[int, int], long_side: float) -> tuple[int, int]:
+    """Height and width with this long side and the proportions kept."""
+    return _scaled(shape, long_side / max(1, *shape))
+
+
+def fit_short(shape: tuple[int, int], short_side: float) -> tuple[int, int]:
+    return _scaled(shape, short_side / max(1, min(shape)))
+
+
+def fit_area(shape: tuple[int, int], pixels: float) -> tuple[int, int]:
+    height = max(1, round(math.sqrt(pixels * shape[0] / shape[1])))
+    return height, max(1, round(height * shape[1] / shape[0]))
+
+
+def _scaled(shape: tuple[int, int], factor: float) -> tuple[int, int]:
+    return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
+
+
+def check_size(
+    shape: tuple[int, int],
+    taps: Iterable[str],
+    padding: str,
+    name: str,
+    own: tuple[int, int] | None = None,
+    fraction: float = 1.0,
+    largest: int = LARGEST_SIDE,
+) -> None:
+    """Every tap must see at least one position; `shape` is `fraction` of the final size of a picture whose own size is
+    `own`, and whose long side can be made as large as `largest`."""
+    tap = max(taps, key=stride)
+    needed = smallest_side((tap,), padding)
+    if min(shape) >= needed:
+        return
+    level = "" if fraction == 1 else f"the smallest level, {fraction:.2g} of the final size: "
+    advice = [_size_that_does(own or shape, needed, fraction, largest, name == "shape")]
+    if level and min(shape) / fraction >= needed:
+        advice.append("fewer scales")
+    if deepest := [layer for layer in layer_names("vgg16") if smallest_side((layer,), padding) <= min(shape)]:
+        advice.append(f"layers no deeper than {deepest[-1]}")
+    raise NSTError(
+        f"{name}: {level}{shape[1]}×{shape[0]} pixels are too few for {tap}, which needs at least {needed} on each "
+        f"side. {'; or '.join(advice)}."
+    )
+
+
+def _size_that_does(own: tuple[int, int], needed: int, fraction: float, largest: int, by_sides: bool) -> str:
+    for part, scales in ((fraction, ""), (1.0, " with scales 1")):
+        long_side = _long_side_for(own, needed, part)
+        if long_side <= largest:
+            h, w = fit_long(own, long_side)
+            return (f"{w}×{h} pixels" if by_sides else f"A size of {long_side} (the long side)") + f"{scales} would do"
+    crop = "; crop it" if largest == LARGEST_SIDE else ""
+    return f"No size up to {largest} would do for a picture of {own[1]}×{own[0]}{crop}"
+
+
+def _long_side_for(own: tuple[int, int], needed: int, fraction: float) -> int:
+    """The least long side with which this fraction of a picture has the pixels that are needed on each side, however
+    it is rounded."""
+    long_side = max(1, math.floor((needed - 1) / min(own) * max(own) / fraction))
+
+    def shortest(long_side: int) -> float:
+        scaled = [max(1, round(side * fraction)) for side in fit_long(own, long_side)]
+        return min(*scaled, *fit_long(own, max(1, round(long_side * fraction))))
+
+    while shortest(long_side) < needed:
+        long_side += 1
+    return long_side

@@ -1,0 +1,105 @@
+"""How large the result is made, and through which sizes the run goes to get there."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from ..errors import NSTError
+from ..pictures.images import LARGEST_SIDE, fit_area, fit_long, fit_short
+from ..recipes import Ladder, Pass, Recipe
+
+MOST_SCALES = 20  # from 16384 pixels down to 23
+
+# `size`: a long side in pixels, or one of these.
+OWN_SIZE = 0
+RECIPE_SIZE = -1
+
+
+@dataclass(frozen=True)
+class Level:
+    shape: tuple[int, int]
+    fraction: float  # of the final size
+    steps: int
+
+
+def target_shape(own: tuple[int, int], size: int, recipe: Recipe, device: torch.device) -> tuple[int, int]:
+    """Height and width of the result."""
+    if not RECIPE_SIZE <= size <= LARGEST_SIDE:
+        raise NSTError(
+            f"size: {size} is not a size; give the long side in pixels, up to {LARGEST_SIDE}, "
+            "or 0 for the content's own."
+        )
+    if size > 0:
+        return fit_long(own, size)
+    if size == OWN_SIZE:
+        return own
+    pixels = recipe.size.pixels_on(device)
+    if recipe.size.rule == "squash":
+        return pixels[0], pixels[1]
+    if recipe.size.rule == "long":
+        return fit_long(own, min(pixels[0], max(own)))
+    if recipe.size.rule == "long-exact":
+        return fit_long(own, pixels[0])
+    if recipe.size.rule == "area":
+        return fit_area(own, pixels[0] ** 2)
+    return fit_short(own, pixels[0])
+
+
+def stroke_side(stroke_size: float, side: int) -> int:
+    """How large styles are measured for a result with this long side, where 1 is as large."""
+    return min(LARGEST_SIDE, max(1, round(stroke_size * side)))
+
+
+def usual_steps(shape: tuple[int, int], recipe: Recipe, scales: int | None = None, least: int = 1) -> int:
+    """How many a picture of this size takes when nobody says otherwise."""
+    return sum(_steps_of_rungs(shape, recipe.ladder, least)) if recipe.ladder and scales is None else recipe.steps
+
+
+def _steps_of_rungs(shape: tuple[int, int], ladder: Ladder, least: int) -> list[int]:
+    """Level by level; none has less than `least` pixels on a side, but for the last."""
+    side = max(shape) if ladder.side == "long" else min(shape)
+    count = 1
+    while (f := 2 ** (-count / ladder.per_doubling)) * side >= ladder.least and round(f * min(shape)) >= least:
+        count += 1
+    return [ladder.steps[min(number, len(ladder.steps) - 1)] for number in range(count)]
+
+
+def _rungs(shape: tuple[int, int], ladder: Ladder, least: int) -> tuple[Pass, ...]:
+    steps = _steps_of_rungs(shape, ladder, least)
+    fractions = [2 ** (-number / ladder.per_doubling) for number in reversed(range(len(steps)))]
+    return tuple(Pass(f, n / sum(steps)) for f, n in zip(fractions, steps, strict=True))
+
+
+def plan(shape: tuple[int, int], recipe: Recipe, scales: int | None, grid: int = 1, least: int = 1) -> list[Level]:
+    """Coarse to fine: the recipe's passes, or `scales` levels √2 apart with more steps where they are cheap; their
+    sides are multiples of `grid`. A recipe's own choice has no levels with less than `least` pixels on a side, but for
+    the last."""
+    passes = recipe.passes
+    if scales is None and recipe.ladder:
+        passes = _rungs(shape, recipe.ladder, least)
+    elif scales is None and recipe.coarsest:
+        scales = min(MOST_SCALES, 1 + max(0, round(2 * math.log2(max(shape) / recipe.coarsest))))
+        while scales > 1 and round(min(shape) * 2 ** ((1 - scales) / 2)) < least:
+            scales -= 1
+    if scales is not None:
+        if not 1 <= scales <= MOST_SCALES:
+            raise NSTError(f"scales: {scales} is not a number of levels; give 1 to {MOST_SCALES}.")
+        fractions = [2 ** (-k / 2) for k in reversed(range(scales))]
+        total = sum(1 / f for f in fractions)
+        passes = tuple(Pass(f, 1 / f / total) for f in fractions)
+    levels = []
+    done = 0.0
+    least_steps = min(recipe.level_steps, recipe.steps // len(passes))
+    rest = recipe.steps - least_steps * len(passes)
+    for p in passes:
+        first, done = done, done + p.share
+        steps = least_steps + round(done * rest) - round(first * rest)
+        height, width = (max(1, round(side * p.scale / grid)) * grid for side in shape)
+        level = Level((height, width), p.scale, steps)
+        # A level without steps would only blur what the next one starts from.
+        if steps or p is passes[-1]:
+            levels.append(level)
+    return levels

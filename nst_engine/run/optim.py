@@ -1,0 +1,120 @@
+"""The optimisers' steps on an image: evaluate, move, and again, until the evaluation says that it is over."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from ..recipes import LBFGS, Adam
+
+Tensor = torch.Tensor
+
+
+class Finished(Exception):
+    """Raised by an evaluation when the budget is spent or somebody said stop; the variable then holds the picture."""
+
+
+# Evaluates at the variable as it stands, leaves the gradient in variable.grad and returns the loss.
+Evaluate = Callable[[], Tensor]
+
+
+@dataclass
+class Moments:
+    """What Adam remembers: m and v of Kingma & Ba 2015, after t steps."""
+
+    m: Tensor
+    v: Tensor
+    t: int = 0
+
+    def resized(self, shape: tuple[int, int], moments: str = "scaled") -> Moments:
+        """For the next level of coarse-to-fine. The loss is a mean over the picture, so where there are more pixels
+        each one's slope is smaller by as much."""
+        if moments == "kept":
+            # On the CPU, for not every device has it.
+            m = F.interpolate(self.m.cpu(), size=shape, mode="bicubic", align_corners=False).to(self.m.device)
+            v = F.interpolate(self.v, size=shape, mode="bilinear", align_corners=False)
+            return Moments(m, v, self.t)
+        share = self.m.shape[-2] * self.m.shape[-1] / (shape[0] * shape[1])
+        m, v = (F.interpolate(x, size=shape, mode="bilinear", align_corners=False) for x in (self.m, self.v))
+        return Moments(m.mul_(share), v.mul_(share**2), self.t)
+
+
+@dataclass
+class Average:
+    """A running mean over the last 1 / (1 − decay) pictures or so; while they are fewer, over all of them alike, or
+    each counting `decay` times as much as the next."""
+
+    decay: float
+    exponential: bool = False
+    pixels: Tensor | None = None
+    count: int = 0
+
+    def begin(self, pixels: Tensor) -> None:
+        self.pixels, self.count = pixels.clone(), 1
+
+    def add(self, pixels: Tensor) -> None:
+        if self.pixels is None:
+            self.begin(pixels)
+            return
+        self.count += 1
+        least = 1 - self.decay
+        share = least / (1 - self.decay**self.count) if self.exponential else max(least, 1 / self.count)
+        self.pixels.lerp_(pixels, share)
+
+
+def adam(
+    variable: Tensor,
+    evaluate: Evaluate,
+    settings: Adam,
+    steps: int,
+    moments: Moments | None = None,
+    pace: Tensor | None = None,
+) -> Moments:
+    """Kingma & Ba 2015; the rate falls along half a cosine from lr to lr·final_lr, on every level of coarse-to-fine
+    anew: what a level adds is as fine as its pixels, and with a rate that has fallen already it would not arrive.
+    `pace` multiplies the rate, place by place."""
+    beta1, beta2 = settings.betas
+    pixels = variable.shape[-2] * variable.shape[-1]
+    epsilon = 1e-8 * (min(1.0, settings.usual_pixels / pixels) if settings.usual_pixels else 1.0)
+    state = moments or Moments(torch.zeros_like(variable), torch.zeros_like(variable))
+    try:
+        for step in itertools.count():
+            evaluate()
+            assert variable.grad is not None
+            g = variable.grad
+            fallen = 0.5 * (1 - math.cos(math.pi * step / max(1, steps - 1)))
+            rate = settings.lr * (1 - fallen * (1 - settings.final_lr))
+            state.t += 1
+            state.m.lerp_(g, 1 - beta1)
+            state.v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
+            # The gradient has served; its memory takes the denominator.
+            spread = torch.sqrt(state.v, out=g).div_(math.sqrt(1 - beta2**state.t)).add_(epsilon)
+            moved = state.m if pace is None else state.m * pace
+            variable.addcdiv_(moved, spread, value=-rate / (1 - beta1**state.t))
+            del g, spread, moved  # or the next gradient would be made beside this one
+    except Finished:
+        pass
+    return state
+
+
+def lbfgs(variable: Tensor, evaluate: Evaluate, settings: LBFGS) -> None:
+    """Liu & Nocedal 1989, torch's, in calls of `inner` evaluations; its history lasts from call to call."""
+    optimizer = torch.optim.LBFGS(
+        [variable],
+        lr=settings.lr,
+        max_iter=settings.inner,
+        history_size=settings.history,
+        tolerance_grad=settings.tolerance_grad,
+        tolerance_change=settings.tolerance_change,
+    )
+    try:
+        while True:
+            with torch.enable_grad():
+                optimizer.step(evaluate)  # type: ignore[arg-type]
+    except Finished:
+        pass

@@ -1,0 +1,243 @@
+"""What a picture's features come to at named taps, whatever the picture's size: statistics, or the features
+themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+
+from ..errors import NSTError
+from ..network.cpu.threads import each, split, team
+from ..network.cpu.winograd import workspace
+from ..network.exact import AT_ONCE, product, squares
+from ..network.tiles import Tile, cut, fit_tile, margin
+from ..network.vgg import Network, VGGFeatures, channels, stride
+from ..pictures.images import fit_long, shape_of
+from ..system.shortage import is_out_of_memory, release
+from .distances import Samples, Statistics
+
+# Side of what the network sees of a picture at a time.
+PIECE = 512
+SMALLEST_PIECE = 128  # where memory runs out; smaller ones would be nearly all margin
+# Maps that are only looked at are no larger than this.
+MAP_SIDE = 512
+A_SHARE = 1 << 24  # products
+MOST_PRODUCTS = 1 << 20  # sums of products that wait to be added up
+# Features that are compared by sorting: more of them, evenly spread, would not tell more.
+MOST_SAMPLES = 1 << 14
+
+
+def positions(features: torch.Tensor) -> torch.Tensor:
+    """A 1xCxHxW tensor as N rows of C; no copy, since features lie in memory channel by channel last."""
+    return features.movedim(1, -1).flatten(1, 2)[0]
+
+
+def second_moment(f: torch.Tensor) -> torch.Tensor:
+    """F Fᵀ/N in fp32 from N rows of C."""
+    return sums(f, means=False)[1] / len(f)
+
+
+def sums(
+    f: torch.Tensor, t: torch.Tensor | None = None, kind: torch.dtype | None = None, means: bool = True
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Σ T²F (0 unless `means` are wanted) and Σ (TF)(TF)ᵀ over N rows of C, in fp32; or in float64, if that is the
+    `kind` of numbers to multiply. Half-precision products are rounded to half precision, so they are made in parts and
+    summed in fp32."""
+    n, c = f.shape
+    kind = kind or f.dtype
+    kind = torch.float32 if kind == torch.float16 else kind  # whose range is too small for squares
+    wide = torch.promote_types(kind, torch.float32)
+    on_cpu = f.device.type == "cpu"
+    shares = n * c**2 // A_SHARE if on_cpu else 1  # worth a thread's attention
+    parts = split(n, max(1, min(16, MOST_PRODUCTS // c**2, shares)))
+    features = torch.zeros(len(parts), c, dtype=wide, device=f.device)
+    products = torch.zeros(len(parts), c, c, dtype=wide, device=f.device)
+    # In float64, all of them would be the most that a step holds beside its features.
+    at_once = max(1, AT_ONCE // c if wide == torch.float64 else -(-n // 16) if on_cpu else n)
+
+    def work(k: int) -> None:
+        for first in range(parts[k].start, parts[k].stop, at_once):
+            rows = slice(first, min(first + at_once, parts[k].stop))
+            x = f[rows] if t is None else f[rows] * t[rows]
+            x = x.to(kind)
+            products[k] += product(x.T, x) if on_cpu else _squares(x)
+            if means:
+                features[k] += (x if t is None else x * t[rows]).sum(0, dtype=wide)
+
+    each(work, range(len(parts)))
+    # One after the other: their order does not depend on which was ready first.
+    for k in range(1, len(parts)):
+        features[0] += features[k]
+        products[0] += products[k]
+    return features[0], products[0]
+
+
+def _squares(x: torch.Tensor) -> torch.Tensor:
+    """A few operations, where each has to be launched."""
+    if x.dtype in (torch.float32, torch.float64):
+        return squares(x)
+    # So many that a large GPU has something to do for all of it: with 16, 64 channels of 16 megapixels take 1.4 ms
+    # instead of 0.5.
+    parts = max(16, 8192 // x.shape[1])
+    whole = len(x) // parts * parts
+    stacked = x[:whole].view(parts, -1, x.shape[1])
+    return torch.bmm(stacked.mT, stacked).sum(0, dtype=torch.float32) + (x[whole:].T @ x[whole:]).float()
+
+
+def statistics(features: torch.Tensor, t: torch.Tensor | None = None) -> Statistics:
+    """Statistics of a 1xCxHxW tensor, in fp32 whatever the features' precision; where `t` is, if that is given."""
+    f = positions(features)
+    if t is not None:
+        t = t.reshape(-1, 1).to(f)
+    summed, products = sums(f, t)
+    n = float(len(f)) if t is None else float(t.square().sum())
+    whole = max(n, 1e-30)
+    return Statistics(summed / whole, products / whole, n)
+
+
+def whole_statistics(
+    network: Network, pixels: torch.Tensor, taps: Iterable[str], guides: Mapping[str, torch.Tensor] | None = None
+) -> dict[str, Statistics]:
+    """Of a picture, tile by tile: all of them are sums over positions. With guides T at these taps, of what they leave;
+    a tap at which that is nothing is left out."""
+    taps = tuple(taps)  # gone through more than once
+
+    def measured(side: int) -> dict[str, Statistics]:
+        found: dict[str, Statistics] = {}
+        for tap, features, t in _features(network, pixels, taps, guides, side):
+            s = statistics(features, t)
+            before = found.get(tap, Statistics(torch.zeros_like(s.mean), torch.zeros_like(s.moment), 0))
+            found[tap] = Statistics(before.mean + s.n * s.mean, before.moment + s.n * s.moment, before.n + s.n)
+        return {tap: Statistics(s.mean / s.n, s.moment / s.n, s.n) for tap, s in found.items() if s.n > 1e-6}
+
+    return _in_pieces_that_fit(network, shape_of(pixels), measured)
+
+
+def whole_samples(
+    network: Network, pixels: torch.Tensor, taps: Iterable[str], guides: Mapping[str, torch.Tensor] | None = None
+) -> dict[str, Samples]:
+    """The features themselves, as many as are worth sorting; each counts T²."""
+    h, w = shape_of(pixels)
+    taps = tuple(taps)
+
+    def measured(side: int) -> dict[str, list[Samples]]:
+        found: dict[str, list[Samples]] = {}
+        generator = torch.Generator().manual_seed(0)
+        for tap, features, t in _features(network, pixels, taps, guides, side):
+            everywhere = (h // stride(tap)) * (w // stride(tap))
+            counted = int((guides[tap] > 0).sum()) if guides else everywhere
+            weights = None if t is None else t.reshape(-1).square()
+            part = _thinned(positions(features), weights, min(1.0, MOST_SAMPLES / max(1, counted)), generator)
+            found.setdefault(tap, []).append(part)
+        return found
+
+    return {
+        tap: Samples(
+            torch.cat([s.rows for s in parts]),
+            torch.cat([s.weights for s in parts if s.weights is not None]) if guides else None,
+        )
+        for tap, parts in _in_pieces_that_fit(network, (h, w), measured).items()
+    }
+
+
+def _thinned(rows: torch.Tensor, weights: torch.Tensor | None, share: float, generator: torch.Generator) -> Samples:
+    """Piece by piece, so that never more than one is kept whole."""
+    if weights is not None:
+        rows, weights = rows[weights > 0], weights[weights > 0]
+    if share < 1:
+        # Drawn, because even steps would fall in with the picture's rows.
+        chosen = torch.randperm(len(rows), generator=generator)[: round(len(rows) * share)].to(rows.device)
+        rows, weights = rows[chosen], None if weights is None else weights[chosen]
+    return Samples(rows.clone(), weights)
+
+
+@dataclass(frozen=True)
+class Maps:
+    """A tap's features made small enough to be looked at, and what they came to before."""
+
+    values: torch.Tensor  # CxHxW, means of what lies together
+    energy: torch.Tensor  # of each, the mean square
+    largest: torch.Tensor  # of each, the largest absolute value
+
+
+def whole_maps(network: Network, pixels: torch.Tensor, tap: str) -> Maps:
+    """Of a picture, tile by tile, so that its size does not matter."""
+    h, w = (side // stride(tap) for side in shape_of(pixels))
+    height, width = fit_long((h, w), min(MAP_SIDE, max(h, w)))
+    rows, columns = torch.arange(h) * height // h, torch.arange(w) * width // w
+
+    def measured(side: int) -> Maps:
+        c = channels(tap)
+        sums, energy, largest = torch.zeros(c, height, width), torch.zeros(c), torch.zeros(c)
+        cut_up = pieces(shape_of(pixels), (tap,), network.vgg.architecture, network.seamless, side)
+        for done, piece in enumerate(cut_up, 1):
+            [(_, features)] = network.activations(piece.pixels(pixels).to(network.device), (tap,))
+            own = piece.own(features, tap)[0].float().cpu()
+            energy += own.square().sum((1, 2))
+            largest = torch.maximum(largest, own.abs().amax((1, 2)))
+            top, left = (first // stride(tap) for first, _ in piece.inner)
+            down, right = rows[top : top + own.shape[1]], columns[left : left + own.shape[2]]
+            sums.index_add_(1, down, own.new_zeros(*own.shape[:2], width).index_add_(2, right, own))
+            network.watch.measured(done, len(cut_up))
+        counts = torch.outer(rows.bincount(), columns.bincount())
+        return Maps(sums.div_(counts), energy / (h * w), largest)
+
+    return _in_pieces_that_fit(network, shape_of(pixels), measured)
+
+
+def pieces(
+    shape: tuple[int, int], taps: Iterable[str], architecture: str, wraps: bool = False, side: int = PIECE
+) -> list[Tile]:
+    """What a picture of this shape is cut into to be measured."""
+    taps = tuple(taps)
+    return list(cut(shape, fit_tile(side, taps), taps, architecture, wraps))
+
+
+def _features(
+    network: Network,
+    pixels: torch.Tensor,
+    taps: Iterable[str],
+    guides: Mapping[str, torch.Tensor] | None,
+    side: int,
+) -> Iterator[tuple[str, torch.Tensor, torch.Tensor | None]]:
+    """Tap, features and guide of one piece of the picture after the other."""
+    cut_up = pieces(shape_of(pixels), taps, network.vgg.architecture, network.seamless, side)
+    for done, piece in enumerate(cut_up, 1):
+        for tap, features in network.activations(piece.pixels(pixels).to(network.device), taps):
+            t = piece.place(guides[tap], tap).to(network.device) if guides else None
+            yield tap, piece.own(features, tap), t
+        network.watch.measured(done, len(cut_up))
+
+
+Measured = TypeVar("Measured")
+
+
+def _in_pieces_that_fit(network: Network, shape: tuple[int, int], measured: Callable[[int], Measured]) -> Measured:
+    """What `measured` gives for pieces of this side, which is halved where memory runs out."""
+    side = PIECE
+    while True:
+        try:
+            with team(network.device):
+                return measured(side)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        # Outside the handler, whose traceback would keep the failed attempt's tensors alive.
+        release(network.device)
+        if side <= SMALLEST_PIECE:
+            raise NSTError(
+                f"size: the features of {shape[1]}×{shape[0]} pixels do not fit into the memory of {network.device}, "
+                f"not even in pieces of {side}. Fewer programs beside this one would do."
+            )
+        side //= 2
+
+
+def memory_to_measure(vgg: VGGFeatures) -> int:
+    """Bytes that measuring a style takes at its most, whatever its size: three maps of the first block for a piece and
+    its margin, and the network, in fp32."""
+    seen = (PIECE + 2 * margin(("relu5_1",), vgg.architecture)) ** 2
+    network = Network(vgg, dtype=torch.float32)
+    return 4 * 3 * channels("conv1_1") * seen + sum(map(network.kernel_bytes, vgg.convolutions)) + workspace()

@@ -1,0 +1,2 @@
+"""What differs from machine to machine: file systems, memory that a process may take, signals, texts from strangers.
+Nothing here knows of pictures."""

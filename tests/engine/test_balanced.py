@@ -129,7 +129,7 @@ def agreement(a: torch.Tensor, b: torch.Tensor) -> float:
 def test_the_contents_edges_are_still_there(vgg, style_name):
     """A floor, below which the style's objects have taken over; above it, more is not better."""
     content, style = (
-        nst.images.resize(read_picture(EXAMPLES / f"{name}.jpg").pixels, (120, 160))
+        nst.pictures.images.resize(read_picture(EXAMPLES / f"{name}.jpg").pixels, (120, 160))
         for name in ("content-landscape", style_name)
     )
     made = nst.stylize(vgg, content, nst.compute_style_grams(vgg, style), recipe="balanced", size=160).image

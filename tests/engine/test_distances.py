@@ -104,7 +104,7 @@ def test_the_square_root_of_a_covariance_with_a_wide_spectrum(way):
 
 
 def test_the_two_ways_agree_on_real_features(vgg, monkeypatch):
-    network = nst.grams.network_for(vgg, CLASSIC)
+    network = nst.styles.grams.network_for(vgg, CLASSIC)
     taps = ("relu2_1", "relu3_1")
     ours, theirs = (whole_statistics(network, clouds(seed, 160, 200), taps) for seed in (1, 2))
     for tap in taps:
@@ -321,7 +321,7 @@ def test_normalised_gradients_are_each_of_the_size_of_their_weight(vgg, pictures
     recipe = replace(CLASSIC, normalise_gradients=True)
     _, found = nst.objective(vgg, content, measured["plain"], recipe=recipe, layers=LAYERS).value_and_grad(image)
     expected = torch.zeros_like(image)
-    network = nst.grams.network_for(vgg, CLASSIC)
+    network = nst.styles.grams.network_for(vgg, CLASSIC)
     for part, taps in (("style", TAPS), ("content", {"relu2_2": 1.0})):
         for tap, weight in taps.items():
             one = nst.LayerWeights(**{**vars(LAYERS), part: {tap: 1.0}})
@@ -399,7 +399,7 @@ def test_what_sorts_goes_with_a_region_that_deep_layers_do_not_see(vgg, pictures
 
 
 def test_samples_of_a_large_picture_are_few_and_from_everywhere(vgg, monkeypatch):
-    network = nst.grams.network_for(vgg, CLASSIC)
+    network = nst.styles.grams.network_for(vgg, CLASSIC)
     picture = clouds(5, 150, 210)
     guide = {"relu1_1": clouds(6, 150, 210)[:, :1].clamp(0.3, 0.7) - 0.3}
     whole = whole_samples(network, picture, ("relu1_1",))["relu1_1"]

@@ -223,9 +223,9 @@ def test_steps_of_ones_own_are_shared_out_in_the_same_proportions():
     ],
 )
 def test_how_large_a_style_is(name, own, level, fraction, expected):
-    style = nst.grams.Style(picture=None, aspect=own)
+    style = nst.styles.grams.Style(picture=None, aspect=own)
     assert style.shape_at(level, fraction, nst.RECIPES[name].style_fit) == expected
-    sized = nst.grams.Style(picture=None, aspect=own, size=200)
+    sized = nst.styles.grams.Style(picture=None, aspect=own, size=200)
     assert max(sized.shape_at(level, fraction, nst.RECIPES[name].style_fit)) == round(200 * fraction)
 
 

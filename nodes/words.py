@@ -16,7 +16,7 @@ def at(position: nst.Position, seconds_left: float | None = None) -> str:
         f"tile {position.tile} of {position.tiles}" if position.tile else "",
         f"level {position.level + 1} of {position.levels}" if position.levels > 1 else "",
         f"{width}×{height}",
-        "" if seconds_left is None else f"about {duration(seconds_left)} left",
+        "" if seconds_left is None or seconds_left < 1 else f"about {duration(seconds_left)} left",
     ]
     return PART.join(filter(None, parts))
 

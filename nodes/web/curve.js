@@ -43,7 +43,7 @@ export function drawCurve(canvas, points, steps, marked) {
 function range(points, values) {
   const totals = points.map((point) => point[1]).filter((value) => value > 0);
   const high = Math.log(Math.max(...values));
-  const low = Math.log(Math.max(Math.min(...values), (totals.length ? Math.min(...totals) : 0) / 100));
+  const low = Math.log(Math.max(Math.min(...values), (totals.length ? Math.min(...totals) : 0) / 30));
   return high - low < 0.1 ? [low - 0.05, high + 0.05] : [low, high];
 }
 

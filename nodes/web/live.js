@@ -2,11 +2,13 @@
 // finish now, keep the picture. Nothing here is needed for a run.
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
-import { Panel, addStyle } from "./panel.js";
+import { MARGIN, Panel, addStyle } from "./panel.js";
 import { Run } from "./run.js";
 
 const PACK = decodeURIComponent(new URL(".", import.meta.url).pathname.split("/").at(-2));
 const WIDGET = "nst_live";
+const HOSTS_WORDS = "$$node-text-preview"; // the widget for the server's progress text
+const AFTERWARDS = 1500; // milliseconds
 const MOST_RUNS = 16;
 
 const runs = new Map(); // by the node's id in the prompt, the latest last
@@ -37,12 +39,14 @@ function panelOf(node) {
 }
 
 function addPanel(node) {
-  const panel = new Panel(finish, () => fit(node));
+  const isSaid = () => node.widgets?.some((widget) => widget.name === HOSTS_WORDS && widget.value) ?? false;
+  const panel = new Panel({ finish, resized: () => fit(node), isSaid });
   const height = () => panel.height;
   // A widget like any other, but for what is saved: that has to stay as it is without this script.
   const widget = node.addDOMWidget(WIDGET, "nst_live", panel.element, {
     serialize: false,
     hideOnZoom: false,
+    margin: MARGIN,
     getMinHeight: height,
     getMaxHeight: height,
     getHeight: height,
@@ -62,7 +66,8 @@ function addPanel(node) {
 
 // Room for a panel whose height has changed; a node that the user has made larger stays so.
 function fit(node) {
-  panels.get(node).element.style.minHeight = `${panels.get(node).height}px`;
+  const panel = panels.get(node);
+  panel.element.style.minHeight = `${panel.height - 2 * MARGIN}px`; // Nodes 2.0 asks the element
   const [width, height] = node.size;
   const least = node.computeSize();
   node.setSize([Math.max(width, least[0]), Math.max(height, least[1])]);
@@ -90,6 +95,8 @@ function onLive({ detail }) {
   const run = runOf(detail.prompt_id, detail.node_id);
   run.take(detail);
   show(run);
+  // Newer front ends take the words off the node when the prompt has ended; then the panel says them.
+  if (run.state !== "running") setTimeout(() => run.changed(), AFTERWARDS);
 }
 
 function onError({ detail }) {

@@ -23,9 +23,13 @@ const STYLE = `
 .nst-live button:disabled { opacity: 0.6; cursor: default; }
 `;
 
-const HEIGHT = 190; // with a curve
+// Heights, the frame that the host leaves around a widget included.
+export const MARGIN = 10;
+const FRAME = 2 * (MARGIN + 6);
 const LINE = 16;
-const FRAME = 36; // around an error that stands alone
+const FOOT = 24;
+const VIEWS = 136; // picture, curve, slider
+const CHARACTERS = 36; // of a narrow node's line
 
 export function addStyle() {
   const style = document.createElement("style");
@@ -34,14 +38,16 @@ export function addStyle() {
 }
 
 export class Panel {
-  // `finish(run)` is called by the button, `resized()` when the height that is wanted has changed.
-  constructor(finish, resized) {
+  // `finish(run)` is called by the button, `resized()` when the height that is wanted has changed; `isSaid()` is
+  // whether the host shows the run's words on this node already.
+  constructor({ finish, resized, isSaid }) {
     this.finish = finish;
     this.resized = resized;
+    this.isSaid = isSaid;
     this.run = undefined;
     this.at = undefined; // index of the picture that is looked at; none: the newest
     this.drawing = 0;
-    this.height = HEIGHT;
+    this.height = FRAME + FOOT;
     this.update = this.update.bind(this);
     this.build();
     this.observer = new ResizeObserver(this.update);
@@ -112,7 +118,7 @@ export class Panel {
     this.slider.hidden = pictures.length < 2;
     this.slider.max = Math.max(0, pictures.length - 1);
     this.slider.value = this.at ?? pictures.length - 1;
-    this.words.textContent = looking ? `Step ${shown.step} of ${run.steps}` : run.error ? "" : run.text;
+    this.words.textContent = looking ? `Step ${shown.step} of ${run.steps}` : this.saying(run);
     this.error.textContent = run.error;
     this.error.hidden = !run.error;
     this.button.hidden = run.state !== "running";
@@ -124,10 +130,17 @@ export class Panel {
     if (points.length) drawCurve(this.canvas, points, run.steps, looking ? shown.step : undefined);
   }
 
+  saying(run) {
+    if (run.error) return "";
+    if (!this.isSaid()) return run.text;
+    const loss = run.points.at(-1)?.[1];
+    return loss ? `Loss ${loss.toPrecision(3)}` : "";
+  }
+
   fit(run) {
-    const lines = Math.min(8, Math.ceil(run.error.length / 38));
-    const error = run.error ? lines * LINE + 8 : 0;
-    const height = run.points.length ? HEIGHT + error : FRAME + Math.max(error, run.error ? 0 : LINE + 8);
+    const lines = Math.min(8, Math.ceil(run.error.length / CHARACTERS));
+    const parts = [run.points.length && VIEWS, lines * LINE, !this.foot.hidden && FOOT];
+    const height = FRAME + parts.reduce((sum, part) => sum + (part || 0), 0);
     if (height === this.height) return;
     this.height = height;
     this.resized();

@@ -7,7 +7,7 @@ from ..nst_engine.pictures.images import from_host
 from ..nst_engine.statistics.measure import memory_to_measure
 from ..nst_engine.statistics.regions import MODES
 from . import host
-from .preview import follow_measuring
+from .preview import measuring
 
 
 class ComputeStyleGrams:
@@ -90,7 +90,7 @@ class ComputeStyleGrams:
         mask_mode: str = "simple",
     ) -> tuple[nst.StyleGrams]:
         pictures = from_host(style_image)
-        with host.room_for(memory_to_measure(vgg), vgg.device):
+        with host.room_for(memory_to_measure(vgg), vgg.device), measuring("the style") as watched:
             grams = nst.compute_style_grams(
                 vgg,
                 pictures,
@@ -101,6 +101,6 @@ class ComputeStyleGrams:
                 mask=style_mask,
                 region=region_mask,
                 mask_mode=mask_mode,
-                **follow_measuring(),
+                **watched,
             )
         return (grams,)

@@ -6,10 +6,12 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -179,11 +181,123 @@ def as_output(path: Path) -> tuple[str, dict[str, str]]:
     return f"{name.as_posix()} [output]", {"filename": name.name, "subfolder": subfolder, "type": "output"}
 
 
-def show_text(text: str, node_id: str | None) -> None:
-    """On the node itself, where the canvas can do that."""
-    server: Any = getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
-    if _in_comfyui and node_id is not None and hasattr(server, "send_progress_text"):
-        server.send_progress_text(text, node_id, server.client_id)
+# --- what is told of a run ----------------------------------------------------------------------------------------
+
+
+class Running(NamedTuple):
+    """Which run of which node this is; inside a subgraph the node's id is like 12:7."""
+
+    prompt: str
+    node: str
+
+
+def running() -> Running | None:
+    """The node that is at work here. Threads of its own do not know: ask before they begin."""
+    if not _in_comfyui:
+        return None
+    from comfy_execution.utils import get_executing_context
+
+    context = get_executing_context()
+    return None if context is None else Running(context.prompt_id, str(context.node_id))
+
+
+def _server() -> Any:
+    return getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
+
+
+def canvas() -> str | None:
+    """The client that has asked for this run, if it is a canvas. A program that reads the host's messages is spared
+    what it knows nothing of: it may take every binary one for a picture."""
+    server = _server()
+    client = getattr(server, "client_id", None)
+    if client is None or not hasattr(server, "send_progress_text"):
+        return None
+    told = getattr(server, "sockets_metadata", {}).get(client, {})
+    return client if told.get("feature_flags") else None
+
+
+def show_text(text: str, run: Running | None = None) -> None:
+    """On the node itself and on the subgraphs that it lies in, where there is a canvas."""
+    run = run or running()
+    client = canvas()
+    if run is None or client is None:
+        return
+    parts = run.node.split(":")
+    for depth in range(len(parts), 0, -1):
+        _server().send_progress_text(text, ":".join(parts[:depth]), client)
+
+
+def tell_canvas(event: str, data: dict[str, Any]) -> None:
+    """For this pack's own panel; from any thread."""
+    client = canvas()
+    if client is not None:
+        _server().send_sync(event, data, client)
+
+
+# --- finish now, keep the picture ---------------------------------------------------------------------------------
+
+_finishing: dict[Running, threading.Event] = {}
+_short_runs: Counter[str] = Counter()
+
+
+@contextlib.contextmanager
+def may_be_finished(run: Running | None) -> Iterator[threading.Event]:
+    """An event that is set when the user wants the picture as it is now."""
+    asked = threading.Event()
+    if run is not None:
+        _finishing[run] = asked
+    try:
+        yield asked
+    finally:
+        if run is not None:
+            _finishing.pop(run, None)
+
+
+def finish(prompt: object, node: object) -> bool:
+    """Ask a run to end with its next step; whether there is such a run."""
+    asked = _finishing.get(Running(str(prompt), str(node)))
+    if asked is None:
+        return False
+    asked.set()
+    return True
+
+
+def count_short_run(run: Running | None) -> None:
+    """The host keeps what a node has made under what `short_runs` said before, and will not find it there again."""
+    if run is not None:
+        _short_runs[run.node] += 1
+
+
+def short_runs() -> int:
+    """For IS_CHANGED: how often this node was finished early."""
+    run = running()
+    return 0 if run is None else _short_runs[run.node]
+
+
+def offer_finish() -> None:
+    """POST /nst/finish {"prompt_id", "node_id"}. JSON alone is taken: another site's page cannot send that without
+    asking first, and the host grants it nothing. Nor does it know the prompt's id."""
+    routes = getattr(_server(), "routes", None)
+    if routes is None:
+        return
+    from aiohttp import web
+
+    @routes.post("/nst/finish")
+    async def finish_now(request: web.Request) -> web.Response:
+        if request.content_type != "application/json" or _from_elsewhere(request.headers):
+            return web.json_response({"error": "only this server's own page may ask, in JSON"}, status=403)
+        try:
+            asked = await request.json()
+            prompt, node = asked["prompt_id"], asked["node_id"]
+        except (ValueError, KeyError, TypeError):
+            return web.json_response({"error": "give prompt_id and node_id"}, status=400)
+        found = finish(prompt, node)
+        return web.json_response({"finishing": found}, status=200 if found else 404)
+
+
+def _from_elsewhere(headers: Mapping[str, str]) -> bool:
+    """Whether a browser says that another page asks; programs say nothing."""
+    return headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none")
 
 
 # --- progress, preview, cancel ------------------------------------------------------------------------------------
@@ -193,6 +307,10 @@ def check_cancelled() -> None:
     """Raises when the user has cancelled."""
     if _in_comfyui:
         model_management.throw_exception_if_processing_interrupted()
+
+
+def is_cancel(error: BaseException) -> bool:
+    return _in_comfyui and isinstance(error, model_management.InterruptProcessingException)
 
 
 class ProgressBar:
@@ -269,3 +387,4 @@ def warn_of_taken_ids(ids: Iterable[str]) -> None:
 
 
 register_model_folder()
+offer_finish()

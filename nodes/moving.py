@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import inspect
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from .. import nst_engine as nst
+from ..nst_engine.errors import counted
 from ..nst_engine.stylize import adjust
-from . import host, inputs
+from . import host, inputs, words
 from .inputs import AS_RECIPE, given
 from .method import Method
 from .neural_style_transfer import NeuralStyleTransfer
-from .preview import AUTO_PREVIEW, Preview
+from .preview import AUTO_PREVIEW, Preview, Speaker
 
 OWN = {
     "temporal_weight": (
@@ -122,13 +125,22 @@ class Follow:
         self.count, self.first = count, first
         self.preview = Preview(preview_every)
         self.bar: host.ProgressBar | None = None
+        self.speaker = Speaker()
+        self.clock = words.Clock()
 
     def arguments(self) -> dict[str, Any]:
         return {"on_step": self.on_step, "on_layer": host.check_cancelled}
+
+    def end(self, frames: int) -> None:
+        self.speaker.say(f"Done: {counted(frames, 'frame')}, {words.duration(self.speaker.seconds)}")
 
     def on_step(self, progress: nst.Progress) -> None:
         total = max(self.count or 0, progress.picture + 1)
         if self.bar is None or self.bar.total != total:
             self.bar = host.ProgressBar(total)
         picture = self.preview(progress) if self.preview.is_due(progress.step) else None
-        self.bar.update(progress.picture + progress.step / max(1, progress.steps), picture)
+        done = progress.picture + progress.step / max(1, progress.steps)
+        self.bar.update(done, picture)
+        left = self.clock.left(done / total, time.monotonic()) if self.count else None
+        frame = f"Frame {progress.picture + 1}" + (f" of {total}" if self.count else "")
+        self.speaker.say_now_and_then(lambda: frame + words.PART + words.at(replace(progress, pictures=1), left))

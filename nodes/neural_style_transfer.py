@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from .. import nst_engine as nst
@@ -140,6 +142,11 @@ class NeuralStyleTransfer:
     ) -> bool | str:
         return inputs.check_numbers(cls, learning_rate=learning_rate, tv_weight=tv_weight, scales=scales)
 
+    @classmethod
+    def IS_CHANGED(cls, **_: Any) -> int:
+        """A picture that was finished early is made again."""
+        return host.short_runs()
+
     def transfer(
         self,
         vgg: nst.VGGFeatures,
@@ -185,7 +192,7 @@ class NeuralStyleTransfer:
             regions=style_grams.region_count,
             masks=protect_mask is not None or style_grams.guided,
         )
-        with host.room_for(needed, vgg.device):
+        with host.room_for(needed, vgg.device), follow(preview) as following:
             result = nst.stylize(
                 vgg,
                 content,
@@ -208,7 +215,7 @@ class NeuralStyleTransfer:
                 scales=given(scales),
                 seed=seed,
                 layers=layer_weights,
-                **follow(preview),
+                **following.arguments(),
                 protect=protect_mask,
                 protect_mode=protect_mode,
                 protect_weight=protect_weight,
@@ -217,6 +224,7 @@ class NeuralStyleTransfer:
                 tile=inputs.tile_of(tile),
                 memory=host.free_memory(vgg.device),
             )
+            following.end(result)
         return told(result)
 
 

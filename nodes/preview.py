@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 
 from .. import nst_engine as nst
-from . import host
+from . import host, words
+from .live import Panel
 
 AUTO_PREVIEW = -1
 SECONDS_BETWEEN_PREVIEWS = 1.0
+SECONDS_BETWEEN_WORDS = 0.5  # and between messages to the panel
 
 
 def follow_measuring() -> dict[str, Any]:
@@ -25,23 +30,129 @@ def _measured(done: int, of: int) -> None:
         host.ProgressBar(of).update(done)
 
 
-def follow(preview: Preview) -> dict[str, Any]:
-    """Arguments for what takes steps: the bar moves also with every step and every tile, and the picture is shown now
-    and then."""
-    bar: host.ProgressBar | None = None
+@contextlib.contextmanager
+def measuring(what: str) -> Iterator[dict[str, Any]]:
+    """The same, in words as well."""
+    speaker = Speaker()
+    speaker.say(words.measuring(what))
 
-    def move(position: nst.Position, done: float, picture: torch.Tensor | None = None) -> None:
-        nonlocal bar
-        bar = bar or host.ProgressBar(position.steps * position.pictures)
-        bar.update(done, picture)
+    def on_measure(done: int, of: int) -> None:
+        _measured(done, of)
+        speaker.say_now_and_then(lambda: words.measuring(what, done, of))
 
-    def on_step(progress: nst.Progress) -> None:
-        move(progress, int(progress.done), preview(progress) if preview.is_due(progress.step) else None)
+    with speaker.says_how_it_ended():
+        yield {**follow_measuring(), "on_measure": on_measure}
+    speaker.say(f"Done: measured {what}, {words.duration(speaker.seconds)}")
 
-    def on_tile(position: nst.Position) -> None:
-        move(position, position.done)
 
-    return {"on_step": on_step, "on_tile": on_tile, **follow_measuring()}
+@contextlib.contextmanager
+def follow(preview: Preview) -> Iterator[Follow]:
+    """A run that takes steps: its progress is seen and said, and it can be finished early. Closed by `Follow.end`."""
+    run = host.running()
+    with host.may_be_finished(run) as asked:
+        following = Follow(preview, run, asked)
+        try:
+            with following.speaker.says_how_it_ended():
+                yield following
+        finally:
+            following.close()
+
+
+class Speaker:
+    """What the node says of itself, at most a few times a second."""
+
+    def __init__(self, run: host.Running | None = None) -> None:
+        self.run = run or host.running()
+        self.began = self.last = time.monotonic()
+        self.text = ""
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
+    def say(self, text: str) -> None:
+        self.text, self.last = text, time.monotonic()
+        host.show_text(text, self.run)
+
+    def is_due(self) -> bool:
+        return time.monotonic() - self.last >= SECONDS_BETWEEN_WORDS
+
+    def say_now_and_then(self, text: Callable[[], str]) -> None:
+        if self.is_due():
+            self.say(text())
+
+    @contextlib.contextmanager
+    def says_how_it_ended(self) -> Iterator[None]:
+        """Where it did not end well: else the last step would stand there for good."""
+        try:
+            yield
+        except BaseException as error:
+            how = "Cancelled" if host.is_cancel(error) else "Stopped by an error"
+            self.say(f"{how} after {words.duration(self.seconds)}")
+            raise
+
+
+class Follow:
+    """One run, as the host shows it: bar, preview, words, panel."""
+
+    def __init__(self, preview: Preview, run: host.Running | None, asked: threading.Event) -> None:
+        self.preview, self.run, self.asked = preview, run, asked
+        self.speaker = Speaker(run)
+        self.clock = words.Clock()
+        self.bar: host.ProgressBar | None = None
+        self.panel = Panel(run) if run is not None and host.canvas() is not None else None
+        self.picture: torch.Tensor | None = None  # that the panel has not been sent yet
+        self._say(words.measuring("the pictures"))
+
+    def arguments(self) -> dict[str, Any]:
+        return {
+            "on_step": self.on_step,
+            "on_tile": self.on_tile,
+            "on_measure": self.on_measure,
+            "on_layer": host.check_cancelled,
+        }
+
+    def on_step(self, progress: nst.Progress) -> object:
+        if self.panel is not None:
+            self.panel.add(progress)
+        picture = self.preview(progress) if self.preview.is_due(progress.step) else None
+        self.picture = self.picture if picture is None else picture
+        self._move(progress, int(progress.done), picture)
+        return nst.STOP if self.asked.is_set() else None
+
+    def on_tile(self, position: nst.Position) -> None:
+        self._move(position, position.done)
+
+    def on_measure(self, done: int, of: int) -> None:
+        _measured(done, of)
+        if self.speaker.is_due():
+            self._say(words.measuring("the pictures", done, of))
+
+    def end(self, result: nst.Result) -> None:
+        """Said at the end of a run that ended well."""
+        used = result.settings
+        taken = sum(map(len, result.histories))
+        if used["stopped_early"]:
+            host.count_short_run(self.run)
+        # As many pictures as were begun.
+        steps = used["steps"] * len(result.histories)
+        self._say(words.done(used["width"], used["height"], steps, taken, self.speaker.seconds), "done")
+
+    def close(self) -> None:
+        if self.panel is not None:
+            self.panel.close()
+
+    def _move(self, position: nst.Position, done: float, picture: torch.Tensor | None = None) -> None:
+        self.bar = self.bar or host.ProgressBar(position.steps * position.pictures)
+        self.bar.update(done, picture)
+        if self.speaker.is_due():
+            self._say(words.at(position, self.clock.left(position.share, time.monotonic())))
+
+    def _say(self, text: str, state: str = "running") -> None:
+        self.speaker.say(text)
+        if self.panel is not None:
+            picture, self.picture = self.picture, None
+            self.panel.send(text, state, picture)
 
 
 class Preview:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from .. import nst_engine as nst
@@ -64,11 +66,18 @@ class NSTReconstructLayer:
             }
         }
 
+    @classmethod
+    def IS_CHANGED(cls, **_: Any) -> int:
+        """A picture that was finished early is made again."""
+        return host.short_runs()
+
     def reconstruct(
         self, vgg: nst.VGGFeatures, image: torch.Tensor, layer: str, what: str, steps: int, size: int, seed: int
     ) -> tuple[torch.Tensor, LossHistory]:
         pictures = from_host(image)
         shape = fit_long(shape_of(pictures), size) if size else shape_of(pictures)
-        with host.room_for(nst.memory_needed(vgg, shape), vgg.device):
-            result = reconstruct(vgg, pictures, layer, what, steps=steps, size=size, seed=seed, **follow(Preview()))
+        with host.room_for(nst.memory_needed(vgg, shape), vgg.device), follow(Preview()) as following:
+            calls = following.arguments()
+            result = reconstruct(vgg, pictures, layer, what, steps=steps, size=size, seed=seed, **calls)
+            following.end(result)
         return to_host(result.image).to(host.resting_device()), LossHistory(result.histories, result.settings)

@@ -105,5 +105,5 @@ class SaveStyleGrams:
         content = to_bytes(style_grams, thumbnail)
         path = host.write_output(filename_prefix, SUFFIX, lambda file: file.write(content))
         name, file = host.as_output(path)
-        host.show_text(f"Saved as {name}", node_id)
+        host.show_text(f"Saved as {name}")
         return {"ui": {"text": [name], "styles": [file]}, "result": (style_grams,)}

@@ -117,7 +117,7 @@ class NSTStyliseVideo:
         for note in dict.fromkeys(notes):
             host.log.info("%s", note)
         name, file = host.as_output(path)
-        host.show_text(f"Saved as {name}", node_id)
+        host.show_text(f"Saved as {name}")
         return {"ui": {"images": [file], "animated": (True,)}, "result": (host.video_file(path),)}
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from .. import nst_engine as nst
@@ -69,6 +71,11 @@ class NSTSynthesizeTexture:
     ) -> bool | str:
         return inputs.check_numbers(cls, learning_rate=learning_rate, tv_weight=tv_weight, scales=scales)
 
+    @classmethod
+    def IS_CHANGED(cls, **_: Any) -> int:
+        """A picture that was finished early is made again."""
+        return host.short_runs()
+
     def synthesize(
         self,
         vgg: nst.VGGFeatures,
@@ -103,7 +110,7 @@ class NSTSynthesizeTexture:
             content=False,
             masks=style_grams.guided,
         )
-        with host.room_for(needed, vgg.device):
+        with host.room_for(needed, vgg.device), follow(Preview(preview_every)) as following:
             result = nst.stylize(
                 vgg,
                 None,
@@ -121,8 +128,9 @@ class NSTSynthesizeTexture:
                 start_image=None if start_image is None else from_host(start_image),
                 scales=given(scales),
                 layers=layer_weights,
-                **follow(Preview(preview_every)),
+                **following.arguments(),
                 tile=inputs.tile_of(tile),
                 memory=host.free_memory(vgg.device),
             )
+            following.end(result)
         return told(result)

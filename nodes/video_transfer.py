@@ -63,6 +63,7 @@ class NSTVideoTransfer:
                 **follow.arguments(),
             ):
                 made.append(frame)
+        follow.end(len(made))
         for note in dict.fromkeys(note for frame in made for note in frame.notes):
             host.log.info("%s", note)
         host.log.info("NST Video Transfer made %d frames and used %s", len(made), made[0].settings)

@@ -150,7 +150,7 @@ def _write_small_weights(path: Path) -> None:
 class Server:
     """One ComfyUI process, and what its HTTP interface answers."""
 
-    def __init__(self, comfyui: Path, interpreter: str, base: Path) -> None:
+    def __init__(self, comfyui: Path, interpreter: str, base: Path, *more: str) -> None:
         self.comfyui = comfyui
         self.base = base
         self.log_file = base / "server.log"
@@ -160,7 +160,7 @@ class Server:
         self.url = f"http://127.0.0.1:{port}"
         command = [interpreter, "main.py", "--cpu", "--disable-api-nodes", "--listen", "127.0.0.1", "--port", str(port)]
         command += ["--base-directory", str(base), "--verbose", "DEBUG"]
-        command += ["--extra-model-paths-config", str(base / "extra_model_paths.yaml")]
+        command += ["--extra-model-paths-config", str(base / "extra_model_paths.yaml"), *more]
         if "--database-url" in (comfyui / "comfy" / "cli_args.py").read_text(encoding="utf-8"):
             # By default it goes into the user's own ComfyUI folder, --base-directory or not.
             command += ["--database-url", "sqlite:///:memory:"]
@@ -258,10 +258,11 @@ class Server:
 
     # --- running graphs ---
 
-    def start(self, graph: Graph) -> Run:
-        """Queue a graph and listen to what becomes of it. Raises Refused when the host does not take it."""
+    def start(self, graph: Graph, features: dict[str, bool] | None = None) -> Run:
+        """Queue a graph and listen to what becomes of it. Raises Refused when the host does not take it. A canvas
+        says what it can do before anything else."""
         client = uuid.uuid4().hex
-        listener = Listener(f"{self.url}/ws?clientId={client}")
+        listener = Listener(f"{self.url}/ws?clientId={client}", features)
         try:
             listener.next(30)  # the first message says that the server knows this client
             answer = self.post("/prompt", {"prompt": graph, "client_id": client})
@@ -294,6 +295,7 @@ class Event:
     at: float  # time.monotonic()
 
 
+TEXT = 3  # the kind of a binary event that holds a text for a node
 ENDINGS = ("execution_success", "execution_error", "execution_interrupted")
 
 
@@ -334,8 +336,8 @@ class Run:
         except queue.Empty:
             self.server.check_alive()
             raise TimeoutError(f"no event for {RUN_LIMIT} s; the log ends:\n{self.server.log_tail()}") from None
-        # Previews come without the run's name, but only to the client that asked for the run.
-        if event.type == "preview" or event.data.get("prompt_id") == self.id:
+        # Previews and texts come without the run's name, but only to the client that asked for the run.
+        if event.type in ("preview", "text") or event.data.get("prompt_id") == self.id:
             self.events.append(event)
 
     @property
@@ -356,8 +358,9 @@ class Run:
 class Listener:
     """A client of the server's websocket, in a thread of its own, so that tests can be plain functions."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, features: dict[str, bool] | None = None) -> None:
         self.url = url
+        self.features = features
         self.arrived: queue.Queue[Event] = queue.Queue()
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=lambda: self.loop.run_until_complete(self._listen()), daemon=True)
@@ -375,6 +378,8 @@ class Listener:
     async def _listen(self) -> None:
         async with aiohttp.ClientSession() as session, session.ws_connect(self.url, max_msg_size=0) as socket:
             closing = asyncio.ensure_future(self.closing.wait())
+            if self.features is not None:
+                await socket.send_json({"type": "feature_flags", "data": self.features})
             while not closing.done():
                 message = asyncio.ensure_future(socket.receive())
                 await asyncio.wait((message, closing), return_when=asyncio.FIRST_COMPLETED)
@@ -386,10 +391,18 @@ class Listener:
                     told = json.loads(received.data)
                     self.arrived.put(Event(told["type"], told.get("data") or {}, time.monotonic()))
                 elif received.type == aiohttp.WSMsgType.BINARY:
-                    # Four bytes for the kind of event, four for the picture's format, then the picture.
-                    self.arrived.put(Event("preview", received.data[8:], time.monotonic()))
+                    self.arrived.put(binary_event(received.data))
                 else:
                     break
+
+
+def binary_event(data: bytes) -> Event:
+    """Four bytes for the kind of event; of a text, the length of the node's id, the id and the text; else four for the
+    picture's format, then the picture."""
+    if int.from_bytes(data[:4], "big") != TEXT:
+        return Event("preview", data[8:], time.monotonic())
+    end = 8 + int.from_bytes(data[4:8], "big")
+    return Event("text", {"node": data[8:end].decode(), "text": data[end:].decode()}, time.monotonic())
 
 
 # --- graphs -------------------------------------------------------------------------------------------------------

@@ -58,6 +58,8 @@ class Position:
     pictures: int
     tile: int = 0  # tiles done of the step that is under way
     tiles: int = 0
+    shape: tuple[int, int] = (0, 0)  # height and width at this level
+    share: float = 0.0  # done of the whole run, where a step counts by its pixels
 
     @property
     def done(self) -> float:
@@ -209,6 +211,13 @@ class Run:
             raise NSTError(self._diverged(len(taken)))
         return self._resize(self._shown(variable, average).cpu(), self.levels[-1].shape)
 
+    def _share(self, number: int, steps: float) -> float:
+        """How much of a picture's work is done after so many steps of a level."""
+        costs = [level.shape[0] * level.shape[1] for level in self.levels]
+        whole = sum(cost * level.steps for cost, level in zip(costs, self.levels, strict=True))
+        before = sum(cost * level.steps for cost, level in zip(costs[:number], self.levels, strict=False))
+        return (before + costs[number] * steps) / whole if whole else 1.0
+
     def pinned(self, shape: tuple[int, int]) -> torch.Tensor | None:
         """Where the content's pixels stay: what is protected, and what no style covers. The content term alone would
         not hold them, for Adam follows the smallest slope."""
@@ -248,7 +257,10 @@ class Run:
 
         def position(tile: int = 0, tiles: int = 0) -> Position:
             done = len(self.histories)
-            return Position(len(taken), self.recipe.steps, number, len(self.levels), done, self.pictures, tile, tiles)
+            within = len(taken) - first + (tile / tiles if tiles else 0)
+            share = (done + self._share(number, within)) / self.pictures
+            steps, levels = self.recipe.steps, len(self.levels)
+            return Position(len(taken), steps, number, levels, done, self.pictures, tile, tiles, level.shape, share)
 
         def on_tile(tile: int, tiles: int) -> None:
             if self.on_tile is not None:

@@ -1,0 +1,167 @@
+// Runs on the canvas: a panel on the node that is at work, and on the subgraphs that it lies in; errors on the node;
+// finish now, keep the picture. Nothing here is needed for a run.
+import { app } from "../../scripts/app.js";
+import { api } from "../../scripts/api.js";
+import { MARGIN, Panel, addStyle } from "./panel.js";
+import { Run } from "./run.js";
+
+const PACK = decodeURIComponent(new URL(".", import.meta.url).pathname.split("/").at(-2));
+const WIDGET = "nst_live";
+const HOSTS_WORDS = "$$node-text-preview"; // the widget for the server's progress text
+const AFTERWARDS = 1500; // milliseconds
+const MOST_RUNS = 16;
+
+const runs = new Map(); // by the node's id in the prompt, the latest last
+const panels = new WeakMap(); // by node
+
+// --- nodes --------------------------------------------------------------------------------------------------------
+
+// The node with an id like "12:7", and the subgraphs that it lies in; none if this is another workflow's.
+function nodesOf(id) {
+  const found = [];
+  let graph = app.rootGraph ?? app.graph;
+  for (const part of String(id).split(":")) {
+    const node = graph?.getNodeById(part) ?? graph?.getNodeById(Number(part));
+    if (!node) return [];
+    found.push(node);
+    graph = node.subgraph;
+  }
+  return isOurs(found.at(-1)) ? found : [];
+}
+
+function isOurs(node) {
+  return node.constructor.nodeData?.python_module === `custom_nodes.${PACK}`;
+}
+
+function panelOf(node) {
+  if (!panels.has(node)) panels.set(node, addPanel(node));
+  return panels.get(node);
+}
+
+function addPanel(node) {
+  const isSaid = () => node.widgets?.some((widget) => widget.name === HOSTS_WORDS && widget.value) ?? false;
+  const panel = new Panel({ finish, resized: () => fit(node), isSaid });
+  const height = () => panel.height;
+  // A widget like any other, but for what is saved: that has to stay as it is without this script.
+  const widget = node.addDOMWidget(WIDGET, "nst_live", panel.element, {
+    serialize: false,
+    hideOnZoom: false,
+    margin: MARGIN,
+    getMinHeight: height,
+    getMaxHeight: height,
+    getHeight: height,
+    getValue: () => "",
+    setValue: () => {},
+  });
+  widget.serialize = false;
+  const { onRemoved } = node;
+  node.onRemoved = function (...given) {
+    panel.dispose();
+    panels.delete(node);
+    node.onRemoved = onRemoved;
+    return onRemoved?.apply(this, given);
+  };
+  return panel;
+}
+
+// Room for a panel whose height has changed; a node that the user has made larger stays so.
+function fit(node) {
+  const panel = panels.get(node);
+  panel.element.style.minHeight = `${panel.height - 2 * MARGIN}px`; // Nodes 2.0 asks the element
+  const [width, height] = node.size;
+  const least = node.computeSize();
+  node.setSize([Math.max(width, least[0]), Math.max(height, least[1])]);
+  node.setDirtyCanvas(true, true);
+}
+
+// --- runs ---------------------------------------------------------------------------------------------------------
+
+function runOf(prompt, node) {
+  let run = runs.get(node);
+  if (run?.prompt !== prompt) {
+    run = new Run(prompt, node);
+    runs.delete(node);
+    runs.set(node, run);
+    if (runs.size > MOST_RUNS) runs.delete(runs.keys().next().value);
+  }
+  return run;
+}
+
+function show(run) {
+  for (const node of nodesOf(run.node)) panelOf(node).show(run);
+}
+
+function onLive({ detail }) {
+  const run = runOf(detail.prompt_id, detail.node_id);
+  run.take(detail);
+  show(run);
+  // Newer front ends take the words off the node when the prompt has ended; then the panel says them.
+  if (run.state !== "running") setTimeout(() => run.changed(), AFTERWARDS);
+}
+
+function onError({ detail }) {
+  const [owner] = nodesOf(detail.node_id).slice(-1);
+  if (!owner) return;
+  const run = runOf(detail.prompt_id, String(detail.node_id));
+  run.fail(detail.exception_message.trim());
+  show(run);
+}
+
+// A cancel is of the whole prompt.
+function onInterrupted({ detail }) {
+  for (const run of runs.values()) if (run.prompt === detail.prompt_id) run.stop("Cancelled");
+}
+
+// Whatever went wrong before is being tried again.
+function onStart({ detail }) {
+  for (const run of runs.values()) {
+    if (run.error && run.prompt !== detail.prompt_id) {
+      run.error = "";
+      run.changed();
+    }
+  }
+}
+
+// --- finish now, keep the picture ---------------------------------------------------------------------------------
+
+async function finish(run) {
+  run.finishing = true;
+  run.changed();
+  const answer = await api.fetchApi("/nst/finish", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ prompt_id: run.prompt, node_id: run.node }),
+  });
+  if (answer.ok) return;
+  run.finishing = false; // it has ended by itself
+  run.changed();
+}
+
+// The run of a node that is selected, else the one that is at work.
+function runToFinish() {
+  const atWork = [...runs.values()].filter((run) => run.state === "running");
+  const selected = new Set(Object.values(app.canvas.selected_nodes ?? {}));
+  return atWork.find((run) => nodesOf(run.node).some((node) => selected.has(node))) ?? atWork.at(-1);
+}
+
+app.registerExtension({
+  name: "NST.Live",
+  commands: [
+    {
+      id: "NST.FinishNow",
+      label: "Finish the style transfer now and keep its picture",
+      function: () => {
+        const run = runToFinish();
+        if (run) return finish(run);
+      },
+    },
+  ],
+  keybindings: [{ combo: { key: "Enter", alt: true, shift: true }, commandId: "NST.FinishNow" }],
+  setup() {
+    addStyle();
+    api.addEventListener("nst.live", onLive);
+    api.addEventListener("execution_start", onStart);
+    api.addEventListener("execution_error", onError);
+    api.addEventListener("execution_interrupted", onInterrupted);
+  },
+});

@@ -1,0 +1,163 @@
+// The live panel: a picture with the loss curve beside it, a slider back through the pictures, words, and a button
+// that finishes the run. Plain elements in the colours of the page, light or dark.
+import { TERMS, drawCurve, termsIn } from "./curve.js";
+
+const STYLE = `
+.nst-live { display: flex; flex-direction: column; gap: 6px; box-sizing: border-box; overflow: hidden;
+  padding: 6px 8px; border-radius: 6px; font: 11px/1.4 Inter, Arial, sans-serif;
+  color: var(--input-text, #ccc); background: var(--comfy-input-bg, #222); }
+.nst-live[hidden], .nst-live [hidden] { display: none !important; }
+.nst-live-views { display: flex; gap: 8px; flex: 1 1 0; min-height: 0; }
+.nst-live-picture { flex: 0 1 40%; min-width: 0; height: 100%; object-fit: contain; object-position: left center; }
+.nst-live-graph { position: relative; flex: 1 1 0; min-width: 0; display: flex; flex-direction: column; gap: 2px; }
+.nst-live-graph canvas { flex: 1 1 0; min-height: 0; width: 100%; }
+.nst-live-legend { display: flex; flex-wrap: wrap; gap: 0 8px; opacity: 0.8; }
+.nst-live input[type="range"] { width: 100%; margin: 0; height: 14px; accent-color: currentColor; }
+.nst-live-foot { display: flex; gap: 8px; align-items: center; min-height: 24px; }
+.nst-live-words { flex: 1 1 0; min-width: 0; font-variant-numeric: tabular-nums; }
+.nst-live-error { overflow-y: auto; flex: 0 1 auto; min-height: 0; padding-left: 8px; overflow-wrap: anywhere;
+  user-select: text; border-left: 3px solid var(--error-text, #ff4444); }
+.nst-live button { flex: none; padding: 3px 10px; border: 1px solid var(--border-color, #4e4e4e); border-radius: 4px;
+  font: inherit; color: inherit; background: var(--comfy-menu-bg, #353535); cursor: pointer; }
+.nst-live button:hover:enabled { filter: brightness(1.15); }
+.nst-live button:disabled { opacity: 0.6; cursor: default; }
+`;
+
+// Heights, the frame that the host leaves around a widget included.
+export const MARGIN = 10;
+const FRAME = 2 * (MARGIN + 6);
+const LINE = 16;
+const FOOT = 24;
+const VIEWS = 136; // picture, curve, slider
+const CHARACTERS = 36; // of a narrow node's line
+
+export function addStyle() {
+  const style = document.createElement("style");
+  style.textContent = STYLE;
+  document.head.append(style);
+}
+
+export class Panel {
+  // `finish(run)` is called by the button, `resized()` when the height that is wanted has changed; `isSaid()` is
+  // whether the host shows the run's words on this node already.
+  constructor({ finish, resized, isSaid }) {
+    this.finish = finish;
+    this.resized = resized;
+    this.isSaid = isSaid;
+    this.run = undefined;
+    this.at = undefined; // index of the picture that is looked at; none: the newest
+    this.drawing = 0;
+    this.height = FRAME + FOOT;
+    this.update = this.update.bind(this);
+    this.build();
+    this.observer = new ResizeObserver(this.update);
+    this.observer.observe(this.element);
+  }
+
+  build() {
+    this.element = made("div", "nst-live");
+    this.image = made("img", "nst-live-picture");
+    this.image.alt = "Preview";
+    this.canvas = made("canvas");
+    this.legend = made("div", "nst-live-legend");
+    this.slider = made("input");
+    Object.assign(this.slider, { type: "range", min: 0, step: 1, title: "Back through the previews" });
+    this.words = made("div", "nst-live-words");
+    this.error = made("div", "nst-live-error");
+    this.error.setAttribute("role", "alert");
+    this.button = made("button");
+    Object.assign(this.button, { type: "button", title: "End this run with the next step and keep its picture" });
+    this.graph = made("div", "nst-live-graph", this.canvas, this.legend);
+    this.views = made("div", "nst-live-views", this.image, this.graph);
+    this.foot = made("div", "nst-live-foot", this.words, this.button);
+    this.element.append(this.views, this.slider, this.error, this.foot);
+    this.slider.addEventListener("input", () => this.lookAt(Number(this.slider.value)));
+    this.button.addEventListener("click", () => this.run && this.finish(this.run));
+    // Dragging the slider must not drag the node.
+    for (const event of ["pointerdown", "mousedown", "dblclick"]) {
+      this.element.addEventListener(event, (e) => e.target !== this.element && e.stopPropagation());
+    }
+  }
+
+  show(run) {
+    if (run === this.run) return;
+    this.run?.removeEventListener("change", this.update);
+    this.run = run;
+    this.at = undefined;
+    run.addEventListener("change", this.update);
+    this.update();
+  }
+
+  dispose() {
+    this.run?.removeEventListener("change", this.update);
+    this.run = undefined;
+    this.observer.disconnect();
+    cancelAnimationFrame(this.drawing);
+    this.element.remove();
+  }
+
+  lookAt(index) {
+    const last = this.run.pictures.length - 1;
+    this.at = index >= last ? undefined : index;
+    this.update();
+  }
+
+  // However often something changes: once a frame.
+  update() {
+    cancelAnimationFrame(this.drawing);
+    this.drawing = requestAnimationFrame(() => this.run && this.draw(this.run));
+  }
+
+  draw(run) {
+    const { pictures, points } = run;
+    const shown = pictures[Math.min(this.at ?? Infinity, pictures.length - 1)];
+    const looking = this.at !== undefined && shown;
+    this.views.hidden = !points.length;
+    this.image.hidden = !shown;
+    if (shown && this.image.src !== shown.source) this.image.src = shown.source;
+    this.slider.hidden = pictures.length < 2;
+    this.slider.max = Math.max(0, pictures.length - 1);
+    this.slider.value = this.at ?? pictures.length - 1;
+    this.words.textContent = looking ? `Step ${shown.step} of ${run.steps}` : this.saying(run);
+    this.error.textContent = run.error;
+    this.error.hidden = !run.error;
+    this.button.hidden = run.state !== "running";
+    this.button.disabled = run.finishing;
+    this.button.textContent = run.finishing ? "Finishing…" : "Finish now";
+    this.foot.hidden = this.button.hidden && !this.words.textContent;
+    this.legend.replaceChildren(...termsIn(points).map(entry));
+    this.fit(run);
+    if (points.length) drawCurve(this.canvas, points, run.steps, looking ? shown.step : undefined);
+  }
+
+  saying(run) {
+    if (run.error) return "";
+    if (!this.isSaid()) return run.text;
+    const loss = run.points.at(-1)?.[1];
+    return loss ? `Loss ${loss.toPrecision(3)}` : "";
+  }
+
+  fit(run) {
+    const lines = Math.min(8, Math.ceil(run.error.length / CHARACTERS));
+    const parts = [run.points.length && VIEWS, lines * LINE, !this.foot.hidden && FOOT];
+    const height = FRAME + parts.reduce((sum, part) => sum + (part || 0), 0);
+    if (height === this.height) return;
+    this.height = height;
+    this.resized();
+  }
+}
+
+function entry(i) {
+  const { name, colour } = TERMS[i];
+  const item = made("span");
+  item.textContent = name;
+  item.style.color = colour;
+  return item;
+}
+
+function made(tag, className = "", ...children) {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  element.append(...children);
+  return element;
+}

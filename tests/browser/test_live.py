@@ -1,0 +1,280 @@
+"""A run as it is seen on the canvas: both front ends, both renderers, in a real Chromium on a real host."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from live_comfyui import Graph, Server, _furnish, find_comfyui, find_interpreter
+
+playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright (it drives the browser)")
+
+NEWEST = "1.58.1"
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+LIMIT = 120_000  # milliseconds; nothing is expected to need them
+LONG = 5000  # steps that nobody waits for
+TYPES = ("VGG_FEATURES", "STYLE_GRAMS", "LAYER_WEIGHTS", "LOSS_HISTORY", "NST_METHOD")
+
+GRAPH: Graph = {
+    "1": {
+        "class_type": "LoadVGGFeatures",
+        "inputs": {"weights": "vgg19-caffe", "pooling": "recipe", "padding": "recipe", "precision": "fp32"},
+    },
+    "2": {"class_type": "NSTExampleImage", "inputs": {"name": "content-landscape"}},
+    "3": {"class_type": "NSTExampleImage", "inputs": {"name": "style-strokes"}},
+    "4": {
+        "class_type": "ComputeStyleGrams",
+        "inputs": {"vgg": ["1", 0], "style_image": ["3", 0], "weight": 1.0, "size": 96},
+    },
+    "5": {
+        "class_type": "NeuralStyleTransfer",
+        "inputs": {
+            **{"vgg": ["1", 0], "content_image": ["2", 0], "style_grams": ["4", 0], "recipe": "balanced"},
+            **{"steps": LONG, "size": 96, "scales": 1, "preview_every": 3},
+        },
+    },
+    "6": {"class_type": "SaveImage", "inputs": {"images": ["5", 0], "filename_prefix": "live"}},
+}
+
+
+# --- front ends and renderers -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def newest_front_end(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The newest front end's folder: NST_FRONT_END, else installed for these tests alone."""
+    if given := os.environ.get("NST_FRONT_END"):
+        return Path(given)
+    folder = tmp_path_factory.mktemp("front-end")
+    wanted = f"comfyui-frontend-package=={NEWEST}"
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), wanted]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"front end {NEWEST} could not be installed: {done.stderr.strip().splitlines()[-1:]}")
+    return folder / "comfyui_frontend_package" / "static"
+
+
+@pytest.fixture(scope="module")
+def newest(newest_front_end: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The same host with that front end."""
+    comfyui = find_comfyui()
+    if comfyui is None:
+        pytest.skip("no ComfyUI")
+    base = tmp_path_factory.mktemp("comfyui-newest")
+    _furnish(base, find_interpreter(comfyui))
+    started = Server(comfyui, find_interpreter(comfyui), base, "--front-end-root", str(newest_front_end))
+    try:
+        started.wait_until_ready()
+        yield started
+    finally:
+        started.end()
+
+
+@pytest.fixture(scope="module", params=["own", NEWEST])
+def host(request: pytest.FixtureRequest) -> Server:
+    return request.getfixturevalue("server" if request.param == "own" else "newest")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[playwright.Browser]:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if program is None:
+        pytest.skip("no Chromium: install the package chromium, or set CHROMIUM to the program")
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=program, headless=True, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module", params=["classic", "nodes 2.0"])
+def page(request: pytest.FixtureRequest, host: Server, browser: playwright.Browser) -> Iterator[playwright.Page]:
+    vue = request.param == "nodes 2.0"
+    host.post("/settings", {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": vue})
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page.set_default_timeout(LIMIT)
+    page.goto(host.url, wait_until="domcontentloaded")
+    page.wait_for_function("() => window.app?.vueAppReady && window.app.graph")
+    page.evaluate(
+        """async () => {
+            const { api } = await import("/scripts/api.js");
+            window.told = [];
+            for (const type of ["nst.live", "execution_error", "execution_success", "execution_interrupted"])
+                api.addEventListener(type, ({ detail }) => window.told.push([type, detail]));
+        }"""
+    )
+    yield page
+    page.close()
+
+
+@pytest.fixture(autouse=True)
+def fresh(page: playwright.Page, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[None]:
+    """The graph on the canvas, its main node in view; and what was to be seen at the end, for a person to look at."""
+    thrown: list[str] = []
+    note = lambda error: thrown.append(str(error))  # noqa: E731
+    page.on("pageerror", note)
+    page.evaluate("async graph => app.loadApiJson(graph, 'live')", GRAPH)
+    page.wait_for_function("() => app.graph.getNodeById(5)?.widgets?.length > 20")
+    page.evaluate(
+        """() => {
+            window.told = [];
+            app.graph.nodes.forEach((node, i) => { node.pos = [-600, i * 300]; });
+            app.graph.getNodeById(5).pos = [300, -400];
+            app.canvas.ds.scale = 0.8;
+            app.canvas.ds.offset = [300, 350];
+            app.canvas.setDirty(true, true);
+        }"""
+    )
+    yield
+    page.screenshot(path=tmp_path / "end.png")
+    page.evaluate("async () => (await import('/scripts/api.js')).api.interrupt()")
+    page.remove_listener("pageerror", note)
+    assert thrown == []
+
+
+def run(page: playwright.Page, **values: object) -> None:
+    """Queue what is on the canvas, with these in the main node's widgets."""
+    page.evaluate(
+        """values => {
+            const node = app.graph.getNodeById(5);
+            for (const [name, value] of Object.entries(values))
+                node.widgets.find(widget => widget.name === name).value = value;
+            app.queuePrompt(0, 1);
+        }""",
+        values,
+    )
+
+
+def wait_for(page: playwright.Page, event: str, count: int = 1) -> None:
+    page.wait_for_function(
+        "([event, count]) => window.told.filter(([type]) => type === event).length >= count", arg=[event, count]
+    )
+
+
+def panel(page: playwright.Page) -> playwright.Locator:
+    return page.locator(".nst-live").locator("visible=true")
+
+
+def end_early(page: playwright.Page) -> None:
+    panel(page).get_by_role("button", name="Finish now").click()
+    wait_for(page, "execution_success")
+
+
+# --- what is seen -------------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_seen_looked_back_at_and_finished(page: playwright.Page) -> None:
+    before = page.evaluate("() => app.graph.getNodeById(5).serialize().widgets_values.length")
+    assert panel(page).count() == 0  # a node that does nothing is as high as ever
+    run(page, seed=1)
+    wait_for(page, "nst.live", 8)
+    assert page.evaluate("() => app.graph.getNodeById(5).serialize().widgets_values.length") == before
+    canvas = panel(page).locator("canvas")
+    inked = "canvas => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(x => x)"
+    assert canvas.evaluate(inked)
+    assert {"total", "content", "style"} <= set(panel(page).locator(".nst-live-legend span").all_inner_texts())
+    slider = panel(page).locator("input[type=range]")
+    slider.evaluate("slider => { slider.value = 0; slider.dispatchEvent(new Event('input')); }")
+    playwright.expect(panel(page).locator(".nst-live-words")).to_have_text("Step 1 of 5000")
+    wait_for(page, "nst.live", 10)
+    playwright.expect(panel(page).locator(".nst-live-words")).to_have_text("Step 1 of 5000")  # it stays there
+    slider.evaluate("slider => { slider.value = slider.max; slider.dispatchEvent(new Event('input')); }")
+    end_early(page)
+    page.wait_for_function("() => window.told.findLast(([type]) => type === 'nst.live')[1].state === 'done'")
+    said = page.evaluate("() => window.told.findLast(([type]) => type === 'nst.live')[1].text")
+    assert said.startswith("Finished early: 96×64, ")
+    playwright.expect(page.get_by_text(said).locator("visible=true").first).to_be_visible()
+    playwright.expect(panel(page).get_by_role("button")).to_be_hidden()
+    page.wait_for_function("() => app.graph.getNodeById(6).imgs?.[0]?.naturalWidth === 96")
+
+
+def test_the_panel_follows_its_node(page: playwright.Page) -> None:
+    run(page, seed=2)
+    wait_for(page, "nst.live", 4)
+    narrow = panel(page).bounding_box()
+    page.evaluate("() => { const node = app.graph.getNodeById(5); node.setSize([600, node.size[1]]); }")
+    page.evaluate("() => app.canvas.setDirty(true, true)")
+    page.wait_for_function(
+        "width => document.querySelector('.nst-live').clientWidth > width", arg=narrow["width"] * 1.5
+    )
+    wait_for(page, "nst.live", 6)
+    page.evaluate("() => app.graph.getNodeById(5).collapse()")
+    playwright.expect(page.locator(".nst-live")).to_be_hidden()
+    page.evaluate("() => app.graph.getNodeById(5).collapse()")
+    playwright.expect(panel(page)).to_be_visible()
+    end_early(page)
+    page.evaluate("() => app.graph.remove(app.graph.getNodeById(5))")
+    playwright.expect(page.locator(".nst-live")).to_have_count(0)
+
+
+def test_a_subgraph_shows_what_goes_on_in_it_and_a_key_finishes_it(page: playwright.Page) -> None:
+    page.evaluate(
+        """() => {
+            const inside = [4, 5].map(id => app.graph.getNodeById(id));
+            inside[1].widgets.find(widget => widget.name === "seed").value = 3;
+            const { node } = app.canvas.graph.convertToSubgraph(new Set(inside));
+            node.pos = [300, 0];
+            app.queuePrompt(0, 1);
+        }"""
+    )
+    wait_for(page, "nst.live", 6)
+    assert ":" in page.evaluate("() => window.told.find(([type]) => type === 'nst.live')[1].node_id")
+    playwright.expect(panel(page)).to_be_visible()
+    playwright.expect(page.get_by_text("Step ").locator("visible=true").first).to_be_visible()
+    page.locator("canvas#graph-canvas").focus()
+    page.keyboard.press("Alt+Shift+Enter")
+    wait_for(page, "execution_success")
+    said = page.evaluate("() => window.told.findLast(([type]) => type === 'nst.live')[1].text")
+    assert said.startswith("Finished early: ")
+
+
+def test_an_error_stands_on_its_node_and_in_the_hosts_report(page: playwright.Page) -> None:
+    run(page, size=4)
+    wait_for(page, "execution_error")
+    alert = panel(page).get_by_role("alert")
+    playwright.expect(alert).to_contain_text("size: ")
+    sentence = alert.inner_text()
+    assert page.evaluate(
+        "() => window.told.findLast(([t]) => t === 'execution_error')[1].exception_message"
+    ).startswith(sentence)
+    details = page.get_by_text("View details", exact=False)  # newer front ends first say that there is something
+    if details.count():
+        details.first.click()
+    elsewhere = page.get_by_text(sentence[:60]).locator("visible=true")
+    page.wait_for_function(
+        "sentence => [...document.querySelectorAll('body *')].some(e => !e.closest('.nst-live') && !e.children.length"
+        " && e.textContent.includes(sentence) && e.checkVisibility())",
+        arg=sentence[:60],
+    )
+    assert elsewhere.count() >= 2
+    page.keyboard.press("Escape")
+    run(page, size=96, steps=2)
+    wait_for(page, "execution_success")
+    playwright.expect(page.get_by_role("alert").filter(has_text=sentence[:20])).to_be_hidden()
+
+
+def test_a_cancel_is_no_finish(page: playwright.Page) -> None:
+    run(page, seed=4)
+    wait_for(page, "nst.live", 4)
+    page.evaluate("async () => (await import('/scripts/api.js')).api.interrupt()")
+    wait_for(page, "execution_interrupted")
+    playwright.expect(panel(page).get_by_role("button")).to_be_hidden()
+
+
+def test_sockets_have_colours_of_their_own_in_every_palette(page: playwright.Page) -> None:
+    look = """types => types.map(type => [
+        app.canvas.default_connection_color_byType[type],
+        app.canvas.constructor.link_type_colors[type],
+        getComputedStyle(document.documentElement).getPropertyValue(`--color-datatype-${type}`).trim(),
+    ])"""
+    for palette in ("dark", "light", "dark"):
+        page.evaluate("id => app.extensionManager.setting.set('Comfy.ColorPalette', id)", palette)
+        page.wait_for_timeout(500)
+        seen = page.evaluate(look, list(TYPES))
+        assert all(colour.startswith("#") and set(row) == {colour} for row in seen for colour in row)
+        assert len({row[0] for row in seen}) == len(TYPES)

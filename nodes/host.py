@@ -185,6 +185,19 @@ def show_text(text: str, node_id: str | None) -> None:
         server.send_progress_text(text, node_id, server.client_id)
 
 
+def note(text: str) -> None:
+    """Something that was done otherwise than asked, or left out: in the log, and on the node that is running."""
+    log.info("%s", text)
+    if _in_comfyui:
+        show_text(text, _running_node())
+
+
+def _running_node() -> str | None:
+    utils = sys.modules.get("comfy_execution.utils")
+    context = utils.get_executing_context() if hasattr(utils, "get_executing_context") else None
+    return None if context is None else context.node_id
+
+
 # --- progress, preview, cancel ------------------------------------------------------------------------------------
 
 

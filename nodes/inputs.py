@@ -89,7 +89,7 @@ SEED = (
         "max": 0xFFFFFFFFFFFFFFFF,
         "control_after_generate": "fixed",
         "tooltip": "Which noise a noise start begins from: another seed, another picture. Without a noise start it "
-        "changes nothing.",
+        "hardly matters.",
     },
 )
 PREVIEW_EVERY = advanced(

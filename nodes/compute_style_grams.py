@@ -6,7 +6,8 @@ from .. import nst_engine as nst
 from ..nst_engine.pictures.images import from_host
 from ..nst_engine.statistics.measure import memory_to_measure
 from ..nst_engine.statistics.regions import MODES
-from . import host
+from . import checks, host
+from .masks import painted, painted_or_whole
 from .preview import measuring
 
 
@@ -14,12 +15,16 @@ class ComputeStyleGrams:
     TITLE = "Compute Style Grams"
     CATEGORY = host.CATEGORY
     DESCRIPTION = (
-        "Measures the style of a picture: the Gram matrices of its features. Done once and reused by every transfer "
-        "that follows. A batch is several styles; chain these nodes to blend styles by weight."
+        "Measures the style of a picture: its colours, textures and strokes, without what it shows. Done once, then "
+        "reused by every painting. Chain several of these to blend styles."
     )
     RETURN_TYPES = ("STYLE_GRAMS",)
     RETURN_NAMES = ("style_grams",)
-    OUTPUT_TOOLTIPS = ("The style, for Neural Style Transfer, or for another Compute Style Grams to blend with.",)
+    OUTPUT_TOOLTIPS = ("The style, for Neural Style Transfer, or for another Compute Style Grams to blend with it.",)
+    SEARCH_ALIASES = (
+        *("style", "style picture", "style image", "measure style", "gram matrix", "gram", "gatys"),
+        *("style transfer", "painting", "blend styles", "van gogh", "texture"),
+    )
     FUNCTION = "compute"
 
     @classmethod
@@ -27,7 +32,13 @@ class ComputeStyleGrams:
         return {
             "required": {
                 "vgg": ("VGG_FEATURES", {"tooltip": "The network, from Load VGG Features."}),
-                "style_image": ("IMAGE", {"tooltip": "The picture whose style is wanted. A batch is several styles."}),
+                "style_image": (
+                    "IMAGE",
+                    {
+                        "tooltip": "The picture whose style you want, a painting for instance. A batch is a blend of "
+                        "all."
+                    },
+                ),
                 "weight": (
                     "FLOAT",
                     {
@@ -35,8 +46,8 @@ class ComputeStyleGrams:
                         "min": 0.0,
                         "max": 100.0,
                         "step": 0.05,
-                        "tooltip": "How much this style counts against the others it is blended with. Only the "
-                        "proportions matter; alone, any weight above 0 is the same.",
+                        "tooltip": "How much this style counts when several are blended: 2 and 1 is two parts to one. "
+                        "Alone, every weight above 0 does the same.",
                     },
                 ),
                 "size": (
@@ -45,37 +56,51 @@ class ComputeStyleGrams:
                         "default": 512,
                         "min": 0,
                         "max": 16384,
-                        "tooltip": "The long side at which the style is measured, in pixels: larger means larger "
-                        "strokes. 0: as large as the transfer's picture.",
+                        "tooltip": "At what size the style is looked at, in pixels along its long side. Larger gives "
+                        "larger strokes, smaller finer ones. 0: as large as the picture that is painted.",
                     },
                 ),
             },
             "optional": {
                 "layer_weights": (
                     "LAYER_WEIGHTS",
-                    {"tooltip": "Which layers to measure now. Others are measured when a transfer asks for them."},
+                    {
+                        "tooltip": "Your own choice of layers, measured now. Seldom needed: what lacks is measured "
+                        "later."
+                    },
                 ),
-                "style_grams": ("STYLE_GRAMS", {"tooltip": "Styles to blend this one with, by their weights."}),
+                "style_grams": ("STYLE_GRAMS", {"tooltip": "Another style, to blend this one with by their weights."}),
                 "style_mask": (
                     "MASK",
-                    {"tooltip": "The part of the style picture that is the style. Without: all."},
+                    {
+                        "tooltip": "Takes the style only from the painted part of the style picture. Empty: from all "
+                        "of it."
+                    },
                 ),
                 "region_mask": (
                     "MASK",
                     {
-                        "tooltip": "The part of the content picture that takes on this style. Without: whatever no "
-                        "other style's region covers. What no style covers stays content."
+                        "tooltip": "Which part of your picture gets this style, the sky for instance. Not connected or "
+                        "empty: wherever no other style goes. Where no style goes at all, your picture stays."
                     },
                 ),
                 "mask_mode": (
                     list(MODES),
                     {
-                        "tooltip": "At the masks' edges: simple counts a place by how much of it is covered; inside "
-                        "leaves out whatever sees anything beyond the mask, so that nothing bleeds in."
+                        "tooltip": "At a mask's edge: simple goes right up to it; inside keeps clear of it, so that "
+                        "nothing from beyond bleeds in.",
+                        "advanced": True,
                     },
                 ),
             },
         }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, size: int | None = None, layer_weights: object = checks.NOT_WIRED) -> bool | str:
+        refusal = checks.refusal_of(cls, size=size)
+        if not refusal and layer_weights is checks.NOT_WIRED:
+            refusal = checks.style_too_small(size)
+        return refusal or True
 
     def compute(
         self,
@@ -98,8 +123,8 @@ class ComputeStyleGrams:
                 size=size,
                 layers=layer_weights.style if layer_weights else None,
                 blend_with=style_grams,
-                mask=style_mask,
-                region=region_mask,
+                mask=painted_or_whole(style_mask, "style_mask"),
+                region=painted(region_mask, "region_mask"),
                 mask_mode=mask_mode,
                 **watched,
             )

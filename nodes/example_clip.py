@@ -13,20 +13,25 @@ class NSTExampleClip:
     TITLE = "NST Example Clip"
     CATEGORY = f"{host.CATEGORY}/utilities"
     DESCRIPTION = (
-        "A short clip of the pack's own, to try moving pictures with: a landscape that pans, a balloon passing."
+        "A short clip of the pack's own, to try moving pictures with: the camera pans over a landscape, a balloon "
+        "passes."
     )
     RETURN_TYPES = ("IMAGE", "FLOAT")
     RETURN_NAMES = ("frames", "fps")
-    OUTPUT_TOOLTIPS = ("The frames, a batch of pictures.", "Frames a second.")
+    OUTPUT_TOOLTIPS = ("The frames, as a batch of pictures.", "Frames per second.")
+    SEARCH_ALIASES = ("example video", "sample clip", "demo video", "frames", "style transfer")
     FUNCTION = "load"
 
     @classmethod
     def INPUT_TYPES(cls):
         names = sorted(file.stem for file in FOLDER.glob("clip-*.webp"))
         return {
-            "required": {"name": (names, {"tooltip": "The clip. There is one so far."})},
+            "required": {"name": (names, {"tooltip": "Which clip. There is only this one so far."})},
             "optional": {
-                "frames": ("INT", {"default": 24, "min": 1, "max": 24, "tooltip": "How many frames of it."}),
+                "frames": (
+                    "INT",
+                    {"default": 24, "min": 1, "max": 24, "tooltip": "How many frames of it, from the first."},
+                ),
             },
         }
 

@@ -300,6 +300,19 @@ def _from_elsewhere(headers: Mapping[str, str]) -> bool:
     return headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none")
 
 
+def note(text: str) -> None:
+    """Something that was done otherwise than asked, or left out: in the log, and on the node that is running."""
+    log.info("%s", text)
+    if _in_comfyui:
+        show_text(text, _running_node())
+
+
+def _running_node() -> str | None:
+    utils = sys.modules.get("comfy_execution.utils")
+    context = utils.get_executing_context() if hasattr(utils, "get_executing_context") else None
+    return None if context is None else context.node_id
+
+
 # --- progress, preview, cancel ------------------------------------------------------------------------------------
 
 

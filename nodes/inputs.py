@@ -19,26 +19,14 @@ Input = tuple[Any, dict[str, Any]]
 
 
 def number_or_recipe(text: str, kind: str = "INT", **options: Any) -> Input:
-    tooltip = f"{text} -1: as the recipe says."
+    tooltip = f"{text} -1 (auto): as the preset says."
     return kind, {"default": AS_RECIPE, "min": AS_RECIPE, **options, "tooltip": tooltip}
 
 
-# Below these -1 alone has a meaning, though the widgets' steps let others be typed in, too.
-LEAST = {"learning_rate": 1e-30, "tv_weight": 0.0, "averaging": 0.0, "scales": 1}
-
-
-def check_numbers(kind: Any, **values: float | None) -> bool | str:
-    """For a node's VALIDATE_INPUTS: in place of the host's own look at the bounds of these inputs.
-
-    None: linked. What is no number at all the host refuses by itself, and asks here nevertheless.
-    """
-    table = kind.INPUT_TYPES()
-    for name, value in values.items():
-        most = {**table["required"], **table.get("optional", {})}[name][1]["max"]
-        if isinstance(value, int | float) and value != AS_RECIPE and not LEAST[name] <= value <= most:
-            least = "a number above 0" if name == "learning_rate" else f"{LEAST[name]:g}"
-            return f"{name}: {str(value)[:20]} will not do; give {least} to {most:g}, or -1 for what the recipe says."
-    return True
+def advanced(entry: Input) -> Input:
+    """The same, which a canvas that can do so shows only when asked for."""
+    kind, options = entry
+    return kind, {**options, "advanced": True}
 
 
 def given(value):
@@ -54,32 +42,44 @@ def share(text: str, default: float) -> Input:
     return "FLOAT", {"default": default, "min": 0.0, "max": 1.0, "step": 0.05, "tooltip": text}
 
 
-VGG = ("VGG_FEATURES", {"tooltip": "The same network that the style was measured with."})
-STYLE_GRAMS = ("STYLE_GRAMS", {"tooltip": "The style, from Compute Style Grams."})
+VGG = ("VGG_FEATURES", {"tooltip": "The network that looks at the pictures: the same one that measured the style."})
+STYLE_GRAMS = ("STYLE_GRAMS", {"tooltip": "The style to paint in, from Compute Style Grams or Load Style Grams."})
 RECIPES = (
     list(nst.RECIPES),
     {
-        "tooltip": "balanced: suits most pairs at any size; classic: busier, with more of the style's own forms. The "
-        "others are published programs and papers: their layers, losses, weights, optimiser, steps, start and size. "
-        "Precision fp32 and style size 0 make them exact."
+        "tooltip": "All settings at once. balanced suits most pictures, at any size. classic is busier, with more of "
+        "the style's own shapes. The others repeat published programs and papers."
     },
 )
-STEPS = number_or_recipe("Evaluations of the loss in all. 0 gives back the start picture.", max=100000)
-OPTIMIZER = (
-    [RECIPE, *OPTIMIZERS],
-    {"tooltip": "adam is steady, lbfgs takes larger leaps. recipe: as the recipe says."},
+STEPS = number_or_recipe(
+    "How long it paints. 50 is a sketch, 100 finished, 200 refined. 0 gives the start picture back.", max=100000
 )
-LEARNING_RATE = number_or_recipe(
-    "How far the optimiser moves at each step.", "FLOAT", max=100.0, step=0.0001, round=False
+OPTIMIZER = advanced(
+    (
+        [RECIPE, *OPTIMIZERS],
+        {"tooltip": "How each step is found. adam is steady; lbfgs takes larger leaps. recipe: as the preset says."},
+    )
 )
-TV_WEIGHT = number_or_recipe(
-    "Total variation: smooths away noise. 1 is a light smoothing under every recipe, 0 is none.",
-    "FLOAT",
-    max=1000.0,
-    step=0.05,
+LEARNING_RATE = advanced(
+    number_or_recipe(
+        "How far each step goes. Too high gives noise, too low an unfinished picture.",
+        "FLOAT",
+        max=100.0,
+        step=0.0001,
+        round=False,
+    )
 )
-SCALES = number_or_recipe(
-    "Coarse-to-fine levels, each √2 larger than the last: more give larger strokes, 1 the finest.", max=MOST_SCALES
+TV_WEIGHT = advanced(
+    number_or_recipe(
+        "Smooths away grain and noise. 1 is a light touch with every preset, 0 none.", "FLOAT", max=1000.0, step=0.05
+    )
+)
+SCALES = advanced(
+    number_or_recipe(
+        "How many sizes it is painted at, from small to large. More give larger, better arranged strokes; 1 gives the "
+        "finest.",
+        max=MOST_SCALES,
+    )
 )
 SEED = (
     "INT",
@@ -87,36 +87,46 @@ SEED = (
         "default": 0,
         "min": 0,
         "max": 0xFFFFFFFFFFFFFFFF,
-        "control_after_generate": True,
-        "tooltip": "Of the noise start: the same seed begins from the same noise on every device.",
+        "control_after_generate": "fixed",
+        "tooltip": "Which noise a noise start begins from: another seed, another picture. Without a noise start it "
+        "hardly matters.",
     },
 )
-PREVIEW_EVERY = (
-    "INT",
-    {
-        "default": AUTO_PREVIEW,
-        "min": AUTO_PREVIEW,
-        "max": 10000,
-        "tooltip": "Steps between preview pictures. -1: about one a second. 0: none.",
-    },
+PREVIEW_EVERY = advanced(
+    (
+        "INT",
+        {
+            "default": AUTO_PREVIEW,
+            "min": AUTO_PREVIEW,
+            "max": 10000,
+            "tooltip": "How many steps between two previews. -1 (auto): about one preview a second. 0: no previews.",
+        },
+    )
 )
-LAYER_WEIGHTS = ("LAYER_WEIGHTS", {"tooltip": "Other layers than the recipe's, from Layer Weights."})
+LAYER_WEIGHTS = (
+    "LAYER_WEIGHTS",
+    {"tooltip": "Your own choice of the network's layers, from Layer Weights. Not connected: the preset's."},
+)
 START_IMAGE = (
     "IMAGE",
-    {"tooltip": "The picture to begin from, when start is recipe or image; resized if need be."},
+    {"tooltip": "A picture to begin from. It is resized to fit, and used when the start is recipe or image."},
 )
-TILE = (
-    "INT",
-    {
-        "default": AUTO_TILE,
-        "min": AUTO_TILE,
-        "max": LARGEST_SIDE,
-        "tooltip": "How much of the picture the network sees at a time, in pixels: less takes less memory and more "
-        "time, and gives the same picture. -1: all of it if it fits into the memory that is free, else tiles as large "
-        "as fit. 0: all of it.",
-    },
+TILE = advanced(
+    (
+        "INT",
+        {
+            "default": AUTO_TILE,
+            "min": AUTO_TILE,
+            "max": LARGEST_SIDE,
+            "tooltip": "Paints in tiles of so many pixels, to save memory. It takes longer and gives the same picture, "
+            "without seams. -1 (auto): tiles only if the picture does not fit into memory. 0: never.",
+        },
+    )
 )
-METHOD = ("NST_METHOD", {"tooltip": "How style is measured and met, from NST Method. Without: as the recipe says."})
+METHOD = (
+    "NST_METHOD",
+    {"tooltip": "Another way of measuring style, from NST Method. Not connected: the preset's."},
+)
 
 
 def tile_of(tile: int) -> int | str | None:

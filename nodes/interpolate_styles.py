@@ -8,23 +8,24 @@ class NSTInterpolateStyles:
     TITLE = "NST Interpolate Styles"
     CATEGORY = host.CATEGORY
     DESCRIPTION = (
-        "Goes from one style to another in equal steps. Neural Style Transfer then runs once for every step, and gives "
-        "a row of pictures."
+        "Goes from one style to another in equal steps, and so gives a row of pictures: Neural Style Transfer paints "
+        "one for every step."
     )
     RETURN_TYPES = ("STYLE_GRAMS",)
     RETURN_NAMES = ("style_grams",)
     OUTPUT_IS_LIST = (True,)
-    OUTPUT_TOOLTIPS = ("A list of styles: the first and the last are exactly the two given.",)
+    OUTPUT_TOOLTIPS = ("The styles, one after the other. The first and the last are exactly the two you gave.",)
+    SEARCH_ALIASES = ("blend styles", "mix styles", "morph style", "style row", "style transfer")
     FUNCTION = "interpolate"
 
     @classmethod
     def INPUT_TYPES(cls):
         return {
             "required": {
-                "from_style": ("STYLE_GRAMS", {"tooltip": "The style that the row begins with, or a blend."}),
+                "from_style": ("STYLE_GRAMS", {"tooltip": "The style that the row begins with."}),
                 "to_style": (
                     "STYLE_GRAMS",
-                    {"tooltip": "The style that it ends with, of the same network."},
+                    {"tooltip": "The style that the row ends with, measured by the same network."},
                 ),
                 "frames": (
                     "INT",
@@ -32,8 +33,8 @@ class NSTInterpolateStyles:
                         "default": 4,
                         "min": 2,
                         "max": 64,
-                        "tooltip": "How many pictures the row has, both ends included. Each takes a transfer of its "
-                        "own.",
+                        "tooltip": "How many pictures the row has, both ends included. Each is painted by itself, and "
+                        "takes its time.",
                     },
                 ),
             }

@@ -11,20 +11,27 @@ CUSTOM = "custom"
 
 def layer_choice(tooltip: str) -> tuple[list[str], dict[str, str]]:
     """An input that names one layer."""
-    return list(layer_names("vgg19")), {"default": "relu3_1", "tooltip": f"{tooltip} VGG-16 has not all of them."}
+    return list(layer_names("vgg19")), {"default": "relu3_1", "tooltip": f"{tooltip} VGG-16 lacks some of them."}
 
 
 class LayerWeights:
     TITLE = "Layer Weights"
     CATEGORY = host.CATEGORY
     DESCRIPTION = (
-        "Chooses which layers of the network count, and how much, for style and for content. Shallow layers hold "
-        "colour and fine grain, deep ones larger brush strokes and shapes."
+        "Decides what of a style is taken over, and how much: from colour and grain in the first layers of the network "
+        "to large strokes and shapes in the last. Optional; presets have their own."
     )
     RETURN_TYPES = ("LAYER_WEIGHTS",)
     RETURN_NAMES = ("layer_weights",)
-    OUTPUT_TOOLTIPS = (
-        "Layer weights, for Neural Style Transfer (and Compute Style Grams, when other layers are used).",
+    OUTPUT_TOOLTIPS = ("Your choice of layers, for Neural Style Transfer.",)
+    SEARCH_ALIASES = (
+        "style layers",
+        "content layers",
+        "vgg layers",
+        "style transfer",
+        "gatys",
+        "brush strokes",
+        "detail",
     )
     FUNCTION = "choose"
 
@@ -32,30 +39,36 @@ class LayerWeights:
     def INPUT_TYPES(cls):
         def slider(tap: str, holds: str):
             options = {"default": 1.0, "min": 0.0, "max": 10.0, "step": 0.05, "display": "slider"}
-            return ("FLOAT", {**options, "tooltip": f"Weight of {tap} in the style: {holds}. Used by preset custom."})
+            return (
+                "FLOAT",
+                {**options, "tooltip": f"How much of the style's {holds} is taken. Counts with custom only."},
+            )
 
-        holds = ("colour and grain", "fine marks", "strokes", "large strokes and motifs", "shapes and composition")
+        holds = ("colour and grain", "fine marks", "strokes", "large strokes and motifs", "shapes and arrangement")
         return {
             "required": {
                 "preset": (
                     [CUSTOM, *nst.RECIPES],
-                    {"tooltip": "custom: the sliders below. A recipe's name: its layers, sliders ignored."},
+                    {
+                        "tooltip": "custom: the sliders below. A preset's name: that preset's layers; the sliders do "
+                        "nothing."
+                    },
                 ),
                 **{tap: slider(tap, what) for tap, what in zip(FIVE, holds, strict=True)},
                 "style_layers": (
                     "STRING",
                     {
                         "default": "",
-                        "tooltip": "Any other style layers, e.g. relu3_2=0.5, conv4_2=1. They are added to the preset "
-                        "or the sliders, or replace their weight there; 0 takes a layer out.",
+                        "tooltip": "More style layers, written like relu3_2=0.5, conv4_2=1. They are added to the "
+                        "layers above, or replace their weight; 0 takes a layer out.",
                     },
                 ),
                 "content_layers": (
                     "STRING",
                     {
                         "default": "",
-                        "tooltip": "Content layers, e.g. relu4_2=1. Empty: the preset's; with custom, the recipe's. "
-                        "Shallower layers keep the content more exactly.",
+                        "tooltip": "Layers that hold on to your picture, written like relu4_2=1. relu3_1 keeps it more "
+                        "exactly, relu5_1 more loosely. Empty: the preset's.",
                     },
                 ),
             }

@@ -7,21 +7,23 @@ from .. import nst_engine as nst
 from ..nst_engine.statistics.regions import MODES
 from ..nst_engine.styles.saved import THUMBNAIL
 from . import host
+from .masks import painted
 
 
 class LoadStyleGrams:
     TITLE = "Load Style Grams"
     CATEGORY = host.CATEGORY
     DESCRIPTION = (
-        "Loads a style that Save Style Grams wrote, from ComfyUI's input or output folder. No picture is needed, and "
-        "nothing is measured again."
+        "Loads a saved style, your own or somebody else's, from ComfyUI's input or output folder. It takes the place "
+        "of a style picture."
     )
     RETURN_TYPES = ("STYLE_GRAMS", "IMAGE")
     RETURN_NAMES = ("style_grams", "thumbnail")
     OUTPUT_TOOLTIPS = (
-        "The style, for Neural Style Transfer, or to blend others with.",
-        "The small copy of the style picture, one for every style in the file; black where none was saved.",
+        "The style, for Neural Style Transfer, or for another node to blend with it.",
+        "Thumbnails of the style pictures in the file; black where none was saved.",
     )
+    SEARCH_ALIASES = ("load style", "import style", "saved style", "style file", "style transfer", "safetensors")
     FUNCTION = "load"
 
     @classmethod
@@ -31,8 +33,8 @@ class LoadStyleGrams:
                 "style": (
                     host.style_files(),
                     {
-                        "tooltip": "A saved style: those in the input folder, then those in the output folder. Press R "
-                        "on the canvas to list new ones."
+                        "tooltip": "Which saved style: first those in the input folder, then those in the output "
+                        "folder. Press R on the canvas to list new ones."
                     },
                 ),
                 "weight": (
@@ -42,25 +44,26 @@ class LoadStyleGrams:
                         "min": 0.0,
                         "max": 100.0,
                         "step": 0.05,
-                        "tooltip": "How much this style counts against the others it is blended with; a saved blend "
-                        "shares it out as it was. Alone, any weight above 0 is the same.",
+                        "tooltip": "How much this style counts when several are blended: 2 and 1 is two parts to one. "
+                        "Alone, every weight above 0 does the same.",
                     },
                 ),
             },
             "optional": {
-                "style_grams": ("STYLE_GRAMS", {"tooltip": "Styles to blend this one with, by their weights."}),
+                "style_grams": ("STYLE_GRAMS", {"tooltip": "Another style, to blend this one with by their weights."}),
                 "region_mask": (
                     "MASK",
                     {
-                        "tooltip": "The part of the content picture that takes on this style. Without: whatever no "
-                        "other style's region covers. What no style covers stays content."
+                        "tooltip": "Which part of your picture gets this style, the sky for instance. Not connected or "
+                        "empty: wherever no other style goes. Where no style goes at all, your picture stays."
                     },
                 ),
                 "mask_mode": (
                     list(MODES),
                     {
-                        "tooltip": "At the region's edge: simple counts a place by how much of it is covered; inside "
-                        "leaves out whatever sees anything beyond the region. What is saved in the file stays as it is."
+                        "tooltip": "At the mask's edge: simple goes right up to it; inside keeps clear of it, so that "
+                        "nothing from beyond bleeds in.",
+                        "advanced": True,
                     },
                 ),
             },
@@ -90,7 +93,8 @@ class LoadStyleGrams:
         region_mask: torch.Tensor | None = None,
         mask_mode: str = "simple",
     ) -> tuple[nst.StyleGrams, torch.Tensor]:
-        grams = nst.StyleGrams.load(host.style_file(style)).weighted(weight).within(region_mask, mask_mode)
+        grams = nst.StyleGrams.load(host.style_file(style)).weighted(weight)
+        grams = grams.within(painted(region_mask, "region_mask"), mask_mode)
         # numpy's zeros take no memory until they are touched, and a small file may hold a thousand styles.
         thumbnails = torch.from_numpy(np.zeros((len(grams.styles), *THUMBNAIL), np.float32))
         for i, one in enumerate(grams.styles):

@@ -11,12 +11,13 @@ class LoadVGGFeatures:
     TITLE = "Load VGG Features"
     CATEGORY = host.CATEGORY
     DESCRIPTION = (
-        "Loads the VGG network through which pictures are compared. The default weights are the original ones "
-        "and need no download; weights files in models/vgg are listed as well."
+        "Loads the network that looks at your pictures and tells content from style. The default needs no download. "
+        "One is enough for a workflow."
     )
     RETURN_TYPES = ("VGG_FEATURES",)
     RETURN_NAMES = ("vgg",)
-    OUTPUT_TOOLTIPS = ("The network, for Compute Style Grams and Neural Style Transfer. Use the same one for both.",)
+    OUTPUT_TOOLTIPS = ("The network. Connect the same one to Compute Style Grams and Neural Style Transfer.",)
+    SEARCH_ALIASES = ("vgg", "vgg19", "vgg16", "style transfer network", "neural style transfer", "gatys", "loader")
     FUNCTION = "load"
 
     @classmethod
@@ -26,29 +27,32 @@ class LoadVGGFeatures:
                 "weights": (
                     [*BUILT_IN, *host.weights_files()],
                     {
-                        "tooltip": "vgg19-caffe: the original network, works offline. The torchvision ones are "
-                        "downloaded once (about 550 MB). Files from models/vgg follow."
+                        "tooltip": "Which network. vgg19-caffe is the one of the first papers, and works offline. The "
+                        "torchvision ones are downloaded once (about 550 MB). Your own files in models/vgg follow."
                     },
                 ),
                 "pooling": (
                     list(POOLINGS),
                     {
-                        "tooltip": "How the network halves its maps. recipe: what the recipe says. average gives "
-                        "smoother, max crisper textures."
+                        "tooltip": "max gives crisper textures, average and l2 smoother ones. recipe: as the preset "
+                        "says.",
+                        "advanced": True,
                     },
                 ),
                 "padding": (
                     list(PADDINGS),
                     {
-                        "tooltip": "What the network sees beyond the picture's edge. recipe: what the recipe says "
-                        "(zeros). replicate or reflect remove artefacts along the borders."
+                        "tooltip": "What the network sees beyond the picture's edge. If borders look framed or faded, "
+                        "choose replicate or reflect. recipe: as the preset says.",
+                        "advanced": True,
                     },
                 ),
                 "precision": (
                     list(PRECISIONS),
                     {
-                        "tooltip": "Number format of the network. auto: bf16 where the device has units for it, fp32 "
-                        "elsewhere. fp32 reproduces the published programs exactly."
+                        "tooltip": "How exactly the network calculates. auto is as fast as your device allows. fp32 is "
+                        "the most exact, for repeating a published program to the number.",
+                        "advanced": True,
                     },
                 ),
             },
@@ -56,8 +60,9 @@ class LoadVGGFeatures:
                 "input": (
                     list(INPUTS),
                     {
-                        "tooltip": "What a weights file of your own was trained on, where its layout cannot tell: "
-                        "torchvision (RGB, normalised) or caffe (BGR, 0..255). auto recognises published files."
+                        "tooltip": "Only for a weights file of your own: what it was trained on, torchvision (RGB, "
+                        "normalised) or caffe (BGR, 0 to 255). auto recognises all published files.",
+                        "advanced": True,
                     },
                 ),
             },

@@ -12,12 +12,16 @@ class NSTMatchColours:
     TITLE = "Match Colours"
     CATEGORY = host.CATEGORY
     DESCRIPTION = (
-        "Gives a picture the colours of another: a style picture those of the content before it is measured, so that "
-        "only its texture is transferred, or any picture those of any other."
+        "Gives a picture the colours of another. Before Compute Style Grams it leaves of a style only strokes and "
+        "textures, in the colours of your own picture."
     )
     RETURN_TYPES = ("IMAGE",)
     RETURN_NAMES = ("image",)
-    OUTPUT_TOOLTIPS = ("The picture in the reference's colours; its transparency is kept.",)
+    OUTPUT_TOOLTIPS = ("The picture in its new colours. Transparency is kept.",)
+    SEARCH_ALIASES = (
+        *("match colors", "color match", "color transfer", "keep colors", "palette", "recolor", "recolour"),
+        *("color correct", "style transfer", "painting"),
+    )
     FUNCTION = "match"
 
     @classmethod
@@ -26,17 +30,17 @@ class NSTMatchColours:
             "required": {
                 "image": (
                     "IMAGE",
-                    {"tooltip": "The picture whose colours are to change. Every one of a batch is done."},
+                    {"tooltip": "The picture to recolour. Of a batch, every one is done."},
                 ),
                 "reference": (
                     "IMAGE",
-                    {"tooltip": "The picture whose colours are wanted: one for all, or one for each."},
+                    {"tooltip": "The picture that has the colours you want. For a batch, one for all or one for each."},
                 ),
                 "method": (
                     list(METHODS),
                     {
-                        "tooltip": "symmetric, pca, cholesky, histogram: the palette as a whole, for any two pictures. "
-                        "lab, luminance: place by place, for two versions of one picture."
+                        "tooltip": "symmetric, pca, cholesky, histogram: take over the palette as a whole, between any "
+                        "two pictures. lab, luminance: place by place, between two versions of one picture."
                     },
                 ),
                 "strength": (
@@ -46,7 +50,7 @@ class NSTMatchColours:
                         "min": 0.0,
                         "max": 1.0,
                         "step": 0.05,
-                        "tooltip": "How much of the change: 0 is the picture as it was, 1 all.",
+                        "tooltip": "How much the colours change: 0 not at all, 1 completely.",
                     },
                 ),
             }

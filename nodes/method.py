@@ -6,7 +6,8 @@ from .. import nst_engine as nst
 from ..nst_engine.objective.losses import VARIATIONS
 from ..nst_engine.statistics.distances import STATISTICS
 from . import host
-from .inputs import RECIPE, check_numbers, given, number_or_recipe
+from .checks import refusal_of
+from .inputs import RECIPE, given, number_or_recipe
 
 YES_NO = {"on": True, "off": False}
 
@@ -32,12 +33,21 @@ class NSTMethod:
     TITLE = "NST Method"
     CATEGORY = host.CATEGORY
     DESCRIPTION = (
-        "How style is measured and how the transfer goes about it, in place of what the recipe says: other statistics "
-        "than the Gram matrix, gradient normalisation, averaging, and the kind of smoothing."
+        "Another way of measuring style and of painting, in place of the preset's: for busier or calmer surfaces, "
+        "truer colours, less noise. Connect it to method. Optional."
     )
     RETURN_TYPES = ("NST_METHOD",)
     RETURN_NAMES = ("method",)
-    OUTPUT_TOOLTIPS = ("For the input method of Neural Style Transfer or NST Synthesize Texture.",)
+    OUTPUT_TOOLTIPS = ("The way of working, for the input method of Neural Style Transfer or NST Synthesize Texture.",)
+    SEARCH_ALIASES = (
+        "style statistics",
+        "gram",
+        "covariance",
+        "histogram",
+        "sliced wasserstein",
+        "adain",
+        "style transfer",
+    )
     FUNCTION = "choose"
 
     @classmethod
@@ -47,10 +57,9 @@ class NSTMethod:
                 "statistic": (
                     [RECIPE, *STATISTICS],
                     {
-                        "tooltip": "What of the features is made equal. gram: which occur together. mean-std: how much "
-                        "of each, and how varied. covariance: both, as one distance between distributions. histogram: "
-                        "all values of each. sliced: the whole distribution, seen from ever new directions. The last "
-                        "two sort, take longer, and cannot be done by tiles or with a saved style."
+                        "tooltip": "What counts as style. gram: which textures go together, the classic. mean-std: "
+                        "looser and faster. covariance: truer colours and contrasts. histogram: nothing washed out. "
+                        "sliced: the most complete. The last two are slow, and do not work with tiles or saved styles."
                     },
                 ),
                 "shift": (
@@ -60,20 +69,19 @@ class NSTMethod:
                         "min": -100.0,
                         "max": 100.0,
                         "step": 0.1,
-                        "tooltip": "Added to the activations before their Gram matrix; -1 makes it tell more apart. "
-                        "0: none.",
+                        "tooltip": "Only for gram: shifts what it compares; -1 tells textures apart more sharply. 0: "
+                        "no shift.",
                     },
                 ),
                 "normalise_gradients": (
                     [RECIPE, *YES_NO],
                     {
-                        "tooltip": "Gives every layer's gradient the same size before they are summed, so that none "
-                        "drowns the others and weights alone say what counts."
+                        "tooltip": "on: fine marks and large strokes get an equal say, whatever the picture, and parts "
+                        "that stayed muddy are finished too. recipe: as the preset says."
                     },
                 ),
                 "averaging": number_or_recipe(
-                    "The result is a running mean of the last pictures: 0.9 of about ten, 0.98 of fifty, 0 of none. "
-                    "Takes noise away.",
+                    "Calms noise by averaging over the last steps: 0.9 over about ten, 0.98 over fifty, 0 not at all.",
                     "FLOAT",
                     max=0.999,
                     step=0.01,
@@ -81,9 +89,8 @@ class NSTMethod:
                 "tv_kind": (
                     [RECIPE, *VARIATIONS],
                     {
-                        "tooltip": "What tv_weight makes small. l2: squared differences between neighbours, smooths "
-                        "evenly. l1: plain differences, leaves edges and flattens what lies between. nine: diagonal "
-                        "neighbours, too."
+                        "tooltip": "How smoothing works. l2: evenly. l1: keeps edges, and flattens what lies between. "
+                        "nine: diagonals too. recipe: as the preset says."
                     },
                 ),
             }
@@ -91,7 +98,7 @@ class NSTMethod:
 
     @classmethod
     def VALIDATE_INPUTS(cls, averaging: float | None = None) -> bool | str:
-        return check_numbers(cls, averaging=averaging)
+        return refusal_of(cls, averaging=averaging) or True
 
     def choose(
         self, statistic: str, shift: float, normalise_gradients: str, averaging: float, tv_kind: str

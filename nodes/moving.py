@@ -11,7 +11,7 @@ from typing import Any
 from .. import nst_engine as nst
 from ..nst_engine.errors import counted
 from ..nst_engine.stylize import adjust
-from . import host, inputs, words
+from . import checks, host, inputs, words
 from .inputs import AS_RECIPE, given
 from .method import Method
 from .neural_style_transfer import NeuralStyleTransfer
@@ -25,7 +25,8 @@ OWN = {
             "min": 0.0,
             "max": 100.0,
             "step": 0.1,
-            "tooltip": "How firmly strokes stay with what they are painted on: more is calmer, less is livelier.",
+            "tooltip": "How calm the film is: more holds strokes firmly to what they are painted on, less lets them "
+            "play. 0: every frame by itself.",
         },
     ),
     "frame_steps": (
@@ -34,7 +35,8 @@ OWN = {
             "default": AS_RECIPE,
             "min": AS_RECIPE,
             "max": 100000,
-            "tooltip": "Steps of every frame but the first of a shot. -1: a fifth of the first's.",
+            "tooltip": "How long every frame after the first of a shot is painted. -1 (auto): a fifth of the first.",
+            "advanced": True,
         },
     ),
     "passes": (
@@ -43,11 +45,15 @@ OWN = {
             "default": 1,
             "min": 1,
             "max": 2,
-            "tooltip": "2 goes through each shot once more, backwards: what enters at a border is then painted all of "
-            "a piece. Takes nearly twice as long.",
+            "tooltip": "2 goes through each shot a second time, backwards, so that what comes into view is painted "
+            "from one piece. Takes nearly twice as long.",
+            "advanced": True,
         },
     ),
-    "find_cuts": ("BOOLEAN", {"default": True, "tooltip": "Begin anew where another shot begins."}),
+    "find_cuts": (
+        "BOOLEAN",
+        {"default": True, "tooltip": "Finds where another shot begins, and starts afresh there.", "advanced": True},
+    ),
 }
 # As in Neural Style Transfer. Their order is that of saved workflows: others go last.
 SHARED = (
@@ -55,7 +61,10 @@ SHARED = (
     *("preview_every", "layer_weights", "keep_colours", "keep_colours_strength", "tile", "protect_mask", "strength"),
     *("protect_mode", "protect_weight", "method", "stroke_size"),
 )
-MASKS = ("MASK", {"tooltip": "Where the content stays: one mask for all frames, or one for each. A soft edge blends."})
+MASKS = (
+    "MASK",
+    {"tooltip": "Paint over what is to stay as it is. One mask for all frames, or one for each. Empty: no mask."},
+)
 
 
 def optional() -> dict[str, Any]:
@@ -115,6 +124,15 @@ def memory_needed(vgg: nst.VGGFeatures, shape: tuple[int, int], grams: Any, reci
     target = nst.target_shape(shape, chosen["size"], nst.RECIPES[recipe], vgg.device)
     masks = chosen["protect_mask"] is not None or grams.guided
     return nst.memory_needed(vgg, target, used, chosen["layer_weights"], regions=grams.region_count, masks=masks)
+
+
+def refusal_of(
+    kind: Any, recipe: Any, size: Any, scales: Any, learning_rate: Any, tv_weight: Any, layer_weights: object
+) -> str:
+    """What widgets alone tell, as in Neural Style Transfer."""
+    values = {"recipe": recipe, "size": size, "scales": scales}
+    refusal = checks.refusal_of(kind, **values, learning_rate=learning_rate, tv_weight=tv_weight)
+    return refusal or (checks.too_small(recipe, size) if layer_weights is checks.NOT_WIRED else "")
 
 
 class Follow:

@@ -10,9 +10,10 @@ from ..nst_engine.pictures.images import LARGEST_SIDE, from_host, shape_of, to_h
 from ..nst_engine.recipes import STARTS
 from ..nst_engine.run.levels import RECIPE_SIZE
 from ..nst_engine.stylize import KEEP_COLOURS, PROTECT_MODES, STROKES, adjust
-from . import host, inputs
-from .inputs import AS_RECIPE, AUTO_TILE, RECIPE, given, multiplier, number_or_recipe, share
+from . import checks, host, inputs
+from .inputs import AS_RECIPE, AUTO_TILE, RECIPE, advanced, given, multiplier, number_or_recipe, share
 from .loss_history import LossHistory
+from .masks import painted
 from .method import Method
 from .preview import AUTO_PREVIEW, Preview, follow
 
@@ -21,14 +22,18 @@ class NeuralStyleTransfer:
     TITLE = "Neural Style Transfer"
     CATEGORY = host.CATEGORY
     DESCRIPTION = (
-        "Gives a picture the style of another by moving its pixels until the network sees the content of the one and "
-        "the textures of the other. Every setting can be left to the recipe."
+        "Paints your picture in the style of another: what is in it stays, brushwork, colours and textures come from "
+        "the style. Connect picture, style and network, and press Run; every setting can stay as it is."
     )
     RETURN_TYPES = ("IMAGE", "LOSS_HISTORY")
     RETURN_NAMES = ("image", "loss_history")
     OUTPUT_TOOLTIPS = (
-        "The stylised picture, one for every content picture; transparency is kept.",
-        "The loss at every step, for Plot Loss History.",
+        "The painted picture: one for every picture that came in. Transparency is kept.",
+        "How the run went, step by step, for NST Plot Loss History.",
+    )
+    SEARCH_ALIASES = (
+        *("style", "style transfer", "artistic style", "painting", "paint", "painterly", "artistic", "art filter"),
+        *("brush strokes", "stylize", "stylise", "van gogh", "starry night", "gatys", "nst", "photo to painting"),
     )
     FUNCTION = "transfer"
 
@@ -39,7 +44,7 @@ class NeuralStyleTransfer:
                 "vgg": inputs.VGG,
                 "content_image": (
                     "IMAGE",
-                    {"tooltip": "The picture to be stylised. Every picture of a batch is done."},
+                    {"tooltip": "The picture to paint, a photo for instance. Of a batch, every one is painted."},
                 ),
                 "style_grams": inputs.STYLE_GRAMS,
                 "recipe": inputs.RECIPES,
@@ -48,40 +53,52 @@ class NeuralStyleTransfer:
                 "steps": inputs.STEPS,
                 "optimizer": inputs.OPTIMIZER,
                 "learning_rate": inputs.LEARNING_RATE,
-                "content_weight": multiplier(
-                    "Multiplies the recipe's content weight: above 1 keeps more of the content."
+                "content_weight": advanced(
+                    multiplier(
+                        "Above 1 keeps more of your picture, below 1 less. It multiplies the preset's own weight."
+                    )
                 ),
-                "style_weight": multiplier(
-                    "Multiplies the recipe's style weight: above 1 brings in more of the style."
+                "style_weight": advanced(
+                    multiplier("Above 1 takes more of the style, below 1 less. It multiplies the preset's own weight.")
                 ),
                 "tv_weight": inputs.TV_WEIGHT,
-                "start": (
-                    [RECIPE, *STARTS],
-                    {
-                        "tooltip": "What the first step begins from. image: the start image. style: the style picture. "
-                        "style-noise: noise in the style's colours. recipe: as the recipe says."
-                    },
+                "start": advanced(
+                    (
+                        [RECIPE, *STARTS],
+                        {
+                            "tooltip": "What is on the canvas at first. content: your picture. image: the start "
+                            "picture. style: the style's picture. style-noise: noise in the style's colours. recipe: "
+                            "as the preset says."
+                        },
+                    )
                 ),
                 "size": number_or_recipe(
-                    "Long side of the result in pixels. 0: the content's own size.", max=LARGEST_SIDE
+                    "Long side of the result, in pixels. Twice the size takes about four times as long. 0: as large as "
+                    "your picture.",
+                    max=LARGEST_SIDE,
                 ),
                 "scales": inputs.SCALES,
-                "seed": inputs.SEED,
+                "seed": advanced(inputs.SEED),
                 "preview_every": inputs.PREVIEW_EVERY,
                 "layer_weights": inputs.LAYER_WEIGHTS,
                 "start_image": inputs.START_IMAGE,
                 "keep_colours": (
                     list(KEEP_COLOURS),
                     {
-                        "tooltip": "Gives the finished picture the colours of the content. lab and luminance: place by "
-                        "place, light and dark remain the result's. The others: its palette as a whole."
+                        "tooltip": "Keeps your picture's own colours. lab, luminance: exactly, place by place. The "
+                        "others: its palette as a whole. none: the style's colours."
                     },
                 ),
-                "keep_colours_strength": share("How much of the content's colours: 0 is none, 1 all.", 1.0),
+                "keep_colours_strength": advanced(
+                    share("How much of your picture's colours comes back: 0 none, 1 all of them.", 1.0)
+                ),
                 "tile": inputs.TILE,
                 "protect_mask": (
                     "MASK",
-                    {"tooltip": "Where the content stays: faces, lettering. A soft edge blends. One for all, or each."},
+                    {
+                        "tooltip": "Paint over what is to stay as it is: a face, lettering. A soft edge blends. For a "
+                        "batch, one mask for all or one for each. An empty mask is no mask."
+                    },
                 ),
                 "strength": (
                     "FLOAT",
@@ -90,35 +107,45 @@ class NeuralStyleTransfer:
                         "min": 0.0,
                         "max": STRONGEST,
                         "step": 0.05,
-                        "tooltip": "How much style in all: 0 gives the content back, 1 is what the recipe says, more "
-                        "lets go of the content.",
+                        "tooltip": "How much style: 0 is your picture as it was, 1 the full style, above 1 more and "
+                        "more at the expense of your picture.",
                     },
                 ),
-                "start_mix": share("How much of the content is mixed into the start. 0 is none.", 0.0),
-                "seamless": (
-                    "BOOLEAN",
-                    {
-                        "default": False,
-                        "tooltip": "Left meets right and top meets bottom, so that the result can be laid side by "
-                        "side like tiles.",
-                    },
+                "start_mix": advanced(
+                    share(
+                        "How much of your picture shines through a start from noise, grey or the style. 0: none.", 0.0
+                    )
                 ),
-                "protect_mode": (
-                    list(PROTECT_MODES),
-                    {
-                        "tooltip": "pixels: what the mask covers stays exactly as it is. content: it is stylised, but "
-                        "the content counts more there."
-                    },
+                "seamless": advanced(
+                    (
+                        "BOOLEAN",
+                        {
+                            "default": False,
+                            "tooltip": "The edges meet, left to right and top to bottom, so that copies can be laid "
+                            "side by side without a seam.",
+                        },
+                    )
                 ),
-                "protect_weight": (
-                    "FLOAT",
-                    {
-                        "default": 20.0,
-                        "min": 1.0,
-                        "max": 1000.0,
-                        "step": 1.0,
-                        "tooltip": "How many times more, when protect_mode is content.",
-                    },
+                "protect_mode": advanced(
+                    (
+                        list(PROTECT_MODES),
+                        {
+                            "tooltip": "pixels: under the mask everything stays exactly as it is. content: it is "
+                            "painted too, but keeps its shapes, so that a face stays recognisable."
+                        },
+                    )
+                ),
+                "protect_weight": advanced(
+                    (
+                        "FLOAT",
+                        {
+                            "default": 20.0,
+                            "min": 1.0,
+                            "max": 1000.0,
+                            "step": 1.0,
+                            "tooltip": "How firmly shapes under the mask are kept, where the mask keeps content.",
+                        },
+                    )
                 ),
                 "method": inputs.METHOD,
                 "stroke_size": (
@@ -128,9 +155,8 @@ class NeuralStyleTransfer:
                         "min": 0.0,
                         "max": STROKES[1],
                         "step": 0.05,
-                        "tooltip": "How large strokes are in the result, whatever its size: 1 is a style as large as "
-                        "the result, 2 twice as large, 0.5 half. Anything but 0 stands in place of the size in "
-                        "Compute Style Grams.",
+                        "tooltip": "How large the brush strokes are, at any size of the picture: 0.5 fine, 1 as in the "
+                        "style picture, 2 broad. 0: by the size in Compute Style Grams.",
                     },
                 ),
             },
@@ -138,9 +164,19 @@ class NeuralStyleTransfer:
 
     @classmethod
     def VALIDATE_INPUTS(
-        cls, learning_rate: float | None = None, tv_weight: float | None = None, scales: int | None = None
+        cls,
+        recipe: str | None = None,
+        size: int | None = None,
+        scales: int | None = None,
+        learning_rate: float | None = None,
+        tv_weight: float | None = None,
+        layer_weights: object = checks.NOT_WIRED,
     ) -> bool | str:
-        return inputs.check_numbers(cls, learning_rate=learning_rate, tv_weight=tv_weight, scales=scales)
+        values = {"recipe": recipe, "size": size, "scales": scales}
+        refusal = checks.refusal_of(cls, **values, learning_rate=learning_rate, tv_weight=tv_weight)
+        if not refusal and layer_weights is checks.NOT_WIRED:
+            refusal = checks.too_small(recipe, size)
+        return refusal or True
 
     @classmethod
     def IS_CHANGED(cls, **_: Any) -> int:
@@ -180,6 +216,8 @@ class NeuralStyleTransfer:
     ) -> tuple[torch.Tensor, LossHistory]:
         method = method or Method()
         content = from_host(content_image)
+        protect_mask = painted(protect_mask, "protect_mask")
+        checks.check_style(vgg, style_grams, shape_of(content), len(content))
         preview = Preview(preview_every, content, keep_colours, keep_colours_strength)
         shape = nst.target_shape(shape_of(content), size, nst.RECIPES[recipe], vgg.device)
         used = adjust(method.in_place_of(recipe), optimizer=given(optimizer))

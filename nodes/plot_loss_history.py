@@ -10,10 +10,14 @@ from .loss_history import LossHistory
 class NSTPlotLossHistory:
     TITLE = "NST Plot Loss History"
     CATEGORY = f"{host.CATEGORY}/utilities"
-    DESCRIPTION = "Draws the loss at every step, and the parts it is made of, on a logarithmic scale."
+    DESCRIPTION = (
+        "Draws how a run went: how far the picture still was from its aim at every step, in style, content and "
+        "smoothness."
+    )
     RETURN_TYPES = ("IMAGE",)
     RETURN_NAMES = ("image",)
-    OUTPUT_TOOLTIPS = ("The plot, one for every picture of the batch.",)
+    OUTPUT_TOOLTIPS = ("The plot: one for every picture of the batch.",)
+    SEARCH_ALIASES = ("loss curve", "loss graph", "plot loss", "convergence", "style transfer")
     FUNCTION = "draw"
 
     @classmethod
@@ -21,9 +25,9 @@ class NSTPlotLossHistory:
         side = {"min": 200, "max": 4096}
         return {
             "required": {
-                "loss_history": ("LOSS_HISTORY", {"tooltip": "From Neural Style Transfer."}),
-                "width": ("INT", {"default": 480, **side, "tooltip": "Width of the plot in pixels."}),
-                "height": ("INT", {"default": 320, **side, "tooltip": "Height of the plot in pixels."}),
+                "loss_history": ("LOSS_HISTORY", {"tooltip": "How the run went, from Neural Style Transfer."}),
+                "width": ("INT", {"default": 480, **side, "tooltip": "Width of the plot, in pixels."}),
+                "height": ("INT", {"default": 320, **side, "tooltip": "Height of the plot, in pixels."}),
             }
         }
 

@@ -7,7 +7,7 @@ import torch
 from .. import nst_engine as nst
 from ..nst_engine.inside import PARTS, reconstruct
 from ..nst_engine.pictures.images import fit_long, from_host, shape_of, to_host
-from . import host
+from . import checks, host
 from .layer_weights import layer_choice
 from .loss_history import LossHistory
 from .preview import Preview, follow
@@ -17,14 +17,22 @@ class NSTReconstructLayer:
     TITLE = "NST Reconstruct Layer"
     CATEGORY = f"{host.CATEGORY}/utilities"
     DESCRIPTION = (
-        "Makes a picture out of noise that one layer of the network takes for the one given: the content or the style "
-        "that this layer holds, and nothing else. The papers explain style transfer with such figures."
+        "Shows what one layer of the network remembers of a picture, by painting it from noise: its content or its "
+        "style, and nothing else. The papers explain style transfer with such pictures."
     )
     RETURN_TYPES = ("IMAGE", "LOSS_HISTORY")
     RETURN_NAMES = ("image", "loss_history")
     OUTPUT_TOOLTIPS = (
-        "The reconstruction, one for every picture of the batch.",
-        "The loss at every step, for Plot Loss History.",
+        "What the layer remembers: one for every picture of the batch.",
+        "How the run went, step by step, for NST Plot Loss History.",
+    )
+    SEARCH_ALIASES = (
+        "invert features",
+        "feature inversion",
+        "layer visualization",
+        "style transfer",
+        "gatys",
+        "texture",
     )
     FUNCTION = "reconstruct"
 
@@ -33,15 +41,15 @@ class NSTReconstructLayer:
         return {
             "required": {
                 "vgg": ("VGG_FEATURES", {"tooltip": "The network, from Load VGG Features."}),
-                "image": ("IMAGE", {"tooltip": "The picture to reconstruct from what the layer holds of it."}),
-                "layer": layer_choice("The layer that is matched; deeper ones hold less of the exact pixels."),
+                "image": ("IMAGE", {"tooltip": "The picture to be remembered. Of a batch, every one is done."}),
+                "layer": layer_choice("Which layer. The first remember every detail, the last only the gist."),
                 "what": (
                     list(PARTS),
-                    {"tooltip": "content: what is where. style: which textures there are, but not where."},
+                    {"tooltip": "content: what is where. style: the textures, but not where they are."},
                 ),
                 "steps": (
                     "INT",
-                    {"default": 100, "min": 0, "max": 10000, "tooltip": "Evaluations of the loss. 0 shows the noise."},
+                    {"default": 100, "min": 0, "max": 10000, "tooltip": "How long it paints. 0 shows the noise."},
                 ),
                 "size": (
                     "INT",
@@ -49,8 +57,7 @@ class NSTReconstructLayer:
                         "default": 256,
                         "min": 0,
                         "max": 16384,
-                        "tooltip": "Long side of the result in pixels; the picture is looked at in that size. 0: its "
-                        "own.",
+                        "tooltip": "Long side of the result, in pixels. 0: as large as the picture.",
                     },
                 ),
                 "seed": (
@@ -59,8 +66,9 @@ class NSTReconstructLayer:
                         "default": 0,
                         "min": 0,
                         "max": 0xFFFFFFFFFFFFFFFF,
-                        "control_after_generate": True,
-                        "tooltip": "Of the noise that it begins with.",
+                        "control_after_generate": "fixed",
+                        "tooltip": "Which noise it begins from.",
+                        "advanced": True,
                     },
                 ),
             }
@@ -70,6 +78,10 @@ class NSTReconstructLayer:
     def IS_CHANGED(cls, **_: Any) -> int:
         """A picture that was finished early is made again."""
         return host.short_runs()
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, layer: str | None = None, size: int | None = None) -> bool | str:
+        return checks.refusal_of(cls, layer=layer, size=size) or checks.layer_too_deep(layer, size) or True
 
     def reconstruct(
         self, vgg: nst.VGGFeatures, image: torch.Tensor, layer: str, what: str, steps: int, size: int, seed: int

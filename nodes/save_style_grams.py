@@ -16,12 +16,13 @@ class SaveStyleGrams:
     TITLE = "Save Style Grams"
     CATEGORY = host.CATEGORY
     DESCRIPTION = (
-        "Saves a measured style as a .safetensors file of a few megabytes in ComfyUI's output folder: its statistics, "
-        "without its picture, to be used again or passed on."
+        "Saves a style as a small file in ComfyUI's output folder, to use again or to pass on. The picture itself is "
+        "not in it."
     )
     RETURN_TYPES = ("STYLE_GRAMS",)
     RETURN_NAMES = ("style_grams",)
-    OUTPUT_TOOLTIPS = ("The style that was saved, to go on with.",)
+    OUTPUT_TOOLTIPS = ("The same style, to go on with.",)
+    SEARCH_ALIASES = ("save style", "export style", "style file", "style transfer", "safetensors", "gram matrix")
     FUNCTION = "save"
     OUTPUT_NODE = True
 
@@ -31,14 +32,17 @@ class SaveStyleGrams:
             "required": {
                 "style_grams": (
                     "STYLE_GRAMS",
-                    {"tooltip": "The style, from Compute Style Grams with a size above 0. A blend is saved whole."},
+                    {
+                        "tooltip": "The style, from a Compute Style Grams measured at a size above 0. A blend is "
+                        "saved whole."
+                    },
                 ),
                 "filename_prefix": (
                     "STRING",
                     {
                         "default": "nst/style",
-                        "tooltip": "Name of the file in the output folder, with folders below it if you like. A number "
-                        "is added, so nothing is overwritten. %year%, %month%, %day% and the like are filled in.",
+                        "tooltip": "Name of the file in the output folder; nst/style puts it into a folder nst "
+                        "there. A number is added, so nothing is overwritten. %year%, %month%, %day% are filled in.",
                     },
                 ),
             },
@@ -47,22 +51,23 @@ class SaveStyleGrams:
                     "BOOLEAN",
                     {
                         "default": False,
-                        "tooltip": "Put a copy of the style picture, 128 pixels large, into the file. Without it the "
-                        "picture stays with you.",
+                        "tooltip": "Also saves a thumbnail of the style picture, 128 pixels large. Off: nothing of the "
+                        "picture leaves your hands.",
                     },
                 ),
                 "vgg": (
                     "VGG_FEATURES",
                     {
-                        "tooltip": "With the network that the style was measured with, what the recipe below needs "
-                        "is measured before saving. Without it, what has been measured so far is saved."
+                        "tooltip": "The network that measured the style. Needed only to save for another preset than "
+                        "balanced."
                     },
                 ),
                 "recipe": (
                     list(nst.RECIPES),
                     {
-                        "tooltip": "The recipe that the saved style is to serve. Compute Style Grams measures for "
-                        "balanced; any other needs vgg connected here."
+                        "tooltip": "The preset that will use the saved style. Any other than balanced needs the "
+                        "network connected here.",
+                        "advanced": True,
                     },
                 ),
             },

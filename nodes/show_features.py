@@ -6,7 +6,7 @@ from .. import nst_engine as nst
 from ..nst_engine.inside import ORDERS, feature_sheet
 from ..nst_engine.pictures.images import from_host
 from ..nst_engine.statistics.measure import memory_to_measure
-from . import host
+from . import checks, host
 from .layer_weights import layer_choice
 from .preview import follow_measuring
 
@@ -14,10 +14,11 @@ from .preview import follow_measuring
 class NSTShowFeatures:
     TITLE = "NST Show Features"
     CATEGORY = f"{host.CATEGORY}/utilities"
-    DESCRIPTION = "Shows what a layer of the network sees in a picture: its feature maps side by side."
+    DESCRIPTION = "Shows what one layer of the network sees in a picture: edges, colours, textures, side by side."
     RETURN_TYPES = ("IMAGE",)
     RETURN_NAMES = ("image",)
-    OUTPUT_TOOLTIPS = ("A sheet of maps, one for every picture of the batch.",)
+    OUTPUT_TOOLTIPS = ("A sheet of what it sees: one for every picture of the batch.",)
+    SEARCH_ALIASES = ("feature maps", "vgg features", "activations", "visualize layers", "deep dream", "style transfer")
     FUNCTION = "show"
 
     @classmethod
@@ -26,11 +27,24 @@ class NSTShowFeatures:
             "required": {
                 "vgg": ("VGG_FEATURES", {"tooltip": "The network, from Load VGG Features."}),
                 "image": ("IMAGE", {"tooltip": "The picture that the network looks at."}),
-                "layer": layer_choice("The layer to look into: conv before the ReLU, relu after it."),
-                "maps": ("INT", {"default": 16, "min": 1, "max": 512, "tooltip": "How many maps to show."}),
+                "layer": layer_choice(
+                    "Which layer to look into: the first see edges and colours, the last whole things."
+                ),
+                "maps": (
+                    "INT",
+                    {
+                        "default": 16,
+                        "min": 1,
+                        "max": 512,
+                        "tooltip": "How many of its maps to show, each sees something of its own.",
+                    },
+                ),
                 "order": (
                     list(ORDERS),
-                    {"tooltip": "strongest: those with the most energy first. channel: in the network's order."},
+                    {
+                        "tooltip": "strongest: the most active maps first. channel: in the network's own order.",
+                        "advanced": True,
+                    },
                 ),
                 "size": (
                     "INT",
@@ -38,15 +52,23 @@ class NSTShowFeatures:
                         "default": 512,
                         "min": 0,
                         "max": 16384,
-                        "tooltip": "Long side that a larger picture is reduced to first, in pixels. 0: as it is.",
+                        "tooltip": "Larger pictures are first reduced to this long side, in pixels. 0: never.",
+                        "advanced": True,
                     },
                 ),
                 "recipe": (
                     list(nst.RECIPES),
-                    {"tooltip": "Whose network to look into: recipes differ in pooling, input and units."},
+                    {
+                        "tooltip": "Looks as this preset does; they differ a little in pooling and scale.",
+                        "advanced": True,
+                    },
                 ),
             }
         }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, layer: str | None = None, size: int | None = None) -> bool | str:
+        return checks.refusal_of(cls, layer=layer, size=size) or checks.layer_too_deep(layer, size) or True
 
     def show(
         self, vgg: nst.VGGFeatures, image: torch.Tensor, layer: str, maps: int, order: str, size: int, recipe: str

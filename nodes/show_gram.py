@@ -14,32 +14,39 @@ class NSTShowGram:
     TITLE = "NST Show Gram"
     CATEGORY = f"{host.CATEGORY}/utilities"
     DESCRIPTION = (
-        "Shows what is kept of a style at one layer: how strongly every two channels of it occur together, as a heat "
-        "map. It is all that a transfer is to match there."
+        "Shows what is known of a style at one layer, as a heat map: which textures occur together, and how "
+        "strongly. A painting has to match this, and nothing else."
     )
     RETURN_TYPES = ("IMAGE",)
     RETURN_NAMES = ("image",)
-    OUTPUT_TOOLTIPS = ("The heat map, with its scale; of a blend, what the styles are blended to.",)
+    OUTPUT_TOOLTIPS = ("The heat map with its scale. Of a blend, the blend.",)
+    SEARCH_ALIASES = ("gram matrix", "visualize style", "heat map", "style transfer", "gatys")
     FUNCTION = "show"
 
     @classmethod
     def INPUT_TYPES(cls):
         return {
             "required": {
-                "vgg": ("VGG_FEATURES", {"tooltip": "The network that the style was measured with."}),
-                "style_grams": ("STYLE_GRAMS", {"tooltip": "The style, from Compute or Load Style Grams."}),
-                "layer": layer_choice("The layer to look into. What a loaded style lacks cannot be shown."),
+                "vgg": ("VGG_FEATURES", {"tooltip": "The network that measured the style."}),
+                "style_grams": ("STYLE_GRAMS", {"tooltip": "The style, from Compute Style Grams or Load Style Grams."}),
+                "layer": layer_choice("Which layer to look into. A saved style has only those it was saved with."),
                 "order": (
                     list(ORDERS),
-                    {"tooltip": "strongest: channels with the most energy first. channel: in the network's order."},
+                    {
+                        "tooltip": "strongest: the most active channels first. channel: in the network's own order.",
+                        "advanced": True,
+                    },
                 ),
                 "scale": (
                     list(SCALES),
-                    {"tooltip": "log: faint values show, over four powers of ten. sqrt: only the strong ones do."},
+                    {"tooltip": "log: faint values show too. sqrt: only the strong ones stand out.", "advanced": True},
                 ),
                 "recipe": (
                     list(nst.RECIPES),
-                    {"tooltip": "Whose network to look into: recipes differ in pooling, input and units."},
+                    {
+                        "tooltip": "Looks as this preset does; they differ a little in pooling and scale.",
+                        "advanced": True,
+                    },
                 ),
             }
         }

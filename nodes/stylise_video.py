@@ -15,7 +15,8 @@ from ..nst_engine.errors import counted
 from ..nst_engine.video.encode import Encoding, check_clip
 from ..nst_engine.video.job import Job, skipped
 from ..nst_engine.video.source import Part, Shown, Source, open_clip
-from . import host, inputs, moving
+from . import checks, host, inputs, moving
+from .masks import painted
 
 SUFFIX = ".mp4"
 
@@ -24,12 +25,23 @@ class NSTStyliseVideo:
     TITLE = "NST Stylise Video"
     CATEGORY = host.CATEGORY
     DESCRIPTION = (
-        "Gives a video the style of a picture, without flicker. Frames are kept on the disk one by one, so the video "
-        "may have any length; after a cancel the same run goes on where it was. Sound and frame rate stay."
+        "Paints a video of any length in the style of a picture, without flicker. Sound and frame rate stay. Cancel "
+        "whenever you like: the same run goes on where it was."
     )
     RETURN_TYPES = ("VIDEO",)
     RETURN_NAMES = ("video",)
-    OUTPUT_TOOLTIPS = ("The stylised video, a file in the output folder.",)
+    OUTPUT_TOOLTIPS = ("The painted video. Its file is in the output folder.",)
+    SEARCH_ALIASES = (
+        *(
+            "stylize video",
+            "video style transfer",
+            "style transfer",
+            "paint video",
+            "artistic video",
+            "film to painting",
+        ),
+        *("flicker free", "painting", "movie"),
+    )
     FUNCTION = "stylise"
     OUTPUT_NODE = True
 
@@ -38,15 +50,18 @@ class NSTStyliseVideo:
         return {
             "required": {
                 "vgg": inputs.VGG,
-                "video": ("VIDEO", {"tooltip": "From Load Video or any other node that gives a video."}),
+                "video": (
+                    "VIDEO",
+                    {"tooltip": "The video to paint, from Load Video or any other node that gives one."},
+                ),
                 "style_grams": inputs.STYLE_GRAMS,
                 "recipe": inputs.RECIPES,
                 "filename_prefix": (
                     "STRING",
                     {
                         "default": "nst/video",
-                        "tooltip": "Name of the file in the output folder; a number is added, so nothing is "
-                        "overwritten. While it is unfinished, its frames lie beside it.",
+                        "tooltip": "Name of the file in the output folder. A number is added, so nothing is "
+                        "overwritten. As long as it is unfinished, its frames are beside it.",
                     },
                 ),
             },
@@ -54,7 +69,12 @@ class NSTStyliseVideo:
             | {
                 "every": (
                     "INT",
-                    {"default": 1, "min": 1, "max": 1000, "tooltip": "One frame in so many, for a quick look."},
+                    {
+                        "default": 1,
+                        "min": 1,
+                        "max": 1000,
+                        "tooltip": "Paints only one frame in so many, for a quick look. 1: all.",
+                    },
                 )
             },
             "hidden": {"node_id": "UNIQUE_ID"},
@@ -64,16 +84,19 @@ class NSTStyliseVideo:
     def VALIDATE_INPUTS(
         cls,
         filename_prefix: str | None = None,
+        recipe: str | None = None,
+        size: int | None = None,
+        scales: int | None = None,
         learning_rate: float | None = None,
         tv_weight: float | None = None,
-        scales: int | None = None,
+        layer_weights: object = checks.NOT_WIRED,
     ) -> bool | str:
         if isinstance(filename_prefix, str):
             try:
                 host.output_named(filename_prefix, SUFFIX)
             except nst.NSTError as error:
                 return str(error)
-        return inputs.check_numbers(cls, learning_rate=learning_rate, tv_weight=tv_weight, scales=scales)
+        return moving.refusal_of(cls, recipe, size, scales, learning_rate, tv_weight, layer_weights) or True
 
     @moving.takes_settings
     def stylise(
@@ -88,8 +111,10 @@ class NSTStyliseVideo:
         **choices: Any,
     ) -> dict[str, Any]:
         chosen = moving.filled(choices)
+        chosen["protect_mask"] = painted(chosen["protect_mask"], "protect_mask")
         stem = host.output_named(filename_prefix, SUFFIX)
         source, part = open_video(video, every)
+        checks.check_style(vgg, style_grams, source.shape, 1)
         key = fingerprint(vgg, source, part, style_grams, recipe, chosen)
         job = Job(stem.with_name(f"{stem.name}-{key}.frames"), bits=source.bits)
         unfinished = stem.with_name(f"{stem.name}-{key}-unfinished{SUFFIX}")

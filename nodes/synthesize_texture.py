@@ -8,7 +8,7 @@ from .. import nst_engine as nst
 from ..nst_engine.pictures.images import LARGEST_SIDE, from_host
 from ..nst_engine.recipes import STARTS
 from ..nst_engine.stylize import adjust
-from . import host, inputs
+from . import checks, host, inputs
 from .inputs import AS_RECIPE, AUTO_TILE, RECIPE, given
 from .loss_history import LossHistory
 from .method import Method
@@ -20,12 +20,16 @@ class NSTSynthesizeTexture:
     TITLE = "NST Synthesize Texture"
     CATEGORY = host.CATEGORY
     DESCRIPTION = (
-        "A picture of any size made of a style alone, with no content: what the style's picture would look like if it "
-        "went on for ever. Seamless, it can be laid side by side like tiles."
+        "Makes a texture of any size from a style alone, as if the style's picture went on for ever. Seamless, copies "
+        "of it can be laid side by side: for backgrounds, materials, fabric."
     )
     RETURN_TYPES = ("IMAGE", "LOSS_HISTORY")
     RETURN_NAMES = ("image", "loss_history")
-    OUTPUT_TOOLTIPS = ("The texture.", "The loss at every step, for Plot Loss History.")
+    OUTPUT_TOOLTIPS = ("The texture.", "How the run went, step by step, for NST Plot Loss History.")
+    SEARCH_ALIASES = (
+        *("texture", "seamless texture", "texture synthesis", "tileable", "pattern", "material", "fabric", "wallpaper"),
+        *("background", "style", "artistic", "painting", "gatys"),
+    )
     FUNCTION = "synthesize"
 
     @classmethod
@@ -35,11 +39,14 @@ class NSTSynthesizeTexture:
             "required": {
                 "vgg": inputs.VGG,
                 "style_grams": inputs.STYLE_GRAMS,
-                "width": ("INT", {**side, "tooltip": "Of the texture, in pixels."}),
-                "height": ("INT", {**side, "tooltip": "Of the texture, in pixels."}),
+                "width": ("INT", {**side, "tooltip": "Width of the texture, in pixels."}),
+                "height": ("INT", {**side, "tooltip": "Height of the texture, in pixels."}),
                 "seamless": (
                     "BOOLEAN",
-                    {"default": True, "tooltip": "Left meets right and top meets bottom."},
+                    {
+                        "default": True,
+                        "tooltip": "The edges meet, so that copies can be laid side by side without a seam.",
+                    },
                 ),
                 "recipe": inputs.RECIPES,
                 "seed": inputs.SEED,
@@ -52,8 +59,9 @@ class NSTSynthesizeTexture:
                 "start": (
                     [RECIPE, *(start for start in STARTS if start != "content")],
                     {
-                        "tooltip": "What the first step begins from. recipe: noise in the style's colours, or the "
-                        "start image if there is one."
+                        "tooltip": "What is on the canvas at first. recipe: noise in the style's colours, or the start "
+                        "picture if there is one.",
+                        "advanced": True,
                     },
                 ),
                 "scales": inputs.SCALES,
@@ -69,7 +77,8 @@ class NSTSynthesizeTexture:
     def VALIDATE_INPUTS(
         cls, learning_rate: float | None = None, tv_weight: float | None = None, scales: int | None = None
     ) -> bool | str:
-        return inputs.check_numbers(cls, learning_rate=learning_rate, tv_weight=tv_weight, scales=scales)
+        # A side may not be shorter than any preset needs: the widgets' own minimum sees to that.
+        return checks.refusal_of(cls, learning_rate=learning_rate, tv_weight=tv_weight, scales=scales) or True
 
     @classmethod
     def IS_CHANGED(cls, **_: Any) -> int:
@@ -99,6 +108,7 @@ class NSTSynthesizeTexture:
     ) -> tuple[torch.Tensor, LossHistory]:
         method = method or Method()
         shape = (height, width)
+        checks.check_style(vgg, style_grams, shape, 1)
         used = adjust(method.in_place_of(recipe), optimizer=given(optimizer))
         needed = nst.memory_needed(
             vgg,

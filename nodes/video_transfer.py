@@ -6,20 +6,35 @@ import torch
 
 from .. import nst_engine as nst
 from ..nst_engine.pictures.images import from_host, shape_of, to_host
-from . import host, inputs, moving
+from . import checks, host, inputs, moving
 from .loss_history import LossHistory
+from .masks import painted
 
 
 class NSTVideoTransfer:
     TITLE = "NST Video Transfer"
     CATEGORY = host.CATEGORY
     DESCRIPTION = (
-        "Gives the frames of a clip the style of a picture, without flicker: strokes stay on what they are painted on, "
-        "and what is still stays still. For clips that fit into memory; NST Stylise Video takes any length."
+        "Paints a short clip in the style of a picture, without flicker: strokes stay on what they are painted on, and "
+        "what is still stays still. For long videos use NST Stylise Video."
     )
     RETURN_TYPES = ("IMAGE", "LOSS_HISTORY")
     RETURN_NAMES = ("frames", "loss_history")
-    OUTPUT_TOOLTIPS = ("The stylised frames.", "The loss at every step of every frame, for Plot Loss History.")
+    OUTPUT_TOOLTIPS = (
+        "The painted frames.",
+        "How the run went, step by step and frame by frame, for NST Plot Loss History.",
+    )
+    SEARCH_ALIASES = (
+        *(
+            "video style transfer",
+            "style transfer",
+            "animate painting",
+            "paint clip",
+            "stylize frames",
+            "artistic video",
+        ),
+        *("temporal", "flicker free", "painting", "rotoscope"),
+    )
     FUNCTION = "transfer"
 
     @classmethod
@@ -27,7 +42,7 @@ class NSTVideoTransfer:
         return {
             "required": {
                 "vgg": inputs.VGG,
-                "frames": ("IMAGE", {"tooltip": "The clip: a batch of pictures, in order."}),
+                "frames": ("IMAGE", {"tooltip": "The frames of the clip, in order, as a batch of pictures."}),
                 "style_grams": inputs.STYLE_GRAMS,
                 "recipe": inputs.RECIPES,
             },
@@ -36,9 +51,15 @@ class NSTVideoTransfer:
 
     @classmethod
     def VALIDATE_INPUTS(
-        cls, learning_rate: float | None = None, tv_weight: float | None = None, scales: int | None = None
+        cls,
+        recipe: str | None = None,
+        size: int | None = None,
+        scales: int | None = None,
+        learning_rate: float | None = None,
+        tv_weight: float | None = None,
+        layer_weights: object = checks.NOT_WIRED,
     ) -> bool | str:
-        return inputs.check_numbers(cls, learning_rate=learning_rate, tv_weight=tv_weight, scales=scales)
+        return moving.refusal_of(cls, recipe, size, scales, learning_rate, tv_weight, layer_weights) or True
 
     @moving.takes_settings
     def transfer(
@@ -46,7 +67,8 @@ class NSTVideoTransfer:
     ) -> tuple[torch.Tensor, LossHistory]:
         chosen = moving.filled(choices)
         clip = from_host(frames)
-        masks = chosen["protect_mask"]
+        masks = painted(chosen["protect_mask"], "protect_mask")
+        checks.check_style(vgg, style_grams, shape_of(clip), 1)
         if masks is not None and masks.ndim == 3 and len(masks) not in (1, len(clip)):
             raise nst.NSTError(
                 f"protect: {len(masks)} masks for {len(clip)} frames; give one for all, or one for each."

@@ -46,7 +46,10 @@ def fit_mask(mask: torch.Tensor, shape: tuple[int, int], name: str) -> torch.Ten
     """The mask at the height and width of the picture that it is for, whose proportions it must have."""
     (h, w), (height, width) = shape_of(mask), shape
     if abs(h * width - w * height) > max(h, w, height, width) * 2:
-        raise NSTError(f"{name}: the mask is {w}×{h}, which are not the proportions of {width}×{height}.")
+        raise NSTError(
+            f"{name}: the mask is {w}×{h}, which are not the proportions of {width}×{height}. Paint it on that very "
+            "picture, or crop the one as the other was cropped."
+        )
     return stretch(mask, shape)
 
 

@@ -583,7 +583,7 @@ def refusal(server: Server, graph: Graph) -> dict:
     ("node", "input", "value", "type"),
     [
         ("NeuralStyleTransfer", "recipe", None, "required_input_missing"),
-        ("NeuralStyleTransfer", "recipe", "van-gogh", "value_not_in_list"),
+        ("NeuralStyleTransfer", "keep_colours", "van-gogh", "value_not_in_list"),
         ("NeuralStyleTransfer", "steps", -2, "value_smaller_than_min"),
         ("NeuralStyleTransfer", "size", "large", "invalid_input_type"),
         ("NeuralStyleTransfer", "style_grams", ["1", 0], "return_type_mismatch"),

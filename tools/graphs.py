@@ -33,7 +33,7 @@ class Node:
 
 @dataclass
 class Workflow:
-    name: str
+    name: str  # of the API form and in the gallery; without one it is a template alone
     note: str
     nodes: dict[str, Node] = field(default_factory=dict)
     caption: str = ""  # what the gallery says, where the note's first paragraph would not do
@@ -43,11 +43,6 @@ class Workflow:
     note_size: tuple[int, int] = (270, 190)
     # Used as an app: the widgets that are shown, by node and name, and the node whose pictures are the result.
     app: tuple[list[tuple[str, str]], str] | None = None
-
-    @property
-    def headless(self) -> bool:
-        """Whether there is an API form. One is enough of graphs that differ in how the canvas shows them."""
-        return all(node.type not in (PAINT, "ImageCompare") for node in self.nodes.values())
 
 
 def network(pos: tuple[int, int], title: str = "", **settings: str) -> Node:
@@ -132,8 +127,10 @@ def compare(
     # A row for each variant. The wires that fan out to the rows do so in gutters without nodes, which are the wider the
     # longer the wires, for these swing out by a quarter of their length. A network is lower than its style's statistics
     # and as high as its transfer, so that wires from it pass below them. In a template the nodes show their pictures.
-    left, picture, style_y, top = (400, (300, 360), 120, 580 if content else 240) if title else (40, (270, 80), 380, 270)
-    drop, pitch = (400, 1120) if title else (240, 760)
+    left, picture, style_y, top = (
+        (400, (300, 360), 120, 580 if content else 240) if title else (40, (270, 80), 380, 270)
+    )
+    drop, pitch = (400, 860) if title else (240, 760)
     x_grams = left + picture[0] + 60 + 70 * max(owners)
     x_transfer = x_grams + 280 + 60 + 70 * (len(variants) - 1)
     kind = "NeuralStyleTransfer" if content else "NSTSynthesizeTexture"

@@ -2,9 +2,9 @@
 
 python tools/make_workflows.py
 
-workflows/*.json are the templates that ComfyUI offers; they take their pictures with Load Image. workflows/more/*.json are
-for the canvas, too, but not offered. workflows/api/*.json are the same graphs for headless use. subgraphs/*.json are
-nodes made of nodes.
+workflows/*.json are the templates that ComfyUI offers; they take their pictures with Load Image. workflows/more/*.json
+are for the canvas, too, but not offered. workflows/api/*.json are the same graphs for headless use. subgraphs/*.json
+are nodes made of nodes.
 
 They are run, for their thumbnails and the gallery, by make_gallery.py.
 """
@@ -62,25 +62,29 @@ def load_pack() -> Any:
 
 def api_form(workflow: Workflow, classes: dict[str, Any]) -> dict[str, Any]:
     ids = {name: str(i) for i, name in enumerate(workflow.nodes, 1)}
+    painted = {name for name, node in workflow.nodes.items() if node.type == PAINT}
 
     def value(v: Any) -> Any:
-        return [ids[v[0]], v[1]] if isinstance(v, tuple) else v
+        if not isinstance(v, tuple):
+            return v
+        number = ids[v[0]]
+        inner = f"{number}:{blueprint.number_of(number, blueprint.TRANSFER)}"
+        return [inner if v[0] in painted else number, v[1]]
 
-    return {
-        ids[name]: {
-            "class_type": node.type,
-            "inputs": {key: value(v) for key, v in {**node.inputs, **left_out(node, classes)}.items()},
-            "_meta": {"title": name},
-        }
-        for name, node in workflow.nodes.items()
-        if not node.muted
-    }
+    graph = {}
+    for name, node in workflow.nodes.items():
+        flat = blueprint.flat(ids[name], node.inputs) if name in painted else {ids[name]: (node.type, node.inputs)}
+        for number, (kind, inputs) in flat.items():
+            if not node.muted:
+                given = {key: value(v) for key, v in {**inputs, **left_out(kind, inputs, classes)}.items()}
+                graph[number] = {"class_type": kind, "inputs": given, "_meta": {"title": name}}
+    return graph
 
 
-def left_out(node: Node, classes: dict[str, Any]) -> dict[str, Any]:
+def left_out(kind: str, given: dict[str, Any], classes: dict[str, Any]) -> dict[str, Any]:
     """Required inputs that are at their defaults: a host takes no graph without them."""
-    required = classes[node.type].INPUT_TYPES()["required"] if node.type in classes else {}
-    return {name: default_of(entry) for name, entry in required.items() if name not in node.inputs}
+    required = classes[kind].INPUT_TYPES()["required"] if kind in classes else {}
+    return {name: default_of(entry) for name, entry in required.items() if name not in given}
 
 
 def default_of(entry: tuple) -> Any:
@@ -92,11 +96,21 @@ def default_of(entry: tuple) -> Any:
 # --- the canvas ---------------------------------------------------------------------------------------------------
 
 
+# What a workflow opens with: the note at the upper left, large enough to be read.
+VIEW = {"ds": {"scale": 0.8, "offset": [47, 47]}}
+
+
 def canvas_form(workflow: Workflow, classes: dict[str, Any]) -> dict[str, Any]:
     """The graph as the canvas saves it."""
     ids = {name: i for i, name in enumerate(workflow.nodes, 1)}
     made = {
-        name: on_canvas(ids[name], node, classes, node.title or TITLES.get(name.rstrip("0123456789"), ""))
+        name: on_canvas(
+            ids[name],
+            node,
+            classes,
+            node.title or TITLES.get(name.rstrip("0123456789"), ""),
+            blueprint.identity(name) if node.type == PAINT else "",
+        )
         for name, node in with_load_image(workflow).items()
     }
     links: list[list[Any]] = []
@@ -109,7 +123,7 @@ def canvas_form(workflow: Workflow, classes: dict[str, Any]) -> dict[str, Any]:
             links.append([len(links) + 1, ids[link[0]], link[1], ids[name], slot, source["type"]])
             entry["link"] = links[-1][0]
             source["links"].append(links[-1][0])
-    painted = next((node for node in workflow.nodes.values() if node.type == PAINT), None)
+    insides = [subgraph(name, ids[name], node, classes) for name, node in workflow.nodes.items() if node.type == PAINT]
     return {
         **({"id": blueprint.identity(workflow.title)} if workflow.title else {}),
         "last_node_id": len(ids) + 1,
@@ -118,8 +132,8 @@ def canvas_form(workflow: Workflow, classes: dict[str, Any]) -> dict[str, Any]:
         "links": links,
         "groups": [],
         "config": {},
-        **({"definitions": {"subgraphs": [subgraph(PAINT, painted, classes)]}} if painted else {}),
-        "extra": app_mode(workflow, ids) if workflow.app else {},
+        **({"definitions": {"subgraphs": insides}} if insides else {}),
+        "extra": {**VIEW, **(app_mode(workflow, ids) if workflow.app else {})},
         "version": 0.4,
     }
 
@@ -138,13 +152,18 @@ def with_load_image(workflow: Workflow) -> dict[str, Node]:
     return found
 
 
-def on_canvas(number: int, node: Node, classes: dict[str, Any], title: str = "", all_inputs: bool = False) -> dict:
-    """A node without its wires. Inside a subgraph (`all_inputs`) widgets have inputs as well, for wires from outside."""
+def on_canvas(
+    number: int, node: Node, classes: dict[str, Any], title: str = "", kind: str = "", all_inputs: bool = False
+) -> dict[str, Any]:
+    """A node without its wires. Inside a subgraph (`all_inputs`) widgets have inputs as well, for wires from outside.
+
+    What has a subgraph inside is of that one's `kind`.
+    """
     inputs, outputs, widgets = slots(node, classes, all_inputs)
-    more = blueprint.properties() if node.type == PAINT else {"Node name for S&R": node.type}
+    more = blueprint.properties(number) if node.type == PAINT else {"Node name for S&R": node.type}
     return {
         "id": number,
-        "type": blueprint.identity(PAINT) if node.type == PAINT else node.type,
+        "type": kind or node.type,
         "pos": list(node.pos),
         "size": list(node.size),
         "flags": {},
@@ -192,7 +211,7 @@ Slots = tuple[list[dict[str, Any]], list[tuple[str, str]], list[Any]]
 def slots(node: Node, classes: dict[str, Any], all_inputs: bool = False) -> Slots:
     """A node's sockets in, sockets out, and the values of its widgets: required, optional, one more after a seed."""
     if node.type == PAINT:
-        return blueprint.sockets(), [("image", "IMAGE")], list(blueprint.values(node.inputs).values())
+        return blueprint.sockets(node.inputs), [("image", "IMAGE")], list(blueprint.values(node.inputs).values())
     if node.type in CORE:
         declared, outputs = CORE[node.type]
         sockets = [(n, t) for n, t in declared if t in ("IMAGE", "VIDEO")]
@@ -221,14 +240,13 @@ def socket(name: str, kind: str) -> dict[str, Any]:
 # --- nodes made of nodes ------------------------------------------------------------------------------------------
 
 
-def subgraph(name: str, outside: Node, classes: dict[str, Any]) -> dict[str, Any]:
-    """What is inside *Paint in a Style*, where the node outside says what its widgets say."""
-    nodes = []
-    for number, kind, inputs, pos, size in blueprint.inside():
-        shown = blueprint.values(outside.inputs) if number == blueprint.TRANSFER else {}
-        node = Node(kind, {"seed": 0, **inputs, **shown}, pos, size)
-        nodes.append(on_canvas(number, node, classes, all_inputs=True))
-    return blueprint.definition(name, nodes)
+def subgraph(name: str, number: int, outside: Node, classes: dict[str, Any]) -> dict[str, Any]:
+    """What is inside *Paint in a Style*. Each has its own, for what the widgets say is kept in there."""
+    nodes = [
+        on_canvas(blueprint.number_of(number, inner), Node(kind, inputs, pos, size), classes, all_inputs=True)
+        for inner, kind, inputs, pos, size in blueprint.inside(outside.inputs)
+    ]
+    return blueprint.definition(name, number, outside.inputs, nodes)
 
 
 def blueprint_file(classes: dict[str, Any]) -> dict[str, Any]:
@@ -238,11 +256,11 @@ def blueprint_file(classes: dict[str, Any]) -> dict[str, Any]:
         "revision": 0,
         "last_node_id": 1,
         "last_link_id": 0,
-        "nodes": [on_canvas(1, outside, classes)],
+        "nodes": [on_canvas(1, outside, classes, kind=blueprint.identity(PAINT))],
         "links": [],
         "groups": [],
         "config": {},
-        "definitions": {"subgraphs": [subgraph(PAINT, outside, classes)]},
+        "definitions": {"subgraphs": [subgraph(PAINT, 1, outside, classes)]},
         "extra": {"BlueprintDescription": blueprint.DESCRIPTION, "BlueprintSearchAliases": blueprint.ALIASES},
         "version": 0.4,
     }
@@ -260,7 +278,7 @@ def write_graphs() -> None:
     classes = load_pack().NODE_CLASS_MAPPINGS
     for workflow in TEMPLATES:
         write(canvas_path(workflow), canvas_form(workflow, classes))
-        if workflow.headless:
+        if workflow.name:
             write(WORKFLOWS / "api" / f"{workflow.name}.json", api_form(workflow, classes))
     write(SUBGRAPHS / f"{blueprint.TITLE}.json", blueprint_file(classes))
 

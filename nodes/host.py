@@ -49,6 +49,10 @@ stand_alone_outside: ContextVar[bool] = ContextVar("stand_alone_outside", defaul
 PREVIEW_SIDE = 512
 
 
+def inside_comfyui() -> bool:
+    return _in_comfyui
+
+
 def device() -> torch.device:
     return model_management.get_torch_device() if _in_comfyui else best_device()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 # Nodes of one class that a reader of the canvas should tell apart.
@@ -15,6 +15,7 @@ TITLES = {
     "rebuilt content": "What relu4_2 knows of the content",
     "rebuilt style": "What relu3_1 knows of the style",
 }
+PAINT = "Paint in a Style"  # see blueprint.py
 MUTED = 2  # a node's mode on the canvas: it waits, greyed, until somebody wants it
 
 Link = tuple[str, int]  # a node's name and the number of its output
@@ -32,11 +33,16 @@ class Node:
 
 @dataclass
 class Workflow:
-    name: str
+    name: str  # of the API form and in the gallery; without one it is a template alone
     note: str
     nodes: dict[str, Node] = field(default_factory=dict)
     caption: str = ""  # what the gallery says, where the note's first paragraph would not do
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)  # of a comparison: titles, and what differs
+    title: str = ""  # of a template that the host offers; the others are files a level deeper
+    note_pos: tuple[int, int] = (40, 120)
+    note_size: tuple[int, int] = (270, 190)
+    # Used as an app: the widgets that are shown, by node and name, and the node whose pictures are the result.
+    app: tuple[list[tuple[str, str]], str] | None = None
 
 
 def network(pos: tuple[int, int], title: str = "", **settings: str) -> Node:
@@ -55,6 +61,7 @@ def transfer(
     styles: list[tuple[str, float]],
     style_size: int = 0,
     caption: str = "",
+    title: str = "",
     **settings: Any,
 ) -> Workflow:
     """The graph of most templates: a network, a content, styles in a chain, a transfer, what it made."""
@@ -85,7 +92,7 @@ def transfer(
         "NSTPlotLossHistory", {"loss_history": ("transfer", 1), "width": 480, "height": 320}, (x, 620), (210, 100)
     )
     nodes["show plot"] = Node("PreviewImage", {"images": ("plot", 0)}, (x + 250, 620), (250, 230))
-    return Workflow(name, note, nodes, caption)
+    return Workflow(name, note, nodes, caption, title=title)
 
 
 # Nodes that a variant of a comparison may have of its own: by the transfer's input that they are for, with their size.
@@ -100,6 +107,7 @@ def compare(
     variants: list[tuple[str, dict[str, Any]]],
     style_size: int = 256,
     caption: str = "",
+    title: str = "",
     **common: Any,
 ) -> Workflow:
     """One graph of several transfers, each into a SaveImage that is titled with what is particular to it.
@@ -118,22 +126,27 @@ def compare(
     several = len(set(owners)) > 1
     # A row for each variant. The wires that fan out to the rows do so in gutters without nodes, which are the wider the
     # longer the wires, for these swing out by a quarter of their length. A network is lower than its style's statistics
-    # and as high as its transfer, so that wires from it pass below them.
-    pitch, top = 760, 270
-    x_grams = 310 + 60 + 70 * max(owners)
-    x_transfer = x_grams + 230 + 60 + 70 * (len(variants) - 1)
+    # and as high as its transfer, so that wires from it pass below them. In a template the nodes show their pictures.
+    left, picture, style_y, top = (
+        (400, (300, 360), 120, 580 if content else 240) if title else (40, (270, 80), 380, 270)
+    )
+    drop, pitch = (400, 860) if title else (240, 760)
+    x_grams = left + picture[0] + 60 + 70 * max(owners)
+    x_transfer = x_grams + 280 + 60 + 70 * (len(variants) - 1)
     kind = "NeuralStyleTransfer" if content else "NSTSynthesizeTexture"
     pictures: dict[str, Any] = {"content_image": ("content", 0)} if content else {}
-    nodes = {"content": example(content, (x_grams, 120), 230)} if content else {}
-    nodes["style"] = example(style, (40, 380))
-    for row, ((title, differing), settings, owner) in enumerate(zip(variants, networks, owners, strict=True)):
+    nodes = {}
+    if content:
+        nodes["content"] = Node("NSTExampleImage", {"name": content}, (x_grams, 120), (280, picture[1]))
+    nodes["style"] = Node("NSTExampleImage", {"name": style}, (left, style_y), picture)
+    for row, ((variant, differing), settings, owner) in enumerate(zip(variants, networks, owners, strict=True)):
         y = top + pitch * row
         vgg, grams = (f"{node} {variants[owner][0]}" if several else node for node in ("vgg", "grams"))
         if owner == row:
-            nodes[vgg] = network((40, y + 240), f"Network: {title}" if several else "", **settings)
+            nodes[vgg] = network((left, y + drop), f"Network: {variant}" if several else "", **settings)
             measured = {"vgg": (vgg, 0), "style_image": ("style", 0), "weight": 1.0, "size": measured_as[row][1]}
-            heading = f"Style grams: {title}" if several else ""
-            nodes[grams] = Node("ComputeStyleGrams", measured, (x_grams, y), (230, 220), title=heading)
+            heading = f"Style grams: {variant}" if several else ""
+            nodes[grams] = Node("ComputeStyleGrams", measured, (x_grams, y), (280, 220), title=heading)
         inputs: dict[str, Any] = {"vgg": (vgg, 0), **pictures, "style_grams": (grams, 0), "seed": 0}
         # Without a preview, for which there would have to be room below the widgets.
         inputs |= {
@@ -141,16 +154,19 @@ def compare(
             **common,
             **{k: v for k, v in differing.items() if k not in (*of_network, "style_size")},
         }
-        below = y + 240 + 160 + 60
+        below = y + drop + 160 + 60
         for key, (own, size) in FOR_INPUT.items():
             if isinstance(inputs.get(key), dict):
-                nodes[f"{key} {title}"] = Node(own, inputs[key], (40, below), size, title=title)
-                inputs[key] = (f"{key} {title}", 0)
+                nodes[f"{key} {variant}"] = Node(own, inputs[key], (left, below), size, title=variant)
+                inputs[key] = (f"{key} {variant}", 0)
                 below += size[1] + 60
-        nodes[f"transfer {title}"] = Node(kind, inputs, (x_transfer, y + 240), (300, 700), title=f"Transfer: {title}")
-        saved = {"images": (f"transfer {title}", 0), "filename_prefix": f"nst/{name}-{slug(title)}"}
-        nodes[f"save {title}"] = Node("SaveImage", saved, (x_transfer + 340, y + 240), (420, 420), title=title)
-    return Workflow(name, note, nodes, caption, dict(variants))
+        nodes[f"transfer {variant}"] = Node(
+            kind, inputs, (x_transfer, y + drop), (300, 700), title=f"Transfer: {variant}"
+        )
+        saved = {"images": (f"transfer {variant}", 0), "filename_prefix": f"nst/{name}-{slug(variant)}"}
+        nodes[f"save {variant}"] = Node("SaveImage", saved, (x_transfer + 380, y + drop), (420, 420), title=variant)
+    workflow = Workflow(name, note, nodes, caption, dict(variants), title)
+    return replace(workflow, note_size=(320, 420)) if title else workflow
 
 
 def slug(title: str) -> str:

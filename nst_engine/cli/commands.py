@@ -204,8 +204,8 @@ def _batch(args: argparse.Namespace, _: list[str]) -> int:
 def _graphs() -> Any:
     """What of the pack makes graphs of options and talks to hosts."""
     _load_pack()
-    client = importlib.import_module(f"{PACK}.nodes.server_client")
-    graph_of = importlib.import_module(f"{PACK}.nodes.graph_of_options").graph_of
+    client = importlib.import_module(f"{PACK}.nodes.headless.server_client")
+    graph_of = importlib.import_module(f"{PACK}.nodes.headless.graph_of_options").graph_of
     return SimpleNamespace(
         NSTError=client.NSTError, ServerGone=client.ServerGone, run_on_server=client.run_on_server, graph_of=graph_of
     )
@@ -280,12 +280,15 @@ def _recipes(*_: object) -> int:
 
 def _run(args: argparse.Namespace, _: list[str]) -> int:
     pack = _load_pack()
-    graphs, headless = (importlib.import_module(f"{PACK}.nodes.{name}") for name in ("graph", "headless"))
+    headless = importlib.import_module(f"{PACK}.nodes.headless")
+    graphs = importlib.import_module(f"{PACK}.nodes.headless.graph")
     # The pack has an engine of its own, and so an error class of its own.
     try:
         graph = graphs.read_graph(args.workflow)
-        known = {**pack.NODE_CLASS_MAPPINGS, **headless.stand_ins(headless.Place(Path(args.input), Path(args.output)))}
-        graphs.set_inputs(graph, args.set, known)
+        folders = headless.Folders(
+            Path(args.input), Path(args.output), tuple(map(Path, args.models)), args.allow_outside, args.large
+        )
+        graphs.set_inputs(graph, args.set, {**pack.NODE_CLASS_MAPPINGS, **headless.stand_ins(folders)})
         with _ProgressDisplay(args.quiet) as display:
 
             def on_progress(title: str, value: float, total: int, _: object) -> None:
@@ -293,7 +296,7 @@ def _run(args: argparse.Namespace, _: list[str]) -> int:
                     display(title, int(value), total)
 
             if args.server:
-                client = importlib.import_module(f"{PACK}.nodes.server_client")
+                client = importlib.import_module(f"{PACK}.nodes.headless.server_client")
                 written = client.run_on_server(
                     graph,
                     args.server,
@@ -303,16 +306,7 @@ def _run(args: argparse.Namespace, _: list[str]) -> int:
                     allow_outside=args.allow_outside,
                 )
             else:
-                written = headless.run_embedded(
-                    graph,
-                    node_classes=pack.NODE_CLASS_MAPPINGS,
-                    input_folder=args.input,
-                    output_folder=args.output,
-                    on_progress=on_progress,
-                    weights_folders=tuple(map(Path, args.models)),
-                    large=args.large,
-                    allow_outside=args.allow_outside,
-                )
+                written = headless.run_embedded(graph, pack.NODE_CLASS_MAPPINGS, folders, on_progress)
     except graphs.NSTError as error:
         raise NSTError(str(error)) from error
     for path in written:
@@ -323,7 +317,7 @@ def _run(args: argparse.Namespace, _: list[str]) -> int:
 def _load_pack() -> ModuleType:
     """The ComfyUI pack around this engine, imported as ComfyUI does: from its file, under a name of our own."""
     root = Path(__file__).resolve().parents[2]
-    if not (root / "nodes" / "headless.py").is_file() or not (root / "__init__.py").is_file():
+    if not (root / "nodes" / "headless").is_dir() or not (root / "__init__.py").is_file():
         raise NSTError(
             "run: graphs need the whole pack, of which only the engine is installed here. "
             "Clone its repository and use nst from there (pip install -e, or python -m nst_engine in its folder)."

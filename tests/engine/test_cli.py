@@ -694,7 +694,7 @@ def test_run_reads_elsewhere_only_where_that_is_allowed(folder, capsys):
         out, _ = nst("run", "copy.json", "--input", "in", "--allow-outside")
         assert torch.equal(read_picture(out[0]).pixels, read_picture("content.png").pixels)
     assert "--allow-outside" in " ".join(nst("run", "--help")[0])
-    assert "--allow-outside" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "--allow-outside" in (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
 
 
 def test_run_refuses_by_name(folder, capsys):

@@ -53,10 +53,9 @@ def folders(tmp_path):
 def run(pack, folders):
     headless = importlib.import_module("nst_pack.nodes.headless")
 
-    def run(graph, **options):
-        inputs, outputs = folders
-        table = {"node_classes": pack.NODE_CLASS_MAPPINGS, "input_folder": inputs, "output_folder": outputs}
-        return headless.run_embedded(graph, **{**table, **options})
+    def run(graph, node_classes=None, **options):
+        classes = pack.NODE_CLASS_MAPPINGS if node_classes is None else node_classes
+        return headless.run_embedded(graph, classes, headless.Folders(*folders, **options))
 
     return run
 
@@ -190,7 +189,7 @@ def test_weights_are_read_from_their_folders_alone(pack, run, refused, tmp_path,
         return {"name": node("Names", name=name), "vgg": vgg, "end": node("Take", given=["vgg", 0])}
 
     known = {**pack.NODE_CLASS_MAPPINGS, "Names": Names, "Take": taking("VGG_FEATURES")}
-    options = {"node_classes": known, "weights_folders": (tmp_path / "models",)}
+    options = {"node_classes": known, "weights": (tmp_path / "models",)}
     for name in ("../secret/mine.pth", str(tmp_path / "secret" / "mine.pth"), "./mine.pth"):
         assert "weights: " in (said := refused(graph(name), **options)) and repr(name) in said
         changed = pack.NODE_CLASS_MAPPINGS["LoadVGGFeatures"].IS_CHANGED
@@ -257,7 +256,7 @@ def server(folders):
 
 @pytest.fixture
 def ask(pack, server, folders):
-    client = importlib.import_module("nst_pack.nodes.server_client")
+    client = importlib.import_module("nst_pack.nodes.headless.server_client")
 
     def ask(graph, **options):
         inputs, outputs = folders

@@ -26,7 +26,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def modules(pack):
-    return {name: importlib.import_module(f"nst_pack.nodes.{name}") for name in ("graph", "headless", "server_client")}
+    return {name: importlib.import_module(f"nst_pack.nodes.headless.{name}") for name in ("graph", "server_client")}
+
+
+@pytest.fixture(scope="module")
+def headless(pack):
+    return importlib.import_module("nst_pack.nodes.headless")
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +54,10 @@ def folders(tmp_path):
 
 
 @pytest.fixture
-def run(pack, modules, folders):
-    def run(graph, **options):
-        inputs, outputs = folders
-        table = {"node_classes": pack.NODE_CLASS_MAPPINGS, "input_folder": inputs, "output_folder": outputs}
-        return modules["headless"].run_embedded(graph, **{**table, **options})
+def run(pack, headless, folders):
+    def run(graph, node_classes=None, on_progress=None, **options):
+        classes = pack.NODE_CLASS_MAPPINGS if node_classes is None else node_classes
+        return headless.run_embedded(graph, classes, headless.Folders(*folders, **options), on_progress)
 
     return run
 
@@ -63,7 +67,7 @@ def refused(pack, run):
     """The message with which a graph is refused."""
 
     def refused(graph, **options):
-        with pytest.raises(pack.nodes.graph.NSTError) as caught:
+        with pytest.raises(pack.nodes.headless.graph.NSTError) as caught:
             run(graph, **options)
         return str(caught.value)
 
@@ -154,11 +158,10 @@ def test_every_node_runs_once_and_only_when_needed(run, pack):
     assert calls == [("a", 3, True)]  # the default is Python's
 
 
-def test_masks_are_one_minus_alpha(run, folders, modules):
+def test_masks_are_one_minus_alpha(run, folders, headless):
     codes = np.arange(16 * 16 * 4, dtype=np.uint32).reshape(16, 16, 4).astype(np.uint8)
     Image.fromarray(codes).save(folders[0] / "clear.png")
-    place = modules["headless"].Place(*folders)
-    nodes = modules["headless"].stand_ins(place)
+    nodes = headless.stand_ins(headless.Folders(*folders))
     image, mask = nodes["LoadImage"].load("clear.png")
     assert image.shape == (1, 16, 16, 3)
     assert torch.allclose(mask[0], 1 - torch.from_numpy(codes[..., 3] / 255).float())

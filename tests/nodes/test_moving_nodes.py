@@ -90,7 +90,7 @@ def test_masks_for_other_than_all_frames_are_refused(pack, vgg, grams, clip) -> 
 def film(pack, clip: torch.Tensor, folder: Path):
     """As the host's Create Video gives one."""
     headless = importlib.import_module(f"{pack.__name__}.nodes.headless")
-    return headless.CreateVideo(headless.Place(folder, folder)).create(clip, 12.0)[0]
+    return headless.CreateVideo(headless.Folders(folder, folder)).create(clip, 12.0)[0]
 
 
 def test_a_film_is_streamed_and_goes_on_after_a_cancel(pack, vgg, grams, clip, places) -> None:

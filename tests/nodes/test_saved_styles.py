@@ -379,14 +379,14 @@ def test_the_list_to_choose_from_holds_saved_styles_and_nothing_else(pack, grams
     save_file({"weight": torch.zeros(3)}, str(places[1] / "net.safetensors"), metadata={"format": "pt"})
     (places[1] / "half.safetensors").write_bytes(b"")
     Image.new("RGB", (4, 4)).save(places[1] / "picture.png")
-    listed = importlib.import_module("nst_pack.nodes.places").styles_in(places[1])
+    listed = importlib.import_module("nst_pack.nodes.file_names").styles_in(places[1])
     assert listed == [
         "a/b/c_00001_.safetensors",
         "nst/style_00001_.safetensors",
         "nst/style_00002_.safetensors",
         "top_00001_.safetensors",
     ]
-    assert importlib.import_module("nst_pack.nodes.places").styles_in(places[1] / "none") == []
+    assert importlib.import_module("nst_pack.nodes.file_names").styles_in(places[1] / "none") == []
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
@@ -397,7 +397,8 @@ def test_a_pipe_that_is_called_a_style_is_none_and_nobody_waits_for_it(pack, gra
     os.mkfifo(pipe)
     listed = []
     looking = threading.Thread(
-        target=lambda: listed.append(importlib.import_module("nst_pack.nodes.places").styles_in(places[1])), daemon=True
+        target=lambda: listed.append(importlib.import_module("nst_pack.nodes.file_names").styles_in(places[1])),
+        daemon=True,
     )
     looking.start()
     looking.join(timeout=20)
@@ -434,7 +435,7 @@ def counted():
 
 
 def test_a_crowded_folder_is_looked_through_once(pack, grams, crowded):
-    places = importlib.import_module("nst_pack.nodes.places")
+    places = importlib.import_module("nst_pack.nodes.file_names")
     for name in ("3/one.safetensors", "7/two.safetensors"):
         grams.save(crowded / name)
         os.utime((crowded / name).parent, (1, 1))
@@ -538,9 +539,7 @@ def node(class_type, **inputs):
 
 def graph_of(pack, places, graph, **options):
     headless = importlib.import_module("nst_pack.nodes.headless")
-    inputs, outputs = places
-    table = {"node_classes": pack.NODE_CLASS_MAPPINGS, "input_folder": inputs, "output_folder": outputs}
-    return headless.run_embedded(graph, **table, **options)
+    return headless.run_embedded(graph, pack.NODE_CLASS_MAPPINGS, headless.Folders(*places), **options)
 
 
 def measuring(name, **inputs):
@@ -628,7 +627,6 @@ def test_lists_run_as_the_host_runs_them(pack, places):
         "more": node("See", a=["both", 0], b=["both", 1], c=["long", 1]),
     }
     headless = importlib.import_module("nst_pack.nodes.headless")
-    classes = {"Count": Count, "See": See}
-    headless.run_embedded(graph, node_classes=classes, input_folder=places[0], output_folder=places[1])
+    headless.run_embedded(graph, {"Count": Count, "See": See}, headless.Folders(*places))
     assert seen[:3] == [(10, 0, 7), (11, 1, 7), (12, 1, 7)]
     assert seen[3:] == [(0, 2, 3), (1, 2, 3), (1, 2, 3), (2, 2, 3)]

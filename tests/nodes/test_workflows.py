@@ -370,9 +370,7 @@ def run_small(pack, graph: dict[str, Any], steps: int, folder: Path) -> np.ndarr
             node["inputs"]["size"] = 64
     kept = {i: node for i, node in graph.items() if node["class_type"] not in ("NSTPlotLossHistory", "PreviewImage")}
     headless = importlib.import_module("nst_pack.nodes.headless")
-    [file] = headless.run_embedded(
-        kept, node_classes=pack.NODE_CLASS_MAPPINGS, input_folder=folder, output_folder=folder
-    )
+    [file] = headless.run_embedded(kept, pack.NODE_CLASS_MAPPINGS, headless.Folders(folder, folder))
     with Image.open(file) as picture:
         return np.asarray(picture).astype(int)
 

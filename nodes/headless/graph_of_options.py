@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..nst_engine.cli.inputs import NAMED_STARTS
-from ..nst_engine.recipes import FIVE
-from ..nst_engine.styles.saved import SUFFIX
+from ...nst_engine.cli.inputs import NAMED_STARTS
+from ...nst_engine.recipes import FIVE
+from ...nst_engine.styles.saved import SUFFIX
+from ..inputs import AS_RECIPE, AUTO_TILE, RECIPE, WHOLE
+from ..layer_weights import CUSTOM
+from ..method import YES_NO
 from .graph import Graph
-from .inputs import AS_RECIPE, AUTO_TILE, RECIPE, WHOLE
-from .layer_weights import CUSTOM
-from .method import YES_NO
 
 # Options of nst stylize that are inputs of NeuralStyleTransfer; None is what is left to the recipe.
 BY_RECIPE = {

@@ -13,10 +13,11 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..nst_engine import NSTError
-from ..nst_engine.system.safe_files import alternatives, below, write_new
+from ...nst_engine import NSTError
+from ...nst_engine.system.safe_files import alternatives, below, write_new
+from .folders import Folders
 from .graph import Graph, check_form, explain, title_of
-from .headless import OnProgress, Place
+from .runner import OnProgress
 
 if TYPE_CHECKING:
     import aiohttp
@@ -50,7 +51,7 @@ def run_on_server(
     """
     base = check_url(url)
     check_form(graph)
-    Place(Path(input_folder), Path(output_folder)).prepare()
+    Folders(Path(input_folder), Path(output_folder)).prepare()
     try:
         import aiohttp
     except ImportError:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..nst_engine import NSTError
-from ..nst_engine.system.safe_files import open_file
-from ..nst_engine.system.texts import parse_json, shown
-from . import host
+from ...nst_engine import NSTError
+from ...nst_engine.system.safe_files import open_file
+from ...nst_engine.system.texts import parse_json, shown
+from .. import host
 
 Graph = dict[str, dict[str, Any]]
 Problems = dict[str, list[str]]  # node id -> what is wrong with it; "" holds what concerns the graph as a whole

@@ -55,7 +55,7 @@ def refusal(server: Server, node: str, inputs: dict, without: tuple[str, ...] = 
 @pytest.mark.parametrize(
     ("node", "inputs", "says"),
     [
-        ("NeuralStyleTransfer", {"size": 8}, "size: 8 pixels are too few for"),
+        ("NeuralStyleTransfer", {"size": 7}, "size: 7 pixels are too few for"),
         ("NeuralStyleTransfer", {"size": -2}, "size: -2 will not do; give 0 to 16384"),
         ("NeuralStyleTransfer", {"size": 16385}, "size: 16385 will not do"),
         ("NeuralStyleTransfer", {"recipe": "van-gogh"}, "recipe: 'van-gogh' is not one of balanced, classic"),

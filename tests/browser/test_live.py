@@ -258,6 +258,14 @@ def test_an_error_stands_on_its_node_and_in_the_hosts_report(page: playwright.Pa
     playwright.expect(page.get_by_role("alert").filter(has_text=sentence[:20])).to_be_hidden()
 
 
+def test_an_error_out_of_sight_is_said_beside_the_hosts_report(page: playwright.Page) -> None:
+    page.evaluate("() => { app.canvas.ds.offset = [-5000, -5000]; app.canvas.setDirty(true, true); }")
+    run(page, size=5)
+    wait_for(page, "execution_error")
+    sentence = page.evaluate("() => window.told.findLast(([t]) => t === 'execution_error')[1].exception_message")[:60]
+    playwright.expect(page.get_by_text(sentence).locator("visible=true").first).to_be_visible()
+
+
 def test_a_cancel_is_no_finish(page: playwright.Page) -> None:
     run(page, seed=4)
     wait_for(page, "nst.live", 4)

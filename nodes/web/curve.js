@@ -14,8 +14,9 @@ export function termsIn(points) {
   return TERMS.map((_, i) => i).filter((i) => points.some((point) => point[i + 1] > 0));
 }
 
-// Draws into a canvas as large as it is shown. `marked` is the step that is looked at, if any.
-export function drawCurve(canvas, points, steps, marked) {
+// Draws into a canvas as large as it is shown, from the first step to the latest. `marked` is the step that is looked
+// at, if any.
+export function drawCurve(canvas, points, marked) {
   const ratio = window.devicePixelRatio || 1;
   const width = canvas.clientWidth;
   const height = canvas.clientHeight;
@@ -28,7 +29,8 @@ export function drawCurve(canvas, points, steps, marked) {
   const values = points.flatMap((point) => point.slice(1).filter((value) => value > 0));
   if (!values.length) return;
   const [low, high] = range(points, values);
-  const x = (step) => 1 + ((width - 2) * step) / Math.max(1, steps);
+  const [first, last] = [points[0][0], points.at(-1)[0]];
+  const x = (step) => 1 + ((width - 2) * (step - first)) / Math.max(1, last - first);
   const y = (value) => 2 + (height - 4) * (1 - (Math.log(value) - low) / (high - low));
 
   if (marked !== undefined) line(context, ink, 0.35, [[x(marked), 0], [x(marked), height]]);

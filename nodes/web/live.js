@@ -9,6 +9,7 @@ const PACK = decodeURIComponent(new URL(".", import.meta.url).pathname.split("/"
 const WIDGET = "nst_live";
 const HOSTS_WORDS = "$$node-text-preview"; // the widget for the server's progress text
 const AFTERWARDS = 1500; // milliseconds
+const LONG_ENOUGH = 20000; // to read an error
 const MOST_RUNS = 16;
 
 const runs = new Map(); // by the node's id in the prompt, the latest last
@@ -100,11 +101,19 @@ function onLive({ detail }) {
 }
 
 function onError({ detail }) {
-  const [owner] = nodesOf(detail.node_id).slice(-1);
-  if (!owner) return;
+  const nodes = nodesOf(detail.node_id);
+  if (!nodes.length) return;
   const run = runOf(detail.prompt_id, String(detail.node_id));
   run.fail(detail.exception_message.trim());
   show(run);
+  setTimeout(() => sayElsewhere(run, nodes), AFTERWARDS);
+}
+
+// The host's report begins with words of its own. Where the node is out of sight, the sentence is said beside them.
+function sayElsewhere(run, nodes) {
+  if (!run.error || nodes.some((node) => panels.get(node)?.inView())) return;
+  const message = { severity: "error", summary: nodes.at(-1).title, detail: run.error, life: LONG_ENOUGH };
+  app.extensionManager?.toast?.add(message);
 }
 
 // A cancel is of the whole prompt.

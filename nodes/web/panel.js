@@ -96,6 +96,11 @@ export class Panel {
     this.element.remove();
   }
 
+  inView() {
+    const { width, height, left, right, top, bottom } = this.element.getBoundingClientRect();
+    return width > 0 && height > 0 && right > 0 && bottom > 0 && left < innerWidth && top < innerHeight;
+  }
+
   lookAt(index) {
     const last = this.run.pictures.length - 1;
     this.at = index >= last ? undefined : index;
@@ -127,7 +132,7 @@ export class Panel {
     this.foot.hidden = this.button.hidden && !this.words.textContent;
     this.legend.replaceChildren(...termsIn(points).map(entry));
     this.fit(run);
-    if (points.length) drawCurve(this.canvas, points, run.steps, looking ? shown.step : undefined);
+    if (points.length) drawCurve(this.canvas, points, looking ? shown.step : undefined);
   }
 
   saying(run) {

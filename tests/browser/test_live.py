@@ -17,7 +17,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="pip install play
 NEWEST = "1.58.1"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 LIMIT = 120_000  # milliseconds; nothing is expected to need them
-LONG = 5000  # steps that nobody waits for
+LONG = 1000  # steps that nobody waits for
 TYPES = ("VGG_FEATURES", "STYLE_GRAMS", "LAYER_WEIGHTS", "LOSS_HISTORY", "NST_METHOD")
 
 GRAPH: Graph = {
@@ -180,9 +180,9 @@ def test_a_run_is_seen_looked_back_at_and_finished(page: playwright.Page) -> Non
     assert {"total", "content", "style"} <= set(panel(page).locator(".nst-live-legend span").all_inner_texts())
     slider = panel(page).locator("input[type=range]")
     slider.evaluate("slider => { slider.value = 0; slider.dispatchEvent(new Event('input')); }")
-    playwright.expect(panel(page).locator(".nst-live-words")).to_have_text("Step 1 of 5000")
+    playwright.expect(panel(page).locator(".nst-live-words")).to_have_text(f"Step 3 of {LONG}")
     wait_for(page, "nst.live", 10)
-    playwright.expect(panel(page).locator(".nst-live-words")).to_have_text("Step 1 of 5000")  # it stays there
+    playwright.expect(panel(page).locator(".nst-live-words")).to_have_text(f"Step 3 of {LONG}")  # it stays there
     slider.evaluate("slider => { slider.value = slider.max; slider.dispatchEvent(new Event('input')); }")
     end_early(page)
     page.wait_for_function("() => window.told.findLast(([type]) => type === 'nst.live')[1].state === 'done'")
@@ -256,6 +256,14 @@ def test_an_error_stands_on_its_node_and_in_the_hosts_report(page: playwright.Pa
     run(page, size=96, steps=2)
     wait_for(page, "execution_success")
     playwright.expect(page.get_by_role("alert").filter(has_text=sentence[:20])).to_be_hidden()
+
+
+def test_an_error_out_of_sight_is_said_beside_the_hosts_report(page: playwright.Page) -> None:
+    page.evaluate("() => { app.canvas.ds.offset = [-5000, -5000]; app.canvas.setDirty(true, true); }")
+    run(page, size=5)
+    wait_for(page, "execution_error")
+    sentence = page.evaluate("() => window.told.findLast(([t]) => t === 'execution_error')[1].exception_message")[:60]
+    playwright.expect(page.get_by_text(sentence).locator("visible=true").first).to_be_visible()
 
 
 def test_a_cancel_is_no_finish(page: playwright.Page) -> None:

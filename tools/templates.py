@@ -67,10 +67,10 @@ def before_and_after() -> Workflow:
     workflow = painted(
         "Before and after",
         "# Press Run\nThen move the pointer over *Before and after*: left of it is the photograph, right of it the "
-        "painting.\n\nTry a **style strength** of 0.5 and run again.",
-        LANDSCAPE,
-        "style-watercolour",
-        size=384,
+        "painting.\n\nThe mosaic follows the shapes: look at the rim of the bowl. Then set **style strength** to 0.5 "
+        "and run again.",
+        STILL_LIFE,
+        "style-mosaic",
     )
     nodes = workflow.nodes
     sides = {"image_a": ("content", 0), "image_b": ("paint", 0)}

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..nst_engine.safe_files import write_new
+from ..nst_engine.system.safe_files import write_new
 from . import host
 
 FOLDER = Path(__file__).parent / "examples"

@@ -54,11 +54,19 @@ NEWEST, OTHERS = "newest", ("newest-own-front-end", "oldest")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "every_host: runs on the oldest host and with older front ends, too")
+    config.addinivalue_line("markers", "own_front_end: runs with the newest host's own front end, too")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    def wanted(item: pytest.Item) -> bool:
+        on = item.callspec.params.get("server") if hasattr(item, "callspec") else None
+        own = item.get_closest_marker("own_front_end") and on == "newest-own-front-end"
+        # What needs no front end differs between hosts alone.
+        twice = on == "newest-own-front-end" and "page" not in item.fixturenames
+        return bool(on) and not twice and bool(own or item.get_closest_marker("every_host"))
+
     if config.getoption("--hosts") == "others":
-        kept = [item for item in items if item.get_closest_marker("every_host")]
+        kept = [item for item in items if wanted(item)]
         config.hook.pytest_deselected(items=[item for item in items if item not in kept])
         items[:] = kept
 

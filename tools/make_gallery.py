@@ -47,7 +47,7 @@ def run(workflow: Workflow, pack: Any) -> None:
             pack.NODE_CLASS_MAPPINGS,
             headless.Folders(Path(), Path(folder)),
             lambda title, value, total, _: print(
-                f"{called(workflow)}: {title} {value}/{total}     ", end="", flush=True
+                f"\r{called(workflow)}: {title} {value}/{total}     ", end="", flush=True
             ),
         )
         print()

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from graphs import FOR_INPUT, TITLES, Node, Workflow
 from make_workflows import ROOT, api_form, canvas_path, default_of, load_pack
@@ -254,7 +255,7 @@ def results(workflow: Workflow, classes: Mapping[str, Any]) -> Iterator[tuple[st
     found = {name: kept(stem_of(node)) for name, node in saves(workflow).items()}
     if not any(found.values()):  # not run since there is a gallery
         file = canvas_path(workflow).with_suffix(".jpg").relative_to(ROOT).as_posix()
-        yield "Result", f"![{workflow.name}](<../{file}>)"
+        yield "Result", f"![{workflow.name}](../{quote(file)})"
         return
     for name, files in found.items():
         title = workflow.nodes[name].title or TITLES.get(name.removeprefix("save "), "Result")

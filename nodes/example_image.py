@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..nst_engine.safe_files import write_new
+from ..nst_engine.system.safe_files import write_new
 from . import host
 
 FOLDER = Path(__file__).parent / "examples"
@@ -49,26 +49,15 @@ class NSTExampleImage:
 def offer_in_load_image() -> None:
     """Copies of the pictures among the host's inputs, where Load Image lists them. What is there already stays.
 
-    A picture with a mask is there twice, the second time as a mask editor saves it: transparent where the mask is.
+    Those with a mask are there twice, the second time as a mask editor saves them: transparent where the mask is.
     """
-    for file in sorted(FOLDER.glob("*.jpg")) if host.inside_comfyui() else ():
-        with contextlib.suppress(OSError):  # an input folder that cannot be written to is no reason to stop
-            offer(host.input_folder(), file)
-
-
-def offer(folder: Path, file: Path) -> None:
-    plain, masked = folder / f"nst-{file.name}", folder / f"nst-{file.stem}-masked.png"
-    if not plain.exists():
-        with file.open("rb") as picture, contextlib.suppress(StopIteration):  # another process was first
-            write_new([plain], lambda copy: shutil.copyfileobj(picture, copy))
-    mask = FOLDER / f"{file.stem}-mask.png"
-    if mask.is_file() and not masked.exists():
-        from PIL import Image, ImageOps
-
-        with Image.open(file) as picture, Image.open(mask) as covered, contextlib.suppress(StopIteration):
-            whole = picture.convert("RGB")
-            whole.putalpha(ImageOps.invert(covered.convert("L")))
-            write_new([masked], lambda copy: whole.save(copy, "PNG"))
+    pictures = sorted([*FOLDER.glob("*.jpg"), *FOLDER.glob("*-masked.png")]) if host.inside_comfyui() else []
+    for file in pictures:
+        copy = host.input_folder() / f"nst-{file.name}"
+        if not copy.exists():
+            # An input folder that cannot be written to is no reason to stop, nor is another process that was first.
+            with file.open("rb") as picture, contextlib.suppress(OSError, StopIteration):
+                write_new([copy], lambda new, picture=picture: shutil.copyfileobj(picture, new))
 
 
 def read(file: Path, mode: str) -> torch.Tensor:

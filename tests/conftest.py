@@ -32,6 +32,10 @@ def pack() -> ModuleType:
     return load_package("nst_pack", ROOT)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--hosts", choices=("newest", "others"), default="newest", help="which hosts the tests run on")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """The live server is a plugin, registered once, so that all folders share one ComfyUI."""
     name = "live_comfyui"

@@ -17,6 +17,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -45,14 +46,79 @@ Graph = dict[str, dict[str, Any]]
 # --- finding ComfyUI ----------------------------------------------------------------------------------------------
 
 
-def find_comfyui() -> Path | None:
+FRONT_END = "1.58.1"  # the newest tried; a host's own may be older
+NODES_2_SINCE = (1, 37)  # front ends before have one renderer
+# Where tests run: the newest host with the newest front end, and what `--hosts others` adds.
+NEWEST, OTHERS = "newest", ("newest-own-front-end", "oldest")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "every_host: runs on the oldest host and with older front ends, too")
+    config.addinivalue_line("markers", "own_front_end: runs with the newest host's own front end, too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    def wanted(item: pytest.Item) -> bool:
+        on = item.callspec.params.get("server") if hasattr(item, "callspec") else None
+        own = item.get_closest_marker("own_front_end") and on == "newest-own-front-end"
+        # What needs no front end differs between hosts alone.
+        twice = on == "newest-own-front-end" and "page" not in item.fixturenames
+        return bool(on) and not twice and bool(own or item.get_closest_marker("every_host"))
+
+    if config.getoption("--hosts") == "others":
+        kept = [item for item in items if wanted(item)]
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = kept
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "server" in metafunc.fixturenames and metafunc.config.getoption("--hosts") == "others":
+        metafunc.parametrize("server", OTHERS, indirect=True, scope="session")
+
+
+def find_hosts() -> list[Path]:
+    """Every ComfyUI there is, the newest first."""
     if given := os.environ.get("COMFYUI_PATH"):
-        if not (Path(given).expanduser() / "main.py").is_file():
-            pytest.fail(f"COMFYUI_PATH is {given!r}, but there is no main.py in that folder")
-        return Path(given).expanduser().resolve()
-    # A pack that is installed as users install it lies in ComfyUI/custom_nodes/<pack>.
-    candidates = (Path.home() / "comfy" / "ComfyUI", ROOT.parent.parent)
-    return next((c for c in candidates if (c / "main.py").is_file() and (c / "folder_paths.py").is_file()), None)
+        folders = [Path(folder).expanduser() for folder in given.split(os.pathsep) if folder]
+        for folder in folders:
+            if not (folder / "main.py").is_file():
+                pytest.fail(f"COMFYUI_PATH names {str(folder)!r}, but there is no main.py in that folder")
+    else:
+        # A pack that is installed as users install it lies in ComfyUI/custom_nodes/<pack>.
+        home = Path.home()
+        folders = [home / "comfy" / "ComfyUI", home / "comfy-oldest" / "ComfyUI", ROOT.parent.parent]
+        folders = [f for f in folders if (f / "main.py").is_file() and (f / "folder_paths.py").is_file()]
+    return sorted(dict.fromkeys(folder.resolve() for folder in folders), key=version_of, reverse=True)
+
+
+def version_of(comfyui: Path) -> tuple[int, ...]:
+    file = comfyui / "comfyui_version.py"
+    said = re.search(r'__version__ = "([\d.]+)"', file.read_text(encoding="utf-8")) if file.is_file() else None
+    return tuple(map(int, said[1].split("."))) if said else (0,)
+
+
+def find_comfyui(which: str = NEWEST) -> Path | None:
+    hosts = find_hosts()
+    if which == "oldest":
+        return hosts[-1] if len(hosts) > 1 else None
+    return hosts[0] if hosts else None
+
+
+def newest_front_end() -> Path | None:
+    """The folder of FRONT_END, installed once into a folder of its own; None where it is not to be had."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nst-tests"
+    folder = cache / f"comfyui-frontend-{FRONT_END}"
+    if not folder.is_dir():
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache) as part:
+            package = f"comfyui-frontend-package=={FRONT_END}"
+            command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", part, package]
+            if subprocess.run(command, capture_output=True).returncode:
+                return None
+            with contextlib.suppress(OSError):  # somebody else was first
+                os.rename(part, folder)
+            Path(part).mkdir(exist_ok=True)  # for the context, which removes it
+    return folder / "comfyui_frontend_package" / "static"
 
 
 def find_interpreter(comfyui: Path) -> str:
@@ -85,11 +151,17 @@ def more_custom_nodes() -> list[Path]:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory, more_custom_nodes: list[Path]) -> Iterator[Server]:
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, more_custom_nodes: list[Path]
+) -> Iterator[Server]:
     """ComfyUI with this pack in custom_nodes, in an empty folder of its own."""
-    comfyui = find_comfyui()
+    which = getattr(request, "param", NEWEST)
+    comfyui = find_comfyui(which)
     if comfyui is None:
-        pytest.skip("no ComfyUI: install it in ~/comfy/ComfyUI, or set COMFYUI_PATH to the folder that holds main.py")
+        pytest.skip(
+            f"no {which} ComfyUI: install it in ~/comfy/ComfyUI (an older one in ~/comfy-oldest/ComfyUI), or set "
+            "COMFYUI_PATH to the folders that hold main.py"
+        )
     interpreter = find_interpreter(comfyui)
     if lacking := [p for p in ("torch", "aiohttp", "comfyui_frontend_package") if not package_folder(interpreter, p)]:
         pytest.skip(
@@ -100,7 +172,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, more_custom_nodes: list[Pat
     _furnish(base, interpreter)
     for file in more_custom_nodes:
         shutil.copy(file, base / "custom_nodes")
-    started = Server(comfyui, interpreter, base)
+    started = Server(comfyui, interpreter, base, front_end=newest_front_end() if which == NEWEST else None, which=which)
     try:
         started.wait_until_ready()
         yield started
@@ -150,8 +222,19 @@ def _write_small_weights(path: Path) -> None:
 class Server:
     """One ComfyUI process, and what its HTTP interface answers."""
 
-    def __init__(self, comfyui: Path, interpreter: str, base: Path, *more: str) -> None:
+    def __init__(
+        self,
+        comfyui: Path,
+        interpreter: str,
+        base: Path,
+        *more: str,
+        front_end: Path | None = None,
+        which: str = NEWEST,
+    ) -> None:
+        self.which = which
         self.comfyui = comfyui
+        self.interpreter = interpreter
+        self.front_end = front_end
         self.base = base
         self.log_file = base / "server.log"
         with socket.socket() as free:
@@ -161,6 +244,8 @@ class Server:
         command = [interpreter, "main.py", "--cpu", "--disable-api-nodes", "--listen", "127.0.0.1", "--port", str(port)]
         command += ["--base-directory", str(base), "--verbose", "DEBUG"]
         command += ["--extra-model-paths-config", str(base / "extra_model_paths.yaml"), *more]
+        if front_end:
+            command += ["--front-end-root", str(front_end)]
         if "--database-url" in (comfyui / "comfy" / "cli_args.py").read_text(encoding="utf-8"):
             # By default it goes into the user's own ComfyUI folder, --base-directory or not.
             command += ["--database-url", "sqlite:///:memory:"]
@@ -168,6 +253,13 @@ class Server:
             self.process = subprocess.Popen(
                 command, cwd=comfyui, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=_environment()
             )
+
+    def front_end_version(self) -> tuple[int, ...]:
+        if self.front_end:
+            return tuple(map(int, FRONT_END.split(".")))
+        code = "import importlib.metadata as m; print(m.version('comfyui-frontend-package'))"
+        said = subprocess.run([self.interpreter, "-c", code], capture_output=True, text=True, env=_environment())
+        return tuple(map(int, said.stdout.strip().split(".")[:3]))
 
     def wait_until_ready(self) -> None:
         def answers() -> bool:

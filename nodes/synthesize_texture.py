@@ -3,9 +3,9 @@ from __future__ import annotations
 import torch
 
 from .. import nst_engine as nst
+from ..nst_engine.options import Options
 from ..nst_engine.pictures.images import LARGEST_SIDE, from_host
 from ..nst_engine.recipes import STARTS
-from ..nst_engine.stylize import adjust
 from . import host, inputs
 from .inputs import AS_RECIPE, AUTO_TILE, RECIPE, given
 from .loss_history import LossHistory
@@ -92,7 +92,7 @@ class NSTSynthesizeTexture:
     ) -> tuple[torch.Tensor, LossHistory]:
         method = method or Method()
         shape = (height, width)
-        used = adjust(method.in_place_of(recipe), optimizer=given(optimizer))
+        used = Options(recipe=recipe, optimizer=given(optimizer), **vars(method)).used_recipe
         needed = nst.memory_needed(
             vgg,
             shape,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from .. import nst_engine as nst
+from ..nst_engine.options import OPTIMIZERS
 from ..nst_engine.pictures.images import LARGEST_SIDE
 from ..nst_engine.run.levels import MOST_SCALES
-from ..nst_engine.stylize import OPTIMIZERS
 from .preview import AUTO_PREVIEW
 
 RECIPE = "recipe"

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from .. import nst_engine as nst
 from ..nst_engine.objective.losses import VARIATIONS
 from ..nst_engine.statistics.distances import STATISTICS
 from . import host
@@ -21,9 +20,6 @@ class Method:
     normalise_gradients: bool | None = None
     averaging: float | None = None
     tv_kind: str | None = None
-
-    def in_place_of(self, recipe: str) -> nst.Recipe:
-        return replace(nst.RECIPES[recipe], **{name: v for name, v in vars(self).items() if v is not None})
 
     def __repr__(self) -> str:
         return f"<NST_METHOD {', '.join(f'{name}={v}' for name, v in vars(self).items() if v is not None)}>"

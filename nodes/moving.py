@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import nst_engine as nst
 from ..nst_engine.errors import counted
-from ..nst_engine.stylize import adjust
+from ..nst_engine.options import Options
 from . import checks, host, inputs, words
 from .inputs import AS_RECIPE, given
 from .method import Method
@@ -120,7 +120,7 @@ def engine_choices(vgg: nst.VGGFeatures, recipe: str, chosen: dict[str, Any]) ->
 
 def memory_needed(vgg: nst.VGGFeatures, shape: tuple[int, int], grams: Any, recipe: str, chosen: dict[str, Any]) -> int:
     method = chosen["method"] or Method()
-    used = adjust(method.in_place_of(recipe), optimizer=given(chosen["optimizer"]))
+    used = Options(recipe=recipe, optimizer=given(chosen["optimizer"]), **vars(method)).used_recipe
     target = nst.target_shape(shape, chosen["size"], nst.RECIPES[recipe], vgg.device)
     masks = chosen["protect_mask"] is not None or grams.guided
     return nst.memory_needed(vgg, target, used, chosen["layer_weights"], regions=grams.region_count, masks=masks)

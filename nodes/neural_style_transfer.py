@@ -6,10 +6,10 @@ import torch
 
 from .. import nst_engine as nst
 from ..nst_engine.objective.controls import STRONGEST
+from ..nst_engine.options import KEEP_COLOURS, PROTECT_MODES, STROKES, Options
 from ..nst_engine.pictures.images import LARGEST_SIDE, from_host, shape_of, to_host
 from ..nst_engine.recipes import STARTS
 from ..nst_engine.run.levels import RECIPE_SIZE
-from ..nst_engine.stylize import KEEP_COLOURS, PROTECT_MODES, STROKES, adjust
 from . import checks, host, inputs
 from .inputs import AS_RECIPE, AUTO_TILE, RECIPE, advanced, given, multiplier, number_or_recipe, share
 from .loss_history import LossHistory
@@ -220,7 +220,7 @@ class NeuralStyleTransfer:
         checks.check_style(vgg, style_grams, shape_of(content), len(content))
         preview = Preview(preview_every, content, keep_colours, keep_colours_strength)
         shape = nst.target_shape(shape_of(content), size, nst.RECIPES[recipe], vgg.device)
-        used = adjust(method.in_place_of(recipe), optimizer=given(optimizer))
+        used = Options(recipe=recipe, optimizer=given(optimizer), **vars(method)).used_recipe
         needed = nst.memory_needed(
             vgg,
             shape,

@@ -5,9 +5,9 @@ from typing import Any
 import torch
 
 from .. import nst_engine as nst
+from ..nst_engine.options import Options
 from ..nst_engine.pictures.images import LARGEST_SIDE, from_host
 from ..nst_engine.recipes import STARTS
-from ..nst_engine.stylize import adjust
 from . import checks, host, inputs
 from .inputs import AS_RECIPE, AUTO_TILE, RECIPE, given
 from .loss_history import LossHistory
@@ -109,7 +109,7 @@ class NSTSynthesizeTexture:
         method = method or Method()
         shape = (height, width)
         checks.check_style(vgg, style_grams, shape, 1)
-        used = adjust(method.in_place_of(recipe), optimizer=given(optimizer))
+        used = Options(recipe=recipe, optimizer=given(optimizer), **vars(method)).used_recipe
         needed = nst.memory_needed(
             vgg,
             shape,

@@ -13,7 +13,7 @@ from .objective.objective import objective
 from .pictures.colour import match_colours
 from .recipes import RECIPES, Recipe
 from .run.levels import target_shape
-from .run.loop import STOP, Position, Progress, Step
+from .run.progress import STOP, Position, Progress, Step
 from .styles.grams import StyleGrams, compute_style_grams, interpolate
 from .stylize import Result, memory_needed, stylize
 from .video import Coherence, stylize_video

@@ -17,7 +17,7 @@ from .objective.controls import LayerWeights
 from .pictures.images import check_picture, check_size, fit_long, resize, shape_of
 from .pictures.plot import BACKGROUND, TEXT
 from .recipes import RECIPES, Adam, Recipe, get_recipe
-from .run.loop import Position, Progress
+from .run.progress import Position, Progress
 from .statistics.measure import Maps, whole_maps
 from .styles.grams import StyleGrams, compute_style_grams, network_for
 from .stylize import Result, stylize

@@ -15,12 +15,12 @@ from ..network.vgg import PADDINGS, POOLINGS
 from ..network.weights import BUILT_IN, INPUTS
 from ..objective.controls import STRONGEST
 from ..objective.losses import VARIATIONS
+from ..options import KEEP_COLOURS, OPTIMIZERS, PROTECT_MODES, STROKES, check_keep_colours
 from ..pictures.files import FORMATS
 from ..pictures.images import LARGEST_SIDE
 from ..run.levels import OWN_SIZE, RECIPE_SIZE
 from ..statistics.distances import STATISTICS
 from ..statistics.regions import MODES
-from ..stylize import KEEP_COLOURS, OPTIMIZERS, PROTECT_MODES, STROKES, check_keep_colours
 from .inputs import NAMED_STARTS
 
 # What nst again does unasked: beyond it, a run takes hours, or much memory.

@@ -18,7 +18,7 @@ from .. import __version__
 from ..errors import NSTError, counted
 from ..network.vgg import VGGFeatures
 from ..pictures.files import FORMATS, write_picture
-from ..run.loop import STOP, Progress
+from ..run.progress import STOP, Progress
 from ..styles.grams import StyleGrams
 from ..video.coherence import Coherence
 from ..video.encode import Encoding, check_clip

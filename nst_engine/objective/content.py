@@ -1,24 +1,30 @@
-"""What the content picture looks like to the network: the features P that the transfer is held to."""
+"""The content term: how far the picture's features are from the content picture's, P."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
+import torch.nn.functional as F
 
 from ..network.cpu.arena import Arena
+from ..network.cpu.strips import rows_of
+from ..network.cpu.threads import each
 from ..network.tiles import Tile
 from ..network.vgg import Network, stride
 from ..pictures.images import shape_of
+from .losses import content_factor
+
+Tensor = torch.Tensor
 
 
 class ContentTarget:
-    """P at its taps, for the whole picture or for a tile: kept, or made again each time where memory is short."""
+    """P at its taps, for the whole picture or for a tile: kept, or computed again each time where memory is short."""
 
     def __init__(
         self,
         network: Network,
-        picture: torch.Tensor,
+        picture: Tensor,
         taps: Iterable[str],
         tiles: Sequence[Tile] | None = None,
         keep: bool = True,
@@ -26,39 +32,90 @@ class ContentTarget:
         self.network = network
         self.picture = picture
         self.taps = tuple(taps)
-        self.kept: dict[str, torch.Tensor] = {}
-        self.energy: dict[str, torch.Tensor] = {}  # ‖P‖²
+        self.kept: dict[str, Tensor] = {}
+        self.energy: dict[str, Tensor] = {}  # ‖P‖²
         self.numel: dict[str, int] = {}
-        if not self.taps:
-            return
         if tiles is None:
             self.kept = network.features(picture.to(network.device), self.taps)
             self.energy = {tap: p.float().square().sum() for tap, p in self.kept.items()}
             self.numel = {tap: p.numel() for tap, p in self.kept.items()}
             return
         for done, tile in enumerate(tiles, 1):
-            for tap, p in self._see(tile).items():
+            for tap, p in self._features(tile).items():
                 self.energy[tap] = self.energy.get(tap, 0) + p.float().square().sum()
                 self.numel[tap] = self.numel.get(tap, 0) + p.numel()
                 if keep:
-                    self._place(tile, tap, p)
+                    self._keep(tile, tap, p)
             network.watch.measured(done, len(tiles))
 
-    def at(self, tile: Tile | None, arena: Arena | None = None) -> dict[str, torch.Tensor]:
+    def at(self, tile: Tile | None, arena: Arena | None = None) -> dict[str, Tensor]:
         if tile is None:
             return self.kept
-        if self.kept or not self.taps:
+        if self.kept:
             return {tap: tile.place(p, tap) for tap, p in self.kept.items()}
-        return self._see(tile, arena)
+        return self._features(tile, arena)
 
-    def _see(self, tile: Tile, arena: Arena | None = None) -> dict[str, torch.Tensor]:
+    def _features(self, tile: Tile, arena: Arena | None = None) -> dict[str, Tensor]:
         pixels = tile.pixels(self.picture).to(self.network.device)
         features = self.network.activations(pixels, self.taps, arena=arena)
         return {tap: tile.own(p, tap) for tap, p in features}
 
-    def _place(self, tile: Tile, tap: str, p: torch.Tensor) -> None:
+    def _keep(self, tile: Tile, tap: str, p: Tensor) -> None:
         if tap not in self.kept:
             height, width = shape_of(self.picture)
             shape = (1, p.shape[1], height // stride(tap), width // stride(tap))
             self.kept[tap] = torch.empty(shape, dtype=p.dtype, device=p.device, memory_format=torch.channels_last)
         tile.place(self.kept[tap], tap).copy_(p)
+
+
+class ContentTerm:
+    """Σ over taps of k Σ E (F − P)², with `losses.content_factor`'s k; E is how much more each position counts."""
+
+    def __init__(
+        self, target: ContentTarget | None, term: str, weights: Mapping[str, float], emphasis: Tensor | None
+    ) -> None:
+        self.target, self.weights = target, weights
+        self.factors: dict[str, Tensor | float] = {}
+        self.emphasis: dict[str, Tensor] = {}
+        if target is None:
+            return
+        for tap, weight in weights.items():
+            self.factors[tap] = weight * content_factor(term, target.energy[tap], target.numel[tap])
+            if emphasis is not None:
+                self.emphasis[tap] = F.avg_pool2d(emphasis, stride(tap)).to(target.network.device)
+
+    def targets(self, tile: Tile | None, arena: Arena | None) -> Mapping[str, Tensor]:
+        return {} if self.target is None else self.target.at(tile, arena)
+
+    def value(self, tap: str, features: Tensor, target: Tensor, tile: Tile | None = None) -> Tensor:
+        emphasis = self._emphasis(tap, tile)
+        rows = rows_of(features)
+        totals = torch.zeros(len(rows), device=features.device)
+
+        def work(k: int) -> None:
+            squares = (features[:, :, rows[k]] - target[:, :, rows[k]]).float().square_()
+            if emphasis is not None:
+                squares *= emphasis[:, :, rows[k]]
+            totals[k] = squares.sum()
+
+        each(work, range(len(rows)))
+        return self.factors[tap] * totals.sum()
+
+    def gradient(self, tap: str, f: Tensor, target: Tensor, tile: Tile | None = None) -> Tensor:
+        """2k E (F − P)."""
+        gradient = torch.empty_like(f)
+        emphasis = self._emphasis(tap, tile)
+        emphasis = None if emphasis is None else emphasis.to(f)
+
+        def work(rows: slice) -> None:
+            part = torch.sub(f[:, :, rows], target[:, :, rows], out=gradient[:, :, rows])
+            part.mul_(2 * self.factors[tap])
+            if emphasis is not None:
+                part *= emphasis[:, :, rows]
+
+        each(work, rows_of(f))
+        return gradient
+
+    def _emphasis(self, tap: str, tile: Tile | None) -> Tensor | None:
+        emphasis = self.emphasis.get(tap)
+        return emphasis if emphasis is None or tile is None else tile.place(emphasis, tap)

@@ -44,8 +44,8 @@ class Temporal:
         return self.reliability * self.settled
 
     @property
-    def pace(self) -> torch.Tensor:
-        """What an optimiser's rate is multiplied by, place by place."""
+    def rate_factor(self) -> torch.Tensor:
+        """What an optimiser's rate is multiplied by, pixel by pixel."""
         return 1 + (CALM - 1) * self.hold
 
     def value_and_grad(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

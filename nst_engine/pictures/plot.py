@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from ..run.loop import Step
+    from ..run.progress import Step
 
 BACKGROUND, GRID, TEXT = (24, 26, 31), (58, 62, 70), (200, 204, 212)
 LINES = {"tv": (150, 150, 158), "content": (86, 180, 233), "style": (240, 160, 60), "total": (245, 245, 245)}

@@ -73,11 +73,11 @@ def adam(
     settings: Adam,
     steps: int,
     moments: Moments | None = None,
-    pace: Tensor | None = None,
+    rate_factor: Tensor | None = None,
 ) -> Moments:
     """Kingma & Ba 2015; the rate falls along half a cosine from lr to lr·final_lr, on every level of coarse-to-fine
     anew: what a level adds is as fine as its pixels, and with a rate that has fallen already it would not arrive.
-    `pace` multiplies the rate, place by place."""
+    `rate_factor` multiplies the rate, pixel by pixel."""
     beta1, beta2 = settings.betas
     pixels = variable.shape[-2] * variable.shape[-1]
     epsilon = 1e-8 * (min(1.0, settings.usual_pixels / pixels) if settings.usual_pixels else 1.0)
@@ -94,7 +94,7 @@ def adam(
             state.v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
             # The gradient has served; its memory takes the denominator.
             spread = torch.sqrt(state.v, out=g).div_(math.sqrt(1 - beta2**state.t)).add_(epsilon)
-            moved = state.m if pace is None else state.m * pace
+            moved = state.m if rate_factor is None else state.m * rate_factor
             variable.addcdiv_(moved, spread, value=-rate / (1 - beta1**state.t))
             del g, spread, moved  # or the next gradient would be made beside this one
     except Finished:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ..run.loop import Step
+from ..run.progress import Step
 from ..system.safe_files import write_over
 from .coherence import Past
 

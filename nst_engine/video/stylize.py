@@ -19,7 +19,7 @@ from ..objective.temporal import Temporal
 from ..pictures.images import check_picture, resize, shape_of
 from ..recipes import Adam, get_recipe
 from ..run.levels import OWN_SIZE, target_shape, usual_steps
-from ..run.loop import STOP, OnStep, Progress, Step
+from ..run.progress import STOP, OnStep, Progress, Step
 from ..styles.grams import StyleGrams
 from ..stylize import stylize
 from .coherence import Coherence, Past, anchor

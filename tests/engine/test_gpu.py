@@ -10,14 +10,14 @@ from fake_device import DEVICE, FakeDevice
 from pictures import clouds
 
 import nst_engine as nst
-from nst_engine.objective.controls import LayerWeights, Multipliers
+from nst_engine.objective.controls import Multipliers
 from nst_engine.objective.memory import Layout
-from nst_engine.objective.objective import Terms, build, layers_in_use
-from nst_engine.run.loop import _Space
+from nst_engine.objective.objective import Terms, build
+from nst_engine.objective.setup import set_up
+from nst_engine.run.canvas import Space
 from nst_engine.run.optim import Finished, adam
 from nst_engine.run.recording import WARM_UP, Recorded, record_on_cuda, worth_recording
 from nst_engine.statistics.distances import STATISTICS
-from nst_engine.styles.grams import network_for
 
 GPU = torch.device("cuda")
 SHAPE = (64, 96)
@@ -35,10 +35,8 @@ def fake_objective(vgg, recipe, layout=IN_ONE_PASS, emphasis=False, region=False
             half = torch.zeros(SHAPE)
             half[:, :48] = 1
             grams = grams.within(half) + nst.compute_style_grams(there, clouds(3, 64, 64), recipe=recipe)
-        layers = layers_in_use(there, recipe, LayerWeights())
-        return build(
-            network_for(there, recipe), recipe, picture, grams, *layers, everything, SHAPE, 1.0, layout, weight
-        )
+        setup = replace(set_up(there, recipe, None, content=True), multipliers=everything)
+        return build(setup, picture, grams, SHAPE, 1.0, layout, weight)
 
 
 CASES = {
@@ -62,7 +60,7 @@ def test_a_step_lies_on_the_gpu_and_does_not_wait_for_it(vgg, case, precision):
 def test_no_statistic_waits(vgg, statistic):
     objective = fake_objective(vgg, replace(nst.RECIPES["balanced"], statistic=statistic))
     # Directions come from the CPU, one matrix for each layer; on CUDA from pinned memory, without waiting.
-    check_step(objective, copies=len(objective.style_layers) if statistic == "sliced" else 0)
+    check_step(objective, copies=len(objective.style.weights) if statistic == "sliced" else 0)
 
 
 def test_content_that_is_made_anew_comes_tile_by_tile(vgg):
@@ -91,7 +89,7 @@ def test_adam_and_what_is_around_a_step_do_not_wait(vgg):
     recipe = nst.RECIPES["pytorch-tutorial"]
     objective = fake_objective(vgg, recipe)
     with FakeDevice(), torch.no_grad():
-        space = _Space("imagenet", DEVICE)
+        space = Space("imagenet", DEVICE)
         variable = space.variable(torch.rand(1, 3, *SHAPE, device=DEVICE)).requires_grad_()
         evaluations = 0
 
@@ -102,7 +100,7 @@ def test_adam_and_what_is_around_a_step_do_not_wait(vgg):
                 raise Finished
             space.clamp_(variable)
             terms, gradient = objective.value_and_grad(space.pixels(variable.detach()))
-            variable.grad = space.slope(gradient)
+            variable.grad = space.gradient(gradient)
             return terms.total
 
         evaluate()
@@ -147,7 +145,7 @@ def test_what_the_check_finds():
 
 def evaluation(pixels):
     values = pixels.square().sum()
-    return Terms(values, values, values * 0, values * 0), 2 * pixels
+    return Terms(values, values, *[values * 0] * 3), 2 * pixels
 
 
 class StandIn:

@@ -18,9 +18,9 @@ from nst_engine.network import precision
 from nst_engine.network.vgg import Network
 from nst_engine.objective import memory
 from nst_engine.objective.content import ContentTarget
-from nst_engine.objective.controls import Multipliers
 from nst_engine.objective.memory import Asked, Layout, bytes_per_pixel, footprint, lay_out
 from nst_engine.objective.objective import build
+from nst_engine.objective.setup import set_up
 from nst_engine.recipes import FIVE, LBFGS, Adam
 from nst_engine.system.shortage import is_out_of_memory
 
@@ -47,8 +47,6 @@ import nst_engine as nst
 from nst_engine.objective import memory
 from nst_engine.network.cpu.winograd import workspace
 from nst_engine.objective.memory import bytes_per_pixel, footprint
-from nst_engine.objective.controls import Multipliers
-from nst_engine.objective.objective import build
 from nst_engine.recipes import FIVE, Adam
 from nst_engine.network.vgg import Network
 
@@ -283,22 +281,10 @@ def test_a_run_can_be_ended_within_a_step(vgg, content, grams):
 
 
 def test_targets_made_anew_are_those_that_are_kept(vgg, content, grams):
-    recipe = nst.RECIPES["balanced"]
-    network = Network(vgg)
     image = clouds(4, *content.shape[-2:])
+    setup = set_up(vgg, nst.RECIPES["balanced"], None, content=True)
     found = [
-        build(
-            network,
-            recipe,
-            content,
-            grams,
-            recipe.style_layers,
-            recipe.content_layers,
-            Multipliers(),
-            content.shape[-2:],
-            1.0,
-            Layout(32, keep),
-        ).value_and_grad(image)
+        build(setup, content, grams, content.shape[-2:], 1.0, Layout(32, keep)).value_and_grad(image)
         for keep in (True, False)
     ]
     (kept, gradient), (made, same) = found
@@ -337,7 +323,7 @@ def test_content_is_made_anew_before_a_run_is_refused(vgg, grams, monkeypatch):
     content = clouds(1, 320, 320)
     options = {"steps": 2, "layers": nst.LayerWeights(style={"relu2_1": 1.0}, content={"relu2_2": 1.0})}
     expected = nst.stylize(vgg, content, grams, tile=None, **options)
-    real = ContentTarget._place
+    real = ContentTarget._keep
 
     def starved(self, tile, tap, p):
         # As a device would that has no room for the features of the whole picture.
@@ -345,7 +331,7 @@ def test_content_is_made_anew_before_a_run_is_refused(vgg, grams, monkeypatch):
             torch.empty(2**60, dtype=torch.uint8)
         real(self, tile, tap, p)
 
-    monkeypatch.setattr(ContentTarget, "_place", starved)
+    monkeypatch.setattr(ContentTarget, "_keep", starved)
     result = nst.stylize(vgg, content, grams, tile=160, **options)
     assert (result.image - expected.image).abs().mean() < 1e-5
     assert "made anew" in result.notes[-1]

@@ -9,13 +9,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from ...errors import NSTError, counted
+from ...options import Options
 from ...pictures.files import picture_shape, read_picture
 from ...pictures.images import resize
-from ...recipes import RECIPES
 from ...run.levels import plan
 from ...styles.grams import compute_style_grams
 from ...styles.saved import SUFFIX
-from ...stylize import adjust, stylize
+from ...stylize import stylize
 from .. import one_picture
 from ..inputs import result_shape
 from .jobs import Job
@@ -72,7 +72,7 @@ def _check_style(style: str) -> None:
 
 
 def _work(args: argparse.Namespace, shape: tuple[int, int]) -> tuple[int, float]:
-    recipe = adjust(RECIPES[args.recipe], args.steps, args.optimizer)
+    recipe = Options(recipe=args.recipe, steps=args.steps, optimizer=args.optimizer).used_recipe
     levels = plan(shape, recipe, args.scales)
     # A step's worth for measuring at every level.
     pixels = sum(level.shape[0] * level.shape[1] * (level.steps + 1) for level in levels)

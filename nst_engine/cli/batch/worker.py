@@ -19,7 +19,7 @@ from ... import __version__
 from ...errors import NSTError
 from ...network.vgg import VGGFeatures
 from ...pictures.files import Picture, read_picture, write_picture
-from ...run.loop import Position
+from ...run.progress import Position
 from ...styles.grams import StyleGrams
 from ...stylize import Result
 from ...system.safe_files import move_over

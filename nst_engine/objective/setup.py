@@ -1,0 +1,94 @@
+"""What a transfer computes with, at every size of the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..errors import NSTError
+from ..layers import check_layers
+from ..network.vgg import UNWATCHED, Network, VGGFeatures, Watch
+from ..recipes import Recipe
+from ..styles.grams import network_for
+from .controls import LayerWeights, Multipliers
+from .memory import Asked, Layout, lay_out
+from .temporal import Temporal
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What the terms of the loss are multiplied by: tap by tap for style and content, and for total variation."""
+
+    style: Mapping[str, float]
+    content: Mapping[str, float]
+    tv: float
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """A network, a recipe and the user's choices; `temporal` holds a frame of a video to the frames before it."""
+
+    network: Network
+    recipe: Recipe
+    style_layers: Mapping[str, float]
+    content_layers: Mapping[str, float]
+    multipliers: Multipliers = field(default_factory=Multipliers)
+    seed: int = 0
+    temporal: Temporal | None = None
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return (*self.style_layers, *self.content_layers)
+
+    @property
+    def tv_weight(self) -> float:
+        recipe, multiplier = self.recipe, self.multipliers.tv
+        return recipe.tv_weight if multiplier is None else recipe.tv_unit * multiplier
+
+    def weights(self) -> Weights:
+        """α, β and γ. A relative term is a mean over its taps: adding one does not raise the whole."""
+        recipe, multipliers = self.recipe, self.multipliers
+        weights = Weights(
+            _shared(
+                self.style_layers, recipe.style_weight * multipliers.style, recipe.style_term in ("relative", "gap")
+            ),
+            _shared(
+                self.content_layers,
+                recipe.content_weight * multipliers.content_in_all,
+                recipe.content_term == "relative",
+            ),
+            self.tv_weight,
+        )
+        if not weights.style and not weights.content and not weights.tv:
+            raise NSTError("content_weight, style_weight, tv_weight: all of them count nothing; raise at least one.")
+        return weights
+
+    def lay_out(self, shape: tuple[int, int], tile: int | str | None, free: int, asked: Asked) -> Layout:
+        """How a picture of this shape is worked on with so many bytes free."""
+        return lay_out(self.network, self.recipe, self.style_layers, self.content_layers, shape, tile, free, asked)
+
+
+def _shared(layers: Mapping[str, float], factor: float, mean: bool) -> dict[str, float]:
+    if factor == 0:
+        return {}
+    total = sum(layers.values()) if mean else 1.0
+    return {tap: factor * weight / total for tap, weight in layers.items()}
+
+
+def set_up(
+    vgg: VGGFeatures,
+    recipe: Recipe,
+    layers: LayerWeights | None,
+    *,
+    content: bool,
+    seamless: bool = False,
+    watch: Watch = UNWATCHED,
+) -> Setup:
+    """With the user's own layers, or else the recipe's; without a content picture no content layers."""
+    own = layers or LayerWeights()
+    style_layers = check_layers(recipe.style_layers if own.style is None else own.style, "layers.style")
+    content_layers = check_layers(recipe.content_layers if own.content is None else own.content, "layers.content")
+    vgg.check_taps(style_layers, "layers.style")
+    vgg.check_taps(content_layers, "layers.content")
+    network = network_for(vgg, recipe, seamless, watch)
+    return Setup(network, recipe, style_layers, content_layers if content else {})

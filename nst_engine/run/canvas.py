@@ -1,0 +1,59 @@
+"""The picture in work: the numbers that the optimiser moves, and what is remembered from step to step."""
+
+from __future__ import annotations
+
+import torch
+
+from ..network.vgg import IMAGENET_MEAN, IMAGENET_STD
+from ..recipes import Recipe
+from .optim import Average, Moments
+
+
+class Space:
+    """The numbers that the optimiser moves, as an affine image of the pixels: pixels = scale·variable + shift."""
+
+    def __init__(self, name: str, device: torch.device) -> None:
+        scale, shift = {
+            "pixels": ((1.0, 1.0, 1.0), (0.0, 0.0, 0.0)),
+            "imagenet": (IMAGENET_STD, IMAGENET_MEAN),
+            "bytes": ((1 / 255,) * 3, (0.0, 0.0, 0.0)),
+        }[name]
+        self.plain = name == "pixels"
+        self.scale = torch.tensor(scale, device=device).view(1, 3, 1, 1)
+        self.shift = torch.tensor(shift, device=device).view(1, 3, 1, 1)
+
+    def pixels(self, variable: torch.Tensor) -> torch.Tensor:
+        return variable if self.plain else variable * self.scale + self.shift
+
+    def variable(self, pixels: torch.Tensor) -> torch.Tensor:
+        return pixels.clone() if self.plain else (pixels - self.shift) / self.scale
+
+    def gradient(self, by_pixels: torch.Tensor) -> torch.Tensor:
+        """By the variable. Contiguous: torch's L-BFGS flattens it with a view."""
+        return (by_pixels if self.plain else by_pixels * self.scale).contiguous()
+
+    def clamp_(self, variable: torch.Tensor) -> None:
+        variable.clamp_(-self.shift / self.scale, (1 - self.shift) / self.scale)
+
+
+class Canvas:
+    """The variable, in the recipe's space; Adam's moments, which go from level to level; the mean of the last pictures,
+    which is the result if the recipe averages."""
+
+    variable: torch.Tensor
+
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+        self.space = Space(recipe.variable, device)
+        self.average = Average(recipe.averaging, recipe.average == "exponential") if recipe.averaging else None
+        self.moments: Moments | None = None
+
+    def begin_level(self, pixels: torch.Tensor) -> None:
+        self.variable = self.space.variable(pixels).requires_grad_()
+
+    def pixels(self) -> torch.Tensor:
+        """Of the variable."""
+        return self.space.pixels(self.variable.detach()).clamp(0, 1)
+
+    def shown(self) -> torch.Tensor:
+        """The picture that a run which ended now would give."""
+        return self.pixels() if self.average is None or self.average.pixels is None else self.average.pixels

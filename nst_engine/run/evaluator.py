@@ -1,0 +1,71 @@
+"""Value and gradient of a level's loss, again with less at a time when the device runs out of memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+from ..errors import NSTError
+from ..network.tiles import margin
+from ..objective.memory import Layout
+from ..objective.objective import OnTile, Terms
+from ..objective.setup import Setup
+from ..statistics.distances import BY_MOMENTS, BY_SORTING
+from ..system.shortage import is_out_of_memory, release
+
+Evaluate = Callable[[torch.Tensor, OnTile], tuple[Terms, torch.Tensor]]
+T = TypeVar("T")
+
+
+class Evaluator:
+    """What `build(layout)` computes; where memory runs out, what it computes with `smaller(layout)`, and so on until
+    that raises an error."""
+
+    def __init__(
+        self,
+        build: Callable[[Layout], Evaluate],
+        layout: Layout,
+        smaller: Callable[[Layout], Layout],
+        device: torch.device,
+    ) -> None:
+        self.build, self.layout, self.smaller, self.device = build, layout, smaller, device
+        self.evaluate: Evaluate | None = None
+        # Built even if no step is to follow, so that unusable input is refused all the same.
+        self._try(lambda _: None)
+
+    def __call__(self, pixels: torch.Tensor, on_tile: OnTile) -> tuple[Terms, torch.Tensor]:
+        return self._try(lambda evaluate: evaluate(pixels, on_tile))
+
+    def _try(self, use: Callable[[Evaluate], T]) -> T:
+        while True:
+            try:
+                if self.evaluate is None:
+                    self.evaluate = self.build(self.layout)
+                return use(self.evaluate)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Outside the handler, whose traceback would keep the failed attempt's tensors alive.
+            self.evaluate = None
+            release(self.device)
+            self.layout = self.smaller(self.layout)
+
+
+def smaller_layout(setup: Setup, shape: tuple[int, int], layout: Layout) -> Layout:
+    """With smaller tiles, or without keeping the content's features; an error where neither is left."""
+    (h, w), statistic, device = shape, setup.recipe.statistic, setup.network.device
+    if statistic in BY_SORTING:
+        raise NSTError(
+            f"size: {w}×{h} pixels do not fit into the memory of {device} in one pass, and the statistic "
+            f"{statistic!r}, which sorts, cannot be had by tiles. A smaller size would do, or a statistic that is a "
+            f"sum: {', '.join(BY_MOMENTS)}."
+        )
+    smaller = layout.smaller(shape, margin(setup.layers, setup.network.vgg.architecture) if setup.layers else 0)
+    if smaller is None:
+        raise NSTError(
+            f"size: {w}×{h} pixels do not fit into the memory of {device}, not even by tiles of {layout.tile}. A "
+            "smaller size would do, or precision bf16, or fewer programs beside this one."
+        )
+    return smaller

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,7 @@ def offer_in_load_image() -> None:
         if not copy.exists():
             # An input folder that cannot be written to is no reason to stop, nor is another process that was first.
             with file.open("rb") as picture, contextlib.suppress(OSError, StopIteration):
-                write_new([copy], lambda new, picture=picture: shutil.copyfileobj(picture, new))
+                write_new([copy], partial(shutil.copyfileobj, picture))
 
 
 def read(file: Path, mode: str) -> torch.Tensor:

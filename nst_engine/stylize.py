@@ -9,10 +9,11 @@ from typing import Any
 import torch
 
 from .errors import NSTError, counted, one_or
-from .network.cpu.threads import team
+from .network.architecture import smallest_side
+from .network.fast import team
 from .network.precision import name_of
 from .network.tiles import grid
-from .network.vgg import VGGFeatures, Watch, smallest_side
+from .network.vgg import VGGFeatures, Watch
 from .objective.controls import LayerWeights, Multipliers
 from .objective.memory import SHARE, Asked, footprint, free_memory
 from .objective.objective import layers_in_use
@@ -329,7 +330,7 @@ def memory_needed(
     style_layers, content_layers = layers_in_use(vgg, recipe, layers or LayerWeights())
     network = network_for(vgg, recipe, seamless)
     asked = Asked(regions, masks or regions > 1, masks, masks, bool(recipe.tv_weight))
-    taken = footprint(network, recipe, style_layers, content_layers if content else (), asked=asked)
+    taken = footprint(network, recipe, (style_layers, content_layers if content else ()), asked=asked)
     return round(taken.total(shape) / SHARE)
 
 

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
-from ..network.cpu.arena import Arena
+from ..network.architecture import stride
+from ..network.fast import Arena
 from ..network.tiles import Tile
-from ..network.vgg import Network, stride
+from ..network.vgg import Network
 from ..pictures.images import shape_of
 
 
@@ -48,17 +49,17 @@ class ContentTarget:
         if tile is None:
             return self.kept
         if self.kept or not self.taps:
-            return {tap: tile.place(p, tap) for tap, p in self.kept.items()}
+            return {tap: tile.from_whole(p, tap) for tap, p in self.kept.items()}
         return self._see(tile, arena)
 
     def _see(self, tile: Tile, arena: Arena | None = None) -> dict[str, torch.Tensor]:
         pixels = tile.pixels(self.picture).to(self.network.device)
         features = self.network.activations(pixels, self.taps, arena=arena)
-        return {tap: tile.own(p, tap) for tap, p in features}
+        return {tap: tile.without_margin(p, tap) for tap, p in features}
 
     def _place(self, tile: Tile, tap: str, p: torch.Tensor) -> None:
         if tap not in self.kept:
             height, width = shape_of(self.picture)
             shape = (1, p.shape[1], height // stride(tap), width // stride(tap))
             self.kept[tap] = torch.empty(shape, dtype=p.dtype, device=p.device, memory_format=torch.channels_last)
-        tile.place(self.kept[tap], tap).copy_(p)
+        tile.from_whole(self.kept[tap], tap).copy_(p)

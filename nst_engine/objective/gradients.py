@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ..network.cpu.strips import rows_of
-from ..network.cpu.threads import each, strips
 from ..network.exact import add_product, product
+from ..network.fast import each, rows_of, strips
 from ..network.tiles import Tile
 from ..pictures.images import shape_of
 from ..statistics.distances import by_sorting
@@ -166,4 +165,4 @@ def add_(total: torch.Tensor, part: torch.Tensor) -> None:
 
 
 def at(guide: torch.Tensor, tap: str, tile: Tile | None) -> torch.Tensor:
-    return guide if tile is None else tile.place(guide, tap)
+    return guide if tile is None else tile.from_whole(guide, tap)

@@ -10,12 +10,12 @@ import torch.nn.functional as F
 
 from ..errors import NSTError
 from ..layers import check_layers
-from ..network.cpu.arena import Arena
-from ..network.cpu.strips import rows_of
-from ..network.cpu.threads import alone, each, team
+from ..network.architecture import channels, stride
+from ..network.fast import each, new_arena, rows_of, team
+from ..network.plain import each as alone
 from ..network.precision import widest_float
 from ..network.tiles import Tile, cut, fit_tile, grid
-from ..network.vgg import Network, Tape, VGGFeatures, channels, stride
+from ..network.vgg import Network, Tape, VGGFeatures
 from ..pictures.images import check_picture, check_size, shape_of
 from ..recipes import LBFGS, Recipe, get_recipe
 from ..statistics.distances import BY_SORTING, Quantiles, Samples, by_moments, gap, random_directions
@@ -62,7 +62,7 @@ class Objective:
         temporal: Temporal | None = None,
     ) -> None:
         self.network = network
-        self.arena = Arena() if layout.ample and network.device.type == "cpu" else None
+        self.arena = new_arena() if layout.ample and network.device.type == "cpu" else None
         self.recipe = recipe
         self.shape = shape
         self.style_layers = style_layers
@@ -203,7 +203,7 @@ class Objective:
             for tile in tiles:
                 for tap, features in self.network.activations(tile.pixels(x), self.style_layers, arena=self.arena):
                     for i in self.regions_at(tap):
-                        part = self._sums(i, tap, tile.own(features, tap), tile)
+                        part = self._sums(i, tap, tile.without_margin(features, tap), tile)
                         sums[tap][i] = sums[tap][i] + part if i in sums[tap] else part
                 tell()
             style, pulls = self._styles(sums)
@@ -212,7 +212,7 @@ class Objective:
             for tile in tiles:
                 slopes = Slopes(self, pulls, self._content_at(tile), tile)
                 for tap, features in self.network.activations(tile.pixels(x), self.taps, arena=self.arena):
-                    for term, slope in slopes.parts(tap, tile.own(features, tap)):
+                    for term, slope in slopes.parts(tap, tile.without_margin(features, tap)):
                         norm = torch.linalg.vector_norm(slope, 1, dtype=torch.float32)
                         norms[term, tap] = norms.get((term, tap), 0) + norm
                 tell()
@@ -222,7 +222,7 @@ class Objective:
             tape: Tape = []
             taps = dict(self.network.activations(tile.pixels(x), self.taps, tape, self.arena))
             for tap, target in slopes.targets.items():
-                content = content + self._content(tap, tile.own(taps[tap], tap), target, tile)
+                content = content + self._content(tap, tile.without_margin(taps[tap], tap), target, tile)
             tile.add_to(gradient, self._pull_back(tape, taps, slopes))
             tell()
         return style, content, gradient
@@ -311,7 +311,7 @@ class Objective:
         # fp16 has no small numbers: bring the largest slope to about 1 on the way down, and undo it in fp32.
         scale: torch.Tensor | None = None
         if self.network.dtype == torch.float16:
-            own = {tap: f if tile is None else tile.own(f, tap) for tap, f in taps.items()}
+            own = {tap: f if tile is None else tile.without_margin(f, tap) for tap, f in taps.items()}
             largest = torch.stack([slopes.at(tap, f).abs().amax() for tap, f in own.items()]).amax()
             scale = torch.exp2(-torch.log2(largest.clamp_min(1e-30)).round())
 
@@ -320,18 +320,18 @@ class Objective:
             # Nothing but a tile's own positions pulls: what its margin wants, its neighbours say.
             if tile is not None and slope is None:
                 slope = torch.zeros_like(features)
-            features = features if tile is None else tile.own(features, tap)
+            features = features if tile is None else tile.without_margin(features, tap)
             if slope is None:
                 own = slopes.at(tap, features)
                 return own if scale is None else (own * scale).half()
-            into = slope if tile is None else tile.own(slope, tap)
+            into = slope if tile is None else tile.without_margin(slope, tap)
             if scale is None:
                 slopes.add_to(into, tap, features)
             else:
                 into.add_((slopes.at(tap, features) * scale).half())
             return slope
 
-        gradient = self.network.pull_back(tape, self.taps, add_slope, self.arena)
+        gradient = self.network.backward(tape, add_slope, self.arena)
         return gradient if scale is None else gradient / scale
 
 
@@ -375,7 +375,7 @@ def objective(
         free = free_memory(network.device)
         held = content_layers if content is not None else {}
         asked = Asked(grams.region_count, grams.guided, emphasis=emphasis is not None)
-        layout = lay_out(network, recipe, style_layers, held, shape, tile, free, asked)
+        layout = lay_out(network, recipe, (style_layers, held), shape, tile, free, asked)
         return build(
             network,
             recipe,

@@ -137,8 +137,7 @@ class Run:
         return lay_out(
             self.network,
             recipe,
-            self.style_layers,
-            self.content_layers,
+            (self.style_layers, self.content_layers),
             level.shape,
             self.tile,
             self.free,

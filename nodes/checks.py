@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import nst_engine as nst
-from ..nst_engine.network.vgg import smallest_side
+from ..nst_engine.network.architecture import smallest_side
 from ..nst_engine.statistics.regions import complement, stretch
 from .inputs import AS_RECIPE
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from .. import nst_engine as nst
 from ..nst_engine.layers import check_layers, parse_layers
-from ..nst_engine.network.vgg import layer_names
+from ..nst_engine.network.architecture import layer_names
 from ..nst_engine.recipes import FIVE
 from . import host
 

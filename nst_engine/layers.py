@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from .errors import NSTError
-from .network.vgg import check_taps
+from .network.architecture import check_taps
 
 
 def parse_layers(text: str, where: str) -> dict[str, float]:

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 
 from .errors import NSTError, counted, one_or
-from .network.cpu.threads import team
+from .network.architecture import smallest_side
+from .network.fast import team
 from .network.precision import name_of
 from .network.tiles import grid
-from .network.vgg import UNWATCHED, VGGFeatures, Watch, smallest_side
+from .network.vgg import UNWATCHED, VGGFeatures, Watch
 from .objective.controls import LayerWeights
 from .objective.memory import SHARE, Asked, footprint, free_memory
 from .objective.setup import Setup, set_up
@@ -352,5 +353,5 @@ def memory_needed(
     or where the content stays."""
     setup = set_up(vgg, get_recipe(recipe), layers, content=content, seamless=seamless)
     asked = Asked(regions, masks or regions > 1, masks, masks, bool(setup.tv_weight))
-    taken = footprint(setup.network, setup.recipe, setup.style_layers, setup.content_layers, asked=asked)
+    taken = footprint(setup.network, setup.recipe, (setup.style_layers, setup.content_layers), asked=asked)
     return round(taken.total(shape) / SHARE)

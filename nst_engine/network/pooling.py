@@ -1,7 +1,7 @@
 """Pooling over 2×2 windows, and the way back through it.
 
 Max-pooling remembers which pixel of a window won in one byte, where torch takes eight. It always follows a ReLU, so a
-window whose greatest value is 0 lets no slope through: with that remembered, too, the ReLU before it need keep nothing.
+window whose maximum is 0 lets no gradient through: with that remembered, too, the ReLU before it need keep nothing.
 """
 
 from __future__ import annotations
@@ -10,60 +10,57 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
-from .cpu.arena import Arena, empty
-from .cpu.threads import each, strips
-
-Tensor = torch.Tensor
+from .fast import Arena, each, empty, strips
 
 BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes
-DEAD = 4  # after the four places of a window: none of them is above 0
+DEAD = 4  # the argmax of a window in which nothing is above 0
 
 
-def max_pool(x: Tensor, arena: Arena | None = None) -> tuple[Tensor, Tensor]:
-    """The greatest of every window, and its place in it (0 1 / 2 3, the first of equals). x is not below 0."""
+def max_pool(x: Tensor, arena: Arena | None = None) -> Tensor:
+    return _by_rows(x, lambda part: F.max_pool2d(part, 2), arena)
+
+
+def max_pool_with_argmax(x: Tensor, arena: Arena | None = None) -> tuple[Tensor, Tensor]:
+    """The maximum of every window, and where in the window it is (0 1 / 2 3, the first of equals). x is not below 0."""
     pooled = _pooled(x, arena)
-    places = empty(pooled.shape, pooled, arena, torch.uint8)
+    argmax = empty(pooled.shape, pooled, arena, torch.uint8)
 
     def work(rows: slice) -> None:
         a, b, c, d = _windows(x, rows)
         upper, lower = torch.maximum(a, b), torch.maximum(c, d)
-        greatest = torch.maximum(upper, lower, out=pooled[:, :, rows])
-        place, place_in_lower, in_lower = _greater(b, a), _greater(d, c), _greater(lower, upper)
+        maximum = torch.maximum(upper, lower, out=pooled[:, :, rows])
+        index, index_in_lower, in_lower = _greater(b, a), _greater(d, c), _greater(lower, upper)
         # Without a branch: the upper row's, unless the lower row won.
-        place ^= (place ^ place_in_lower) & in_lower
-        place.add_(in_lower, alpha=2)
-        place |= (_greater(greatest, 0) ^ 1) * DEAD
-        places[:, :, rows] = place
+        index ^= (index ^ index_in_lower) & in_lower
+        index.add_(in_lower, alpha=2)
+        index |= (_greater(maximum, 0) ^ 1) * DEAD
+        argmax[:, :, rows] = index
 
     each(work, _strips(pooled))
-    return pooled, places
+    return pooled, argmax
 
 
-def greatest(x: Tensor, arena: Arena | None = None) -> Tensor:
-    """The same where nobody is to come back through it."""
-    return _by_rows(x, lambda part: F.max_pool2d(part, 2), arena)
-
-
-def max_unpool(slope: Tensor, places: Tensor, shape: torch.Size, arena: Arena | None = None) -> Tensor:
+def max_pool_backward(gradient: Tensor, argmax: Tensor, shape: torch.Size, arena: Arena | None = None) -> Tensor:
     """∂L/∂x from ∂L/∂pooled; 0 also where x is not above 0."""
-    out = _output(slope, shape, arena)
+    out = _output(gradient, shape, arena)
 
     def work(rows: slice) -> None:
         # Comparing within one format: products with booleans are several times slower.
-        bits = _bits(slope[:, :, rows])
-        place = places[:, :, rows].to(bits.dtype)
-        won = torch.empty_like(place)
+        bits = _bits(gradient[:, :, rows])
+        index = argmax[:, :, rows].to(bits.dtype)
+        won = torch.empty_like(index)
         for k, window in enumerate(_windows(out, rows)):
-            torch.mul(bits, torch.eq(place, k, out=won), out=_bits(window))
+            torch.mul(bits, torch.eq(index, k, out=won), out=_bits(window))
 
-    each(work, _strips(slope))
+    each(work, _strips(gradient))
     return out
 
 
 def _greater(a: Tensor, b: Tensor | int) -> Tensor:
     """1 or 0. On a CPU, comparing takes a tenth of the time where the result is an integer as long as the numbers; and
-    not below 0, numbers have the order of their bits."""
+    numbers that are not below 0 have the order of their bits."""
     if a.device.type != "cpu":
         return torch.gt(a, b).view(torch.uint8)
     bits = _bits(a)
@@ -78,14 +75,14 @@ def average_pool(x: Tensor, gain: float = 1.0, arena: Arena | None = None) -> Te
     return _by_rows(x, lambda part: F.avg_pool2d(part, 2).mul_(gain), arena)
 
 
-def average_unpool(slope: Tensor, shape: torch.Size, gain: float = 1.0, arena: Arena | None = None) -> Tensor:
-    out = _output(slope, shape, arena)
+def average_pool_backward(gradient: Tensor, shape: torch.Size, gain: float = 1.0, arena: Arena | None = None) -> Tensor:
+    out = _output(gradient, shape, arena)
 
     def work(rows: slice) -> None:
         for window in _windows(out, rows):
-            torch.mul(slope[:, :, rows], 0.25, out=window).mul_(gain)
+            torch.mul(gradient[:, :, rows], 0.25, out=window).mul_(gain)
 
-    each(work, _strips(slope))
+    each(work, _strips(gradient))
     return out
 
 
@@ -100,17 +97,19 @@ def l2_pool(x: Tensor, gain: float = 1.0, arena: Arena | None = None) -> Tensor:
     return _by_rows(x, work, arena)
 
 
-def l2_unpool(slope: Tensor, x: Tensor, pooled: Tensor, gain: float = 1.0, arena: Arena | None = None) -> Tensor:
-    out = _output(slope, x.shape, arena)
+def l2_pool_backward(
+    gradient: Tensor, x: Tensor, pooled: Tensor, gain: float = 1.0, arena: Arena | None = None
+) -> Tensor:
+    out = _output(gradient, x.shape, arena)
 
     def work(rows: slice) -> None:
-        # The root's slope is infinite at zero; a dead neighbourhood must give none instead.
-        gave = pooled[:, :, rows]
-        ratio = torch.where(gave > 0, slope[:, :, rows] / gave, 0)
-        for window, took in zip(_windows(out, rows), _windows(x, rows), strict=True):
-            torch.mul(ratio, took, out=window).mul_(gain**2)
+        # The root's derivative is infinite at 0; a dead window gives none instead.
+        outputs = pooled[:, :, rows]
+        ratio = torch.where(outputs > 0, gradient[:, :, rows] / outputs, 0)
+        for window, inputs in zip(_windows(out, rows), _windows(x, rows), strict=True):
+            torch.mul(ratio, inputs, out=window).mul_(gain**2)
 
-    each(work, _strips(slope))
+    each(work, _strips(gradient))
     return out
 
 
@@ -132,21 +131,21 @@ def _pooled(x: Tensor, arena: Arena | None) -> Tensor:
     return empty((batch, channels, height // 2, width // 2), x, arena)
 
 
-def _output(slope: Tensor, shape: torch.Size, arena: Arena | None) -> Tensor:
-    out = empty(shape, slope, arena)
-    # What does not fill a window was dropped on the way there.
-    out[:, :, slope.shape[2] * 2 :] = 0
-    out[:, :, :, slope.shape[3] * 2 :] = 0
+def _output(gradient: Tensor, shape: torch.Size, arena: Arena | None) -> Tensor:
+    out = empty(shape, gradient, arena)
+    # Pixels that fill no window were dropped by the pooling.
+    out[:, :, gradient.shape[2] * 2 :] = 0
+    out[:, :, :, gradient.shape[3] * 2 :] = 0
     return out
 
 
 def _strips(pooled: Tensor) -> list[slice]:
-    """Rows that a core's caches hold with what is made in between."""
+    """Rows that fit into a core's caches together with the intermediate results."""
     return strips(pooled.shape[2], pooled.shape[0] * pooled.shape[1] * pooled.shape[3], pooled.device)
 
 
 def _windows(x: Tensor, rows: slice) -> list[Tensor]:
-    """Views of the four places of the windows in these rows of the pooled picture."""
+    """Views of the four pixels of the windows in these rows of the pooled picture."""
     height, width = x.shape[2] // 2 * 2, x.shape[3] // 2 * 2
     first, last, _ = rows.indices(height // 2)
     return [x[:, :, 2 * first + i : 2 * last : 2, j:width:2] for i in (0, 1) for j in (0, 1)]

@@ -1,7 +1,7 @@
 """A picture cut into tiles whose features, once their margins are cropped away, are exactly those of the whole.
 
-A neuron sees a square of pixels. Give every tile a margin as wide as that square reaches beyond the tile, start tiles
-and margins on the pooling grid, and nothing of the cut can be seen from inside.
+A neuron sees a square of pixels. With a margin as wide as that square reaches beyond the tile, and with tiles and
+margins that start on the pooling grid, the features of a tile do not depend on the cut.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from dataclasses import dataclass
 import torch
 
 from ..errors import NSTError
-from .vgg import deepest_tap, layer_names, stride
+from .architecture import layers_to, stride
 
 Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Tile:
-    """Rows and columns that count (`inner`) and that are looked at (`outer`), in pixels of the whole picture."""
+    """Rows and columns that count (`inner`), and the same with the margin (`outer`), in pixels of the whole picture."""
 
     inner: tuple[Span, Span]
     outer: tuple[Span, Span]
     shape: tuple[int, int]  # of the whole picture
-    wraps: bool = False  # beyond the picture's end it begins again, and `outer` may reach there
+    wraps: bool = False  # the picture is seamless, and `outer` may reach beyond its end, to its other side
 
     def pixels(self, picture: torch.Tensor) -> torch.Tensor:
-        """The looked-at part: a view, unless the picture wraps around."""
+        """The tile with its margin: a view, unless the picture wraps around."""
         (top, bottom), (left, right) = self.outer
         if not self.wraps:
             return picture[:, :, top:bottom, left:right]
@@ -36,7 +36,7 @@ class Tile:
         return picture.index_select(2, rows).index_select(3, columns)
 
     def add_to(self, picture: torch.Tensor, part: torch.Tensor) -> None:
-        """Add what belongs to the looked-at part."""
+        """Add a part that covers the tile and its margin."""
         if not self.wraps:
             self.pixels(picture).add_(part)
             return
@@ -49,18 +49,18 @@ class Tile:
         rows, columns = (torch.arange(*span, device=device) for span in ((top, bottom), (left, right)))
         return rows % self.shape[0], columns % self.shape[1]
 
-    def own(self, features: torch.Tensor, tap: str) -> torch.Tensor:
-        """A view of the features that count, of the features of `pixels`."""
+    def without_margin(self, features: torch.Tensor, tap: str) -> torch.Tensor:
+        """The features of `pixels` that count: a view."""
         return self._view(features, tap, offset=True)
 
-    def place(self, features: torch.Tensor, tap: str) -> torch.Tensor:
-        """A view of where they stand in the features of the whole picture."""
+    def from_whole(self, features: torch.Tensor, tap: str) -> torch.Tensor:
+        """The same positions in the features of the whole picture: a view."""
         return self._view(features, tap, offset=False)
 
     def _view(self, features: torch.Tensor, tap: str, offset: bool) -> torch.Tensor:
         s = stride(tap)
         for dim, inner, outer, size in zip((2, 3), self.inner, self.outer, self.shape, strict=True):
-            # Pooling drops what does not fill a window: at the picture's end a tap is that much shorter.
+            # Pooling drops pixels that fill no window: at the picture's end a tap is that much shorter.
             first, last = inner[0] // s, (size // s if inner[1] == size else inner[1] // s)
             shift = outer[0] // s if offset else 0
             features = features.narrow(dim, first - shift, last - first)
@@ -73,15 +73,13 @@ def grid(taps: Iterable[str]) -> int:
 
 
 def reach(taps: Iterable[str], architecture: str) -> int:
-    """How many pixels beyond its own a neuron of the deepest tap sees."""
-    names = layer_names(architecture)
-    names = names[: names.index(deepest_tap(taps, architecture)) + 1]
+    """How many pixels a neuron of the deepest tap sees beyond those that its position stands for."""
     # A 3×3 kernel reaches one position further.
-    return sum(stride(layer) for layer in names if layer.startswith("conv"))
+    return sum(stride(layer) for layer in layers_to(taps, architecture) if layer.startswith("conv"))
 
 
 def margin(taps: Iterable[str], architecture: str) -> int:
-    """The same, rounded up to the grid."""
+    """`reach`, rounded up to the grid."""
     taps = tuple(taps)
     return math.ceil(reach(taps, architecture) / grid(taps)) * grid(taps)
 
@@ -102,11 +100,12 @@ def cut(
     around = margin(taps, architecture)
     for rows in _spans(shape[0], tile, grid(taps)):
         for columns in _spans(shape[1], tile, grid(taps)):
-            outer = tuple(
-                (first - around, last + around) if wraps else (max(0, first - around), min(size, last + around))
-                for (first, last), size in zip((rows, columns), shape, strict=True)
-            )
-            yield Tile((rows, columns), outer, shape, wraps)  # type: ignore[arg-type]
+            top, bottom = rows[0] - around, rows[1] + around
+            left, right = columns[0] - around, columns[1] + around
+            if not wraps:
+                top, bottom = max(0, top), min(shape[0], bottom)
+                left, right = max(0, left), min(shape[1], right)
+            yield Tile((rows, columns), ((top, bottom), (left, right)), shape, wraps)
 
 
 def _spans(size: int, tile: int, step: int) -> Iterator[Span]:
@@ -114,7 +113,7 @@ def _spans(size: int, tile: int, step: int) -> Iterator[Span]:
     tile = math.ceil(size / math.ceil(size / tile) / step) * step
     while first < size:
         last = min(first + tile, size)
-        # What is left is less than one position of the deepest tap: it joins this tile.
+        # A rest of less than one position of the deepest tap joins this tile.
         if size - last < step:
             last = size
         yield first, last

@@ -1,11 +1,11 @@
-"""The mean activation of every convolution of the Caffe networks: what one must divide by to bring it to 1.
-
-Gatys et al. (2016, section 2) scaled the network so; the documents' loss weights suppose activations of that size.
+"""The units of activations. Gatys et al. (2016, section 2) scaled the network so that the mean activation of every
+convolution is 1, and most recipes' loss weights suppose activations of that size; those of the Caffe networks are far
+larger.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 
@@ -35,7 +35,7 @@ def measure_mean_activations(
     convolutions: Mapping[str, tuple[torch.Tensor, torch.Tensor]],
 ) -> dict[str, float]:
     """Mean activation after each ReLU, over positions, channels and pictures (max-pooling, zero padding)."""
-    from .vgg import Network, VGGFeatures
+    from .vgg import Network, VGGFeatures  # which imports this module
 
     names = list(convolutions)
     taps = [name.replace("conv", "relu") for name in names]
@@ -53,7 +53,7 @@ def measure_mean_activations(
 
 
 def synthetic_pictures(count: int = 4, side: int = 192) -> list[torch.Tensor]:
-    """Clouds of colour whose spectrum falls as 1/f, as photographs' do: stand-ins where no pictures are at hand."""
+    """Clouds of colour whose spectrum falls as 1/f, as that of photographs does: used where no pictures are at hand."""
     generator = torch.Generator().manual_seed(0)
     frequency = torch.fft.fftfreq(side)[:, None] ** 2 + torch.fft.rfftfreq(side)[None] ** 2
     frequency[0, 0] = 1.0
@@ -65,3 +65,17 @@ def synthetic_pictures(count: int = 4, side: int = 192) -> list[torch.Tensor]:
         mixed = 0.75 * grey / grey.std() + 0.35 * clouds / clouds.std()
         pictures.append((0.47 + 0.22 * mixed).clamp(0, 1))
     return pictures
+
+
+def unit_scales(layers: Iterable[str], mean_activations: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+    """Factors for each convolution's kernel and bias that make the mean activation after every ReLU about 1 (Gatys et
+    al. 2016, section 2).
+
+    ReLU and pooling let a positive factor through, so dividing a layer by its mean activation and multiplying the next
+    one by it changes the units and nothing else.
+    """
+    layers = tuple(layers)
+    means = [mean_activations[layer] for layer in layers]
+    return {
+        layer: (incoming / mean, 1 / mean) for layer, incoming, mean in zip(layers, [1.0, *means], means, strict=False)
+    }

@@ -13,10 +13,11 @@ from pathlib import Path
 import torch
 
 from ..errors import NSTError
+from .architecture import CHANNELS, CONVOLUTIONS, convolution_names
 from .download import download
 from .exact import einsum
 from .units import CAFFE_VGG19_MEAN_ACTIVATIONS, measure_mean_activations
-from .vgg import CAFFE_MEAN_RGB, CHANNELS, CONVOLUTIONS, IMAGENET_MEAN, IMAGENET_STD, VGGFeatures, convolution_names
+from .vgg import CAFFE_MEAN_RGB, IMAGENET_MEAN, IMAGENET_STD, VGGFeatures
 
 Convolutions = dict[str, tuple[torch.Tensor, torch.Tensor]]
 

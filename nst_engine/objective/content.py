@@ -7,11 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 import torch.nn.functional as F
 
-from ..network.cpu.arena import Arena
-from ..network.cpu.strips import rows_of
-from ..network.cpu.threads import each
+from ..network.architecture import stride
+from ..network.fast import Arena, each, rows_of
 from ..network.tiles import Tile
-from ..network.vgg import Network, stride
+from ..network.vgg import Network
 from ..pictures.images import shape_of
 from .losses import content_factor
 
@@ -52,20 +51,20 @@ class ContentTarget:
         if tile is None:
             return self.kept
         if self.kept:
-            return {tap: tile.place(p, tap) for tap, p in self.kept.items()}
+            return {tap: tile.from_whole(p, tap) for tap, p in self.kept.items()}
         return self._features(tile, arena)
 
     def _features(self, tile: Tile, arena: Arena | None = None) -> dict[str, Tensor]:
         pixels = tile.pixels(self.picture).to(self.network.device)
         features = self.network.activations(pixels, self.taps, arena=arena)
-        return {tap: tile.own(p, tap) for tap, p in features}
+        return {tap: tile.without_margin(p, tap) for tap, p in features}
 
     def _keep(self, tile: Tile, tap: str, p: Tensor) -> None:
         if tap not in self.kept:
             height, width = shape_of(self.picture)
             shape = (1, p.shape[1], height // stride(tap), width // stride(tap))
             self.kept[tap] = torch.empty(shape, dtype=p.dtype, device=p.device, memory_format=torch.channels_last)
-        tile.place(self.kept[tap], tap).copy_(p)
+        tile.from_whole(self.kept[tap], tap).copy_(p)
 
 
 class ContentTerm:
@@ -118,4 +117,4 @@ class ContentTerm:
 
     def _emphasis(self, tap: str, tile: Tile | None) -> Tensor | None:
         emphasis = self.emphasis.get(tap)
-        return emphasis if emphasis is None or tile is None else tile.place(emphasis, tap)
+        return emphasis if emphasis is None or tile is None else tile.from_whole(emphasis, tap)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..network.cpu.strips import rows_of
-from ..network.cpu.threads import each
+from ..network.fast import each, rows_of
 from ..network.tiles import Tile
 from ..statistics.measure import positions
 from .content import ContentTerm

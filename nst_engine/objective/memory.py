@@ -1,4 +1,4 @@
-"""What a run takes, and what the device has: from both follows whether it is done in one pass or by tiles."""
+"""The memory that a run takes and that the device has: from both follows whether it works in one pass or by tiles."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ import psutil
 import torch
 
 from ..errors import NSTError
-from ..network.cpu.winograd import workspace
+from ..network.architecture import Step, channels, stride
+from ..network.fast import workspace_bytes
 from ..network.tiles import grid, margin
-from ..network.vgg import Network, channels, deepest_tap, layer_names, stride
+from ..network.vgg import Network
 from ..recipes import LBFGS, Recipe
 from ..statistics.distances import BY_MOMENTS, BY_SORTING, SORTED_AT_ONCE
 from ..statistics.measure import MOST_SAMPLES
 from ..system.limits import left_to_this_process
 
-# Of what is free, the rest being for what nobody foresaw: fragmentation, libraries' workspaces, other programs.
+# Of what is free; the rest is for what nobody foresees: fragmentation, libraries' workspaces, other programs.
 SHARE = 0.8
-# A pass whose memory is kept for the next (`Arena`) takes up to so many times what one takes that gives it back: what
-# is made beside the block finds no place in it while it is empty. Only where there is plenty.
+# A pass that keeps its memory for the next (`Arena`) takes up to so many times what a pass takes that gives it back:
+# other tensors cannot use the block while it is empty. Only where there is plenty.
 AMPLE = 1.7
 PICTURE = 12  # bytes a pixel: three channels in fp32
 MASK = 4
-# Bytes that sorting takes for each number: itself, sorted, its place, and as much again for the style's.
+# Bytes that sorting takes for each number: itself, sorted, its index, and as much again for the style's.
 SORTING = 40
 # Smaller tiles would be nearly all margin.
 SMALLEST_TILE = 128
@@ -33,11 +34,15 @@ SMALLEST_TILE = 128
 SHORTEST_HISTORY = 4
 
 
+# Layers of the style, and of the content.
+Taps = tuple[Iterable[str], Iterable[str]]
+
+
 @dataclass(frozen=True)
 class Asked:
     """What a run is asked for that takes memory beside pictures and features: masks, mostly."""
 
-    regions: int = 1  # parts of the picture in which styles pull
+    regions: int = 1  # parts of the picture with a style each
     guided: bool = False  # by masks
     pinned: bool = False  # where the content's pixels stay
     emphasis: bool = False  # where the content counts more
@@ -46,9 +51,9 @@ class Asked:
 
     def bytes_per_pixel(self, style_taps: Iterable[str], content_taps: Iterable[str]) -> float:
         guides = self.regions * sum(MASK / stride(tap) ** 2 for tap in style_taps) if self.guided else 0.0
-        pinned = 3 * MASK if self.pinned else 0.0  # as given, at the level's size, and what it leaves
+        pinned = 3 * MASK if self.pinned else 0.0  # as given, at the level's size, and the complement
         emphasis = MASK + sum(MASK / stride(tap) ** 2 for tap in content_taps) if self.emphasis else 0.0
-        # Neighbours' differences, their squares and their slope, when the features are gone: the most by tiles.
+        # Neighbours' differences, their squares and their gradient, when the features are gone: the most by tiles.
         variation = 3 * PICTURE if self.tv else 0.0
         temporal = PICTURE + 3 * MASK + (0.0 if self.tv else 2 * PICTURE) if self.temporal else 0.0
         return guides + pinned + emphasis + variation + temporal
@@ -59,15 +64,16 @@ PLAIN = Asked()
 
 @dataclass(frozen=True)
 class Footprint:
-    """Bytes that a run takes: some for each pixel of the picture, some for each pixel that the network sees at once."""
+    """Bytes that a run takes: some for each pixel of the picture, and some for each pixel of the part of it, tile and
+    margin, that is in the network at a time."""
 
     network: int
     state: float  # per pixel of the picture: pictures, optimiser, targets
-    seen: float  # per pixel in the network at a time: features, slopes
+    seen: float  # per pixel in the network: features, gradients
     margin: int
     grid: int
-    wraps: bool = False  # a tile's margin goes on on the other side of the picture
-    most: float = math.inf  # pixels that the network can see at a time, whatever memory there is
+    wraps: bool = False  # a tile's margin continues on the other side of the picture
+    most: float = math.inf  # pixels that can be in the network, whatever memory there is
 
     def total(self, shape: tuple[int, int], tile: int | None = None) -> float:
         h, w = shape
@@ -84,7 +90,7 @@ class Footprint:
         if left <= 0:
             return None
         inner = math.isqrt(int(min(left / self.seen, self.most - 1))) - 2 * self.margin
-        # A picture narrower than a tile leaves room to be longer.
+        # In a picture narrower than a tile, tiles can be longer.
         narrow = min(shape) + (2 * self.margin if self.wraps else 0)
         if narrow < inner + 2 * self.margin:
             inner = int(min(left / self.seen, self.most - 1) / narrow) - 2 * self.margin
@@ -104,100 +110,84 @@ class Footprint:
 
 
 def footprint(
-    network: Network,
-    recipe: Recipe,
-    style_taps: Iterable[str],
-    content_taps: Iterable[str],
-    keep_content: bool = True,
-    asked: Asked = PLAIN,
+    network: Network, recipe: Recipe, taps: Taps, keep_content: bool = True, asked: Asked = PLAIN
 ) -> Footprint:
-    style_taps, content_taps = tuple(style_taps), tuple(content_taps)
-    taps = tuple(dict.fromkeys((*style_taps, *content_taps)))
-    optimizer, sorts = recipe.optimizer, recipe.statistic in BY_SORTING
+    style_taps, content_taps = (tuple(of) for of in taps)
+    all_taps = tuple(dict.fromkeys((*style_taps, *content_taps)))
+    optimizer = recipe.optimizer
     # The picture, its gradient, and the content at its size. What the caller gave is in memory already.
     pictures = (4 if recipe.averaging else 3) * PICTURE
     moments = 2 * (optimizer.history + 3) * PICTURE if isinstance(optimizer, LBFGS) else 2 * PICTURE
-    targets = sum(_bytes(tap, network) for tap in content_taps) if keep_content else 0.0
-    if not taps:
+    targets = sum(_feature_bytes(tap, network) for tap in content_taps) if keep_content else 0.0
+    if not all_taps:
         return Footprint(0, pictures + moments, 0.0, 0, 1)
-    names = layer_names(network.vgg.architecture)
-    run = names[: names.index(deepest_tap(taps, network.vgg.architecture)) + 1]
-    weights = sum(network.kernel_bytes(layer) for layer in run if layer.startswith("conv"))
-    sorting, slope = 0.0, 0.0
-    if sorts:
-        samples = 2 * MOST_SAMPLES * sum(map(channels, style_taps))  # of the style, and of the content for strength
-        sorting = SORTED_AT_ONCE * SORTING + 8 * asked.regions * samples
-        # The slope of what is sorted is made in fp32, from features in fp32; at the least one row is sorted at once.
-        widest = max((channels(tap) / stride(tap) ** 2 for tap in style_taps), default=0.0)
-        slope = (4 if network.dtype == torch.float32 else 8) * widest + SORTING
+    weights = sum(network.kernel_bytes(step.layer) for step in network.plan(all_taps) if step.kind == "conv")
+    sorting, gradient = _sorting_bytes(network, style_taps, asked) if recipe.statistic in BY_SORTING else (0.0, 0.0)
     crowded = style_taps if asked.regions > 1 else set(style_taps) & set(content_taps)
     return Footprint(
-        network=round(weights + workspace() + sorting),
+        network=round(weights + workspace_bytes() + sorting),
         state=pictures + moments + targets + asked.bytes_per_pixel(style_taps, content_taps),
-        seen=bytes_per_pixel(network, taps, crowded) + slope,
-        margin=margin(taps, network.vgg.architecture),
-        grid=grid(taps),
+        seen=bytes_per_pixel(network, all_taps, crowded) + gradient,
+        margin=margin(all_taps, network.vgg.architecture),
+        grid=grid(all_taps),
         wraps=network.seamless,
         # Some of torch's kernels for GPUs count a tensor's numbers with 32 bits, and the first layers have the most.
         most=math.inf if network.device.type == "cpu" else 2**31 / channels("conv1_1"),
     )
 
 
-def _bytes(layer: str, network: Network) -> float:
-    """Of a layer's features, per pixel of the picture."""
+def _sorting_bytes(network: Network, style_taps: Iterable[str], asked: Asked) -> tuple[float, float]:
+    """What a statistic that sorts takes, whatever the picture's size, and for each pixel of the picture."""
+    style_taps = tuple(style_taps)
+    samples = 2 * MOST_SAMPLES * sum(map(channels, style_taps))  # of the style, and of the content for strength
+    # The gradient is computed in fp32, from features in fp32; at least one row is sorted at once.
+    widest = max((channels(tap) / stride(tap) ** 2 for tap in style_taps), default=0.0)
+    gradient = (4 if network.dtype == torch.float32 else 8) * widest + SORTING
+    return SORTED_AT_ONCE * SORTING + 8 * asked.regions * samples, gradient
+
+
+def _feature_bytes(layer: str, network: Network) -> float:
+    """Per pixel of the picture."""
     return channels(layer) * network.dtype.itemsize / stride(layer) ** 2
 
 
 def bytes_per_pixel(network: Network, taps: Iterable[str], crowded: Container[str] = ()) -> float:
-    """The most that a pass there and back holds at a time, found by walking the layers as `Network` does. Crowded taps
-    are pulled from several sides: by style and content, or by the styles of several regions."""
-    taps = set(taps)
-    deepest = deepest_tap(taps, network.vgg.architecture)
-    names = layer_names(network.vgg.architecture)
-    names = names[: names.index(deepest) + 1]
-    one_byte = 1 / network.dtype.itemsize
-    fused = network.pooling == "max"
-
-    def copies(layer: str) -> float:
-        """Paddings other than zeros copy what they pad."""
-        return float(layer.startswith("conv") and network.edges_at(layer) != "zeros")
-
-    kept: dict[str, float] = {}  # on the tape or at a tap
-    x, x_is_kept = 3.0 * network.dtype.itemsize, False
-    peak = PICTURE + x
-    inputs = {}
-    for layer, following in zip(names, (*names[1:], ""), strict=True):
-        inputs[layer] = x
-        held = sum(kept.values()) + (0 if x_is_kept else x)
-        out = _bytes(layer, network)
-        if layer.startswith("conv"):
-            peak = max(peak, held + copies(layer) * x + out)
-            x, x_is_kept = out, layer in taps
-        elif layer.startswith("relu"):
-            if layer.replace("relu", "conv") in taps:
-                peak = max(peak, held + out)
-            x, x_is_kept = out, layer in taps or not (fused and following.startswith("pool"))
-        else:
-            if fused:
-                kept[layer + " places"] = out * one_byte
-            peak = max(peak, held + out * (1 + one_byte))
-            x, x_is_kept = out, layer in taps or network.pooling == "l2"
-        if x_is_kept:
-            kept[layer] = x
-    slope = 0.0
-    for layer in reversed(names):
-        out = _bytes(layer, network)
-        if layer in taps:
-            slope = out
-            peak = max(peak, sum(kept.values()) + (3 if layer in crowded else 2) * slope)
-        if layer.startswith("relu"):
-            kept.pop(layer, None)
-            continue
-        peak = max(peak, sum(kept.values()) + slope + (1 + copies(layer)) * inputs[layer])
-        kept.pop(layer, None)
-        kept.pop(layer + " places", None)
-        slope = inputs[layer]
+    """The most that a pass holds at a time, forwards and backwards, by the plan that `Network` follows. Crowded taps
+    get more than one gradient: from style and content, or from the styles of several regions."""
+    steps = network.plan(taps)
+    inputs, kept, forward = _forward_bytes(steps, network.dtype.itemsize)
+    peak, gradient = forward, 0.0
+    for step, x in zip(reversed(steps), reversed(inputs), strict=True):
+        if step.tap:
+            gradient = step.numbers * network.dtype.itemsize
+            peak = max(peak, sum(kept.values()) + (3 if step.layer in crowded else 2) * gradient)
+        if step.kind != "relu":
+            peak = max(peak, sum(kept.values()) + gradient + (1 + _padded_copies(step)) * x)
+            gradient = x
+        kept.pop(step.layer, None)
     return peak
+
+
+def _forward_bytes(steps: Iterable[Step], itemsize: int) -> tuple[list[float], dict[str, float], float]:
+    """Per pixel: of every step's input; of what each layer keeps for the way back; and the most held at a time."""
+    x, x_is_kept = 3.0 * itemsize, False
+    inputs: list[float] = []
+    kept: dict[str, float] = {}
+    peak = PICTURE + x
+    for step in steps:
+        inputs.append(x)
+        held = sum(kept.values()) + (0 if x_is_kept else x)
+        output, argmax = step.numbers * itemsize, step.numbers if step.keeps == "argmax" else 0.0
+        in_place = step.kind == "relu" and step.fused
+        peak = max(peak, held + _padded_copies(step) * x + (0.0 if in_place else output) + argmax)
+        x, x_is_kept = output, step.holds_output
+        kept[step.layer] = argmax + (output if x_is_kept else 0.0)
+    return inputs, kept, peak
+
+
+def _padded_copies(step: Step) -> int:
+    """Paddings other than zeros copy what they pad."""
+    return int(step.kind == "conv" and step.edges != "zeros")
 
 
 def free_memory(device: torch.device) -> int:
@@ -221,8 +211,9 @@ def free_memory(device: torch.device) -> int:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a picture is worked on: in one pass (`tile` is None) or by tiles, the content's features kept or made anew
-    at every step, how much L-BFGS remembers, and whether there is memory enough to keep it from pass to pass."""
+    """How a picture is worked on: in one pass (`tile` is None) or by tiles, with the content's features kept or
+    computed again at every step, how much L-BFGS remembers, and whether there is memory enough to keep it from pass to
+    pass."""
 
     tile: int | None = None
     keep_content: bool = True
@@ -230,8 +221,8 @@ class Layout:
     ample: bool = False
 
     def smaller(self, shape: tuple[int, int], around: int) -> Layout | None:
-        """With half the tile, or with the content's features made anew, whichever takes less time with a margin so
-        wide; or none if there is nothing left to save."""
+        """With half the tile, or without the content's features, whichever takes less time with a margin so wide; none
+        if there is nothing left to save."""
         tile = self.tile or max(shape)
         choices = []
         if tile > SMALLEST_TILE:
@@ -244,8 +235,7 @@ class Layout:
 def lay_out(
     network: Network,
     recipe: Recipe,
-    style_taps: Iterable[str],
-    content_taps: Iterable[str],
+    taps: Taps,
     shape: tuple[int, int],
     tile: int | str | None,
     free: int,
@@ -259,54 +249,57 @@ def lay_out(
         history = int(budget / 2 / (2 * PICTURE * shape[0] * shape[1]))
         history = max(SHORTEST_HISTORY, min(recipe.optimizer.history, history))
         recipe = replace(recipe, optimizer=replace(recipe.optimizer, history=history))
-    sorts = recipe.statistic in BY_SORTING
-    keeping, making = (footprint(network, recipe, style_taps, content_taps, keep, asked) for keep in (True, False))
-    if isinstance(tile, str) and tile != "auto":
-        raise NSTError(f"tile: {tile!r} is not a tile size; give pixels, 'auto', or None for one pass.")
-    if sorts and isinstance(tile, int):
-        raise NSTError(
-            f"tile: the statistic {recipe.statistic!r} sorts the whole picture's features, which tiles cannot do. "
-            f"Leave tile at its default, or choose a statistic that is a sum: {', '.join(BY_MOMENTS)}."
-        )
+    _check_tile(tile, recipe.statistic)
+    footprints = {keep: footprint(network, recipe, taps, keep, asked) for keep in (True, False)}
 
-    def laid_out(tile: int | None, keep: bool) -> Layout:
-        taken = keeping if keep else making
-        return Layout(tile, keep, history, AMPLE * taken.total(shape, tile) <= budget)
+    def layout(tile: int | None, keep: bool) -> Layout:
+        return Layout(tile, keep, history, AMPLE * footprints[keep].total(shape, tile) <= budget)
 
-    if tile is None:
-        return laid_out(None, True)
     if isinstance(tile, int):
-        return laid_out(tile, keeping.total(shape, tile) <= budget)
-    if keeping.total(shape) <= budget:
-        return laid_out(None, True)
-    if sorts:
-        taken = keeping.total(shape) / 2**30
-        said = (
-            f"take {taken:.1f} GB; {budget / 2**30:.1f} GB are free" if taken < math.inf else "are too many for a GPU"
-        )
-        raise NSTError(
-            f"size: the statistic {recipe.statistic!r} sorts the whole picture's features, which tiles cannot do, and "
-            f"{shape[1]}×{shape[0]} pixels in one pass {said}. A long side of "
-            f"{keeping.largest_in_one_pass(shape, budget)} would do, or a statistic that is a sum: "
-            f"{', '.join(BY_MOMENTS)}."
-        )
+        return layout(tile, footprints[True].total(shape, tile) <= budget)
+    if tile is None or footprints[True].total(shape) <= budget:
+        return layout(None, True)
+    if recipe.statistic in BY_SORTING:
+        raise _too_large_to_sort(footprints[True], shape, budget, recipe.statistic)
     choices = [
-        laid_out(largest, kept)
-        for kept, taken in ((True, keeping), (False, making))
+        layout(largest, keep)
+        for keep, taken in footprints.items()
         if (largest := taken.largest_tile(shape, budget)) is not None
     ]
     if not choices:
+        least = footprints[False]
         raise NSTError(
-            f"size: {shape[1]}×{shape[0]} pixels take {making.total(shape, SMALLEST_TILE) / 2**30:.1f} GB even by "
+            f"size: {shape[1]}×{shape[0]} pixels take {least.total(shape, SMALLEST_TILE) / 2**30:.1f} GB even by "
             f"tiles, and {budget / 2**30:.1f} GB are free. A long side of "
-            f"{making.largest_long_side(shape, budget)} would do."
+            f"{least.largest_long_side(shape, budget)} would do."
         )
-    return min(choices, key=lambda c: _time(c, keeping.margin))
+    return min(choices, key=lambda c: _time(c, footprints[True].margin))
+
+
+def _check_tile(tile: int | str | None, statistic: str) -> None:
+    if isinstance(tile, str) and tile != "auto":
+        raise NSTError(f"tile: {tile!r} is not a tile size; give pixels, 'auto', or None for one pass.")
+    if isinstance(tile, int) and statistic in BY_SORTING:
+        raise NSTError(
+            f"tile: the statistic {statistic!r} sorts the whole picture's features, which tiles cannot do. "
+            f"Leave tile at its default, or choose a statistic that is a sum: {', '.join(BY_MOMENTS)}."
+        )
+
+
+def _too_large_to_sort(taken: Footprint, shape: tuple[int, int], budget: float, statistic: str) -> NSTError:
+    total = taken.total(shape) / 2**30
+    reason = f"take {total:.1f} GB; {budget / 2**30:.1f} GB are free" if total < math.inf else "are too many for a GPU"
+    return NSTError(
+        f"size: the statistic {statistic!r} sorts the whole picture's features, which tiles cannot do, and "
+        f"{shape[1]}×{shape[0]} pixels in one pass {reason}. A long side of "
+        f"{taken.largest_in_one_pass(shape, budget)} would do, or a statistic that is a sum: "
+        f"{', '.join(BY_MOMENTS)}."
+    )
 
 
 def _time(layout: Layout, around: int) -> float:
-    """Of a step by tiles, relative to one pass: the way there once more for the statistics, and once more for targets
-    that are not kept."""
+    """Of a step by tiles, relative to one pass: one more forward pass for the statistics, and one for targets that are
+    not kept."""
     assert layout.tile is not None
     forward = 0.37  # of a step, the rest being the way back
     return (1 + forward * (1 if layout.keep_content else 2)) * ((layout.tile + 2 * around) / layout.tile) ** 2

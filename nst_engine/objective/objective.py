@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from ..errors import NSTError
-from ..network.cpu.arena import Arena
-from ..network.cpu.threads import team
+from ..network.fast import new_arena, team
 from ..network.tiles import Tile, cut, fit_tile, grid
 from ..network.vgg import Network, Tape, VGGFeatures
 from ..pictures.images import check_picture, check_size, shape_of
@@ -53,7 +52,7 @@ class Objective:
         emphasis: torch.Tensor | None = None,
     ) -> None:
         self.network, self.recipe, self.shape = setup.network, setup.recipe, shape
-        self.arena = Arena() if layout.ample and self.network.device.type == "cpu" else None
+        self.arena = new_arena() if layout.ample and self.network.device.type == "cpu" else None
         weights = setup.weights()
         self.tv_weight = weights.tv
         self.taps = tuple(dict.fromkeys((*weights.style, *weights.content)))
@@ -139,7 +138,7 @@ class Objective:
             tape: Tape = []
             taps = dict(self.network.activations(tile.pixels(x), self.taps, tape, self.arena))
             for tap, target in gradients.targets.items():
-                content = content + self.content.value(tap, tile.own(taps[tap], tap), target, tile)
+                content = content + self.content.value(tap, tile.without_margin(taps[tap], tap), target, tile)
             tile.add_to(gradient, self._backward(tape, taps, gradients))
             tell()
         return value, content, gradient
@@ -150,7 +149,7 @@ class Objective:
         sums: dict[str, dict[int, Sums]] = {tap: {} for tap in self.style.weights}
         for tile in tiles:
             for tap, features in self.network.activations(tile.pixels(x), self.style.weights, arena=self.arena):
-                for i, part in self.style.sums(tap, tile.own(features, tap), tile).items():
+                for i, part in self.style.sums(tap, tile.without_margin(features, tap), tile).items():
                     sums[tap][i] = sums[tap][i] + part if i in sums[tap] else part
             tell()
         return sums
@@ -160,7 +159,7 @@ class Objective:
         for tile in tiles:
             gradients = self._gradients(style, tile, self.content.targets(tile, self.arena))
             for tap, features in self.network.activations(tile.pixels(x), self.taps, arena=self.arena):
-                for part, gradient in gradients.parts(tap, tile.own(features, tap)):
+                for part, gradient in gradients.parts(tap, tile.without_margin(features, tap)):
                     norms[part, tap] = norms.get((part, tap), 0) + l1(gradient)
             tell()
         return norms
@@ -181,7 +180,7 @@ class Objective:
         # fp16 has no small numbers: bring the largest gradient to about 1 on the way back, and undo it in fp32.
         scale: torch.Tensor | None = None
         if self.network.dtype == torch.float16:
-            inner = {tap: f if tile is None else tile.own(f, tap) for tap, f in taps.items()}
+            inner = {tap: f if tile is None else tile.without_margin(f, tap) for tap, f in taps.items()}
             largest = torch.stack([gradients.at(tap, f).abs().amax() for tap, f in inner.items()]).amax()
             scale = torch.exp2(-torch.log2(largest.clamp_min(1e-30)).round())
 
@@ -190,18 +189,18 @@ class Objective:
             # Only a tile's inner positions have a gradient of their own: those of its margin are its neighbours'.
             if tile is not None and deeper is None:
                 deeper = torch.zeros_like(features)
-            features = features if tile is None else tile.own(features, tap)
+            features = features if tile is None else tile.without_margin(features, tap)
             if deeper is None:
                 here = gradients.at(tap, features)
                 return here if scale is None else (here * scale).half()
-            into = deeper if tile is None else tile.own(deeper, tap)
+            into = deeper if tile is None else tile.without_margin(deeper, tap)
             if scale is None:
                 gradients.add_to(into, tap, features)
             else:
                 into.add_((gradients.at(tap, features) * scale).half())
             return deeper
 
-        gradient = self.network.pull_back(tape, self.taps, add_gradient, self.arena)
+        gradient = self.network.backward(tape, add_gradient, self.arena)
         return gradient if scale is None else gradient / scale
 
 

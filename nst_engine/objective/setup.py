@@ -65,7 +65,8 @@ class Setup:
 
     def lay_out(self, shape: tuple[int, int], tile: int | str | None, free: int, asked: Asked) -> Layout:
         """How a picture of this shape is worked on with so many bytes free."""
-        return lay_out(self.network, self.recipe, self.style_layers, self.content_layers, shape, tile, free, asked)
+        taps = (self.style_layers, self.content_layers)
+        return lay_out(self.network, self.recipe, taps, shape, tile, free, asked)
 
 
 def _shared(layers: Mapping[str, float], factor: float, mean: bool) -> dict[str, float]:

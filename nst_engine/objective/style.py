@@ -11,11 +11,13 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from ..network.cpu.threads import alone, each, strips
+from ..network.architecture import channels, stride
 from ..network.exact import add_product, product
+from ..network.fast import each, strips
+from ..network.plain import each as alone
 from ..network.precision import widest_float
 from ..network.tiles import Tile
-from ..network.vgg import Network, channels, stride
+from ..network.vgg import Network
 from ..pictures.images import shape_of
 from ..recipes import LBFGS, Recipe
 from ..statistics.distances import BY_SORTING, Distance, Quantiles, Samples, by_moments, by_sorting, random_directions

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from ..errors import NSTError
-from ..network.vgg import layer_names, smallest_side, stride
+from ..network.architecture import layer_names, smallest_side, stride
 
 # Of a picture or a style: far beyond what can be computed, and what the nodes' sliders end at.
 LARGEST_SIDE = 16384

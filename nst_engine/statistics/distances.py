@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import torch
 
-from ..network.cpu.threads import each, strips
 from ..network.exact import add_product, product
+from ..network.fast import each, strips
 from ..network.precision import widest_float
 
 Tensor = torch.Tensor

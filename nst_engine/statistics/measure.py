@@ -10,11 +10,11 @@ from typing import TypeVar
 import torch
 
 from ..errors import NSTError
-from ..network.cpu.threads import each, split, team
-from ..network.cpu.winograd import workspace
+from ..network.architecture import channels, stride
 from ..network.exact import AT_ONCE, product, squares
+from ..network.fast import each, split, team, workspace_bytes
 from ..network.tiles import Tile, cut, fit_tile, margin
-from ..network.vgg import Network, VGGFeatures, channels, stride
+from ..network.vgg import Network, VGGFeatures
 from ..pictures.images import fit_long, shape_of
 from ..system.shortage import is_out_of_memory, release
 from .distances import Samples, Statistics
@@ -175,7 +175,7 @@ def whole_maps(network: Network, pixels: torch.Tensor, tap: str) -> Maps:
         cut_up = pieces(shape_of(pixels), (tap,), network.vgg.architecture, network.seamless, side)
         for done, piece in enumerate(cut_up, 1):
             [(_, features)] = network.activations(piece.pixels(pixels).to(network.device), (tap,))
-            own = piece.own(features, tap)[0].float().cpu()
+            own = piece.without_margin(features, tap)[0].float().cpu()
             energy += own.square().sum((1, 2))
             largest = torch.maximum(largest, own.abs().amax((1, 2)))
             top, left = (first // stride(tap) for first, _ in piece.inner)
@@ -207,8 +207,8 @@ def _features(
     cut_up = pieces(shape_of(pixels), taps, network.vgg.architecture, network.seamless, side)
     for done, piece in enumerate(cut_up, 1):
         for tap, features in network.activations(piece.pixels(pixels).to(network.device), taps):
-            t = piece.place(guides[tap], tap).to(network.device) if guides else None
-            yield tap, piece.own(features, tap), t
+            t = piece.from_whole(guides[tap], tap).to(network.device) if guides else None
+            yield tap, piece.without_margin(features, tap), t
         network.watch.measured(done, len(cut_up))
 
 
@@ -240,4 +240,4 @@ def memory_to_measure(vgg: VGGFeatures) -> int:
     its margin, and the network, in fp32."""
     seen = (PIECE + 2 * margin(("relu5_1",), vgg.architecture)) ** 2
     network = Network(vgg, dtype=torch.float32)
-    return 4 * 3 * channels("conv1_1") * seen + sum(map(network.kernel_bytes, vgg.convolutions)) + workspace()
+    return 4 * 3 * channels("conv1_1") * seen + sum(map(network.kernel_bytes, vgg.convolutions)) + workspace_bytes()

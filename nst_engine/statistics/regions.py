@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 
 from ..errors import NSTError, one_or
+from ..network.architecture import stride
 from ..network.tiles import Tile, reach
-from ..network.vgg import Network, stride
+from ..network.vgg import Network
 from ..pictures.images import shape_of
 from .distances import Samples, Statistics, mixed, pooled
 from .measure import whole_samples
@@ -104,7 +105,7 @@ class Region:
         if tap not in self.guides:
             return None
         t = self.guides[tap]
-        return (t if tile is None else tile.place(t, tap)).reshape(-1, 1).to(like.dtype)
+        return (t if tile is None else tile.from_whole(t, tap)).reshape(-1, 1).to(like.dtype)
 
 
 def guides_of(

@@ -13,7 +13,8 @@ import torch
 
 from ..errors import NSTError, counted, one_or
 from ..layers import check_layers
-from ..network.vgg import UNWATCHED, Network, VGGFeatures, Watch, smallest_side
+from ..network.architecture import smallest_side
+from ..network.vgg import UNWATCHED, Network, VGGFeatures, Watch
 from ..pictures.images import LARGEST_SIDE, check_picture, check_size, fit_long, resize, shape_of
 from ..recipes import Recipe, get_recipe
 from ..statistics.distances import BY_MOMENTS, BY_SORTING, Samples, Statistics, mixed, pooled

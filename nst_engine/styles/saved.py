@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from ..errors import NSTError
-from ..network.vgg import channels, check_taps
+from ..network.architecture import channels, check_taps
 from ..pictures.images import LARGEST_SIDE, fit_long, resize
 from ..statistics.distances import Statistics
 from ..system.safe_files import open_file, write_over

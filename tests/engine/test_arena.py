@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from pictures import clouds
 
 import nst_engine as nst
-from nst_engine.network.cpu.arena import GRAIN, LEAST, Arena, empty
+from nst_engine.network.cpu.arena import GRAIN, LEAST, Arena
+from nst_engine.network.plain import empty
 
 NUMBERS = LEAST // 4  # of fp32 in the least that an arena takes care of
 

@@ -24,7 +24,8 @@ def imported(module: tuple[str, ...], anywhere: bool) -> set[tuple[str, ...]]:
         if isinstance(node, ast.ImportFrom) and node.level:
             base = (*module[: len(module) - node.level], *(node.module.split(".") if node.module else ()))
             for name in node.names:
-                found.add(next(m for m in ((*base, name.name), base, (*base, "__init__")) if m in MODULES))
+                inner = (*base, name.name)
+                found.add(next(m for m in (inner, (*inner, "__init__"), base, (*base, "__init__")) if m in MODULES))
     return found
 
 

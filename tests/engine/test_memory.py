@@ -33,12 +33,12 @@ CLASSIC = nst.RECIPES["classic"]
 
 
 def taken(vgg):
-    return footprint(Network(vgg, dtype=torch.bfloat16), CLASSIC, FIVE, CONTENT)
+    return footprint(Network(vgg, dtype=torch.bfloat16), CLASSIC, (FIVE, CONTENT))
 
 
 def lay(vgg, shape, free, optimizer=ADAM, tile="auto"):
     recipe = replace(CLASSIC, optimizer=optimizer)
-    return lay_out(Network(vgg, dtype=torch.bfloat16), recipe, FIVE, CONTENT, shape, tile, int(free))
+    return lay_out(Network(vgg, dtype=torch.bfloat16), recipe, (FIVE, CONTENT), shape, tile, int(free))
 
 
 MEASURE = """
@@ -172,7 +172,7 @@ def test_a_run_by_tiles_takes_what_is_said_for_each_pixel_of_the_picture(vgg, wo
     ]
     measured = (peaks[1] - peaks[0]) / (large**2 - small**2)
     network = Network(vgg, dtype=torch.bfloat16)
-    said = footprint(network, CLASSIC, ("relu1_1", "relu2_1"), ("relu3_1",), asked=asked).state
+    said = footprint(network, CLASSIC, (("relu1_1", "relu2_1"), ("relu3_1",)), asked=asked).state
     assert measured == pytest.approx(said, rel=0.1)
 
 
@@ -188,12 +188,12 @@ def test_a_gpu_is_given_no_more_numbers_at_a_time_than_it_counts(vgg):
     network = Network(replace(vgg, device=torch.device("cuda")), dtype=torch.bfloat16)
 
     def laid_out(*shape, recipe=CLASSIC):
-        return lay_out(network, recipe, FIVE, CONTENT, shape, "auto", 2**40)
+        return lay_out(network, recipe, (FIVE, CONTENT), shape, "auto", 2**40)
 
     assert laid_out(5600, 5600).tile is None
     for shape in ((8192, 8192), (16384, 2048)):
         layout = laid_out(*shape)
-        around = 2 * footprint(network, CLASSIC, FIVE, CONTENT).margin
+        around = 2 * footprint(network, CLASSIC, (FIVE, CONTENT)).margin
         assert layout.tile is not None
         assert 64 * min(shape[0], layout.tile + around) * min(shape[1], layout.tile + around) < 2**31
     with pytest.raises(

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from pictures import clouds
 
 import nst_engine as nst
-from nst_engine.network.vgg import IMAGENET_MEAN, IMAGENET_STD, Network, Tape, layer_names
+from nst_engine.network.architecture import layer_names
+from nst_engine.network.vgg import IMAGENET_MEAN, IMAGENET_STD, Network, Tape
 from nst_engine.objective.losses import total_variation
 from nst_engine.statistics.distances import LEAST_VARIANCE
 from nst_engine.statistics.measure import second_moment, statistics
@@ -181,7 +182,7 @@ def test_the_way_back_is_autograds(vgg, pooling, padding, shape):
     features = dict(network.activations(picture.detach(), taps, tape))
     for tap in taps:
         assert (features[tap] - found[tap]).norm() < 1e-5 * found[tap].norm()
-    gradient = network.pull_back(tape, taps, lambda tap, s: slopes[tap].clone() if s is None else s + slopes[tap])
+    gradient = network.backward(tape, lambda tap, s: slopes[tap].clone() if s is None else s + slopes[tap])
     assert (gradient - expected).norm() < 1e-5 * expected.norm()
 
 

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from pictures import clouds
 
 import nst_engine as nst
+from nst_engine.network.architecture import layer_names, stride
 from nst_engine.network.tiles import reach
-from nst_engine.network.vgg import Network, layer_names, stride
+from nst_engine.network.vgg import Network
 from nst_engine.statistics.regions import check_mask, complement, fit_mask, guide
 
 TAPS = {"relu1_1": 1.0, "relu2_1": 0.5, "relu3_1": 2.0}

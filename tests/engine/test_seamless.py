@@ -403,7 +403,7 @@ def test_a_texture_has_a_style_everywhere(vgg, style):
 
 def test_a_tile_of_a_seamless_picture_has_its_margin_on_all_sides(vgg):
     network = nst.styles.grams.network_for(vgg, nst.RECIPES["balanced"], seamless=True)
-    found = footprint(network, nst.RECIPES["balanced"], FIVE, ("relu4_2",))
+    found = footprint(network, nst.RECIPES["balanced"], (FIVE, ("relu4_2",)))
     plain = replace(found, wraps=False)
     for shape, tile in (((512, 8192), 512), ((256, 4096), 512), ((2048, 2048), 1024)):
         seen = max(

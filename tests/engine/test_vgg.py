@@ -13,8 +13,11 @@ from pictures import clouds
 
 import nst_engine as nst
 from nst_engine.network import pooling
+from nst_engine.network.architecture import check_taps, layer_names, smallest_side, stride
+from nst_engine.network.cpu.convolutions import flipped_for_four, four_at_once
 from nst_engine.network.kernels import Kernels
-from nst_engine.network.vgg import FORMS, Network, check_taps, four_at_once, layer_names, smallest_side, stride
+from nst_engine.network.plain import flipped
+from nst_engine.network.vgg import Network
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +44,7 @@ def test_no_layer_is_run_beyond_the_deepest_tap(vgg, monkeypatch):
     run = []
     original = Network._convolve
     monkeypatch.setattr(
-        Network, "_convolve", lambda self, x, layer, *a: run.append(layer) or original(self, x, layer, *a)
+        Network, "_convolve", lambda self, x, step, *a: run.append(step.layer) or original(self, x, step, *a)
     )
     Network(vgg).features(clouds(3, 32, 32), ["relu2_1", "conv1_2"])
     assert run == ["conv1_1", "conv1_2", "conv2_1"]
@@ -70,10 +73,10 @@ def test_the_user_choice_stands_over_the_recipes(vgg):
     assert Network(vgg, pooling="average", padding="zeros").pooling == "average"
 
 
-def test_a_dead_neighbourhood_gives_l2_pooling_no_infinite_slope(vgg):
-    took = torch.zeros(1, 1, 4, 4)
-    gave = pooling.l2_pool(took)
-    assert torch.equal(pooling.l2_unpool(torch.ones_like(gave), took, gave), took)
+def test_a_dead_neighbourhood_gives_l2_pooling_no_infinite_gradient(vgg):
+    features = torch.zeros(1, 1, 4, 4)
+    pooled = pooling.l2_pool(features)
+    assert torch.equal(pooling.l2_pool_backward(torch.ones_like(pooled), features, pooled), features)
 
 
 @pytest.mark.parametrize("shape", [(2, 2), (7, 5), (70, 41)])
@@ -81,25 +84,25 @@ def test_a_dead_neighbourhood_gives_l2_pooling_no_infinite_slope(vgg):
 def test_max_pooling_and_its_way_back_are_torchs(shape, dtype):
     # Few different values, so that there are ties and dead windows.
     picture = torch.randint(-3, 4, (1, 8, *shape), generator=torch.Generator().manual_seed(1)).relu()
-    took = picture.to(dtype).contiguous(memory_format=torch.channels_last)
-    gave, places = pooling.max_pool(took)
-    slope = torch.randn(gave.shape, generator=torch.Generator().manual_seed(2)).to(gave)
-    leaf = took.clone().requires_grad_()
+    features = picture.to(dtype).contiguous(memory_format=torch.channels_last)
+    pooled, argmax = pooling.max_pool_with_argmax(features)
+    gradient = torch.randn(pooled.shape, generator=torch.Generator().manual_seed(2)).to(pooled)
+    leaf = features.clone().requires_grad_()
     expected = F.max_pool2d(leaf, 2)
-    # Torch's pooling lets the slope of a dead window through, and the ReLU before it stops it there.
-    expected_slope = torch.where(took > 0, torch.autograd.grad(expected, leaf, slope)[0], 0)
-    assert torch.equal(gave, expected)
-    assert torch.equal(pooling.max_unpool(slope, places, took.shape), expected_slope)
-    assert places.dtype == torch.uint8
+    # Torch's pooling lets the gradient of a dead window through, and the ReLU before it stops it there.
+    expected_gradient = torch.where(features > 0, torch.autograd.grad(expected, leaf, gradient)[0], 0)
+    assert torch.equal(pooled, expected)
+    assert torch.equal(pooling.max_pool_backward(gradient, argmax, features.shape), expected_gradient)
+    assert argmax.dtype == torch.uint8
 
 
 @pytest.mark.parametrize("shape", [(12, 16), (13, 16), (12, 17), (15, 9)])
 @pytest.mark.parametrize("padding", [1, 2])
 def test_four_pixels_at_once_are_the_convolution(shape, padding):
     kernel = torch.randn(64, 3, 3, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    slope = torch.randn(2, 64, *shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    expected = F.conv2d(slope, FORMS["turned"](kernel), padding=padding)
-    assert torch.allclose(four_at_once(slope, FORMS["turned, for four"](kernel), padding), expected, atol=1e-12)
+    gradient = torch.randn(2, 64, *shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    expected = F.conv2d(gradient, flipped(kernel), padding=padding)
+    assert torch.allclose(four_at_once(gradient, flipped_for_four(kernel), padding), expected, atol=1e-12)
 
 
 def test_units_scale_every_layer_and_change_nothing_else(vgg):
@@ -163,7 +166,7 @@ def test_what_one_thread_makes_of_a_kernel_others_wait_for():
         return made[-1]
 
     with ThreadPoolExecutor(4) as pool:
-        asked = [pool.submit(kernels.get, ("conv1_1", "plain", torch.float32, False), make) for _ in range(4)]
+        asked = [pool.submit(kernels.get, ("conv1_1", "unchanged", torch.float32, False), make) for _ in range(4)]
     assert len(made) == 1
     assert all(one.result() is made[0] for one in asked)
 

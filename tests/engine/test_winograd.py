@@ -16,9 +16,9 @@ from pictures import clouds
 
 import nst_engine as nst
 from nst_engine.network.cpu import winograd
-from nst_engine.network.cpu.strips import Finish
 from nst_engine.network.cpu.winograd import by_torch, in_loops
-from nst_engine.network.cpu.winograd.workspace import Room
+from nst_engine.network.cpu.winograd.workspace import Workspace
+from nst_engine.network.plain import Finish
 from nst_engine.network.vgg import Network
 from nst_engine.recipes import FIVE
 
@@ -29,8 +29,8 @@ def numbers(seed, *shape):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def expected_and_found(kernel, x, bias, padding, turned, finish):
-    plain = kernel.flip(2, 3).transpose(0, 1) if turned else kernel
+def expected_and_found(kernel, x, bias, padding, flipped, finish):
+    plain = kernel.flip(2, 3).transpose(0, 1) if flipped else kernel
     expected = F.conv2d(x, plain, bias, padding=padding)
     gave = numbers(4, *expected.shape).contiguous(memory_format=torch.channels_last) if finish == "back" else None
     if finish == "relu":
@@ -38,7 +38,7 @@ def expected_and_found(kernel, x, bias, padding, turned, finish):
     elif gave is not None:
         expected = expected * (gave > 0)
     finishing = Finish(bias, finish == "relu", gave)
-    found = winograd.convolve(x, winograd.transform(kernel), padding, turned, finish=finishing)
+    found = winograd.convolve(x, winograd.transform_kernel(kernel), padding, flipped, finish=finishing)
     assert found.shape == expected.shape
     assert found.is_contiguous(memory_format=torch.channels_last)
     return expected, found
@@ -52,7 +52,7 @@ def expected_and_found(kernel, x, bias, padding, turned, finish):
     height=st.integers(3, 40),
     width=st.integers(3, 40),
     padding=st.integers(0, 2),
-    turned=st.booleans(),
+    flipped=st.booleans(),
     biased=st.booleans(),
     cells=st.integers(1, 60),
     fewest=st.integers(1, 3),
@@ -60,13 +60,13 @@ def expected_and_found(kernel, x, bias, padding, turned, finish):
     finish=st.sampled_from(["as it is", "relu", "back"]),
 )
 def test_it_is_the_convolution(
-    batch, incoming, outgoing, height, width, padding, turned, biased, cells, fewest, loops, finish
+    batch, incoming, outgoing, height, width, padding, flipped, biased, cells, fewest, loops, finish
 ):
     if loops:  # they take eight numbers of a format with 64 bits at a time
         incoming, outgoing = 8 * incoming, 8 * outgoing
     kernel = numbers(1, outgoing, incoming, 3, 3)
-    x = numbers(2, batch, outgoing if turned else incoming, height, width)
-    bias = numbers(3, incoming if turned else outgoing) if biased else None
+    x = numbers(2, batch, outgoing if flipped else incoming, height, width)
+    bias = numbers(3, incoming if flipped else outgoing) if biased else None
     with pytest.MonkeyPatch.context() as patch:  # so that one, some or all rows of cells make a strip
         patch.setattr(winograd, "CELLS", cells)
         patch.setattr(winograd, "MOST_NUMBERS", 0)
@@ -74,7 +74,7 @@ def test_it_is_the_convolution(
         patch.setattr(by_torch, "CELLS", cells // 3 + 1)
         if not loops:
             patch.setattr(in_loops, "can", lambda *_: False)
-        expected, found = expected_and_found(kernel, x, bias, padding, turned, finish)
+        expected, found = expected_and_found(kernel, x, bias, padding, flipped, finish)
     assert (found - expected).norm() <= 1e-13 * expected.norm()
 
 
@@ -96,14 +96,14 @@ def test_here_loops_are_compiled():
 
 
 @pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 2e-6), (torch.bfloat16, 0.025)])
-@pytest.mark.parametrize("turned", [False, True])
-def test_what_it_rounds(way, dtype, bound, turned):
+@pytest.mark.parametrize("flipped", [False, True])
+def test_what_it_rounds(way, dtype, bound, flipped):
     """fp32 to within twice what torch's convolution rounds (1e-6); bf16, of eight bits, to 2 % (torch's: 0.2 %)."""
     kernel, x = numbers(1, 128, 128, 3, 3).to(dtype), numbers(2, 1, 128, 48, 64).relu().to(dtype)
-    plain = kernel.flip(2, 3).transpose(0, 1) if turned else kernel
+    plain = kernel.flip(2, 3).transpose(0, 1) if flipped else kernel
     exact = F.conv2d(x.double(), plain.double(), padding=1)
-    at_points = winograd.transform(kernel.float()).to(dtype)
-    found = winograd.convolve(x, at_points, turned=turned)
+    transformed = winograd.transform_kernel(kernel.float()).to(dtype)
+    found = winograd.convolve(x, transformed, flipped=flipped)
     assert (found.double() - exact).norm() < bound * exact.norm()
 
 
@@ -113,7 +113,7 @@ def test_loops_round_to_the_nearest():
     generator = torch.Generator().manual_seed(0)
     x, kernel = torch.rand(1, 64, 64, 64, generator=generator).bfloat16(), torch.rand(64, 64, 3, 3, generator=generator)
     expected = F.conv2d(x.float(), kernel.bfloat16().float(), padding=1)
-    found = winograd.convolve(x, winograd.transform(kernel).bfloat16()).float()
+    found = winograd.convolve(x, winograd.transform_kernel(kernel).bfloat16()).float()
     assert float(found.sum()) == pytest.approx(float(expected.sum()), rel=1e-3)
 
 
@@ -124,7 +124,7 @@ def test_loops_let_through_what_is_no_number():
         for dtype in (torch.float32, torch.bfloat16):
             x = torch.ones(1, 64, 12, 12, dtype=dtype)
             x[0, 3, 5, 6] = bad
-            kernels = winograd.transform(torch.ones(64, 64, 3, 3)).to(dtype)
+            kernels = winograd.transform_kernel(torch.ones(64, 64, 3, 3)).to(dtype)
             for relu in (False, True):
                 found = winograd.convolve(x, kernels, finish=Finish(relu=relu))
                 assert not torch.isfinite(found[0, :, 5, 6]).any()
@@ -140,7 +140,7 @@ def test_loops_run_in_as_many_threads_as_torch_and_in_any():
     def work():
         for n in (1, 3, threads):
             torch.set_num_threads(n)
-            results.append(winograd.convolve(x, winograd.transform(kernel)))
+            results.append(winograd.convolve(x, winograd.transform_kernel(kernel)))
 
     try:
         work()
@@ -163,7 +163,7 @@ from nst_engine.network.cpu import winograd
 from nst_engine.network.cpu.winograd import in_loops
 assert not in_loops.can(torch.float32, 64, 64)
 kernel, x = torch.randn(128, 128, 3, 3), torch.randn(1, 128, 40, 40)
-found = winograd.convolve(x, winograd.transform(kernel))
+found = winograd.convolve(x, winograd.transform_kernel(kernel))
 expected = torch.conv2d(x, kernel, padding=1)
 assert (found - expected).norm() < 1e-5 * expected.norm()
 print("done")
@@ -200,14 +200,14 @@ def test_a_run_uses_it_and_sees_the_same(vgg, padding, monkeypatch):
     assert (slope - plain_slope).norm() < 3e-3 * plain_slope.norm()
 
 
-def test_room_made_in_inference_mode_can_be_written_outside_of_it(way):
-    kernel, x, room = numbers(1, 8, 8, 3, 3), numbers(2, 1, 8, 12, 12), Room()
-    at_points = winograd.transform(kernel)
+def test_a_workspace_made_in_inference_mode_can_be_written_outside_of_it(way):
+    kernel, x, workspace = numbers(1, 8, 8, 3, 3), numbers(2, 1, 8, 12, 12), Workspace()
+    transformed = winograd.transform_kernel(kernel)
     with torch.inference_mode():
-        first = winograd.convolve(x, at_points, room=room)
-    kept = room.strip.numbers
-    assert torch.equal(winograd.convolve(x, at_points, room=room), first)
-    assert room.strip.numbers is kept
+        first = winograd.convolve(x, transformed, workspace=workspace)
+    kept = workspace.strip.numbers
+    assert torch.equal(winograd.convolve(x, transformed, workspace=workspace), first)
+    assert workspace.strip.numbers is kept
 
 
 def test_small_and_narrow_layers_are_left_to_torch(way):

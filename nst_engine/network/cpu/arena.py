@@ -83,13 +83,3 @@ class Arena:
             return gaps[0][0] if length >= LARGE * self.largest else gaps[-1][1] - length
         self.short |= self.live + length <= len(self.block)  # there is enough, but in pieces
         return None
-
-
-def empty(
-    shape: Sequence[int], like: torch.Tensor, arena: Arena | None, dtype: torch.dtype | None = None
-) -> torch.Tensor:
-    """N×C×H×W, channels last."""
-    n, c, h, w = shape
-    if arena is None:
-        return torch.empty((n, h, w, c), dtype=dtype or like.dtype, device=like.device).permute(0, 3, 1, 2)
-    return arena.empty((n, h, w, c), dtype or like.dtype).permute(0, 3, 1, 2)

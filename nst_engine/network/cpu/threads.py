@@ -16,13 +16,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 
-Task = TypeVar("Task")
-
-CPU = torch.device("cpu")
+from ..plain import CPU, Task, split
+from ..plain import each as alone
 
 
 class _Job:
@@ -152,14 +150,8 @@ def _running() -> int:
 _crowd = _Crowd()
 
 
-def alone(do: Callable[[Task], object], tasks: Sequence[Task]) -> None:
-    """do(task) for every task, in this thread."""
-    for task in tasks:
-        do(task)
-
-
 def each(do: Callable[[Task], object], tasks: Sequence[Task]) -> None:
-    """The same in any order and any thread; what one of them raises is raised here."""
+    """do(task) for every task, in any order and any thread; what one of them raises is raised here."""
     if len(tasks) < 2:
         alone(do, tasks)
         return
@@ -181,14 +173,8 @@ def each(do: Callable[[Task], object], tasks: Sequence[Task]) -> None:
 
 
 def strips(height: int, numbers: int, device: torch.device, least: int = 1 << 18) -> list[slice]:
-    """Rows of a tensor that are worked on together, if each row has so many numbers: as many as stay in a core's
-    cache, on a CPU; all of them elsewhere. They do not depend on how many threads there are."""
+    """The rows of a tensor, each of so many numbers, in strips that a core's cache holds; whole on other devices. They
+    do not depend on how many threads there are."""
     if device.type != "cpu" or height == 0:
         return [slice(0, height)]
     return split(height, max(1, min(height, height * numbers // least)))
-
-
-def split(length: int, count: int) -> list[slice]:
-    """So many parts, as equal as they can be."""
-    bounds = [length * k // count for k in range(count + 1)]
-    return [slice(first, end) for first, end in itertools.pairwise(bounds)]

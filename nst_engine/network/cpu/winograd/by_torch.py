@@ -1,67 +1,65 @@
-"""To the points and back by torch's operations, which any processor has."""
+"""The data transform and the inverse transform by torch's operations, which any processor has."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 
-from .layer import Layer
+from .layer import Layer, Transforms
 from .transform import P, Q
 
 Tensor = torch.Tensor
 
-CELLS = 128  # that are taken to the points, or brought back, together, where threads share out a strip
+CELLS = 128  # that are transformed together where threads share a strip
 
 ZERO, AT_P, AT_Q, INFINITY = 0, slice(1, 3), slice(3, 5), 5
 
 
-def steps(
-    layer: Layer, rows: range, values: Tensor, products: Tensor
-) -> tuple[Callable[[range], None], Callable[[range], None]]:
-    """For some of a strip's rows of cells: from the picture to their values at the points, and from the products of
-    these to the outputs."""
-    picture, y, padding, room = layer.picture, layer.y, layer.padding, layer.room
+def transforms(layer: Layer, rows: range, data: Tensor, products: Tensor) -> Transforms:
+    """For some of a strip's rows of cells: from the picture to the transformed data, and from the products to the
+    outputs."""
+    picture, y, padding, memory = layer.picture, layer.y, layer.padding, layer.workspace.part
     (_, width, incoming), outgoing = picture.shape, y.shape[2]
     across = layer.cells[1]
-    values, products = (x.view(6, 6, len(rows), across, -1) for x in (values, products))
+    data, products = (x.view(6, 6, len(rows), across, -1) for x in (data, products))
 
-    def take_there(part: range) -> None:
+    def transform_data(part: range) -> None:
         down = len(part)
         # Every fourth column lies together, so that a cell's neighbours are long runs of numbers in every case.
-        seen_shape = (4 * down + 2, 4, across + 1, incoming)  # rows that these cells see,
-        lines_shape = (6, down, 4, across + 1, incoming)  # taken to the points
-        seen, lines, spare = room.part.divide(
-            y, math.prod(seen_shape), math.prod(lines_shape), 6 * down * (across + 1) * incoming
+        read_shape = (4 * down + 2, 4, across + 1, incoming)  # rows that these cells read,
+        lines_shape = (6, down, 4, across + 1, incoming)  # transformed
+        read, lines, spare = memory.divide(
+            y, math.prod(read_shape), math.prod(lines_shape), 6 * down * (across + 1) * incoming
         )
-        seen, lines = seen.view(seen_shape), lines.view(lines_shape)
+        read, lines = read.view(read_shape), lines.view(lines_shape)
         for k in range(4):
             _, inside = _columns(k, padding, width)
-            seen[:, k, : inside.start] = 0
-            seen[:, k, inside.stop :] = 0
-        _read(picture, 4 * part.start - padding, padding, seen)
-        _to_points([seen[k : k + 4 * down - 3 : 4] for k in range(6)], lines, spare, layer.turned)
+            read[:, k, : inside.start] = 0
+            read[:, k, inside.stop :] = 0
+        _read(picture, 4 * part.start - padding, padding, read)
+        _transform_data([read[k : k + 4 * down - 3 : 4] for k in range(6)], lines, spare, layer.flipped)
         columns = [lines[:, :, k % 4, k // 4 : k // 4 + across] for k in range(6)]
-        _to_points(columns, _of(values, part, rows), spare, layer.turned)
+        _transform_data(columns, _of(data, part, rows), spare, layer.flipped)
 
-    def bring_back(part: range) -> None:
+    def inverse_transform(part: range) -> None:
         outputs_shape = (4, 6, len(part), across, outgoing)  # columns of the outputs,
         result_shape = (4, 4, len(part), across, outgoing)  # and their rows
-        outputs, result, spare = room.part.divide(
+        outputs, result, spare = memory.divide(
             y, math.prod(outputs_shape), math.prod(result_shape), math.prod(result_shape)
         )
         outputs, result = outputs.view(outputs_shape), result.view(result_shape)
-        _from_points(_of(products, part, rows).unbind(0), outputs, spare, layer.turned)
-        _from_points(outputs.unbind(1), result, spare, layer.turned)
+        _inverse_transform(_of(products, part, rows).unbind(0), outputs, spare, layer.flipped)
+        _inverse_transform(outputs.unbind(1), result, spare, layer.flipped)
         _write(result, layer.finish.bias, y[4 * part.start : 4 * part.stop], spare)
-        layer.finish.within(y.permute(2, 0, 1)[None], slice(4 * part.start, min(4 * part.stop, len(y))))
+        layer.finish_rows(part)
 
-    return take_there, bring_back
+    return transform_data, inverse_transform
 
 
-def _of(at_points: Tensor, part: range, rows: range) -> Tensor:
-    return at_points[:, :, part.start - rows.start : part.stop - rows.start]
+def _of(transformed: Tensor, part: range, rows: range) -> Tensor:
+    return transformed[:, :, part.start - rows.start : part.stop - rows.start]
 
 
 def _columns(k: int, padding: int, width: int) -> tuple[slice, slice]:
@@ -71,15 +69,15 @@ def _columns(k: int, padding: int, width: int) -> tuple[slice, slice]:
     return slice(first, None, 4), slice(start, start + max(0, -(-(width - first) // 4)))
 
 
-def _read(picture: Tensor, first: int, padding: int, seen: Tensor) -> None:
-    """Rows of the picture from `first` on, and zeros where it has none; those left and right are there already."""
-    above, below = max(0, -first), max(0, first + len(seen) - len(picture))
-    rows = slice(above, len(seen) - below)
-    seen[:above] = 0
-    seen[len(seen) - below :] = 0
+def _read(picture: Tensor, first: int, padding: int, read: Tensor) -> None:
+    """Rows of the picture from `first` on, and zeros above and below it; those left and right are there already."""
+    above, below = max(0, -first), max(0, first + len(read) - len(picture))
+    rows = slice(above, len(read) - below)
+    read[:above] = 0
+    read[len(read) - below :] = 0
     for k in range(4):
         given, inside = _columns(k, padding, picture.shape[1])
-        seen[rows, k, inside] = picture[first + rows.start : first + rows.stop, given]
+        read[rows, k, inside] = picture[first + rows.start : first + rows.stop, given]
 
 
 def _write(result: Tensor, bias: Tensor | None, y: Tensor, spare: Tensor) -> None:
@@ -96,9 +94,9 @@ def _write(result: Tensor, bias: Tensor | None, y: Tensor, spare: Tensor) -> Non
         y.copy_(into.view(4 * rows, 4 * across, channels)[: y.shape[0], : y.shape[1]])
 
 
-def _to_points(d: Sequence[Tensor], out: Tensor, spare: Tensor, turned: bool) -> None:
-    """Six neighbours d at the six points. Turned, at those points' inverses."""
-    zero, p, q, infinity = (INFINITY, AT_Q, AT_P, ZERO) if turned else (ZERO, AT_P, AT_Q, INFINITY)
+def _transform_data(d: Sequence[Tensor], out: Tensor, spare: Tensor, flipped: bool) -> None:
+    """Bᵀ d of six neighbours; for a flipped kernel, in the order of the points' inverses."""
+    zero, p, q, infinity = (INFINITY, AT_Q, AT_P, ZERO) if flipped else (ZERO, AT_P, AT_Q, INFINITY)
     torch.sub(d[4], d[2], alpha=2.5, out=out[zero]).add_(d[0])
     torch.sub(d[5], d[3], alpha=2.5, out=out[infinity]).add_(d[1])
     odd = _shaped(spare, out[zero].shape)
@@ -110,9 +108,9 @@ def _to_points(d: Sequence[Tensor], out: Tensor, spare: Tensor, turned: bool) ->
         _add(even, -x, odd, out=even)
 
 
-def _from_points(m: Sequence[Tensor], y: Tensor, spare: Tensor, turned: bool) -> None:
-    """Four outputs from the products m at the six points: their sums weighted with 1, x, x² and x³. Uses m up."""
-    zero, p, q, infinity = (INFINITY, AT_Q, AT_P, ZERO) if turned else (ZERO, AT_P, AT_Q, INFINITY)
+def _inverse_transform(m: Sequence[Tensor], y: Tensor, spare: Tensor, flipped: bool) -> None:
+    """Aᵀ m: four outputs from six products, their sums weighted with 1, x, x² and x³. Overwrites m."""
+    zero, p, q, infinity = (INFINITY, AT_Q, AT_P, ZERO) if flipped else (ZERO, AT_P, AT_Q, INFINITY)
     (p_plus, p_minus), (q_plus, q_minus) = m[p], m[q]
     p_sum = torch.add(p_plus, p_minus, out=_shaped(spare, p_plus.shape))
     p_difference = torch.sub(p_plus, p_minus, out=p_minus)

@@ -1,27 +1,35 @@
-"""A convolution of one picture, as both ways of doing it see it."""
+"""A convolution of one picture, as both implementations of its transforms see it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..strips import Finish
+from ...plain import Finish
 from .transform import cells
-from .workspace import Room
+from .workspace import Workspace
+
+# The data transform and the inverse transform of some rows of cells.
+Transforms = tuple[Callable[[range], None], Callable[[range], None]]
 
 
 @dataclass(frozen=True)
 class Layer:
     picture: Tensor  # height × width × channels
     y: Tensor  # the same of the result
-    kernels: Tensor  # at the points: 36 × in × out
+    kernels: Tensor  # transformed: 36 × in × out
     padding: int
-    turned: bool
+    flipped: bool
     finish: Finish
-    room: Room
+    workspace: Workspace
 
     @property
     def cells(self) -> tuple[int, int]:
         """Of the result: how many down, and how many across."""
         return cells(self.y.shape[0]), cells(self.y.shape[1])
+
+    def finish_rows(self, part: range) -> None:
+        """What comes after the bias, in place, for the pixels of these rows of cells."""
+        self.finish.in_place(self.y.permute(2, 0, 1)[None], slice(4 * part.start, min(4 * part.stop, len(self.y))))

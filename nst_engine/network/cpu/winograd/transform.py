@@ -1,8 +1,8 @@
-"""Six points, and how convolution kernels are taken there.
+"""The points of the transforms, and the transform of kernels.
 
-They are 0, ±p, ±q and ∞ with p = 1/√2, q = √2, for two reasons. In bf16 they round half as much as 0, ±1, ±2, ∞. And
-1/x leads from one to another: a kernel turned by half a circle has at 1/x, but for a factor x², the value that it has
-itself at x, so the way back through a layer reads the same kernels in another order.
+The points are 0, ±p, ±q and ∞ with p = 1/√2, q = √2, for two reasons. In bf16 they round half as much as 0, ±1, ±2, ∞.
+And x → 1/x maps the points onto each other: at 1/x a flipped kernel has, but for a factor x², the value that the kernel
+has at x, so that the way back through a layer reads the same transformed kernels in another order.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import torch
 
 P, Q = 2**-0.5, 2**0.5
 
-# Rows: 0, p, -p, q, -q, ∞. Interpolation's own factors are -2/3 at ±p and 1/6 at ±q. With 2/3 and 1/3 in their place, a
-# turned kernel's values are the kernel's, exchanged between p and q; -1 and 1/2 are made up for on the way from there.
-_KERNEL = (
+# G of Lavin & Gray. Rows: 0, p, -p, q, -q, ∞. Interpolation's own factors are -2/3 at ±p and 1/6 at ±q. With 2/3 and
+# 1/3 in their place, a flipped kernel's values are the kernel's, exchanged between p and q; the inverse transform makes
+# up for -1 and 1/2.
+_G = (
     (1.0, 0.0, 0.0),
     (2 / 3, 2 / 3 * P, 1 / 3),
     (2 / 3, -2 / 3 * P, 1 / 3),
@@ -21,15 +22,15 @@ _KERNEL = (
     (1 / 3, -1 / 3 * Q, 2 / 3),
     (0.0, 0.0, 1.0),
 )
-INVERSES = (5, 3, 4, 1, 2, 0)  # where each point's inverse stands
+INVERSES = (5, 3, 4, 1, 2, 0)  # the row of each point's inverse
 
 
-def transform(kernel: torch.Tensor) -> torch.Tensor:
-    """A convolution's kernel (out × in × 3 × 3) at the 36 pairs of points: 36 × in × out."""
-    line = torch.tensor(_KERNEL, dtype=torch.float64)
+def transform_kernel(kernel: torch.Tensor) -> torch.Tensor:
+    """G g Gᵀ of a kernel, out × in × 3 × 3: 36 × in × out."""
+    line = torch.tensor(_G, dtype=torch.float64)
     plane = torch.kron(line, line).to(kernel)
     outgoing, incoming = kernel.shape[:2]
-    # Columns before rows, as `convolve` keeps them.
+    # Columns before rows, as in the other transforms.
     return (plane @ kernel.permute(3, 2, 1, 0).reshape(9, -1)).view(36, incoming, outgoing)
 
 
@@ -38,8 +39,8 @@ def cells(length: int) -> int:
     return -(-length // 4)
 
 
-def strip(down: int, across: int, many: int) -> int:
-    """How many rows of cells are worked on together, where they are to be no more than so many cells: strips of equal
-    height."""
-    rows = max(1, min(down, many // across))
+def strip(down: int, across: int, most: int) -> int:
+    """How many of `down` rows of cells are worked on together, so that strips are of equal height and have no more than
+    `most` cells."""
+    rows = max(1, min(down, most // across))
     return -(-down // -(-down // rows))

@@ -6,29 +6,29 @@ import threading
 
 import torch
 
-MOST_BYTES = 16 << 20  # of a strip of cells: all channels at all points
+MOST_BYTES = 16 << 20  # of a strip of cells: all channels, transformed
 
 
-def workspace() -> int:
-    """Bytes, at the most: what a strip's threads share, and what each has for itself."""
+def workspace_bytes() -> int:
+    """At the most: what a strip's threads share, and what each has for itself."""
     return 2 * MOST_BYTES + torch.get_num_threads() * MOST_BYTES
 
 
 class Memory(threading.local):
-    """A thread's own, as large as it was ever asked for."""
+    """One block for each thread, as large as it was ever asked for."""
 
     def __init__(self) -> None:
         self.numbers = torch.empty(0)
 
     def divide(self, like: torch.Tensor, *sizes: int) -> list[torch.Tensor]:
         if self.numbers.dtype != like.dtype or self.numbers.numel() < sum(sizes):
-            self.numbers = torch.empty(0)  # given back first
+            self.numbers = torch.empty(0)  # the old block is given back first
             with torch.inference_mode(False):  # so that it can be written to whether the host is in that mode or not
                 self.numbers = like.new_empty(sum(sizes))
         return list(self.numbers[: sum(sizes)].split(sizes))
 
 
-class Room:
+class Workspace:
     def __init__(self) -> None:
-        self.strip = Memory()  # what the strip's steps hand on
-        self.part = Memory()  # what one step of a part of it needs
+        self.strip = Memory()  # a strip's transformed data and products
+        self.part = Memory()  # what one transform of a part of the strip needs

@@ -1,0 +1,116 @@
+"""Convolutions on a CPU: with fewer products where that pays, else strip by strip in whichever thread is free."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .. import plain
+from ..kernels import Kernel
+from ..plain import AS_IT_IS, CPU, Arena, Finish, empty, flipped, unchanged
+from . import winograd
+from .threads import each, strips
+from .winograd.workspace import Workspace
+
+CHANNELS = 128  # of a convolution's output that a thread makes of a small picture
+LEAST_PRODUCTS = 1 << 24  # that are worth a thread's attention
+
+
+class Convolutions(plain.Convolutions):
+    """The 3×3 convolutions of one network, and the workspace that they share."""
+
+    def __init__(self) -> None:
+        self._workspace = Workspace()
+
+    def forward(
+        self, x: Tensor, kernel: Kernel, padding: int, finish: Finish = AS_IT_IS, arena: Arena | None = None
+    ) -> Tensor:
+        if _in_fewer_products(x, kernel, padding):
+            transformed = kernel.form(winograd.transform_kernel)
+            return winograd.convolve(x, transformed, padding, False, self._workspace, arena, finish)
+        return by_strips(x, kernel.form(unchanged), padding, finish, arena)
+
+    def backward(
+        self, gradient: Tensor, kernel: Kernel, padding: int, finish: Finish = AS_IT_IS, arena: Arena | None = None
+    ) -> Tensor:
+        if _in_fewer_products(gradient, kernel, padding):
+            transformed = kernel.form(winograd.transform_kernel)
+            return winograd.convolve(gradient, transformed, padding, True, self._workspace, arena, finish)
+        if kernel.shape[1] <= 4:
+            return four_at_once(gradient, kernel.form(flipped_for_four), padding)
+        return by_strips(gradient, kernel.form(flipped), padding, finish, arena)
+
+    def kernel_bytes(self, shape: torch.Size, dtype: torch.dtype) -> int:
+        """A picture with small levels has, for a time, the other forms as well."""
+        if winograd.pays(shape, (1000, 1000), dtype, CPU):
+            return 36 * shape[0] * shape[1] * dtype.itemsize  # the same for both ways
+        return super().kernel_bytes(shape, dtype)
+
+
+def _in_fewer_products(x: Tensor, kernel: Kernel, padding: int) -> bool:
+    grown = 2 * padding - 2
+    return winograd.pays(kernel.shape, (x.shape[2] + grown, x.shape[3] + grown), x.dtype, x.device)
+
+
+def by_strips(
+    x: Tensor,
+    kernel: Tensor,
+    padding: int,
+    finish: Finish = AS_IT_IS,
+    arena: Arena | None = None,
+    stride: int = 1,
+) -> Tensor:
+    """conv2d, finished row by row while the rows are still in a core's cache."""
+    size = kernel.shape[2]
+    height, width = ((side + 2 * padding - size) // stride + 1 for side in x.shape[2:])
+    numbers = x.shape[0] * max(len(kernel) * width, x.shape[1] * x.shape[3] * stride)  # of a row, read or written
+    rows = strips(height, numbers, x.device, least=1 << 20)  # each is a call, which takes as long as many sums
+    if len(rows) == 1 and len(kernel) > CHANNELS and height * width * kernel.numel() >= LEAST_PRODUCTS:
+        return _by_channels(x, kernel, padding, finish, arena)
+    if len(rows) == 1:
+        if stride > 1:
+            return F.conv2d(x, kernel, finish.bias, stride, padding)
+        return plain.convolve(x, kernel, padding, finish)
+    y = empty((x.shape[0], len(kernel), height, width), x, arena)
+
+    def work(part: slice) -> None:
+        first, end = part.start * stride - padding, (part.stop - 1) * stride - padding + size
+        above, below = max(0, -first), max(0, end - x.shape[2])
+        read = x[:, :, first + above : end - below]
+        if above or below:
+            read = F.pad(read, (0, 0, above, below))
+        finish.write(F.conv2d(read, kernel, finish.bias, stride=stride, padding=(0, padding)), y, part)
+
+    each(work, rows)
+    return y
+
+
+def _by_channels(x: Tensor, kernel: Tensor, padding: int, finish: Finish, arena: Arena | None) -> Tensor:
+    """Of a picture so small that strips of it would read the kernels more often than they are worth."""
+    height, width = (side + 2 * padding - 2 for side in x.shape[2:])
+    y = empty((len(x), len(kernel), height, width), x, arena)
+
+    def work(part: slice) -> None:
+        bias = None if finish.bias is None else finish.bias[part]
+        y[:, part] = F.conv2d(x, kernel[part], bias, padding=padding)
+
+    each(work, [slice(first, first + CHANNELS) for first in range(0, len(kernel), CHANNELS)])
+    finish.in_place(y, slice(0, height))
+    return y
+
+
+def four_at_once(gradient: Tensor, kernel: Tensor, padding: int) -> Tensor:
+    """Back to the pixels. They have three channels, and a CPU works on sixteen numbers at a time: so the channels of
+    2×2 pixels are computed as those of one position."""
+    height, width = (side + 2 * padding - 2 for side in gradient.shape[2:])
+    if height % 2 or width % 2:
+        gradient = F.pad(gradient, (0, width % 2, 0, height % 2))
+    windows = by_strips(gradient, kernel, padding, stride=2)
+    return F.pixel_shuffle(windows, 2)[:, :, :height, :width]
+
+
+def flipped_for_four(kernel: Tensor) -> Tensor:
+    """The flipped kernel at the four positions that it has in a window of 4×4."""
+    small = flipped(kernel)
+    return torch.stack([F.pad(small, (j, 1 - j, i, 1 - i)) for i in (0, 1) for j in (0, 1)], dim=1).flatten(0, 1)

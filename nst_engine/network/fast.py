@@ -1,0 +1,36 @@
+"""What the engine asks for where time counts: threads, memory and convolutions.
+
+They come from `cpu/`, or, where that folder is gone, from `plain`: the same results in more time.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from .plain import Arena, Convolutions, empty, split
+
+try:
+    from .cpu import each, new_arena, new_convolutions, strips, team, workspace_bytes
+except ImportError as error:
+    if error.name != f"{__package__}.cpu":
+        raise
+    from .plain import each, new_arena, new_convolutions, strips, team, workspace_bytes
+
+__all__ = (
+    "Arena",
+    "Convolutions",
+    "each",
+    "empty",
+    "new_arena",
+    "new_convolutions",
+    "rows_of",
+    "split",
+    "strips",
+    "team",
+    "workspace_bytes",
+)
+
+
+def rows_of(x: Tensor) -> list[slice]:
+    """The rows of N×C×H×W in strips."""
+    return strips(x.shape[2], x.shape[0] * x.shape[1] * x.shape[3], x.device)

@@ -177,7 +177,8 @@ def _check_node(graph: Graph, node_id: str, known: Mapping[str, Any]) -> tuple[d
         except (ValueError, TypeError, OverflowError) as error:
             problems.append(f"{name}: {error}")
     # What is missing or malformed has been said already. Links have no value yet; the host passes None for them.
-    if own_check and spec and not problems:
+    needed = spec.args[1 : len(spec.args) - len(spec.defaults or ())] if spec else ()
+    if own_check and spec and all(name in inputs for name in needed):
         seen = {n: None if isinstance(v, Link) else v for n, v in inputs.items() if spec.varkw or n in spec.args}
         if (answer := own_check(**seen)) is not True:
             named = str(answer).partition(":")[0] in seen  # the answer says itself which of them it is about

@@ -215,7 +215,7 @@ def test_every_problem_is_named_in_one_error(refused):
     graph["transfer"]["inputs"]["style_grams"] = ["grams", 0]
     message = refused(graph)
     for expected in (
-        "node grams (Compute Style Grams): size: 99999 is larger than the largest value, 16384",
+        "node grams (Compute Style Grams): size: 99999 will not do; give 0 to 16384",
         "style_image: linked to node nobody, which the graph does not have",
         "vgg: linked to output 3 of node vgg (LoadVGGFeatures), which has 1",
     ):

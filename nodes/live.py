@@ -24,6 +24,7 @@ MOST_POINTS = 64  # in one message: more than the panel has pixels for
 TERMS = ("total", "content", "style", "tv", "temporal")
 
 Taken = tuple[int, Any]  # a step, and its terms
+Shown = tuple[int, torch.Tensor]  # a step, and its picture
 
 
 class Panel:
@@ -33,7 +34,8 @@ class Panel:
         self.run = run
         self.taken: list[Taken] = []
         self.at: dict[str, int] = {}
-        self.outbox: queue.SimpleQueue[tuple[dict[str, Any], torch.Tensor | None] | None] = queue.SimpleQueue()
+        self.picture: Shown | None = None
+        self.outbox: queue.SimpleQueue[tuple[dict[str, Any], Shown | None] | None] = queue.SimpleQueue()
         self.thread = threading.Thread(target=self._deliver, name="nst live panel", daemon=True)
         self.thread.start()
 
@@ -42,7 +44,11 @@ class Panel:
         self.taken.append((progress.step, progress.terms))
         self.at = {"step": progress.step, "steps": progress.steps, "picture": progress.picture}
 
-    def send(self, text: str, state: str = "running", picture: torch.Tensor | None = None) -> None:
+    def show(self, step: int, picture: torch.Tensor) -> None:
+        """A preview, to go with what is sent next."""
+        self.picture = (step, picture)
+
+    def send(self, text: str, state: str = "running") -> None:
         taken, self.taken = self.taken, []
         message: dict[str, Any] = {
             "prompt_id": self.run.prompt,
@@ -52,6 +58,7 @@ class Panel:
             "points": points(taken),
             **self.at,
         }
+        picture, self.picture = self.picture, None
         self.outbox.put((message, picture))
 
     def close(self) -> None:
@@ -63,7 +70,7 @@ class Panel:
         while (sent := self.outbox.get()) is not None:
             message, picture = sent
             if picture is not None:
-                message["image"] = encoded(picture)
+                message |= {"image_step": picture[0], "image": encoded(picture[1])}
             host.tell_canvas(EVENT, message)
 
 

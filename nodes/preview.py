@@ -101,7 +101,6 @@ class Follow:
         self.clock = words.Clock()
         self.bar: host.ProgressBar | None = None
         self.panel = Panel(run) if run is not None and host.canvas() is not None else None
-        self.picture: torch.Tensor | None = None  # that the panel has not been sent yet
         self._say(words.measuring("the pictures"))
 
     def arguments(self) -> dict[str, Any]:
@@ -113,10 +112,11 @@ class Follow:
         }
 
     def on_step(self, progress: nst.Progress) -> object:
+        picture = self.preview(progress) if self.preview.is_due(progress.step) else None
         if self.panel is not None:
             self.panel.add(progress)
-        picture = self.preview(progress) if self.preview.is_due(progress.step) else None
-        self.picture = self.picture if picture is None else picture
+            if picture is not None:
+                self.panel.show(progress.step, picture)
         self._move(progress, int(progress.done), picture)
         return nst.STOP if self.asked.is_set() else None
 
@@ -151,8 +151,7 @@ class Follow:
     def _say(self, text: str, state: str = "running") -> None:
         self.speaker.say(text)
         if self.panel is not None:
-            picture, self.picture = self.picture, None
-            self.panel.send(text, state, picture)
+            self.panel.send(text, state)
 
 
 class Preview:

@@ -3,10 +3,10 @@
 // In the order of the numbers in a point: [step, total, content, style, smoothing, steadiness].
 export const TERMS = [
   { name: "total", colour: "currentColor" },
-  { name: "content", colour: "#5b9bd5" },
-  { name: "style", colour: "#f06292" },
-  { name: "smoothing", colour: "#81a35a" },
-  { name: "steadiness", colour: "#c98f3a" },
+  { name: "content", colour: "#3d82c4" },
+  { name: "style", colour: "#d94a7a" },
+  { name: "smoothing", colour: "#5f8f3c" },
+  { name: "steadiness", colour: "#b8762a" },
 ];
 
 // Which terms of these points are more than nothing.

@@ -11,7 +11,7 @@ const STYLE = `
 .nst-live-picture { flex: 0 1 40%; min-width: 0; height: 100%; object-fit: contain; object-position: left center; }
 .nst-live-graph { position: relative; flex: 1 1 0; min-width: 0; display: flex; flex-direction: column; gap: 2px; }
 .nst-live-graph canvas { flex: 1 1 0; min-height: 0; width: 100%; }
-.nst-live-legend { display: flex; flex-wrap: wrap; gap: 0 8px; opacity: 0.8; }
+.nst-live-legend { display: flex; flex-wrap: wrap; gap: 0 8px; }
 .nst-live input[type="range"] { width: 100%; margin: 0; height: 14px; accent-color: currentColor; }
 .nst-live-foot { display: flex; gap: 8px; align-items: center; min-height: 24px; }
 .nst-live-words { flex: 1 1 0; min-width: 0; font-variant-numeric: tabular-nums; }

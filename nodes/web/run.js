@@ -18,7 +18,7 @@ export class Run extends EventTarget {
     this.finishing = false;
   }
 
-  take({ text, state, points = [], image, step, steps, picture }) {
+  take({ text, state, points = [], image, image_step, steps, picture }) {
     if (picture !== undefined && picture !== this.picture) {
       this.picture = picture;
       this.points = [];
@@ -28,7 +28,7 @@ export class Run extends EventTarget {
     this.state = state ?? this.state;
     this.steps = steps ?? this.steps;
     this.points.push(...points);
-    if (image) this.pictures.push({ step, source: image });
+    if (image) this.pictures.push({ step: image_step, source: image });
     this.points = thinned(this.points, MOST_POINTS);
     this.pictures = thinned(this.pictures, MOST_PICTURES);
     this.changed();

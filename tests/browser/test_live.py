@@ -126,6 +126,10 @@ def wait_for(page: playwright.Page, event: str, count: int = 1) -> None:
     )
 
 
+def prompt_of(page: playwright.Page) -> str:
+    return page.evaluate("() => window.told.find(([type]) => type === 'nst.live')[1].prompt_id")
+
+
 def panel(page: playwright.Page) -> playwright.Locator:
     return page.locator(".nst-live").locator("visible=true")
 
@@ -138,7 +142,7 @@ def end_early(page: playwright.Page) -> None:
 # --- what is seen -------------------------------------------------------------------------------------------------
 
 
-def test_a_run_is_seen_looked_back_at_and_finished(page: playwright.Page) -> None:
+def test_a_run_is_seen_looked_back_at_and_finished(page: playwright.Page, host: Server) -> None:
     before = page.evaluate("() => app.graph.getNodeById(5).serialize().widgets_values.length")
     assert panel(page).count() == 0  # a node that does nothing is as high as ever
     run(page, seed=1)
@@ -160,7 +164,8 @@ def test_a_run_is_seen_looked_back_at_and_finished(page: playwright.Page) -> Non
     assert said.startswith("Finished early: 96×64, ")
     playwright.expect(page.get_by_text(said).locator("visible=true").first).to_be_visible()
     playwright.expect(panel(page).get_by_role("button")).to_be_hidden()
-    page.wait_for_function("() => app.graph.getNodeById(6).imgs?.[0]?.naturalWidth === 96")
+    (made,) = host.get(f"/history/{prompt_of(page)}")[prompt_of(page)]["outputs"]["6"]["images"]
+    assert host.view(made).size == (96, 64)
 
 
 def test_the_panel_follows_its_node(page: playwright.Page) -> None:

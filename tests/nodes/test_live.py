@@ -100,6 +100,14 @@ def test_many_steps_at_once_are_thinned_and_the_last_is_kept(pack):
     assert len(points) <= live.MOST_POINTS and points[-1][0] == 1000
 
 
+def test_a_picture_is_sent_with_the_step_that_it_is_of(pack, watched, vgg, content, grams):
+    preview = pack.nodes.preview
+    with preview.follow(preview.Preview(every=3)) as following:
+        following.end(pack.nst_engine.stylize(vgg, content, grams, steps=8, **following.arguments()))
+    steps = [message["image_step"] for message in watched if "image" in message]
+    assert steps and all(step % 3 == 0 for step in steps)
+
+
 def test_finish_ends_the_run_and_the_next_one_is_another(pack, watched, vgg, content, grams):
     host, preview = pack.nodes.host, pack.nodes.preview
     before = host.short_runs()
@@ -135,7 +143,7 @@ def test_the_panel_costs_next_to_nothing(pack, watched, vgg, content, grams, mon
 
         return run
 
-    for name in ("add", "send"):
+    for name in ("add", "show", "send"):
         monkeypatch.setattr(live.Panel, name, timed(getattr(live.Panel, name)))
     monkeypatch.setattr(live, "encoded", timed(live.encoded))
     began = time.perf_counter()

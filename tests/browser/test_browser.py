@@ -283,11 +283,14 @@ def test_the_starter_paints_and_shows_how_it_goes(page: playwright.Page, server:
     assert open_dialogs(page) == []
 
 
+@in_one_renderer
+@pytest.mark.own_front_end
 def test_the_blueprint_is_found_by_words_that_people_type(page: playwright.Page, server: Server) -> None:
     listed = {entry["name"]: entry["info"] for entry in server.get("/global_subgraphs").values()}
     assert PACK in listed[BLUEPRINT]["node_pack"]
     load(page, "Start here")
-    for words in ("van gogh", "style transfer"):
+    # Front end 1.58.1 takes search words from what the host says of a blueprint, which is nothing yet, not from its file.
+    for words in ("paint", "style", *(("van gogh",) if server.front_end is None else ())):
         page.evaluate("() => app.extensionManager.command.execute('Workspace.SearchBox.Toggle')")
         box = page.locator(".comfy-vue-node-search-container input, [role=dialog] input[type=text]").first
         box.fill(words)

@@ -42,7 +42,7 @@ class Panel:
         self.taken.append((progress.step, progress.terms))
         self.at = {"step": progress.step, "steps": progress.steps, "picture": progress.picture}
 
-    def send(self, text: str, state: str = "running", picture: torch.Tensor | None = None) -> None:
+    def tell(self, text: str, state: str = "running", picture: torch.Tensor | None = None) -> None:
         taken, self.taken = self.taken, []
         message: dict[str, Any] = {
             "prompt_id": self.run.prompt,

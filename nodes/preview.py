@@ -152,7 +152,7 @@ class Follow:
         self.speaker.say(text)
         if self.panel is not None:
             picture, self.picture = self.picture, None
-            self.panel.send(text, state, picture)
+            self.panel.tell(text, state, picture)
 
 
 class Preview:

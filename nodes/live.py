@@ -27,7 +27,7 @@ Taken = tuple[int, Any]  # a step, and its terms
 
 
 class Panel:
-    """The panel of one run. `send` may be called as often as the canvas is to be told something."""
+    """The panel of one run. `tell` may be called as often as the canvas is to be told something."""
 
     def __init__(self, run: host.Running) -> None:
         self.run = run

@@ -104,6 +104,23 @@ def find_comfyui(which: str = NEWEST) -> Path | None:
     return hosts[0] if hosts else None
 
 
+def find_chromium() -> str | None:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+
+
+# With these it needs no screen, and asks nobody for anything.
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
 def newest_front_end() -> Path | None:
     """The folder of FRONT_END, installed once into a folder of its own; None where it is not to be had."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nst-tests"

@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-from live_comfyui import FRONT_END, NEWEST, NODES_2_SINCE, PACK, ROOT, WORKFLOWS, Server
+from live_comfyui import CHROMIUM_FLAGS, FRONT_END, NEWEST, NODES_2_SINCE, PACK, ROOT, WORKFLOWS, Server, find_chromium
 
 playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright (it drives the browser)")
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 WINDOW = {"width": 1400, "height": 900}
 LIMIT = 60_000  # milliseconds; nothing is expected to need them
 TITLE_HEIGHT = 30  # of a node on the canvas, above its position
@@ -49,9 +38,7 @@ def api_forms() -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    return found or pytest.skip("no Chromium: install the package chromium, or set CHROMIUM to the program")
+    return find_chromium() or pytest.skip("no Chromium: install the package chromium, or set CHROMIUM to the program")
 
 
 # Not for the session: Playwright's event loop runs as long as this does, and other tests have loops of their own.
@@ -69,7 +56,11 @@ def page(
     server.post("/settings", settings)
     with playwright.sync_playwright() as driver:
         context = driver.chromium.launch_persistent_context(
-            tmp_path_factory.mktemp("chromium"), executable_path=chromium, headless=True, args=FLAGS, viewport=WINDOW
+            tmp_path_factory.mktemp("chromium"),
+            executable_path=chromium,
+            headless=True,
+            args=CHROMIUM_FLAGS,
+            viewport=WINDOW,
         )
         context.set_default_timeout(LIMIT)
         page = context.pages[0] if context.pages else context.new_page()

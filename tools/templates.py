@@ -458,14 +458,14 @@ TEMPLATES = (
     ),
     side_by_side(
         "The classic recipes",
-        "# Press Run\nFour published programs with their own settings, on the same two pictures. Here they are "
+        "# Press Run\nThree published programs with their own settings, on the same two pictures. Here they are "
         "small and "
         "stop early, to be done in a few minutes; **size** and **steps** at -1 are what was published.\n\n"
         "Look at the sky: *johnson* begins from noise and fills it with the style, the others begin from your picture."
         "\n\nAll **recipes** can be chosen in every one of the nodes.",
         LANDSCAPE,
         "style-strokes",
-        [(name, {"recipe": name}) for name in ("johnson", "pytorch-tutorial", "pastiche", "crowsonkb")],
+        [(name, {"recipe": name}) for name in ("johnson", "pytorch-tutorial", "pastiche")],
         steps=120,
         size=224,
     ),

@@ -48,7 +48,8 @@ export class Panel {
     this.at = undefined; // index of the picture that is looked at; none: the newest
     this.drawing = 0;
     this.height = FRAME + FOOT;
-    this.update = this.update.bind(this);
+    const { update } = this;
+    this.update = () => update.call(this);
     this.build();
     this.observer = new ResizeObserver(this.update);
     this.observer.observe(this.element);

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from live_comfyui import ROOT, Server, _furnish, api_graph, find
+from live_comfyui import ROOT, Server, api_graph, find, furnish
 
 from nst_engine.cli import commands as cli
 from nst_engine.pictures.files import read_picture, read_settings, write_picture
@@ -34,7 +34,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def second(server, tmp_path_factory):
     base = tmp_path_factory.mktemp("second")
-    _furnish(base, server.process.args[0])
+    furnish(base, server.process.args[0])
     started = Server(Path(server.comfyui), server.process.args[0], base)
     try:
         started.wait_until_ready()

@@ -143,7 +143,7 @@ def test_the_panel_costs_next_to_nothing(pack, watched, vgg, content, grams, mon
 
         return run
 
-    for name in ("add", "show", "send"):
+    for name in ("add", "show", "tell"):
         monkeypatch.setattr(live.Panel, name, timed(getattr(live.Panel, name)))
     monkeypatch.setattr(live, "encoded", timed(live.encoded))
     began = time.perf_counter()

@@ -176,6 +176,12 @@ def check_wires_inside(inner: dict[str, Any]) -> None:
             assert number in nodes[link["origin_id"]]["outputs"][link["origin_slot"]]["links"]
 
 
+def test_the_blueprint_says_what_it_is_and_by_which_words_it_is_found():
+    extra = read(BLUEPRINT)["extra"]
+    assert "two pictures" in extra["BlueprintDescription"]
+    assert {"style transfer", "painting", "van gogh", "brush strokes"} <= set(extra["BlueprintSearchAliases"])
+
+
 @pytest.mark.parametrize("path", WITH_API, ids=lambda p: p.stem)
 def test_both_forms_agree(pack, path):
     api = read(api_of(path))

@@ -1,0 +1,84 @@
+"""Take docs/canvas.jpg: the template *Start here* in ComfyUI, Nodes 2.0, after a run.
+
+python tools/take_screenshot.py
+
+It needs what the tests in tests/browser need: a ComfyUI, and a Chromium for Playwright. COMFYUI_PATH and CHROMIUM say
+where these are, if they are not where the tests look for them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+import tempfile
+from pathlib import Path
+from urllib.parse import quote
+
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+import live_comfyui as live  # noqa: E402
+
+TITLE = "Start here"
+WINDOW = {"width": 1400, "height": 860}
+LIMIT = 1800  # seconds for the painting
+
+
+def painted(page: Page, server: live.Server, size: int, steps: int) -> None:
+    """Open the template, run it, and wait until its picture is shown."""
+    address = f"/api/workflow_templates/{live.PACK}/{quote(TITLE)}.json"
+    page.evaluate(
+        """async ([address, title, size, steps]) => {
+            const graph = await (await fetch(address)).json();
+            await app.loadGraphData(graph, true, true, title);
+            const node = app.graph.nodes.find((node) => node.title === "Paint in a Style");
+            for (const [name, value] of [["size", size], ["steps", steps]])
+                node.widgets.find((widget) => widget.name === name).value = value;
+        }""",
+        [address, TITLE, size, steps],
+    )
+    page.evaluate("() => app.queuePrompt(0)")
+    server.wait_for(lambda: len(server.get("/history")) > 0, "the painting", LIMIT)
+    page.wait_for_function(
+        """() => {
+            const node = app.graph.nodes.find((node) => node.type === "SaveImage");
+            const shown = document.querySelectorAll(`[data-node-id="${node.id}"] img`);
+            return [...shown].some((image) => image.naturalWidth);
+        }"""
+    )
+    page.wait_for_timeout(6000)  # what the front end says of a finished job goes away
+
+
+def take(size: int, steps: int) -> Image.Image:
+    comfyui = live.find_comfyui()
+    if comfyui is None:
+        raise SystemExit("no ComfyUI: set COMFYUI_PATH to the folder that holds main.py")
+    interpreter = live.find_interpreter(comfyui)
+    with tempfile.TemporaryDirectory() as folder:
+        live.furnish(Path(folder), interpreter)
+        server = live.Server(comfyui, interpreter, Path(folder), front_end=live.newest_front_end())
+        try:
+            server.wait_until_ready()
+            server.post("/settings", {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": True})
+            with sync_playwright() as driver:
+                browser = driver.chromium.launch(executable_path=live.find_chromium(), args=live.CHROMIUM_FLAGS)
+                page = browser.new_page(viewport=WINDOW)
+                page.goto(server.url, wait_until="domcontentloaded")
+                page.wait_for_function("() => window.app?.vueAppReady && window.app.graph")
+                painted(page, server, size, steps)
+                shot = page.screenshot()
+                browser.close()
+        finally:
+            server.end()
+    return Image.open(io.BytesIO(shot)).convert("RGB")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--steps", type=int, default=-1)
+    given = parser.parse_args()
+    take(given.size, given.steps).save(ROOT / "docs" / "canvas.jpg", quality=88, optimize=True)

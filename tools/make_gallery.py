@@ -11,7 +11,7 @@ import argparse
 import importlib
 import math
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +157,7 @@ def page(classes: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def table(cells: list[tuple[str, ...]], columns: int) -> list[str]:
+def table(cells: Sequence[tuple[str, ...]], columns: int) -> list[str]:
     """Titles with what belongs below each, in tables of so many columns at most."""
     tables = []
     for i in range(0, len(cells), columns):

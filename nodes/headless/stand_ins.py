@@ -35,7 +35,7 @@ class _StandIn:
 class LoadImage(_StandIn):
     """Like the host's, but for two things: 16-bit files keep their depth, and an animation gives its first frame."""
 
-    RETURN_TYPES = ("IMAGE", "MASK")
+    RETURN_TYPES: tuple[str, ...] = ("IMAGE", "MASK")
     FUNCTION = "load"
 
     def INPUT_TYPES(self) -> dict[str, Any]:
@@ -62,7 +62,7 @@ class LoadImageMask(LoadImage):
     def INPUT_TYPES(self) -> dict[str, Any]:
         return {"required": {"image": ("STRING", {}), "channel": (["alpha", *self.CHANNELS], {})}}
 
-    def load(self, image: str, channel: str) -> tuple[torch.Tensor]:
+    def load(self, image: str, channel: str) -> tuple[torch.Tensor]:  # type: ignore[override]
         picture = self.folders.read(image)
         if channel != "alpha":
             return (picture.pixels[:, self.CHANNELS.index(channel)].contiguous(),)

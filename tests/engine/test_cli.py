@@ -24,6 +24,7 @@ from PIL import Image, ImageCms
 
 import nst_engine as engine
 from nst_engine.cli import commands as cli
+from nst_engine.cli import workflows
 from nst_engine.cli.arguments import parser
 from nst_engine.cli.inputs import read_inputs
 from nst_engine.pictures.files import read_picture, read_settings, write_picture
@@ -712,7 +713,7 @@ def test_run_refuses_by_name(folder, capsys):
 
 
 def test_run_from_an_installed_engine_alone_says_what_is_missing(folder, capsys, monkeypatch):
-    monkeypatch.setattr(cli, "__file__", str(folder / "site-packages" / "nst_engine" / "cli" / "commands.py"))
+    monkeypatch.setattr(workflows, "__file__", str(folder / "site-packages" / "nst_engine" / "cli" / "workflows.py"))
     assert "Clone its repository" in refusal(capsys, "run", "copy.json")
 
 

@@ -29,7 +29,7 @@ from nst_engine.cli.arguments import parser
 from nst_engine.cli.inputs import read_inputs
 from nst_engine.pictures.files import read_picture, read_settings, write_picture
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture

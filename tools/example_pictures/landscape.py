@@ -6,11 +6,12 @@ from PIL import Image, ImageDraw
 from .canvas import S, blur, grid, mix, noise, ramp, sample, smooth
 
 
-def fir(canvas, rng, cx, base, tall, colour, haze, behind=None):
+def fir(canvas, rng, foot, tall, colour, haze, behind=None):
     """One fir tree: a jagged cone of branches, lit from the left, painted into its own little window.
 
     `behind` is a mask of what the tree stands in front of; the tree is taken out of it.
     """
+    cx, base = foot
     half = tall * rng.uniform(0.2, 0.26)
     x0, x1, y0, y1 = (int(v * S) for v in (cx - half - 2, cx + half + 2, base - tall - 2, base + 1))
     x0, x1, y0, y1 = max(x0, 0), min(x1, canvas.shape[1]), max(y0, 0), min(y1, canvas.shape[0])
@@ -92,7 +93,7 @@ def landscape(rng):
         cx = rng.uniform(-10, w + 10)
         wide = np.abs(cx - w / 2) / w
         shore = horizon + 44 + 16 * wide + rng.uniform(-9, 3)
-        fir(view, rng, cx, shore, rng.uniform(9, 20) + 12 * wide, (0.2, 0.32, 0.17), rng.uniform(0.02, 0.16))
+        fir(view, rng, (cx, shore), rng.uniform(9, 20) + 12 * wide, (0.2, 0.32, 0.17), rng.uniform(0.02, 0.16))
 
     # The lake: the view mirrored about the shore, broken by ripples that grow towards us.
     edge = horizon + 45 + 17 * np.abs(x - w / 2) / w + 0.8 * noise(rng, x, 20, 3)
@@ -117,7 +118,7 @@ def landscape(rng):
     firs = ((655, 120), (700, 165), (748, 215), (540, 62), (676, 92), (727, 128), (24, 150), (62, 98), (92, 60))
     for cx, size in firs:
         foot = float(bank[0, int(np.clip(cx * S, 0, w * S - 1))]) + 6 + size / 14
-        fir(view, rng, cx, foot, size, (0.26, 0.4, 0.2), 0.02, open_sky)
+        fir(view, rng, (cx, foot), size, (0.26, 0.4, 0.2), 0.02, open_sky)
     layer = Image.fromarray((np.clip(view, 0, 1) * 255).astype(np.uint8))
     pen = ImageDraw.Draw(layer)
     place = rng.uniform(0, 1, (26000, 2))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -76,28 +77,14 @@ def _picture(args: argparse.Namespace, argv: list[str]) -> int:
         vgg = one_picture.network_of(args, partial(display, f"download {args.weights}"))
         grams = one_picture.blended(inputs, args, _measuring(vgg, args, display))
         _save_style(grams, vgg, args)
-        title = "stylise" if content else "texture"
         with stops_on_ctrl_c() as asked_to_stop:
-            begun = False
-
-            def on_step(progress: Progress) -> object:
-                nonlocal begun
-                begun = True
-                total = progress.steps * progress.pictures
-                display(title, int(progress.done), total, lambda: f"loss {progress.total:.4g}")
-                return STOP if asked_to_stop() else None
-
-            def on_tile(position: Position) -> None:
-                total = position.steps * position.pictures
-                display(title, int(position.done), total, lambda: f"tile {position.tile} of {position.tiles}")
-
-            def on_layer() -> None:
-                if asked_to_stop() and not begun:
-                    raise KeyboardInterrupt  # there is no picture yet that could be kept
-
-            on_measure = partial(display, "measure")
+            watch = _Watch(display, "stylise" if content else "texture", asked_to_stop)
             result = one_picture.make(
-                vgg, inputs, grams, args, on_step=on_step, on_tile=on_tile, on_measure=on_measure, on_layer=on_layer
+                *(vgg, inputs, grams, args),
+                on_step=watch.on_step,
+                on_tile=watch.on_tile,
+                on_measure=partial(display, "measure"),
+                on_layer=watch.on_layer,
             )
             of = {"content": content.path.name} if content else {}
             settings = {**result.settings, **of, "program": f"nst {__version__}", "argv": argv}
@@ -111,6 +98,30 @@ def _picture(args: argparse.Namespace, argv: list[str]) -> int:
     if failure:
         return _fail(f"{failure}. The finished picture is {written} instead.")
     return INTERRUPTED if result.settings["stopped_early"] else DONE
+
+
+@dataclass
+class _Watch:
+    """Shows how far one run is, and hears Ctrl-C."""
+
+    display: ProgressDisplay
+    title: str
+    asked_to_stop: Callable[[], bool]
+    begun: bool = False  # there is a picture that can be kept
+
+    def on_step(self, progress: Progress) -> object:
+        self.begun = True
+        total = progress.steps * progress.pictures
+        self.display(self.title, int(progress.done), total, lambda: f"loss {progress.total:.4g}")
+        return STOP if self.asked_to_stop() else None
+
+    def on_tile(self, position: Position) -> None:
+        total = position.steps * position.pictures
+        self.display(self.title, int(position.done), total, lambda: f"tile {position.tile} of {position.tiles}")
+
+    def on_layer(self) -> None:
+        if self.asked_to_stop() and not self.begun:
+            raise KeyboardInterrupt
 
 
 def _measuring(

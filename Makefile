@@ -28,6 +28,8 @@ lint: .venv/test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	ln -sfn .. .venv/nst_pack
+	MYPYPATH=.venv $(BIN)/mypy -p nst_pack.nodes
 
 bench: .venv/standalone
 	$(BIN)/python -m bench

@@ -89,20 +89,20 @@ def painting(rng: random.Random) -> Image.Image:
             else:
                 colour = PAINTED[where]
             colour = mix(colour, (255, 255, 255) if rng.random() < 0.5 else (10, 20, 50), rng.uniform(0, 0.22))
-            stroke(draw, x, y, where, width, length * (0.6 if where == "sun" else 1), colour, rng)
+            stroke(draw, (x, y), where, width, length * (0.6 if where == "sun" else 1), colour, rng)
     return image
 
 
 def stroke(
     draw: ImageDraw.ImageDraw,
-    x: float,
-    y: float,
+    at: tuple[float, float],
     where: str,
     width: float,
     length: float,
     colour: Colour,
     rng: random.Random,
 ) -> None:
+    x, y = at
     path, steps = [], 14
     for _ in range(steps):
         path.append((x, y))

@@ -11,7 +11,7 @@ import argparse
 import importlib
 import math
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -178,7 +178,7 @@ def page(classes: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def table(cells: list[tuple[str, ...]], columns: int) -> list[str]:
+def table(cells: Sequence[tuple[str, ...]], columns: int) -> list[str]:
     """Titles with what belongs below each, in tables of so many columns at most."""
     tables = []
     for i in range(0, len(cells), columns):
@@ -254,8 +254,8 @@ def results(workflow: Workflow, classes: Mapping[str, Any]) -> Iterator[tuple[st
     """Title and picture, and below them, in a comparison, the settings that are compared."""
     found = {name: kept(stem_of(node)) for name, node in saves(workflow).items()}
     if not any(found.values()):  # not run since there is a gallery
-        file = canvas_path(workflow).with_suffix(".jpg").relative_to(ROOT).as_posix()
-        yield "Result", f"![{workflow.name}](../{quote(file)})"
+        thumbnail = canvas_path(workflow).with_suffix(".jpg").relative_to(ROOT).as_posix()
+        yield "Result", f"![{workflow.name}](../{quote(thumbnail)})"
         return
     for name, files in found.items():
         title = workflow.nodes[name].title or TITLES.get(name.removeprefix("save "), "Result")

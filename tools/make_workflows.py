@@ -44,9 +44,8 @@ def whose(kind: str) -> dict[str, str]:
     """Where a node comes from: what the front end offers to install where it is missing."""
     if kind in CORE or kind == "MarkdownNote":
         return {"cnr_id": "comfy-core", "ver": "0.3.64"}
-    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    name, version = (re.search(rf'^{key} = "(.+)"$', project, re.MULTILINE)[1] for key in ("name", "version"))
-    return {"cnr_id": name, "ver": version}
+    project = dict(re.findall(r'^(name|version) = "(.+)"$', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE))
+    return {"cnr_id": project["name"], "ver": project["version"]}
 
 
 def load_pack() -> Any:
@@ -198,6 +197,7 @@ def note(number: int, workflow: Workflow) -> dict[str, Any]:
 
 def app_mode(workflow: Workflow, ids: dict[str, int]) -> dict[str, Any]:
     """What is shown of the graph when it is used as an app: widgets by node and name, and the node of the result."""
+    assert workflow.app
     shown, result = workflow.app
     return {
         "linearMode": False,
@@ -214,12 +214,14 @@ def slots(node: Node, classes: dict[str, Any], all_inputs: bool = False) -> Slot
         return blueprint.sockets(node.inputs), [("image", "IMAGE")], list(blueprint.values(node.inputs).values())
     if node.type in CORE:
         declared, outputs = CORE[node.type]
-        sockets = [(n, t) for n, t in declared if t in ("IMAGE", "VIDEO")]
-        values = [node.inputs[n] for n, t in declared if (n, t) not in sockets]
-        return [socket(n, t) for n, t in sockets], outputs, values
+        wired = [(n, t) for n, t in declared if t in ("IMAGE", "VIDEO")]
+        given = [node.inputs[n] for n, t in declared if (n, t) not in wired]
+        return [socket(n, t) for n, t in wired], outputs, given
     cls = classes[node.type]
     types = cls.INPUT_TYPES()
-    sockets, widgets, values = [], [], []
+    sockets: list[dict[str, Any]] = []
+    widgets: list[dict[str, Any]] = []
+    values: list[Any] = []
     for name, (kind, *options) in {**types["required"], **types.get("optional", {})}.items():
         option = options[0] if options else {}
         if isinstance(kind, list) or kind in ("INT", "FLOAT", "STRING", "BOOLEAN"):

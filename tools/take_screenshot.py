@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 import live_comfyui as live  # noqa: E402
 
 TITLE = "Start here"
-WINDOW = {"width": 1400, "height": 860}
+WIDTH, HEIGHT = 1400, 860
 LIMIT = 1800  # seconds for the painting
 
 
@@ -65,7 +65,7 @@ def take(size: int, steps: int) -> Image.Image:
             server.post("/settings", {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": True})
             with sync_playwright() as driver:
                 browser = driver.chromium.launch(executable_path=live.find_chromium(), args=live.CHROMIUM_FLAGS)
-                page = browser.new_page(viewport=WINDOW)
+                page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
                 page.goto(server.url, wait_until="domcontentloaded")
                 page.wait_for_function("() => window.app?.vueAppReady && window.app.graph")
                 painted(page, server, size, steps)

@@ -235,8 +235,8 @@ def inside() -> Workflow:
     about = transfer("", "", LANDSCAPE, [("style-strokes", 1.0)], style_size=256).nodes
     nodes = {name: about[name] for name in ("vgg", "content", "style1", "grams1")}
     nodes["grams1"].pos = (350, 1500)
-    look = {"vgg": vgg, "layer": "relu3_1", "order": "strongest", "recipe": "balanced"}
-    short = {"vgg": vgg, "steps": 60, "size": 192, "seed": 0}
+    look: dict[str, Any] = {"vgg": vgg, "layer": "relu3_1", "order": "strongest", "recipe": "balanced"}
+    short: dict[str, Any] = {"vgg": vgg, "steps": 60, "size": 192, "seed": 0}
     content = {**short, "image": ("content", 0), "layer": "relu4_2", "what": "content"}
     style = {**short, "image": ("style1", 0), "layer": "relu3_1", "what": "style"}
     for i, (name, kind, inputs) in enumerate(

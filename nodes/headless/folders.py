@@ -53,7 +53,9 @@ class Folders:
 
     def find(self, name: str) -> Path:
         """`name` in the input folder, `name [output]` or `name [temp]` as the host writes it."""
-        plain, where = re.fullmatch(r"(.*?)(?: \[(input|output|temp)\])?", name, re.DOTALL).groups()
+        match = re.fullmatch(r"(.*?)(?: \[(input|output|temp)\])?", name, re.DOTALL)
+        assert match  # the pattern takes any text
+        plain, where = match.groups()
         folder = getattr(self, where or "input")
         if self.allow_outside:
             return folder / os.path.expanduser(plain)

@@ -182,7 +182,7 @@ class _Client:
 
     # --- following ------------------------------------------------------------------------------------------------
 
-    async def follow(self, socket: aiohttp.ClientWebSocketResponse, run_id: str, graph: Graph) -> None:
+    async def follow(self, socket: aiohttp.ClientWebSocketResponse[Any], run_id: str, graph: Graph) -> None:
         """Pass progress on until the run is over, whatever its outcome."""
         import aiohttp
 

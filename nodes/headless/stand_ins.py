@@ -31,22 +31,25 @@ def stand_ins(folders: Folders) -> dict[str, Any]:
 class _StandIn:
     folders: Folders
 
+    def _is_there(self, name: str, what: str) -> bool | str:
+        try:
+            path = self.folders.find(name)
+        except NSTError as error:
+            return str(error)
+        return os.path.isfile(path) or f"there is no {what} {path}; put it there, or give another input folder."
+
 
 class LoadImage(_StandIn):
     """Like the host's, but for two things: 16-bit files keep their depth, and an animation gives its first frame."""
 
-    RETURN_TYPES = ("IMAGE", "MASK")
+    RETURN_TYPES: tuple[str, ...] = ("IMAGE", "MASK")
     FUNCTION = "load"
 
     def INPUT_TYPES(self) -> dict[str, Any]:
         return {"required": {"image": ("STRING", {})}}
 
     def VALIDATE_INPUTS(self, image: str) -> bool | str:
-        try:
-            path = self.folders.find(image)
-        except NSTError as error:
-            return str(error)
-        return os.path.isfile(path) or f"there is no picture {path}; put it there, or give another input folder."
+        return self._is_there(image, "picture")
 
     def load(self, image: str) -> tuple[torch.Tensor, torch.Tensor]:
         picture = self.folders.read(image)
@@ -62,7 +65,7 @@ class LoadImageMask(LoadImage):
     def INPUT_TYPES(self) -> dict[str, Any]:
         return {"required": {"image": ("STRING", {}), "channel": (["alpha", *self.CHANNELS], {})}}
 
-    def load(self, image: str, channel: str) -> tuple[torch.Tensor]:
+    def load(self, image: str, channel: str) -> tuple[torch.Tensor]:  # type: ignore[override]
         picture = self.folders.read(image)
         if channel != "alpha":
             return (picture.pixels[:, self.CHANNELS.index(channel)].contiguous(),)
@@ -112,11 +115,7 @@ class LoadVideo(_StandIn):
         return {"required": {"file": ("STRING", {})}}
 
     def VALIDATE_INPUTS(self, file: str) -> bool | str:
-        try:
-            path = self.folders.find(file)
-        except NSTError as error:
-            return str(error)
-        return os.path.isfile(path) or f"there is no clip {path}; put it there, or give another input folder."
+        return self._is_there(file, "clip")
 
     def load(self, file: str) -> tuple[host.VideoFile]:
         return (host.VideoFile(str(self.folders.find(file))),)

@@ -1,8 +1,8 @@
-"""`nst again`: how a picture says that it was made, taken with the caution that the word of a stranger asks for.
+"""`nst again`: the command stored in a result, run once more. The result may come from a stranger.
 
-The command stored in a picture may name any file of this machine and ask for any amount of work. So files that it names
-are read from beside the picture, or from folders that the user names, and nothing else is taken on its word: neither
-where to write, nor where weights lie. What the user adds is the user's own.
+A stored command may name any file of this machine and ask for any amount of work. So the files it names are read only
+from the result's folder, or from folders that the user names, and what it says of where to write, or where weights lie,
+is ignored. What the user adds is trusted.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from ..system.texts import shown
 from ..video.encode import ENCODERS, clip_settings
 from .arguments import COSTLY_SIDE, COSTLY_STYLES, COSTLY_WORK, parser
 from .inputs import NAMED_STARTS, NONE, result_shape, style_side
-from .video_work import clip_work
+from .video import clip_work
 
-MADE_BY = {  # how the command line in a picture begins, and the least that such a one says
+# The least that a command says, by its name. With the user's changes it tells what the user gave.
+LEAST = {
     "stylize": ["stylize", "CONTENT", "STYLE", "--out", "OUT"],
     "texture": ["texture", "STYLE", "--out", "OUT", "--width", "1", "--height", "1"],
     "video": ["video", "CLIP", "STYLE", "--out", "OUT"],
@@ -43,25 +44,25 @@ class Repeat:
     stopped_early: bool
 
 
-def repeat(old: Path, changes: Sequence[str], folders: Sequence[str]) -> Repeat:
-    """The run that made a picture, with the user's changes; stored names are looked for beside it and in `folders`."""
+def repeat(old: Path, changes: Sequence[str], more_folders: Sequence[str]) -> Repeat:
+    """The run that made a result, with the user's changes; its files are looked for beside it and in `more_folders`."""
     settings = (clip_settings(old) if old.suffix.lower() in ENCODERS else read_settings(old)) or {}
     stored = settings.get("argv")
     if not isinstance(stored, list) or not all(isinstance(word, str) for word in stored) or stored[:1] == []:
         stored = [""]
-    if stored[0] not in MADE_BY:
+    if stored[0] not in LEAST:
         raise NSTError(
             f"{old}: this does not say how it was made; only what nst stylize, nst texture and nst video wrote does."
         )
-    own = parser().parse_args([*MADE_BY[stored[0]], *changes])
+    given = parser().parse_args([*LEAST[stored[0]], *changes])
     # The style that was saved then is not saved over.
     argv = [*stored, "--out", str(old.with_stem(f"{old.stem}-again")), "--save-style", "", *changes]
     args = _parsed(argv, old)
-    args.models, args.quiet, args.large = own.models, own.quiet, own.large
+    args.models, args.quiet, args.large = given.models, given.quiet, given.large
     if args.command == "video":
-        args.restart = own.restart
-    places = [old.parent, *map(Path, folders)]
-    _find_files(args, own, places, old)
+        args.restart = given.restart
+    folders = [old.parent, *map(Path, more_folders)]
+    _find_files(args, given, folders, old)
     if args.command == "video":
         height, width, steps = clip_work(args)
     else:
@@ -84,41 +85,43 @@ def _parsed(argv: list[str], old: Path) -> argparse.Namespace:
         raise NSTError(f"{old}: this picture does not say how it was made.") from None
 
 
-def _find_files(args: argparse.Namespace, own: argparse.Namespace, places: list[Path], old: Path) -> None:
+def _find_files(args: argparse.Namespace, given: argparse.Namespace, folders: list[Path], old: Path) -> None:
     """Replace every name of a file by its path."""
 
     def found(name: str, option: str) -> str:
-        if path := _beside(name, places, args.command == "video"):
+        if path := _beside(name, folders, args.command == "video"):
             return str(path)
         raise NSTError(
             f"{option}: {shown(name)} does not lie beside {old}; name the folder it lies in with --from, or change the "
             "option if it has one."
         )
 
-    def mine(name: str, _: str) -> str:
-        return name if Path(name).exists() else str(_beside(name, places) or name)
+    def found_or_as_given(name: str, _: str) -> str:
+        return name if Path(name).exists() else str(_beside(name, folders) or name)
 
     if args.content is not None:
         args.content = found(args.content, "CONTENT")
     args.styles = [found(style, "STYLE") for style in args.styles]
     for option in ("style_masks", "regions", "protect", "start"):
-        look: Callable[[str, str], str] = found if getattr(own, option) is None else mine
+        look: Callable[[str, str], str] = found if getattr(given, option) is None else found_or_as_given
         value, shown_as = getattr(args, option), "--" + option.replace("_", "-")
         if isinstance(value, list):
             setattr(args, option, [name if name == NONE else look(name, shown_as) for name in value])
         elif value is not None and value != NONE and not (option == "start" and value in NAMED_STARTS):
             setattr(args, option, look(value, shown_as))
-    if args.weights not in BUILT_IN and args.weights != own.weights:
-        args.weights = str(_beside(args.weights, [*places, *map(Path, own.models)]) or found(args.weights, "--weights"))
+    if args.weights not in BUILT_IN and args.weights != given.weights:
+        args.weights = str(
+            _beside(args.weights, [*folders, *map(Path, given.models)]) or found(args.weights, "--weights")
+        )
 
 
-def _beside(name: str, places: list[Path], frames: bool = False) -> Path | None:
+def _beside(name: str, folders: list[Path], frames: bool = False) -> Path | None:
     """By the same path from there, or by name alone; never by a link that leads out. With `frames`, a folder of them
     will do."""
-    for folder in places:
-        for given in dict.fromkeys((name, re.split(r"[\\/]", name)[-1])):
+    for folder in folders:
+        for relative in dict.fromkeys((name, re.split(r"[\\/]", name)[-1])):
             with contextlib.suppress(NSTError, OSError):
-                path = below(folder, given, portable=False)
+                path = below(folder, relative, portable=False)
                 if path.is_file() or (frames and path.is_dir()):
                     return path
     return None

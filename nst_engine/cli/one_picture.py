@@ -79,49 +79,38 @@ def blended(inputs: Inputs, args: argparse.Namespace, measure: Callable[[StyleIn
         raise error.called({"size": "--style-size", "weight": "--style-weights"}) from error
 
 
-def make(
-    vgg: VGGFeatures, inputs: Inputs, grams: StyleGrams, args: argparse.Namespace, **watching: Callable[..., object]
-) -> Result:
+# Options that `stylize` calls by the same name.
+SAME_NAMES = (
+    *("recipe", "steps", "optimizer", "content_weight", "style_weight", "tv_weight", "tv_kind", "strength"),
+    *("statistic", "shift", "normalise_gradients", "averaging", "start_mix", "size", "scales", "stroke_size"),
+    *("seed", "protect_mode", "protect_weight", "tile"),
+)
+
+
+def choices(args: argparse.Namespace, inputs: Inputs) -> dict[str, Any]:
+    """What `stylize` and `stylize_video` are to be told."""
+    return {name: getattr(args, name) for name in SAME_NAMES} | {
+        "learning_rate": args.lr,
+        "layers": layers_of(args),
+        "keep_colours": args.keep_colours[0],
+        "keep_colours_strength": args.keep_colours[1],
+        "start": args.start if inputs.start is None else None,
+        "start_image": None if inputs.start is None else inputs.start.pixels,
+    }
+
+
+def make(vgg: VGGFeatures, inputs: Inputs, grams: StyleGrams, args: argparse.Namespace, **watching: Any) -> Result:
     """`watching` is told how the run gets on: on_step, on_tile and their like."""
-    content, start = inputs.content, inputs.start
-    given = None
+    content = inputs.content
+    pixels = None
     if content is not None:
-        given = content.pixels if content.alpha is None else torch.cat((content.pixels, content.alpha), 1)
-    return stylize(
-        vgg,
-        given,
-        grams,
-        recipe=args.recipe,
-        steps=args.steps,
-        optimizer=args.optimizer,
-        learning_rate=args.lr,
-        content_weight=args.content_weight,
-        style_weight=args.style_weight,
-        tv_weight=args.tv_weight,
-        tv_kind=args.tv_kind,
-        strength=args.strength,
-        statistic=args.statistic,
-        shift=args.shift,
-        normalise_gradients=args.normalise_gradients,
-        averaging=args.averaging,
-        start=args.start if start is None else None,
-        start_image=None if start is None else start.pixels,
-        start_mix=args.start_mix,
-        size=args.size,
-        shape=None if content else (args.height, args.width),
-        seamless=args.seamless,
-        scales=args.scales,
-        stroke_size=args.stroke_size,
-        seed=args.seed,
-        layers=layers_of(args),
-        keep_colours=args.keep_colours[0],
-        keep_colours_strength=args.keep_colours[1],
-        protect=inputs.protect,
-        protect_mode=args.protect_mode,
-        protect_weight=args.protect_weight,
-        tile=args.tile,
-        **watching,  # type: ignore[arg-type]
-    )
+        pixels = content.pixels if content.alpha is None else torch.cat((content.pixels, content.alpha), 1)
+    more: dict[str, Any] = {
+        "shape": None if content else (args.height, args.width),
+        "seamless": args.seamless,
+        "protect": inputs.protect,
+    }
+    return stylize(vgg, pixels, grams, **choices(args, inputs), **more, **watching)
 
 
 def writing(out: Path, inputs: Inputs, image: torch.Tensor, args: argparse.Namespace) -> dict[str, Any]:

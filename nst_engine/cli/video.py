@@ -18,28 +18,30 @@ from .. import __version__
 from ..errors import NSTError, counted
 from ..network.vgg import VGGFeatures
 from ..pictures.files import FORMATS, write_picture
+from ..recipes import RECIPES
+from ..run.levels import target_shape, usual_steps
 from ..run.progress import STOP, Progress
 from ..styles.grams import StyleGrams
 from ..video.coherence import Coherence
 from ..video.encode import Encoding, check_clip
 from ..video.job import STATE, Job, skipped
 from ..video.source import Part, Shown, Source, open_source
-from ..video.stylize import stylize_video
+from ..video.stylize import SHARE, stylize_video
 from .inputs import NONE, Inputs, luma_mask, read_inputs
-from .one_picture import layers_of
+from .one_picture import choices
 
 FRAMES = ".frames"  # beside OUT, while it is unfinished
 
 
 @dataclass
-class Told:
-    """How the user is told how far this is, and says that it is enough."""
+class Listener:
+    """Shows the user how far the run is, and knows whether the user has asked it to stop."""
 
     display: Callable[..., object]
     asked_to_stop: Callable[[], bool]
 
 
-class Command:
+class VideoCommand:
     """One run of `nst video`: what it reads, where its frames are kept, and what it writes."""
 
     def __init__(self, args: argparse.Namespace, argv: list[str]) -> None:
@@ -83,19 +85,19 @@ class Command:
                 self.job.end(keep_frames=False)
                 raise NSTError(f"{self.args.content}: {''.join(broken) or 'nothing lies between --from and --to'}.")
             write_picture(frame, first.pixels, bits=self.source.bits)
-        own: dict[str, Any] = {"content": str(frame), "out": str(self.job.state / "next.png"), "bits": 8}
+        replaced: dict[str, Any] = {"content": str(frame), "out": str(self.job.state / "next.png"), "bits": 8}
         if self.masks:
-            own["protect"] = None
-        return read_inputs(argparse.Namespace(**{**vars(self.args), **own}))
+            replaced["protect"] = None
+        return read_inputs(argparse.Namespace(**{**vars(self.args), **replaced}))
 
-    def run(self, vgg: VGGFeatures, grams: StyleGrams, inputs: Inputs, told: Told) -> bool:
+    def run(self, vgg: VGGFeatures, grams: StyleGrams, inputs: Inputs, listener: Listener) -> bool:
         """Whether this came to the end of the clip; every finished frame is on the disk."""
         done = len(self.job.times())
         back = max(self.coherence.back)
         broken: list[str] = []
         contents, rest = skipped(self.source.frames(self.part, broken.append), done, back)
         in_work: deque[Shown] = deque()
-        follow = _Follow(told, done, self.source.expected(self.part))
+        progress = _Progress(listener, done, self.source.expected(self.part))
         frames = stylize_video(
             vgg,
             _pixels(rest, in_work),
@@ -105,10 +107,9 @@ class Command:
             past=self.job.past(done, contents),
             first=done,
             spool=self.job.state / "passes",
-            on_step=follow.on_step,
-            on_layer=follow.on_layer,
-            layers=layers_of(self.args),
-            **_choices(self.args, inputs),
+            on_step=progress.on_step,
+            on_layer=progress.on_layer,
+            **choices(self.args, inputs),
         )
         for frame in frames:
             if frame.settings["stopped_early"]:
@@ -116,10 +117,10 @@ class Command:
             if not frame.reliable:
                 self.job.forget(frame.number)
             self.job.keep(frame.number, in_work.popleft(), frame, back)
-            follow.finished(frame.number + 1)
+            progress.finished(frame.number + 1)
             self.notes += [note for note in frame.notes if note not in self.notes]
         self.notes += [f"{self.args.content}: {why}" for why in broken]
-        return not told.asked_to_stop() and not broken
+        return not listener.asked_to_stop() and not broken
 
     def write(self, finished: bool) -> Path:
         """What there is, as a clip; what is needed to go on stays where it is unless all is done."""
@@ -135,11 +136,11 @@ class Command:
         return self.out
 
 
-class _Follow:
+class _Progress:
     """How far it is, and how long it will take."""
 
-    def __init__(self, told: Told, done: int, expected: int | None) -> None:
-        self.told, self.first, self.done = told, done, done
+    def __init__(self, listener: Listener, done: int, expected: int | None) -> None:
+        self.listener, self.first, self.done = listener, done, done
         self.expected = None if expected is None else max(expected, done + 1)
         self.began = time.monotonic()
         self.took: deque[float] = deque(maxlen=25)
@@ -147,11 +148,11 @@ class _Follow:
     def on_step(self, progress: Progress) -> object:
         total = 0 if self.expected is None else self.expected - self.first
         number, step, steps = progress.picture, progress.step, progress.steps
-        self.told.display("video", self.done - self.first, total, lambda: self.note(number, step, steps))
-        return STOP if self.told.asked_to_stop() else None
+        self.listener.display("video", self.done - self.first, total, lambda: self.note(number, step, steps))
+        return STOP if self.listener.asked_to_stop() else None
 
     def on_layer(self) -> None:
-        if self.told.asked_to_stop() and self.done == 0:
+        if self.listener.asked_to_stop() and self.done == 0:
             raise KeyboardInterrupt  # there is nothing yet that could be kept
 
     def finished(self, done: int) -> None:
@@ -205,18 +206,12 @@ def _identity(args: argparse.Namespace) -> dict[str, Any]:
     return same | {"size of the clip": found.st_size, "its date": found.st_mtime_ns}
 
 
-SAME_NAMES = (
-    *("recipe", "steps", "optimizer", "content_weight", "style_weight", "tv_weight", "tv_kind", "strength"),
-    *("statistic", "shift", "normalise_gradients", "averaging", "start_mix", "size", "scales", "stroke_size"),
-    *("seed", "protect_mode", "protect_weight", "tile"),
-)
-
-
-def _choices(args: argparse.Namespace, inputs: Inputs) -> dict[str, Any]:
-    return {name: getattr(args, name) for name in SAME_NAMES} | {
-        "learning_rate": args.lr,
-        "keep_colours": args.keep_colours[0],
-        "keep_colours_strength": args.keep_colours[1],
-        "start": args.start if inputs.start is None else None,
-        "start_image": None if inputs.start is None else inputs.start.pixels,
-    }
+def clip_work(args: argparse.Namespace) -> tuple[int, int, int]:
+    """Height and width of the result of `nst video`, and all steps of all frames."""
+    source = open_source(Path(args.content), args.fps)
+    count = source.expected(Part(args.begin, args.end, args.every)) or 1
+    recipe = RECIPES[args.recipe]
+    height, width = target_shape(source.shape, args.size, recipe, torch.device("cuda"))
+    steps = usual_steps((height, width), recipe, args.scales) if args.steps is None else args.steps
+    later = round(SHARE * steps) if args.frame_steps is None else args.frame_steps
+    return height, width, args.passes * (steps + later * (count - 1))

@@ -30,5 +30,5 @@ def parse_json(text: str) -> Any:
     raise ValueError("it is nested too deep")
 
 
-def _within(outer: dict | list) -> list:
+def _within(outer: dict[str, Any] | list[Any]) -> list[Any]:
     return list(outer.values()) if isinstance(outer, dict) else outer

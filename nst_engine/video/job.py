@@ -45,7 +45,7 @@ class Job:
             if record.read_text(encoding="utf-8") != text:
                 raise NSTError(
                     f"{self.folder}: here lie the frames of a clip begun with other settings. Give those again to go "
-                    "on with it, --restart to begin anew, or another name."
+                    "on with it, --restart to start over, or another name."
                 )
         elif self.folder.is_dir() and any(self.folder.iterdir()):
             raise NSTError(f"{self.folder}: this folder has files already, and none says that it is unfinished work.")

@@ -128,7 +128,7 @@ def _backwards(run: _Run, spool: Spool, shot: list[int]) -> Iterator[Frame]:
         once = spool.frame("forward", number)
         assert once is not None
         job = _Given(number, *spool.given(number))
-        twice = spool.frame("backward", number) or (run.again(job, once, later) if later else once)
+        twice = spool.frame("backward", number) or (run.backward(job, once, later) if later else once)
         if run.stopped:
             return
         spool.keep("backward", twice)
@@ -157,15 +157,15 @@ class _Run:
         self.stopped = False
 
     def forward(self, job: _Given, seen: Sequence[Past]) -> Frame:
-        """A frame from those before it, or, where a shot begins, on its own."""
+        """A frame from those before it, or alone where a shot begins."""
         began = time.perf_counter()
         content = self.fitted(job.picture)
         temporal = anchor(content, self.near(seen), self.coherence, self.flow) if seen else None
-        return self.made(job, content, temporal, began, {} if temporal is None else self.fewer(content))
+        return self._stylised(job, content, temporal, began, {} if temporal is None else self.fewer(content))
 
-    def again(self, job: _Given, once: Frame, later: Sequence[Past]) -> Frame:
-        """A frame of the second pass, held to those after it; where they do not show it, to what the first pass made
-        of it."""
+    def backward(self, job: _Given, once: Frame, later: Sequence[Past]) -> Frame:
+        """A frame of the second pass, held to those after it; where they do not show it, to the first pass's
+        result."""
         began = time.perf_counter()
         found = anchor(once.past.content, self.near(later), replace(self.coherence, cuts=False), self.flow)
         assert found is not None
@@ -178,7 +178,7 @@ class _Run:
         )
         chosen = {**self.fewer(once.past.content), "start": "image", "start_image": temporal.target, "scales": 1}
         return replace(
-            self.made(job, once.past.content, temporal, began, chosen),
+            self._stylised(job, once.past.content, temporal, began, chosen),
             reliable=once.reliable,
             seconds=once.seconds + time.perf_counter() - began,
         )
@@ -202,14 +202,14 @@ class _Run:
         """The frame in the result's size."""
         picture = check_picture(given, "frames")
         if len(picture) != 1:
-            raise NSTError(f"frames: a batch of {len(picture)} pictures in the place of one frame; give them in turn.")
+            raise NSTError(f"frames: a batch of {len(picture)} pictures instead of one frame; give them one by one.")
         size = self.choices.get("size", OWN_SIZE)
         return resize(picture, target_shape(shape_of(picture), size, self.recipe, self.vgg.device))
 
     def fitted_past(self, past: Past) -> Past:
         return replace(past, content=self.fitted(past.content))
 
-    def made(
+    def _stylised(
         self, job: _Given, content: torch.Tensor, temporal: Temporal | None, began: float, chosen: dict[str, Any]
     ) -> Frame:
         result = stylize(
@@ -219,7 +219,7 @@ class _Run:
             **{**self.choices, **chosen},
             protect=job.protect,
             temporal=temporal,
-            on_step=self.told(job.number),
+            on_step=self._reporter(job.number),
         )
         assert result.painted is not None
         return Frame(
@@ -233,7 +233,7 @@ class _Run:
             time.perf_counter() - began,
         )
 
-    def told(self, number: int) -> OnStep:
+    def _reporter(self, number: int) -> OnStep:
         def on_step(progress: Progress) -> object:
             answer = None if self.on_step is None else self.on_step(replace(progress, picture=number))
             self.stopped = self.stopped or answer is STOP

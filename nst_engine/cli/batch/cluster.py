@@ -125,7 +125,7 @@ def _share_out(
     threads = 0 if placed.gpus else max(1, int(placed.cpus or 1))
     if not placed.gpus:
         settings = replace(settings, device="cpu")  # GPUs that Ray has not given to an actor may be seen all the same
-    made = given.map_batches(
+    outcomes = given.map_batches(
         Maker,
         fn_constructor_args=(settings, os.getcwd(), placed.returns, threads),
         batch_size=None,  # a block at a time
@@ -133,7 +133,7 @@ def _share_out(
         num_cpus=placed.cpus,
         num_gpus=placed.gpus,
     )
-    for row in made.iter_rows():
+    for row in outcomes.iter_rows():
         outcome = outcome_from(row["outcome"])
         if row["picture"]:
             outcome = _put(outcome, row["picture"], Path(settings.work))
@@ -142,7 +142,7 @@ def _share_out(
 
 
 def _put(outcome: Outcome, picture: bytes, work: Path) -> Outcome:
-    """A returned picture into its place."""
+    """A returned picture is moved to where it belongs."""
     out = Path(outcome.job.out)
     part = work / f"{os.urandom(8).hex()}{out.suffix}"
     try:
@@ -261,9 +261,9 @@ def _placed(ray: Any, cluster: Cluster) -> Cluster:
     gpus = (1 if all_gpus else 0) if cluster.gpus is None else cluster.gpus
     widest = max((node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]), default=1)
     cpus = cluster.cpus or (1 if gpus else min(CPUS_OF_AN_ACTOR, max(1, widest)))
-    room = int(min(all_cpus / cpus, all_gpus / gpus if gpus else math.inf))
-    actors = cluster.actors or room
-    if not 1 <= actors <= room:
+    most = int(min(all_cpus / cpus, all_gpus / gpus if gpus else math.inf))
+    actors = cluster.actors or most
+    if not 1 <= actors <= most:
         raise NSTError(
             f"--actors: {counted(actors, 'actor')} with {gpus:g} GPUs and {cpus:g} CPU cores each will not do: the "
             f"cluster has {all_gpus:g} and {all_cpus:g} of them. Give fewer --actors, --gpus-per-actor or "

@@ -73,11 +73,11 @@ class HostLane:
             if getattr(ready.args, name) not in (None, 8, "auto"):
                 raise NSTError(f"--{name}: {why}; leave it out with --server.")
         began = time.monotonic()
-        made = self._made_there(ready, began)
+        picture = self._run_there(ready, began)
         seconds = round(time.monotonic() - began, 3)
-        return replace(self.worker.write(ready, _result(made, ready.inputs, self.url), seconds), where=self.url)
+        return replace(self.worker.write(ready, _result(picture, ready.inputs, self.url), seconds), where=self.url)
 
-    def _made_there(self, ready: Ready, began: float) -> Picture:
+    def _run_there(self, ready: Ready, began: float) -> Picture:
         folder = Path(self.worker.settings.work, os.urandom(8).hex())
         folder.mkdir()
 
@@ -92,10 +92,10 @@ class HostLane:
         (path,) = self.graphs.run_on_server(
             graph, self.url, output_folder=folder, input_folder=".", on_progress=on_progress, allow_outside=True
         )
-        made = read_picture(path)
+        picture = read_picture(path)
         files.remove()
         path.unlink()
-        return made
+        return picture
 
 
 class _Files:
@@ -127,9 +127,9 @@ class _Files:
             path.unlink()
 
 
-def _result(made: Picture, inputs: Inputs, url: str) -> Result:
+def _result(picture: Picture, inputs: Inputs, url: str) -> Result:
     """What the host knows of the run it keeps; the transparency is the content's."""
-    image = made.pixels
+    image = picture.pixels
     shape = shape_of(image)
     if inputs.content is not None and inputs.content.alpha is not None:
         image = torch.cat([image, resize(inputs.content.alpha, shape)], 1)

@@ -177,7 +177,7 @@ def rows_of(args: argparse.Namespace, read_table: Callable[[Path, argparse.Names
                 if not row.styles and not styles:
                     raise NSTError(f"{row.where}: no style; give the row one, or --styles for all rows without.")
                 each = [row.styles] if row.styles else _combined(styles, args.combine)
-                rows += [replace(row, styles=own) for own in each]
+                rows += [replace(row, styles=styles_of_row) for styles_of_row in each]
         else:
             contents += find([given], "CONTENT", PICTURES, Path(args.out))
     if contents and not styles:
@@ -193,7 +193,7 @@ def rows_of(args: argparse.Namespace, read_table: Callable[[Path, argparse.Names
         ]
     # Style by style, so that few have to be kept, however many there are.
     combined = _combined(styles, args.combine)
-    return rows + [Row(_safe(name), own, options, folder) for own in combined for name, folder in contents]
+    return rows + [Row(_safe(name), several, options, folder) for several in combined for name, folder in contents]
 
 
 def _combined(styles: list[str], how: str) -> list[tuple[str, ...]]:

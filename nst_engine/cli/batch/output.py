@@ -1,4 +1,4 @@
-"""The folder of the results: what is being written lies in a folder of the run's own inside it, and goes with the run.
+"""The folder of the results: what is being written lies in a folder of this run inside it, and goes with the run.
 
 A run that was killed leaves that folder behind; the next one removes it. Whether a run still lives shows in a lock that
 the system itself takes back from the dead.
@@ -29,7 +29,7 @@ LOCK = "lock"
 
 @contextlib.contextmanager
 def working_folder(out: Path) -> Iterator[Path]:
-    """Where files grow before they move to their places in `out`."""
+    """Where files are written before they are moved into `out`."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(out)

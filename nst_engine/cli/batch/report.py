@@ -29,7 +29,7 @@ class Console:
 
 
 class Report:
-    """Written anew by every run, line by line, so that a run that is killed leaves what is known of it."""
+    """Written again by every run, line by line, so that a run that is killed leaves what is known of it."""
 
     def __init__(self, path: Path, jobs: list[Job]) -> None:
         if {folded(str(path))} & {folded(name) for job in jobs for name in (job.content, *job.styles, job.out)}:
@@ -105,10 +105,10 @@ class Tally:
 
     def left(self) -> str:
         """The time, by that of the pictures so far."""
-        made = self.counts[MADE]
-        if not made:
+        count = self.counts[MADE]
+        if not count:
             return ""
-        return f"{in_time((time.monotonic() - self.began) / made * (self.total - self.done))} left"
+        return f"{in_time((time.monotonic() - self.began) / count * (self.total - self.done))} left"
 
     def summary(self) -> str:
         made, kept, failed = (self.counts[status] for status in (MADE, KEPT, FAILED))

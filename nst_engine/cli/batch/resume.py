@@ -60,6 +60,6 @@ def made_before(out: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
         return None
     try:
         settings = read_settings(out)
-    except NSTError:  # no picture, or a broken one: it is made anew
+    except NSTError:  # no picture, or a broken one: it is made again
         return None
     return settings if settings and settings.get(KEY) == wanted else None

@@ -32,9 +32,11 @@ def read_table(path: Path, args: argparse.Namespace) -> list[Row]:
             raise NSTError(f"{where}: the column {shown(unknown[0])!r} is not known; there are {known}.")
         if "content" not in given:
             raise NSTError(f"{where}: no content; a table has a column content with the path of a picture.")
-        own = [word for name, value in given.items() if name not in COLUMNS for word in _option(name, value, where)]
+        options_of_row = [
+            word for name, value in given.items() if name not in COLUMNS for word in _option(name, value, where)
+        ]
         try:
-            options = words(parsed((*common, *own))) if own else common
+            options = words(parsed((*common, *options_of_row))) if options_of_row else common
         except NSTError as error:
             raise NSTError(f"{where}: {str(error).removesuffix('; see nst stylize --help')}") from error
         out = given.get("out")

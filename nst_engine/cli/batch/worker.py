@@ -64,10 +64,10 @@ class Ready:
 class Settings:
     """Plain data, as jobs are."""
 
-    work: str  # where files grow before they are moved to their places
-    device: str | None = None  # in place of the jobs' own
+    work: str  # where files are written before they are moved into `out`
+    device: str | None = None  # instead of the jobs'
     time_limit: float | None = None  # seconds for one picture
-    moves: bool = True  # finished files to their places; otherwise that is left to who asked for them
+    moves: bool = True  # finished files into `out`; otherwise the caller does that
 
 
 class Worker:
@@ -128,7 +128,7 @@ class Worker:
         return Ready(job, args, read_inputs(args, self._picture), wanted)
 
     def _picture(self, path: Path, *, side: int, large: bool) -> Picture:
-        """Of a style; kept until others need the room. Very large ones are read for results up to the next power of
+        """Of a style; kept until others need the memory. Very large ones are read for results up to the next power of
         two, so that contents of many sizes share one."""
         side = 1 << max(0, side - 1).bit_length()
         found = path.stat()

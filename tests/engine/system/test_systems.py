@@ -24,7 +24,7 @@ from nst_engine.objective.memory import free_memory
 from nst_engine.pictures.files import read_settings, write_picture
 from nst_engine.system import limits
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 QUICK = ("--steps", "1", "--size", "32", "--style-layers", "relu1_1", "--content-layers", "relu2_1")
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and closed files as POSIX has them")

@@ -11,7 +11,7 @@ import nst_engine as nst
 from nst_engine.pictures.files import read_picture
 from nst_engine.pictures.images import resize
 
-EXAMPLES = Path(__file__).parents[2] / "nodes" / "examples"
+EXAMPLES = Path(__file__).parents[3] / "nodes" / "examples"
 PAIRS = (
     ("content-landscape", "style-strokes"),
     ("content-still-life", "style-mosaic"),

@@ -14,7 +14,7 @@ from pictures import clouds
 from nst_engine.cli import commands as cli
 from nst_engine.pictures.files import read_picture, read_settings, write_picture
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 QUICK = ["--steps", "1", "--size", "48", "--precision", "fp32", "--device", "cpu", "--style-layers", "relu1_1"]
 COMMAND = ["stylize", "content.png", "style.png", "-o", "x.png", *QUICK]
 

@@ -20,7 +20,7 @@ from nst_engine.cli import commands as cli
 from nst_engine.pictures import files
 from nst_engine.pictures.files import picture_shape, read_picture, write_picture
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SIDE = 6200  # just above what is read as it is: 38 megapixels
 
 

@@ -21,7 +21,7 @@ from nst_engine.cli.batch.outcome import job_text, outcome_from
 from nst_engine.cli.batch.worker import Settings
 from nst_engine.pictures.files import read_picture, write_picture
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture

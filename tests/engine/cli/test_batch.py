@@ -26,7 +26,7 @@ from nst_engine.cli.batch.output import working_folder
 from nst_engine.cli.batch.tables import read_table
 from nst_engine.pictures.files import read_picture, read_settings, write_picture
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 QUICK = ("--steps", 1, "--size", 48, "--precision", "fp32", "--quiet")
 
 

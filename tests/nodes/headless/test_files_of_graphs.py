@@ -17,8 +17,9 @@ import pytest
 import torch
 from aiohttp import web
 from PIL import Image
+from some_graphs import copying, node
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 EVIL = [
     "",
     ".",
@@ -47,35 +48,6 @@ def folders(tmp_path):
     for path in ("in/content.png", "secret/x.png", "x.png"):
         Image.fromarray(picture).save(tmp_path / path)
     return tmp_path / "in", tmp_path / "out"
-
-
-@pytest.fixture
-def run(pack, folders):
-    headless = importlib.import_module("nst_pack.nodes.headless")
-
-    def run(graph, node_classes=None, **options):
-        classes = pack.NODE_CLASS_MAPPINGS if node_classes is None else node_classes
-        return headless.run_embedded(graph, classes, headless.Folders(*folders, **options))
-
-    return run
-
-
-@pytest.fixture
-def refused(pack, run):
-    def refused(graph, **options):
-        with pytest.raises(pack.nst_engine.NSTError) as caught:
-            run(graph, **options)
-        return str(caught.value)
-
-    return refused
-
-
-def node(class_type, **inputs):
-    return {"class_type": class_type, "inputs": inputs}
-
-
-def copying(image="content.png", prefix="copy"):
-    return {"1": node("LoadImage", image=image), "2": node("SaveImage", images=["1", 0], filename_prefix=prefix)}
 
 
 def taking(kind):

@@ -15,7 +15,7 @@ from pictures import STATUS
 
 import nst_engine as nst
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CHANNELS = 64
 MEMO = ["net", "relu1_1", [32, 48], 1536.0]
 STYLE = {"weight": 1.0, "size": 48, "aspect": [32, 48], "memo": [MEMO]}

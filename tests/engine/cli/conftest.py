@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import pytest
+from nst_process import started
+from pictures import clouds
+
+from nst_engine.pictures.files import write_picture
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    write_picture(tmp_path / "content.png", clouds(1, 64, 80))
+    write_picture(tmp_path / "style.png", clouds(2, 64, 64))
+    write_picture(tmp_path / "other.png", clouds(3, 64, 64))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def no_process_left():
+    """A test that fails midway leaves nothing running."""
+    yield
+    while started:
+        started.pop().kill()

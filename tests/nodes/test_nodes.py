@@ -532,7 +532,11 @@ def test_errors_call_the_inputs_of_a_node_by_their_names(pack, vgg, content, sty
         ("ComputeStyleGrams", "^style_image: ", {"vgg": vgg, "style_image": far}),
         ("ComputeStyleGrams", "^style_image of style image: 512×9", {"vgg": vgg, "style_image": narrow, **deep}),
         ("ComputeStyleGrams", "^style_mask: ", {"vgg": vgg, "style_image": style, "style_mask": torch.ones(8, 30)}),
-        ("ComputeStyleGrams", "^region_mask: ", {"vgg": vgg, "style_image": style, "region_mask": torch.full((8, 8), 2.0)}),
+        (
+            "ComputeStyleGrams",
+            "^region_mask: ",
+            {"vgg": vgg, "style_image": style, "region_mask": torch.full((8, 8), 2.0)},
+        ),
     ]
     for node, says, inputs in cases:
         with pytest.raises(error, match=says):

@@ -8,7 +8,7 @@ import { Run } from "./run.js";
 const PACK = decodeURIComponent(new URL(".", import.meta.url).pathname.split("/").at(-2));
 const WIDGET = "nst_live";
 const HOSTS_WORDS = "$$node-text-preview"; // the widget for the server's progress text
-const AFTERWARDS = 1500; // milliseconds
+const AFTERWARDS = 1000; // milliseconds, until the host has done the same
 const LONG_ENOUGH = 20000; // to read an error
 const MOST_RUNS = 16;
 
@@ -96,8 +96,12 @@ function onLive({ detail }) {
   const run = runOf(detail.prompt_id, detail.node_id);
   run.take(detail);
   show(run);
-  // Newer front ends take the words off the node when the prompt has ended; then the panel says them.
-  if (run.state !== "running") setTimeout(() => run.changed(), AFTERWARDS);
+}
+
+// Newer front ends take the words off the node when the prompt has ended; then the panel says them.
+function onEnd({ detail }) {
+  const ended = [...runs.values()].filter((run) => run.prompt === detail.prompt_id);
+  setTimeout(() => ended.forEach((run) => run.changed()), AFTERWARDS);
 }
 
 function onError({ detail }) {
@@ -170,6 +174,7 @@ app.registerExtension({
     addStyle();
     api.addEventListener("nst.live", onLive);
     api.addEventListener("execution_start", onStart);
+    for (const end of ["success", "error", "interrupted"]) api.addEventListener(`execution_${end}`, onEnd);
     api.addEventListener("execution_error", onError);
     api.addEventListener("execution_interrupted", onInterrupted);
   },

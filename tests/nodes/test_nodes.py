@@ -135,8 +135,10 @@ def test_any_number_of_channels_and_any_batch(pack, vgg, grams, channels):
 def test_a_style_is_measured_once_for_many_transfers(pack, vgg, content, style, monkeypatch):
     engine = pack.NODE_CLASS_MAPPINGS["ComputeStyleGrams"].compute.__globals__["nst"]
     measured = []
-    original = engine.grams.Style._measure
-    monkeypatch.setattr(engine.grams.Style, "_measure", lambda self, *a: measured.append(a[1]) or original(self, *a))
+    original = engine.styles.style.Style._measure
+    monkeypatch.setattr(
+        engine.styles.style.Style, "_measure", lambda self, *a: measured.append(a[1]) or original(self, *a)
+    )
     for size in (0, 48):
         measured.clear()
         grams = call(pack, "ComputeStyleGrams", vgg=vgg, style_image=style, size=size)[0]

@@ -4,7 +4,7 @@ from typing import Any
 
 from .. import nst_engine as nst
 from ..nst_engine.statistics.measure import memory_to_measure
-from ..nst_engine.styles.grams import measure
+from ..nst_engine.styles.compute import measure
 from ..nst_engine.styles.saved import SUFFIX, to_bytes
 from . import host
 from .preview import follow_measuring

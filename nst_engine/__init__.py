@@ -14,7 +14,8 @@ from .pictures.colour import match_colours
 from .recipes import RECIPES, Recipe
 from .run.levels import target_shape
 from .run.progress import STOP, Position, Progress, Step
-from .styles.grams import StyleGrams, compute_style_grams, interpolate
+from .styles.compute import compute_style_grams
+from .styles.grams import StyleGrams, interpolate
 from .stylize import Result, memory_needed, stylize
 from .video import Coherence, stylize_video
 

@@ -16,10 +16,11 @@ from .network.vgg import VGGFeatures, Watch
 from .objective.controls import LayerWeights
 from .pictures.images import check_picture, check_size, fit_long, resize, shape_of
 from .pictures.plot import BACKGROUND, TEXT
-from .recipes import RECIPES, Adam, Recipe, get_recipe
+from .recipes import RECIPES, Adam, Recipe, get_recipe, network_for
 from .run.progress import Position, Progress
 from .statistics.measure import Maps, whole_maps
-from .styles.grams import StyleGrams, compute_style_grams, network_for
+from .styles.compute import compute_style_grams
+from .styles.grams import StyleGrams
 from .stylize import Result, stylize
 
 ORDERS = ("strongest", "channel")
@@ -54,12 +55,12 @@ def feature_sheet(
     order: str = "strongest",
     recipe: str | Recipe = "balanced",
     size: int = 512,
-    on_measure: Callable[[int, int], object] | None = None,
-    on_layer: Callable[[], object] | None = None,
+    **watch: Callable[..., object] | None,
 ) -> torch.Tensor:
     """NxHxWx3: for every picture a layer's maps side by side, each on a scale up to its own largest value.
 
-    `size` is the long side that a larger picture is reduced to first; 0 takes it as it is.
+    `size` is the long side that a larger picture is reduced to first; 0 takes it as it is. To `watch` the measuring,
+    give `on_measure(done, of)` and `on_layer()`.
     """
     _check(order, ORDERS, "order")
     if count < 1:
@@ -67,11 +68,11 @@ def feature_sheet(
     vgg.check_taps((tap,), "tap")
     recipe = get_recipe(recipe)
     with torch.inference_mode(False):
-        network = network_for(vgg, recipe, watch=Watch(on_layer, on_measure)).measuring()
+        network = network_for(vgg, recipe, watch=Watch(**watch)).measuring()
         pictures = check_picture(picture, "picture")
-        own = shape_of(pictures)
-        shape = fit_long(own, size) if 0 < size < max(own) else own
-        check_size(shape, (tap,), network.padding, "size", own, largest=max(own))
+        given = shape_of(pictures)
+        shape = fit_long(given, size) if 0 < size < max(given) else given
+        check_size(shape, (tap,), network.padding, "size", given, largest=max(given))
         pixels = resize(pictures, shape)
         return torch.stack(
             [_contact_sheet(whole_maps(network, one, tap), tap, count, order) for one in pixels.split(1)]
@@ -86,8 +87,7 @@ def gram_sheet(
     order: str = "strongest",
     scale: str = "log",
     recipe: str | Recipe = "balanced",
-    on_measure: Callable[[int, int], object] | None = None,
-    on_layer: Callable[[], object] | None = None,
+    **watch: Callable[..., object] | None,
 ) -> torch.Tensor:
     """1xHxWx3: the second moment of a layer, which is all that is known of a style there."""
     _check(order, ORDERS, "order")
@@ -97,7 +97,7 @@ def gram_sheet(
     recipe = get_recipe(recipe)
     with torch.inference_mode(False):
         # A style as large as the transfer is looked at in the size that others have by default.
-        network = network_for(vgg, recipe, watch=Watch(on_layer, on_measure))
+        network = network_for(vgg, recipe, watch=Watch(**watch))
         found = grams.blend(network, (tap,), (GRAM_SIDE, GRAM_SIDE), 1.0, fit="long")
     moment = found[tap].moment.numpy()
     if order == "strongest":
@@ -112,15 +112,12 @@ def reconstruct(
     tap: str,
     part: str,
     *,
-    steps: int = 100,
-    size: int = 256,
-    seed: int = 0,
     on_step: Callable[[Progress], object] | None = None,
     on_tile: Callable[[Position], object] | None = None,
-    on_measure: Callable[[int, int], object] | None = None,
-    on_layer: Callable[[], object] | None = None,
+    **choices: Any,
 ) -> Result:
-    """What noise becomes when one layer alone is matched: its content or its style (Gatys et al. 2016, figure 1)."""
+    """What noise becomes when one layer alone is matched: its content or its style (Gatys et al. 2016, figure 1), in
+    100 steps at 256 pixels. The `choices` are those of `stylize`."""
     _check(part, PARTS, "part")
     pictures = check_picture(picture, "picture")
     layers = LayerWeights(style={tap: 1.0}, content={tap: 1.0})
@@ -141,20 +138,16 @@ def reconstruct(
                 content_weight=float(part == "content"),
                 style_weight=float(part == "style"),
                 tv_weight=1.0,  # what a layer does not see would stay noise
-                steps=steps,
-                size=size,
-                seed=seed,
                 on_step=told(on_step),
                 on_tile=told(on_tile),
-                on_measure=on_measure,
-                on_layer=on_layer,
+                **{"steps": 100, "size": 256, **choices},
             )
         )
         if results[-1].settings["stopped_early"]:
             break
     histories = [history for result in results for history in result.histories]
     notes = list(dict.fromkeys(note for result in results for note in result.notes))
-    # All of them alike, but for where it stopped: in the last one made, or not at all.
+    # The settings are the same for all, but for `stopped_early`, which the last one has.
     return Result(torch.cat([result.image for result in results]), histories, results[-1].settings, notes)
 
 
@@ -171,7 +164,8 @@ def _coloured(values: NDArray[Any]) -> NDArray[np.uint8]:
     """-1..1 to colours: the brighter the farther from nothing, warm above it and cold below."""
     stops = np.linspace(0, 1, len(WARM))
     ramps = [np.stack([np.interp(abs(values), stops, c) for c in zip(*r, strict=True)], -1) for r in (WARM, COLD)]
-    return np.where(values[..., None] < 0, ramps[1], ramps[0]).round().astype(np.uint8)
+    colours: NDArray[np.uint8] = np.where(values[..., None] < 0, ramps[1], ramps[0]).round().astype(np.uint8)
+    return colours
 
 
 def _contact_sheet(maps: Maps, tap: str, count: int, order: str) -> torch.Tensor:
@@ -209,7 +203,8 @@ def _heat_map(moment: NDArray[Any], title: str, scale: str) -> torch.Tensor:
     def shade(values: NDArray[Any]) -> NDArray[Any]:
         part = abs(values) / largest
         far = np.sqrt(part) if scale == "sqrt" else 1 + np.log10(np.maximum(part, 10.0**-DECADES)) / DECADES
-        return np.copysign(far, values)
+        signed: NDArray[Any] = np.copysign(far, values)
+        return signed
 
     side = max(1, GRAM_SIDE // len(moment)) * len(moment)
     left, top, bar = GAP, LINE + 2 * GAP, 16

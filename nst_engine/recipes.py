@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from .errors import NSTError
-from .network.vgg import PADDINGS, POOLINGS
+from .network.vgg import PADDINGS, POOLINGS, UNWATCHED, Network, VGGFeatures, Watch
 from .pictures.images import LARGEST_SIDE
 from .statistics.distances import STATISTICS, Details
 from .statistics.fits import FITS
@@ -23,8 +23,8 @@ class Adam:
     lr: float
     betas: tuple[float, float] = (0.9, 0.999)
     final_lr: float = 1.0  # on every level a cosine from lr to lr × final_lr; 1 keeps the rate constant
-    # Pixels of a picture up to which ε is 1e-8. Where the loss is a mean over the picture, a larger one's slopes are
-    # smaller by as much, and ε with them, or 50 megapixels would take a sixth of their steps. 0: always 1e-8.
+    # Pixels of a picture up to which ε is 1e-8. Where the loss is a mean over the picture, a larger one's gradients
+    # are smaller by as much, and ε with them, or 50 megapixels would take a sixth of their steps. 0: always 1e-8.
     usual_pixels: int = 0
     # From level to level m and v are made larger, and, "scaled", as much smaller as a mean over more pixels makes the
     # gradient; or "kept" as large as they were.
@@ -124,7 +124,7 @@ class Recipe:
     mean_std: float = 0.0
     least_variance: float | None = None
     root_iterations: int = 0
-    # Every tap's slope is divided by the sum of its absolute values, so that weights alone say what it counts
+    # Every tap's gradient is divided by the sum of its absolute values, so that weights alone say what it counts
     # (Johnson's program has that as an option).
     normalise_gradients: bool = False
     # The network: what it is fed (imagenet, caffe: pixels normalised by either's mean; raw: as they are) and what it is
@@ -438,3 +438,17 @@ def get_recipe(recipe: str | Recipe) -> Recipe:
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise NSTError(f"recipe: there is no {recipe!r}; known are {', '.join(RECIPES)}.{hint}")
     return RECIPES[recipe]
+
+
+def network_for(vgg: VGGFeatures, recipe: Recipe, seamless: bool = False, watch: Watch = UNWATCHED) -> Network:
+    """As the recipe uses it: its units, pooling and padding, where the user has not chosen them."""
+    return Network(
+        vgg,
+        units=recipe.units,
+        space=recipe.space,
+        pooling=recipe.pooling,
+        padding=recipe.padding,
+        rescale_pooling=recipe.rescale_pooling,
+        seamless=seamless,
+        watch=watch,
+    )

@@ -237,7 +237,7 @@ def _with_start(options: Options, has_content: bool, grams: StyleGrams) -> Recip
         return replace(recipe, start="image")
     if has_content or recipe.start != "content":
         return recipe
-    known = all(s.picture is not None for s in grams.styles if s.weight > 0)
+    known = all(s.picture is not None for s in grams.counted)
     return replace(recipe, start="style-noise" if known else "noise")
 
 
@@ -305,9 +305,9 @@ def _start_images(
 def _without_effect(options: Options, recipe: Recipe) -> list[str]:
     notes = []
     if options.protect is not None and options.protect_mode == "content" and options.content_weight == 0:
-        notes.append("protect: of no consequence, because the content counts nothing")
+        notes.append("protect: has no effect, because content_weight is 0")
     if recipe.shift and recipe.statistic != "gram":
-        notes.append(f"shift: of no consequence to the statistic {recipe.statistic!r}, only to gram")
+        notes.append(f"shift: has no effect with the statistic {recipe.statistic!r}, only with gram")
     if recipe.mean_std and recipe.statistic != "gram":
         notes.append(
             f"the recipe {recipe.name} measures means and deviations beside Gram matrices; with the statistic "

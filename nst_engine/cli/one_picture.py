@@ -16,7 +16,8 @@ from ..network.vgg import VGGFeatures
 from ..network.weights import load_vgg
 from ..objective.controls import LayerWeights
 from ..pictures.files import FORMATS
-from ..styles.grams import StyleGrams, compute_style_grams
+from ..styles.compute import compute_style_grams
+from ..styles.grams import StyleGrams
 from ..stylize import Result, stylize
 from .inputs import Inputs, StyleInput
 

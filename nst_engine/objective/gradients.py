@@ -66,7 +66,8 @@ class TapGradients:
 
 
 def l1(gradient: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(gradient, 1, dtype=torch.float32)
+    norm: Tensor = torch.linalg.vector_norm(gradient, 1, dtype=torch.float32)
+    return norm
 
 
 def add_(total: Tensor, part: Tensor) -> None:

@@ -67,7 +67,7 @@ def content_factor(term: str, energy: Tensor, numel: int) -> Tensor | float:
 
 # Total variation: a power of the differences to the neighbours at these offsets (down, right), each with its weight.
 # A pixel and its four neighbours favour horizontal and vertical edges; all nine treat the directions nearly alike. On
-# an even slope both come to the same.
+# an even gradient both come to the same.
 FIVE_POINTS = (((0, 1), 1.0), ((1, 0), 1.0))
 NINE_POINTS = (((0, 1), 2 / 3), ((1, 0), 2 / 3), ((1, 1), 1 / 6), ((1, -1), 1 / 6))
 VARIATIONS = {"l2": (2, FIVE_POINTS), "l1": (1, FIVE_POINTS), "l2-nine": (2, NINE_POINTS), "l1-nine": (1, NINE_POINTS)}
@@ -84,14 +84,14 @@ USUAL_DIFFERENCE = 0.05
 
 def total_variation(pixels: Tensor, reduction: str, kind: str = "l2", wraps: bool = False) -> tuple[Tensor, Tensor]:
     """Absolute (L1; Rudin, Osher & Fatemi 1992) or squared (L2) differences of neighbours, summed or per pixel, and the
-    slope. Where the picture wraps around, its last pixel's neighbour is the first."""
+    gradient. Where the picture wraps around, its last pixel's neighbour is the first."""
     power, neighbours = VARIATIONS[kind.removesuffix("-border")]
     h, w = pixels.shape[-2:]
     terms = [(WHOLE, offset, weight) for offset, weight in neighbours]
     if kind == ACROSS_BORDER and not wraps:
         terms = _across_border(terms, h, w)
     k = (1.0 / (h * w) if reduction == "mean" else 1.0) * (1.0 if power == 2 else USUAL_DIFFERENCE)
-    slope = torch.zeros_like(pixels)
+    gradient = torch.zeros_like(pixels)
     total = pixels.new_zeros(())
     for part, (down, right), weight in terms:
         if wraps:
@@ -100,17 +100,17 @@ def total_variation(pixels: Tensor, reduction: str, kind: str = "l2", wraps: boo
             there, here = _shifted(pixels[part], down, right)
             step = there - here
         if power == 2:
-            total, pull = total + k * weight * step.square().sum(), step.mul_(2 * k * weight)
+            total, by_step = total + k * weight * step.square().sum(), step.mul_(2 * k * weight)
         else:
-            total, pull = total + k * weight * step.abs().sum(), step.sign_().mul_(k * weight)
+            total, by_step = total + k * weight * step.abs().sum(), step.sign_().mul_(k * weight)
         if wraps:
-            slope.add_(pull.roll((down, right), (2, 3))).sub_(pull)
+            gradient.add_(by_step.roll((down, right), (2, 3))).sub_(by_step)
         else:
-            there, here = _shifted(slope[part], down, right)
-            there.add_(pull)
-            here.sub_(pull)
-        del step, pull  # before the next are made
-    return total, slope
+            there, here = _shifted(gradient[part], down, right)
+            there.add_(by_step)
+            here.sub_(by_step)
+        del step, by_step  # before the next are computed
+    return total, gradient
 
 
 def _across_border(terms: list[Term], h: int, w: int) -> list[Term]:

@@ -15,8 +15,9 @@ from ..network.fast import workspace_bytes
 from ..network.tiles import grid, margin
 from ..network.vgg import Network
 from ..recipes import LBFGS, Recipe
-from ..statistics.distances import BY_MOMENTS, BY_SORTING, SORTED_AT_ONCE
+from ..statistics.distances import BY_MOMENTS, BY_SORTING
 from ..statistics.measure import MOST_SAMPLES
+from ..statistics.sorting import SORTED_AT_ONCE
 from ..system.limits import left_to_this_process
 
 # Of what is free; the rest is for what nobody foresees: fragmentation, libraries' workspaces, other programs.
@@ -200,13 +201,13 @@ def free_memory(device: torch.device) -> int:
         left = [psutil.virtual_memory().available]
         if hasattr(torch.mps, "recommended_max_memory"):
             left.append(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
-        return max(0, min(left))
+        return int(max(0, min(left)))
     if device.type == "xpu":
         if not hasattr(torch.xpu, "mem_get_info"):  # before torch 2.6
             return torch.xpu.get_device_properties(device).total_memory
         free, _ = torch.xpu.mem_get_info(device)
         return free + torch.xpu.memory_reserved(device) - torch.xpu.memory_allocated(device)
-    return max(0, min([psutil.virtual_memory().available, *left_to_this_process()]))
+    return int(max(0, min([psutil.virtual_memory().available, *left_to_this_process()])))
 
 
 @dataclass(frozen=True)

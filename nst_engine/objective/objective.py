@@ -277,10 +277,10 @@ def _beside_content(
     region: Region, recipe: Recipe, strength: float, measuring: Network, content: torch.Tensor
 ) -> Region:
     """With what the content's own statistics make of its targets."""
-    own = whole_statistics(measuring, content, region.targets, region.guides)
+    found = whole_statistics(measuring, content, region.targets, region.guides)
     if recipe.style_term == "gap":
-        gaps = {tap: gap(recipe.statistic, recipe.details, region.targets[tap], seen) for tap, seen in own.items()}
+        gaps = {tap: gap(recipe.statistic, recipe.details, region.targets[tap], s) for tap, s in found.items()}
         region = replace(region, gaps=gaps)
     if strength >= 1:
         return region
-    return nearer(region, strength, own, measuring, content, recipe.statistic in BY_SORTING)
+    return nearer(region, strength, found, measuring, content, recipe.statistic in BY_SORTING)

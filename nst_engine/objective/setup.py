@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from ..errors import NSTError
 from ..layers import check_layers
 from ..network.vgg import UNWATCHED, Network, VGGFeatures, Watch
-from ..recipes import Recipe
-from ..styles.grams import network_for
+from ..recipes import Recipe, network_for
 from .controls import LayerWeights, Multipliers
 from .memory import Asked, Layout, lay_out
 from .temporal import Temporal
@@ -86,9 +85,9 @@ def set_up(
     watch: Watch = UNWATCHED,
 ) -> Setup:
     """With the user's own layers, or else the recipe's; without a content picture no content layers."""
-    own = layers or LayerWeights()
-    style_layers = check_layers(recipe.style_layers if own.style is None else own.style, "layers.style")
-    content_layers = check_layers(recipe.content_layers if own.content is None else own.content, "layers.content")
+    chosen = layers or LayerWeights()
+    style_layers = check_layers(recipe.style_layers if chosen.style is None else chosen.style, "layers.style")
+    content_layers = check_layers(recipe.content_layers if chosen.content is None else chosen.content, "layers.content")
     vgg.check_taps(style_layers, "layers.style")
     vgg.check_taps(content_layers, "layers.content")
     network = network_for(vgg, recipe, seamless, watch)

@@ -20,9 +20,10 @@ from ..network.tiles import Tile
 from ..network.vgg import Network
 from ..pictures.images import shape_of
 from ..recipes import LBFGS, Recipe
-from ..statistics.distances import BY_SORTING, Distance, Quantiles, Samples, by_moments, by_sorting, random_directions
+from ..statistics.distances import BY_SORTING, DistanceTo, by_moments
 from ..statistics.measure import positions, sums
 from ..statistics.regions import Region
+from ..statistics.sorting import Quantiles, Samples, by_sorting, random_directions
 from .losses import style_factor
 
 Tensor = torch.Tensor
@@ -111,7 +112,7 @@ class StyleTerm:
         # Channels stay the same from step to step, so that the style's are sorted once.
         return {tap: samples.along(None, torch.float32) for tap, samples in region.samples.items()}
 
-    def _distances(self, region: Region) -> Mapping[str, Distance]:
+    def _distances(self, region: Region) -> Mapping[str, DistanceTo]:
         if self.sorts:
             return {}
         wide = torch.promote_types(self.sum_dtype, torch.float32)

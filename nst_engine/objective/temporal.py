@@ -18,7 +18,7 @@ CALM = 0.1
 class Temporal:
     """γ/D Σ c·s (x − ω)² over the D = 3·H·W values of a picture (Ruder et al. 2016, equation 6): ω are earlier results
     warped by the optical flow, c in 0..1 is how far the flow is to be relied on. As a mean, it weighs the same at any
-    size. s in 0..1 is ours: how near to its end the painting of a place is, so that what came into view a frame ago is
+    size. s in 0..1 is ours: how near each pixel's painting is to its end, so that what came into view a frame ago is
     held to itself only when it has had as many steps as the rest."""
 
     target: torch.Tensor  # ω, 1x3xHxW

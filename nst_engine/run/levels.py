@@ -73,23 +73,27 @@ def _rungs(shape: tuple[int, int], ladder: Ladder, least: int) -> tuple[Pass, ..
     return tuple(Pass(f, n / sum(steps)) for f, n in zip(fractions, steps, strict=True))
 
 
-def plan(shape: tuple[int, int], recipe: Recipe, scales: int | None, grid: int = 1, least: int = 1) -> list[Level]:
-    """Coarse to fine: the recipe's passes, or `scales` levels √2 apart with more steps where they are cheap; their
-    sides are multiples of `grid`. A recipe's own choice has no levels with less than `least` pixels on a side, but for
-    the last."""
-    passes = recipe.passes
+def _passes(shape: tuple[int, int], recipe: Recipe, scales: int | None, least: int) -> tuple[Pass, ...]:
+    """The recipe's, or `scales` of them √2 apart with more steps where they are cheap."""
     if scales is None and recipe.ladder:
-        passes = _rungs(shape, recipe.ladder, least)
-    elif scales is None and recipe.coarsest:
+        return _rungs(shape, recipe.ladder, least)
+    if scales is None and recipe.coarsest:
         scales = min(MOST_SCALES, 1 + max(0, round(2 * math.log2(max(shape) / recipe.coarsest))))
         while scales > 1 and round(min(shape) * 2 ** ((1 - scales) / 2)) < least:
             scales -= 1
-    if scales is not None:
-        if not 1 <= scales <= MOST_SCALES:
-            raise NSTError(f"scales: {scales} is not a number of levels; give 1 to {MOST_SCALES}.")
-        fractions = [2 ** (-k / 2) for k in reversed(range(scales))]
-        total = sum(1 / f for f in fractions)
-        passes = tuple(Pass(f, 1 / f / total) for f in fractions)
+    if scales is None:
+        return recipe.passes
+    if not 1 <= scales <= MOST_SCALES:
+        raise NSTError(f"scales: {scales} is not a number of levels; give 1 to {MOST_SCALES}.")
+    fractions = [2 ** (-k / 2) for k in reversed(range(scales))]
+    total = sum(1 / f for f in fractions)
+    return tuple(Pass(f, 1 / f / total) for f in fractions)
+
+
+def plan(shape: tuple[int, int], recipe: Recipe, scales: int | None, grid: int = 1, least: int = 1) -> list[Level]:
+    """Coarse to fine. Sides are multiples of `grid`; a recipe's own choice has no levels with less than `least` pixels
+    on a side, but for the last."""
+    passes = _passes(shape, recipe, scales, least)
     levels = []
     done = 0.0
     least_steps = min(recipe.level_steps, recipe.steps // len(passes))
@@ -98,8 +102,7 @@ def plan(shape: tuple[int, int], recipe: Recipe, scales: int | None, grid: int =
         first, done = done, done + p.share
         steps = least_steps + round(done * rest) - round(first * rest)
         height, width = (max(1, round(side * p.scale / grid)) * grid for side in shape)
-        level = Level((height, width), p.scale, steps)
         # A level without steps would only blur what the next one starts from.
         if steps or p is passes[-1]:
-            levels.append(level)
+            levels.append(Level((height, width), p.scale, steps))
     return levels

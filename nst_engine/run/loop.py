@@ -163,7 +163,9 @@ def _evaluator(run: Run, setup: Setup, picture: Picture, content: torch.Tensor |
 
     def smaller(layout: Layout) -> Layout:
         found = smaller_layout(setup, level.shape, layout)
-        less = "smaller tiles" if found.keep_content else "tiles, and the content's features made anew at every step"
+        less = (
+            "smaller tiles" if found.keep_content else "tiles, and the content's features computed again at every step"
+        )
         h, w = level.shape
         report.note(f"memory ran out at {w}×{h}: the run goes on with {less}, and gives the same picture")
         return found

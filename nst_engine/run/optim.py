@@ -33,7 +33,7 @@ class Moments:
 
     def resized(self, shape: tuple[int, int], moments: str = "scaled") -> Moments:
         """For the next level of coarse-to-fine. The loss is a mean over the picture, so where there are more pixels
-        each one's slope is smaller by as much."""
+        each one's gradient is smaller by as much."""
         if moments == "kept":
             # On the CPU, for not every device has it.
             m = F.interpolate(self.m.cpu(), size=shape, mode="bicubic", align_corners=False).to(self.m.device)
@@ -75,8 +75,8 @@ def adam(
     moments: Moments | None = None,
     rate_factor: Tensor | None = None,
 ) -> Moments:
-    """Kingma & Ba 2015; the rate falls along half a cosine from lr to lr·final_lr, on every level of coarse-to-fine
-    anew: what a level adds is as fine as its pixels, and with a rate that has fallen already it would not arrive.
+    """Kingma & Ba 2015; the rate falls along half a cosine from lr to lr·final_lr, and starts over on every level of
+    coarse-to-fine: what a level adds is as fine as its pixels, and would not converge at a low rate.
     `rate_factor` multiplies the rate, pixel by pixel."""
     beta1, beta2 = settings.betas
     pixels = variable.shape[-2] * variable.shape[-1]
@@ -92,11 +92,11 @@ def adam(
             state.t += 1
             state.m.lerp_(g, 1 - beta1)
             state.v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
-            # The gradient has served; its memory takes the denominator.
-            spread = torch.sqrt(state.v, out=g).div_(math.sqrt(1 - beta2**state.t)).add_(epsilon)
-            moved = state.m if rate_factor is None else state.m * rate_factor
-            variable.addcdiv_(moved, spread, value=-rate / (1 - beta1**state.t))
-            del g, spread, moved  # or the next gradient would be made beside this one
+            # The denominator is written into the gradient's memory, which is no longer needed.
+            denominator = torch.sqrt(state.v, out=g).div_(math.sqrt(1 - beta2**state.t)).add_(epsilon)
+            numerator = state.m if rate_factor is None else state.m * rate_factor
+            variable.addcdiv_(numerator, denominator, value=-rate / (1 - beta1**state.t))
+            del g, denominator, numerator  # or the next gradient would be allocated beside this one
     except Finished:
         pass
     return state
@@ -115,6 +115,6 @@ def lbfgs(variable: Tensor, evaluate: Evaluate, settings: LBFGS) -> None:
     try:
         while True:
             with torch.enable_grad():
-                optimizer.step(evaluate)  # type: ignore[arg-type]
+                optimizer.step(evaluate)
     except Finished:
         pass

@@ -12,7 +12,8 @@ from ..recipes import Recipe
 from ..statistics.distances import Statistics, mixed
 from ..statistics.measure import statistics
 from ..statistics.regions import fit_mask
-from ..styles.grams import Style, StyleGrams
+from ..styles.grams import StyleGrams
+from ..styles.style import Style
 
 
 def start_pixels(
@@ -33,7 +34,7 @@ def start_pixels(
     if recipe.start == "grey":
         return torch.full((1, 3, *shape), 0.5)
     if recipe.start == "style":
-        style = max((s for s in grams.styles if s.weight > 0), key=lambda s: s.weight)
+        style = max(grams.counted, key=lambda s: s.weight)
         return covering(_picture(style, recipe.start), shape)
     # Drawn on the CPU: the same seed starts from the same noise on every device.
     noise = torch.randn(1, 3, *shape, generator=generator)
@@ -44,7 +45,7 @@ def start_pixels(
 
 def coloured(noise: torch.Tensor, grams: StyleGrams, start: str) -> torch.Tensor:
     """White noise given the mean colour of the styles and the covariance of their colours."""
-    styles = [style for style in grams.styles if style.weight > 0]
+    styles = grams.counted
     total = sum(style.weight for style in styles)
     colours = mixed([(style.weight / total, _colours(style, start)) for style in styles])
     covariance = colours.moment - torch.outer(colours.mean, colours.mean)

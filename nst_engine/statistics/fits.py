@@ -9,20 +9,20 @@ from ..pictures.images import fit_area, fit_long
 Shape = tuple[int, int]  # height and width
 
 
-def _short_side(own: Shape, level: Shape, fraction: float) -> Shape:
+def _short_side(style: Shape, level: Shape, fraction: float) -> Shape:
     """Short sides alike at the final size, of which this level is a fraction; a style that is no more than a tenth too
     large, or smaller, stays as it is there."""
     final = min(level) / fraction
-    factor = final / min(own) if min(own) > 1.1 * final else 1.0
-    height, width = (max(1, round(round(side * factor) * fraction)) for side in own)
+    factor = final / min(style) if min(style) > 1.1 * final else 1.0
+    height, width = (max(1, round(round(side * factor) * fraction)) for side in style)
     return height, width
 
 
-# Of a style's own shape, and the shape of a level that is such a fraction of the result.
+# From the shape of a style's picture, and that of a level which is such a fraction of the result.
 FITS: dict[str, Callable[[Shape, Shape, float], Shape]] = {
-    "long": lambda own, level, fraction: fit_long(own, max(level)),
-    "long-no-larger": lambda own, level, fraction: fit_long(own, min(max(level), max(own))),
+    "long": lambda style, level, fraction: fit_long(style, max(level)),
+    "long-no-larger": lambda style, level, fraction: fit_long(style, min(max(level), max(style))),
     "short-no-larger": _short_side,
-    "area": lambda own, level, fraction: fit_area(own, level[0] * level[1]),
-    "shape": lambda own, level, fraction: level,  # proportions lost
+    "area": lambda style, level, fraction: fit_area(style, level[0] * level[1]),
+    "shape": lambda style, level, fraction: level,  # proportions lost
 }

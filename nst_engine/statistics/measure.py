@@ -1,5 +1,4 @@
-"""What a picture's features come to at named taps, whatever the picture's size: statistics, or the features
-themselves."""
+"""Statistics of a picture's features at named taps, or the features themselves, whatever the picture's size."""
 
 from __future__ import annotations
 
@@ -17,15 +16,16 @@ from ..network.tiles import Tile, cut, fit_tile, margin
 from ..network.vgg import Network, VGGFeatures
 from ..pictures.images import fit_long, shape_of
 from ..system.shortage import is_out_of_memory, release
-from .distances import Samples, Statistics
+from .distances import Statistics
+from .sorting import Samples
 
 # Side of what the network sees of a picture at a time.
 PIECE = 512
 SMALLEST_PIECE = 128  # where memory runs out; smaller ones would be nearly all margin
 # Maps that are only looked at are no larger than this.
 MAP_SIDE = 512
-A_SHARE = 1 << 24  # products
-MOST_PRODUCTS = 1 << 20  # sums of products that wait to be added up
+A_SHARE = 1 << 24  # products worth a thread's attention
+MOST_PRODUCTS = 1 << 20  # partial sums in memory at a time
 # Features that are compared by sorting: more of them, evenly spread, would not tell more.
 MOST_SAMPLES = 1 << 14
 
@@ -44,14 +44,14 @@ def sums(
     f: torch.Tensor, t: torch.Tensor | None = None, kind: torch.dtype | None = None, means: bool = True
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Σ T²F (0 unless `means` are wanted) and Σ (TF)(TF)ᵀ over N rows of C, in fp32; or in float64, if that is the
-    `kind` of numbers to multiply. Half-precision products are rounded to half precision, so they are made in parts and
-    summed in fp32."""
+    `kind` of numbers to multiply. Half-precision products are rounded to half precision, so they are computed in parts
+    and summed in fp32."""
     n, c = f.shape
     kind = kind or f.dtype
     kind = torch.float32 if kind == torch.float16 else kind  # whose range is too small for squares
     wide = torch.promote_types(kind, torch.float32)
     on_cpu = f.device.type == "cpu"
-    shares = n * c**2 // A_SHARE if on_cpu else 1  # worth a thread's attention
+    shares = n * c**2 // A_SHARE if on_cpu else 1
     parts = split(n, max(1, min(16, MOST_PRODUCTS // c**2, shares)))
     features = torch.zeros(len(parts), c, dtype=wide, device=f.device)
     products = torch.zeros(len(parts), c, c, dtype=wide, device=f.device)
@@ -156,9 +156,9 @@ def _thinned(rows: torch.Tensor, weights: torch.Tensor | None, share: float, gen
 
 @dataclass(frozen=True)
 class Maps:
-    """A tap's features made small enough to be looked at, and what they came to before."""
+    """A tap's features reduced to a size to look at, and their energy and largest values before that."""
 
-    values: torch.Tensor  # CxHxW, means of what lies together
+    values: torch.Tensor  # CxHxW, means of neighbouring positions
     energy: torch.Tensor  # of each, the mean square
     largest: torch.Tensor  # of each, the largest absolute value
 
@@ -175,12 +175,12 @@ def whole_maps(network: Network, pixels: torch.Tensor, tap: str) -> Maps:
         cut_up = pieces(shape_of(pixels), (tap,), network.vgg.architecture, network.seamless, side)
         for done, piece in enumerate(cut_up, 1):
             [(_, features)] = network.activations(piece.pixels(pixels).to(network.device), (tap,))
-            own = piece.without_margin(features, tap)[0].float().cpu()
-            energy += own.square().sum((1, 2))
-            largest = torch.maximum(largest, own.abs().amax((1, 2)))
+            inner = piece.without_margin(features, tap)[0].float().cpu()
+            energy += inner.square().sum((1, 2))
+            largest = torch.maximum(largest, inner.abs().amax((1, 2)))
             top, left = (first // stride(tap) for first, _ in piece.inner)
-            down, right = rows[top : top + own.shape[1]], columns[left : left + own.shape[2]]
-            sums.index_add_(1, down, own.new_zeros(*own.shape[:2], width).index_add_(2, right, own))
+            down, right = rows[top : top + inner.shape[1]], columns[left : left + inner.shape[2]]
+            sums.index_add_(1, down, inner.new_zeros(*inner.shape[:2], width).index_add_(2, right, inner))
             network.watch.measured(done, len(cut_up))
         counts = torch.outer(rows.bincount(), columns.bincount())
         return Maps(sums.div_(counts), energy / (h * w), largest)

@@ -17,12 +17,14 @@ from ..network.architecture import stride
 from ..network.tiles import Tile, reach
 from ..network.vgg import Network
 from ..pictures.images import shape_of
-from .distances import Samples, Statistics, mixed, pooled
+from .distances import Statistics, mixed
 from .measure import whole_samples
+from .sorting import Samples, pooled
 
-# What a neuron at a mask's edge counts: as much as its own place lies within, or nothing unless all that it sees does.
+# How much a neuron at a mask's edge counts: by how much of its position lies within the mask, or only if all of the
+# neuron's receptive field does.
 MODES = ("simple", "inside")
-# Masks drawn by hand or resized touch each other a little.
+# Masks drawn by hand or resized overlap a little.
 OVERLAP = 0.02
 
 
@@ -55,7 +57,7 @@ def fit_mask(mask: torch.Tensor, shape: tuple[int, int], name: str) -> torch.Ten
 
 
 def stretch(mask: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
-    """To the shape that its picture takes, whatever becomes of the proportions of both."""
+    """To the shape that its picture is resized to, whatever the proportions."""
     if shape_of(mask) == shape:
         return mask
     return F.interpolate(mask, size=shape, mode="bilinear", antialias=True, align_corners=False).clamp(0, 1)
@@ -131,15 +133,15 @@ def guides_of(
 def nearer(
     region: Region,
     strength: float,
-    own: Mapping[str, Statistics],
+    found: Mapping[str, Statistics],
     measuring: Network,
     content: torch.Tensor,
     sorts: bool,
 ) -> Region:
-    """The same with aims so far from the content's own statistics (0) to the style's (1)."""
+    """The same with targets between the statistics found of the content (0) and the style's (1)."""
     shares = (1 - strength, strength)
     targets = {
-        tap: mixed([(shares[0], own[tap].to(measuring.device)), (shares[1], style)]) if tap in own else style
+        tap: mixed([(shares[0], found[tap].to(measuring.device)), (shares[1], style)]) if tap in found else style
         for tap, style in region.targets.items()
     }
     samples = {}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -20,7 +20,10 @@ from ..pictures.images import LARGEST_SIDE, fit_long, resize
 from ..statistics.distances import Statistics
 from ..system.safe_files import open_file, write_over
 from ..system.texts import parse_json, shown
-from .grams import MemoKey, Style, StyleGrams, check_weight
+from .style import MemoKey, Style, check_weight
+
+if TYPE_CHECKING:
+    from .grams import StyleGrams
 
 VERSION = 1
 SUFFIX = ".safetensors"
@@ -72,7 +75,10 @@ def to_bytes(grams: StyleGrams, thumbnails: bool) -> bytes:
     return serialise(tensors, {"nst": json.dumps(header)})
 
 
-def load(path: Path) -> StyleGrams:
+Contents = tuple[list[Style], str, str]  # what `StyleGrams` is made from
+
+
+def load(path: Path) -> Contents:
     """Styles that are named after the file: what their pictures were called was not saved, either."""
     try:
         with _opened(path) as file:
@@ -81,7 +87,7 @@ def load(path: Path) -> StyleGrams:
             if version <= VERSION:
                 names = set(file.keys())
                 # A clone: what was read may be the file itself, mapped into memory, and change with it.
-                return _grams(header, lambda k: file.get_tensor(k).clone() if k in names else None, shown(path.stem))
+                return _contents(header, lambda k: file.get_tensor(k).clone() if k in names else None, shown(path.stem))
     except MemoryError:
         raise
     except OSError as error:
@@ -106,7 +112,7 @@ def _opened(path: Path) -> Any:
     return safe_open(str(path), "pt")
 
 
-def _header(file: Any) -> Mapping:
+def _header(file: Any) -> Mapping[str, Any]:
     text = (file.metadata() or {}).get("nst")
     if text is None:  # said before the tensors are read: a checkpoint has gigabytes of them
         raise ValueError("nothing in it says so")
@@ -116,7 +122,7 @@ def _header(file: Any) -> Mapping:
     return header
 
 
-def _grams(header: Mapping, tensor: Read, name: str) -> StyleGrams:
+def _contents(header: Mapping[str, Any], tensor: Read, name: str) -> Contents:
     entries = header["styles"]
     if not isinstance(entries, list) or not 0 < len(entries) <= MOST_STYLES:
         raise ValueError(f"it holds no styles, or more than {MOST_STYLES}")
@@ -124,11 +130,11 @@ def _grams(header: Mapping, tensor: Read, name: str) -> StyleGrams:
     styles = [_style(entry, i, tensor, names[i]) for i, entry in enumerate(entries)]
     if not sum(style.weight for style in styles) < float("inf"):
         raise ValueError("its weights come to more than a number can hold")
-    return StyleGrams(styles, _text(header["vgg_key"], "network"), shown(header["vgg"]))
+    return styles, _text(header["vgg_key"], "network"), shown(header["vgg"])
 
 
 def _number(value: object, what: str, low: float, high: float, whole: bool = False) -> float:
-    """Bounded before anything is made of it: a file can say 10⁴⁰⁰."""
+    """Bounded before it is used: a file can say 10⁴⁰⁰."""
     kinds = (int,) if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
         raise ValueError(f"{what} {shown(value, 20)} is not {'a whole' if whole else 'a'} number from {low} to {high}")
@@ -182,7 +188,7 @@ def _thumbnail(style: Style) -> torch.Tensor | None:
     return square
 
 
-def _style(entry: Mapping, i: int, tensor: Read, name: str) -> Style:
+def _style(entry: Mapping[str, Any], i: int, tensor: Read, name: str) -> Style:
     listed = entry["memo"]
     if not isinstance(listed, list) or not 0 < len(listed) <= MOST_STATISTICS:
         raise ValueError(f"a style has no statistics, or more than {MOST_STATISTICS}")

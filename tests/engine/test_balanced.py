@@ -12,6 +12,7 @@ from pictures import clouds
 
 import nst_engine as nst
 from nst_engine.pictures.files import read_picture
+from nst_engine.pictures.images import resize
 from nst_engine.run.levels import plan
 from nst_engine.run.optim import Finished, adam
 
@@ -102,7 +103,7 @@ def test_a_style_saved_for_another_recipes_network_says_what_to_save_anew(vgg, c
     nst.compute_style_grams(vgg, style, recipe="classic", size=64).save(tmp_path / "style.safetensors")
     saved = nst.StyleGrams.load(tmp_path / "style.safetensors")
     assert nst.stylize(vgg, content, saved, recipe="classic", size=64, steps=1).image.shape[-1] == 64
-    with pytest.raises(nst.NSTError, match=r"nothing for this recipe.s padding.*Save it anew for this recipe"):
+    with pytest.raises(nst.NSTError, match=r"nothing for this recipe.s padding.*Save it again for this recipe"):
         nst.stylize(vgg, content, saved, recipe="balanced", size=64, steps=1)
 
 
@@ -129,8 +130,7 @@ def agreement(a: torch.Tensor, b: torch.Tensor) -> float:
 def test_the_contents_edges_are_still_there(vgg, style_name):
     """A floor, below which the style's objects have taken over; above it, more is not better."""
     content, style = (
-        nst.pictures.images.resize(read_picture(EXAMPLES / f"{name}.jpg").pixels, (120, 160))
-        for name in ("content-landscape", style_name)
+        resize(read_picture(EXAMPLES / f"{name}.jpg").pixels, (120, 160)) for name in ("content-landscape", style_name)
     )
     made = nst.stylize(vgg, content, nst.compute_style_grams(vgg, style), recipe="balanced", size=160).image
     assert agreement(made, content) > 0.33

@@ -13,8 +13,8 @@ from pictures import clouds
 import nst_engine as nst
 from nst_engine.inside import CELL, COLD, GAP, GRAM_SIDE, LINE, WARM, feature_sheet, gram_sheet, reconstruct
 from nst_engine.pictures.plot import BACKGROUND
+from nst_engine.recipes import network_for
 from nst_engine.statistics.measure import whole_maps
-from nst_engine.styles.grams import network_for
 
 
 @pytest.fixture(scope="module")

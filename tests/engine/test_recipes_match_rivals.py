@@ -17,7 +17,8 @@ from test_recipes_match_seeds import Weights, differences, mid_tones, report
 
 import nst_engine as nst
 from nst_engine.run.levels import plan, usual_steps
-from nst_engine.statistics.distances import by_eigenvalues, unfinished_root
+from nst_engine.statistics.roots import by_eigenvalues, unfinished_root
+from nst_engine.styles.style import Style
 
 TERMS = ("total", "content", "style")
 SHAPES = ((48, 64), (68, 91))
@@ -223,9 +224,9 @@ def test_steps_of_ones_own_are_shared_out_in_the_same_proportions():
     ],
 )
 def test_how_large_a_style_is(name, own, level, fraction, expected):
-    style = nst.styles.grams.Style(picture=None, aspect=own)
+    style = Style(picture=None, aspect=own)
     assert style.shape_at(level, fraction, nst.RECIPES[name].style_fit) == expected
-    sized = nst.styles.grams.Style(picture=None, aspect=own, size=200)
+    sized = Style(picture=None, aspect=own, size=200)
     assert max(sized.shape_at(level, fraction, nst.RECIPES[name].style_fit)) == round(200 * fraction)
 
 

@@ -19,7 +19,7 @@ from nst_engine.recipes import WORDS
 from nst_engine.run.levels import plan
 from nst_engine.statistics.distances import Statistics
 from nst_engine.statistics.measure import statistics
-from nst_engine.styles.grams import Style
+from nst_engine.styles.style import Style
 
 
 def run(vgg, content, grams, **options):

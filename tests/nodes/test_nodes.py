@@ -135,9 +135,9 @@ def test_any_number_of_channels_and_any_batch(pack, vgg, grams, channels):
 def test_a_style_is_measured_once_for_many_transfers(pack, vgg, content, style, monkeypatch):
     engine = pack.NODE_CLASS_MAPPINGS["ComputeStyleGrams"].compute.__globals__["nst"]
     measured = []
-    original = engine.styles.grams.Style._measure
+    original = engine.styles.style.Style._measure
     monkeypatch.setattr(
-        engine.styles.grams.Style, "_measure", lambda self, *a: measured.append(a[1]) or original(self, *a)
+        engine.styles.style.Style, "_measure", lambda self, *a: measured.append(a[1]) or original(self, *a)
     )
     for size in (0, 48):
         measured.clear()

@@ -82,8 +82,8 @@ def statistics(grams):
 
 
 def blended(pack, vgg, grams, tap="relu3_1"):
-    engine = importlib.import_module("nst_pack.nst_engine.styles.grams")
-    network = engine.network_for(vgg, pack.nst_engine.RECIPES["balanced"])
+    recipes = importlib.import_module("nst_pack.nst_engine.recipes")
+    network = recipes.network_for(vgg, recipes.RECIPES["balanced"])
     return grams.blend(network, (tap,), (SIZE, SIZE), 1.0, "long")[tap].moment
 
 
@@ -507,7 +507,7 @@ def test_the_ends_of_a_row_are_exactly_the_two_styles(pack, vgg, grams, other):
 
 
 def test_a_row_measures_nothing_twice(pack, vgg, styles, monkeypatch):
-    engine = importlib.import_module("nst_pack.nst_engine.styles.grams")
+    engine = importlib.import_module("nst_pack.nst_engine.styles.style")
     loose = [measured(pack, vgg, styles[i : i + 1], size=0) for i in range(2)]
     count = []
     original = engine.Style._measure

@@ -13,7 +13,7 @@ from ...options import Options
 from ...pictures.files import picture_shape, read_picture
 from ...pictures.images import resize
 from ...run.levels import plan
-from ...styles.grams import compute_style_grams
+from ...styles.compute import compute_style_grams
 from ...styles.saved import SUFFIX
 from ...stylize import stylize
 from .. import one_picture

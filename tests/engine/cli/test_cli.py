@@ -122,7 +122,7 @@ def test_every_way_to_go_about_it_arrives(folder):
         *["--tv-weight", 1, "--tv-kind", "l1-nine", "--start", "style-noise", "--start-mix", 0.25, "--seamless"],
         *["--protect-mode", "content", "--protect-weight", 7],
     )
-    assert "shift: of no consequence to the statistic 'mean-std'" in said
+    assert "shift: has no effect with the statistic 'mean-std'" in said
     choices = {
         "strength": 1.5,
         "statistic": "mean-std",

@@ -13,8 +13,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import nst_engine as nst
 from nst_engine.network import exact
 from nst_engine.pictures.colour import METHODS
-from nst_engine.statistics.distances import STATISTICS, newton_schulz
-from nst_engine.styles.grams import network_for
+from nst_engine.recipes import network_for
+from nst_engine.statistics.distances import STATISTICS
+from nst_engine.statistics.roots import newton_schulz
 
 NEW = hasattr(torch.backends.mkldnn, "matmul")  # since torch 2.9
 PLACES = {

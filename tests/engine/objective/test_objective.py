@@ -11,9 +11,9 @@ import nst_engine as nst
 from nst_engine.network.architecture import layer_names
 from nst_engine.network.vgg import IMAGENET_MEAN, IMAGENET_STD, Network, Tape
 from nst_engine.objective.losses import total_variation
+from nst_engine.recipes import network_for
 from nst_engine.statistics.distances import LEAST_VARIANCE
 from nst_engine.statistics.measure import second_moment, statistics
-from nst_engine.styles.grams import network_for
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from nst_engine.network.tiles import cut
 from nst_engine.objective.losses import ACROSS_BORDER, VARIATIONS, total_variation
 from nst_engine.objective.memory import footprint
 from nst_engine.pictures.images import resize
-from nst_engine.recipes import FIVE, STARTS
+from nst_engine.recipes import FIVE, STARTS, network_for
 from nst_engine.run.starts import covering
 
 TAPS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0}
@@ -75,7 +75,7 @@ def seam(image: torch.Tensor, dim: int) -> float:
 
 def edge_statistics(vgg, image: torch.Tensor) -> float:
     """The Gram matrix of a strip across the seam of the tiled picture, against that of the picture's middle."""
-    network = nst.styles.grams.network_for(vgg, nst.RECIPES["balanced"])
+    network = network_for(vgg, nst.RECIPES["balanced"])
     tiled = image.repeat(1, 1, 2, 2)
     w = image.shape[-1]
 
@@ -357,7 +357,7 @@ def test_emphasis_weighs_the_content_term_place_by_place(vgg, small, tile):
     options = {"recipe": "classic", "layers": LAYERS, "style_weight": 0, "emphasis": emphasis, "tile": tile}
     objective = nst.objective(vgg, content, small, **options)
     terms, gradient = objective.value_and_grad(image)
-    network = nst.styles.grams.network_for(vgg, nst.RECIPES["classic"])
+    network = network_for(vgg, nst.RECIPES["classic"])
     f, p = (network.features(x, ("relu3_1",))["relu3_1"] for x in (image, content))
     w = torch.nn.functional.avg_pool2d(emphasis, 4)
     expected = 0.02 * (w * (f - p).square()).sum() / p.square().sum()
@@ -402,7 +402,7 @@ def test_a_texture_has_a_style_everywhere(vgg, style):
 
 
 def test_a_tile_of_a_seamless_picture_has_its_margin_on_all_sides(vgg):
-    network = nst.styles.grams.network_for(vgg, nst.RECIPES["balanced"], seamless=True)
+    network = network_for(vgg, nst.RECIPES["balanced"], seamless=True)
     found = footprint(network, nst.RECIPES["balanced"], (FIVE, ("relu4_2",)))
     plain = replace(found, wraps=False)
     for shape, tile in (((512, 8192), 512), ((256, 4096), 512), ((2048, 2048), 1024)):

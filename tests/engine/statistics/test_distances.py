@@ -10,25 +10,20 @@ import torch
 from pictures import clouds
 
 import nst_engine as nst
-from nst_engine.recipes import LBFGS
+from nst_engine.recipes import LBFGS, network_for
 from nst_engine.statistics.distances import (
     BY_MOMENTS,
     BY_SORTING,
     LEAST_VARIANCE,
     STATISTICS,
     Details,
-    Quantiles,
-    Samples,
     Statistics,
-    by_eigenvalues,
     by_moments,
-    by_sorting,
     mixed,
-    newton_schulz,
-    pooled,
-    random_directions,
 )
 from nst_engine.statistics.measure import MOST_SAMPLES, whole_samples, whole_statistics
+from nst_engine.statistics.roots import by_eigenvalues, newton_schulz
+from nst_engine.statistics.sorting import Quantiles, Samples, by_sorting, pooled, random_directions
 
 CLASSIC = nst.RECIPES["classic"]
 TAPS = {"relu1_1": 1.0, "relu2_1": 0.5, "relu3_1": 2.0}
@@ -104,7 +99,7 @@ def test_the_square_root_of_a_covariance_with_a_wide_spectrum(way):
 
 
 def test_the_two_ways_agree_on_real_features(vgg, monkeypatch):
-    network = nst.styles.grams.network_for(vgg, CLASSIC)
+    network = network_for(vgg, CLASSIC)
     taps = ("relu2_1", "relu3_1")
     ours, theirs = (whole_statistics(network, clouds(seed, 160, 200), taps) for seed in (1, 2))
     for tap in taps:
@@ -172,7 +167,7 @@ def test_a_sliced_distance_sees_what_channels_alone_do_not():
 def test_numbers_are_sorted_in_portions_without_a_difference(monkeypatch):
     f, a = rows(1, 150), Samples(rows(2, 211))
     whole = by_sorting(f, None, a, None)
-    monkeypatch.setattr("nst_engine.statistics.distances.SORTED_AT_ONCE", 250)
+    monkeypatch.setattr("nst_engine.statistics.sorting.SORTED_AT_ONCE", 250)
     parts = by_sorting(f, None, a, None)
     assert float(parts[0]) == pytest.approx(float(whole[0]), rel=1e-12)
     assert torch.allclose(parts[1], whole[1])
@@ -309,7 +304,7 @@ def test_a_shift_of_nothing_is_no_shift_and_one_of_no_consequence_is_said(vgg, p
         nst.stylize(vgg, content, measured["plain"], shift=0.0, **options).image,
     )
     result = nst.stylize(vgg, content, measured["plain"], shift=-1.0, statistic="covariance", **options)
-    assert any("shift: of no consequence to the statistic 'covariance'" in note for note in result.notes)
+    assert any("shift: has no effect with the statistic 'covariance'" in note for note in result.notes)
 
 
 # --- normalised gradients -----------------------------------------------------------------------------------------
@@ -321,7 +316,7 @@ def test_normalised_gradients_are_each_of_the_size_of_their_weight(vgg, pictures
     recipe = replace(CLASSIC, normalise_gradients=True)
     _, found = nst.objective(vgg, content, measured["plain"], recipe=recipe, layers=LAYERS).value_and_grad(image)
     expected = torch.zeros_like(image)
-    network = nst.styles.grams.network_for(vgg, CLASSIC)
+    network = network_for(vgg, CLASSIC)
     for part, taps in (("style", TAPS), ("content", {"relu2_2": 1.0})):
         for tap, weight in taps.items():
             one = nst.LayerWeights(**{**vars(LAYERS), part: {tap: 1.0}})
@@ -399,7 +394,7 @@ def test_what_sorts_goes_with_a_region_that_deep_layers_do_not_see(vgg, pictures
 
 
 def test_samples_of_a_large_picture_are_few_and_from_everywhere(vgg, monkeypatch):
-    network = nst.styles.grams.network_for(vgg, CLASSIC)
+    network = network_for(vgg, CLASSIC)
     picture = clouds(5, 150, 210)
     guide = {"relu1_1": clouds(6, 150, 210)[:, :1].clamp(0.3, 0.7) - 0.3}
     whole = whole_samples(network, picture, ("relu1_1",))["relu1_1"]

@@ -1,0 +1,62 @@
+"""Square roots of covariance matrices, exact or by iteration."""
+
+from __future__ import annotations
+
+import torch
+
+from ..network.exact import product
+
+Tensor = torch.Tensor
+
+# With `distances.LEAST_VARIANCE` so many bring the distance of real features to within 0.03 %.
+ITERATIONS = 22
+
+
+def square_root(a: Tensor, iterations: int = 0) -> tuple[Tensor, Tensor]:
+    """A^½ and A^−½ of a positive definite matrix, or what so many iterations make of them. Eigenvalues are found in a
+    quarter of the iteration's time on a CPU, and exactly; other devices are good at products only."""
+    if a.device.type == "cpu":
+        return by_eigenvalues(a, iterations)
+    return unfinished_root(a, iterations) if iterations else newton_schulz(a)
+
+
+def by_eigenvalues(a: Tensor, iterations: int = 0) -> tuple[Tensor, Tensor]:
+    values, vectors = torch.linalg.eigh(a.double())
+    if iterations:
+        # What the iterations make of a matrix, they make of its eigenvalues.
+        root, inverse = unfinished_root(values.clamp_min(0), iterations)
+        return ((vectors * root) @ vectors.T).to(a), ((vectors * inverse) @ vectors.T).to(a)
+    root = values.clamp_min(1e-12 * values[-1]).clamp_min(1e-30).sqrt()
+    return ((vectors * root) @ vectors.T).to(a), ((vectors / root) @ vectors.T).to(a)
+
+
+def newton_schulz(a: Tensor, iterations: int = ITERATIONS) -> tuple[Tensor, Tensor]:
+    """The coupled iteration (Higham 2008, equation 6.35)."""
+    eye = torch.eye(len(a), device=a.device, dtype=a.dtype)
+    norm = a.norm().clamp_min(1e-30)
+    y, z = a / norm, eye
+    for _ in range(iterations):
+        t = 1.5 * eye - product(0.5 * z, y)
+        y, z = product(y, t), product(t, z)
+    return y * norm.sqrt(), z / norm.sqrt()
+
+
+def unfinished_root(a: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
+    """What so few iterations of Newton and Schulz make of A^½, and, in place of A^−½, twice the gradient of its trace
+    as as many iterations of the Lyapunov equation X·dA + dA·X = dX give it (Lin & Maji 2017). Of a matrix, or of its
+    eigenvalues (a vector): with those, products are number by number."""
+    matrix = a.ndim == 2
+    times = product if matrix else torch.mul
+    eye = torch.eye(len(a), device=a.device, dtype=a.dtype) if matrix else torch.ones_like(a)
+    norm = a.norm().clamp_min(1e-30)
+    y, z = a / norm, eye
+    for _ in range(iterations):
+        t = 1.5 * eye - times(0.5 * z, y)
+        y, z = times(y, t), times(t, z)
+    root = y * norm.sqrt()
+    norm = root.norm().clamp_min(1e-30)
+    x, gradient = root / norm, eye / norm
+    for _ in range(iterations):
+        t = 1.5 * eye - times(0.5 * x, x)
+        x, gradient = times(x, t), times(gradient, t)
+    return root, gradient

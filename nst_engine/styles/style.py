@@ -1,0 +1,151 @@
+"""One picture as a style: its statistics at named taps, measured once and kept."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import torch
+
+from ..errors import NSTError
+from ..network.vgg import Network
+from ..pictures.images import check_size, fit_long, resize
+from ..statistics.distances import BY_MOMENTS, BY_SORTING, Statistics
+from ..statistics.fits import FITS
+from ..statistics.measure import whole_samples, whole_statistics
+from ..statistics.regions import MODES, guide, stretch
+from ..statistics.sorting import Samples
+
+log = logging.getLogger("nst_engine.styles.style")
+
+# Less than this of a mask at a tap is nothing.
+NO_POSITIONS = 1e-5
+
+
+def mirrored(moment: torch.Tensor) -> torch.Tensor:
+    """The upper triangle, twice: rounding may tell the two halves apart, and a saved style has but one of them."""
+    return moment.triu() + moment.triu(1).T
+
+
+MemoKey = tuple[str, str, tuple[int, int]]  # network key, tap, (height, width)
+
+
+@dataclass(repr=False, eq=False)
+class Style:
+    """One picture (none when loaded from a file), its raw weight, the long side at which it is measured, its memo.
+
+    `mask` says which part of the picture is the style, `region` which part of the transfer is to take it on; None is
+    all of the one, and of the other whatever no style's region covers.
+    """
+
+    picture: torch.Tensor | None
+    weight: float = 1.0
+    size: int = 0
+    name: str = "style"
+    aspect: tuple[int, int] = (1, 1)  # height, width of the picture, known also without it
+    memo: dict[MemoKey, Statistics] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    thumbnail: torch.Tensor | None = None  # from a file, in bytes
+    mask: torch.Tensor | None = None  # 1x1xHxW, as large as the picture
+    region: torch.Tensor | None = None  # 1x1xHxW, in the proportions of the transfer
+    mask_mode: str = "simple"  # of the mask, and so of what the memo holds
+    region_mode: str = "simple"
+
+    def shape_at(self, transfer: tuple[int, int], fraction: float, fit: str) -> tuple[int, int]:
+        """Height and width at which the style is measured for a level of this shape, `fraction` of the final size."""
+        if self.size:
+            return fit_long(self.aspect, max(1, round(self.size * fraction)))
+        return FITS[fit](self.aspect, transfer, fraction)
+
+    def statistics(
+        self, network: Network, taps: Iterable[str], shape: tuple[int, int], fraction: float = 1.0
+    ) -> dict[str, Statistics]:
+        """From the memo, or measured now and kept; `shape` is `fraction` of the one at the final size."""
+        taps = tuple(taps)
+        with self.lock:
+            shape = self.measured_near(network, taps, shape)
+            if missing := self.missing(network, taps, shape):
+                self._measure(network, missing, shape, fraction)
+            return {tap: self.memo[network.key, tap, shape] for tap in taps}
+
+    def measured_near(self, network: Network, taps: Iterable[str], shape: tuple[int, int]) -> tuple[int, int]:
+        """This shape; without the picture, the nearest one at which everything was measured, if there is one."""
+        taps = tuple(taps)
+        if self.picture is not None or not self.missing(network, taps, shape):
+            return shape
+        had = {size for key, _, size in self.memo if key == network.key}
+        whole = [size for size in sorted(had) if not self.missing(network, taps, size)]
+        return min(whole, key=lambda size: abs(math.log(max(size) / max(shape))), default=shape)
+
+    def missing(self, network: Network, taps: Iterable[str], shape: tuple[int, int]) -> list[str]:
+        """What has to be measured still."""
+        return [tap for tap in taps if (network.key, tap, shape) not in self.memo]
+
+    def _measure(self, network: Network, taps: list[str], shape: tuple[int, int], fraction: float) -> None:
+        if self.picture is None:
+            had = sorted({tap for key, tap, _ in self.memo if key == network.key})
+            sizes = sorted({f"{w}×{h}" for key, _, (h, w) in self.memo if key == network.key})
+            if not had:
+                raise NSTError(
+                    f"grams: {self.name} was loaded from a file, which has nothing for this recipe's padding and "
+                    "pooling. Save it again for this recipe, choose the recipe it was saved for, or take the picture."
+                )
+            raise NSTError(
+                f"grams: {self.name} was loaded from a file and lacks {', '.join(taps)} at {shape[1]}×{shape[0]}; it "
+                f"has {', '.join(had)} at {', '.join(sizes)}. Choose layers and a size it has, or the style picture."
+            )
+        self._check_size(network, taps, shape, fraction)
+        log.debug("measured %s at %d×%d: %s", self.name, shape[1], shape[0], " ".join(taps))
+        with torch.inference_mode(False), torch.no_grad():
+            guides = self._guides(taps, shape, network)
+            if lost := [tap for tap, t in guides.items() if float(t.square().sum()) < NO_POSITIONS]:
+                simple = "; mask mode simple would do" if self.mask_mode == "inside" else ""
+                raise NSTError(
+                    f"mask of {self.name}: it is too small for {lost[0]} at {shape[1]}×{shape[0]}. Paint a larger "
+                    f"part, or give the style a larger size{simple}."
+                )
+            # In fp32 always: measured once, so exactness costs little, and the memo serves every precision.
+            measured = whole_statistics(network.measuring(), resize(self.picture, shape), taps, guides)
+            for tap in taps:
+                found = measured[tap]
+                if not torch.isfinite(found.moment).all():
+                    raise NSTError(
+                        f"style of {self.name}: the statistics at {tap} are not finite; a picture in 0..1 would do."
+                    )
+                self.memo[network.key, tap, shape] = Statistics(found.mean.cpu(), mirrored(found.moment.cpu()), found.n)
+
+    def _guides(self, taps: Iterable[str], shape: tuple[int, int], network: Network) -> dict[str, torch.Tensor]:
+        if self.mask is None:
+            return {}
+        mask = stretch(self.mask, shape)
+        return {tap: guide(mask, tap, self.mask_mode, network.vgg.architecture) for tap in taps}
+
+    def _check_size(self, network: Network, taps: Iterable[str], shape: tuple[int, int], fraction: float) -> None:
+        check_size(shape, taps, network.padding, f"style of {self.name}", self.aspect, fraction)
+
+    def samples(
+        self, network: Network, taps: Iterable[str], shape: tuple[int, int], fraction: float
+    ) -> dict[str, Samples]:
+        """The features themselves, computed each time: they are too many to keep."""
+        if self.picture is None:
+            raise NSTError(
+                f"grams: {self.name} was loaded from a file, which holds {', '.join(BY_MOMENTS)}; the statistics "
+                f"{' and '.join(BY_SORTING)} need the style picture."
+            )
+        taps = tuple(taps)
+        self._check_size(network, taps, shape, fraction)
+        return whole_samples(network.measuring(), resize(self.picture, shape), taps, self._guides(taps, shape, network))
+
+
+def check_weight(weight: float) -> float:
+    if not 0 <= weight < float("inf"):
+        raise NSTError(f"weight: {weight} is not a weight; give 0 or more.")
+    return weight
+
+
+def check_mode(mode: str) -> None:
+    if mode not in MODES:
+        raise NSTError(f"mask_mode: {mode!r} is not one of {', '.join(MODES)}.")

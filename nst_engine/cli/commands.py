@@ -209,7 +209,7 @@ def _ask(what: str) -> None:
 
 def _recipes(*_: object) -> int:
     for recipe in RECIPES.values():
-        print(printable(f"{recipe.name:18}{recipe.title}: {recipe.source}", sys.stdout))
+        tell(printable(f"{recipe.name:18}{recipe.title}: {recipe.source}", sys.stdout))
     return DONE
 
 

@@ -29,7 +29,6 @@ class NSTReconstructLayer:
         "feature inversion",
         "layer visualization",
         "style transfer",
-        "gatys",
         "texture",
     )
     FUNCTION = "reconstruct"

@@ -22,8 +22,8 @@ class ComputeStyleGrams:
     RETURN_NAMES = ("style_grams",)
     OUTPUT_TOOLTIPS = ("The style, for Neural Style Transfer, or for another Compute Style Grams to blend with it.",)
     SEARCH_ALIASES = (
-        *("style", "style picture", "style image", "measure style", "gram matrix", "gram", "gatys"),
-        *("style transfer", "painting", "blend styles", "van gogh", "texture"),
+        *("style", "style picture", "style image", "measure style", "gram matrix", "gram"),
+        *("style transfer", "painting", "blend styles", "texture"),
     )
     FUNCTION = "compute"
 

@@ -29,8 +29,6 @@ class LayerWeights:
         "content layers",
         "vgg layers",
         "style transfer",
-        "gatys",
-        "brush strokes",
         "detail",
     )
     FUNCTION = "choose"

@@ -17,7 +17,7 @@ class LoadVGGFeatures:
     RETURN_TYPES = ("VGG_FEATURES",)
     RETURN_NAMES = ("vgg",)
     OUTPUT_TOOLTIPS = ("The network. Connect the same one to Compute Style Grams and Neural Style Transfer.",)
-    SEARCH_ALIASES = ("vgg", "vgg19", "vgg16", "style transfer network", "neural style transfer", "gatys", "loader")
+    SEARCH_ALIASES = ("vgg", "vgg19", "vgg16", "style transfer network", "neural style transfer", "loader")
     FUNCTION = "load"
 
     @classmethod

@@ -31,7 +31,6 @@ class NSTReconstructLayer:
         "feature inversion",
         "layer visualization",
         "style transfer",
-        "gatys",
         "texture",
     )
     FUNCTION = "reconstruct"

@@ -20,7 +20,7 @@ class NSTShowGram:
     RETURN_TYPES = ("IMAGE",)
     RETURN_NAMES = ("image",)
     OUTPUT_TOOLTIPS = ("The heat map with its scale. Of a blend, the blend.",)
-    SEARCH_ALIASES = ("gram matrix", "visualize style", "heat map", "style transfer", "gatys")
+    SEARCH_ALIASES = ("gram matrix", "visualize style", "heat map", "style transfer")
     FUNCTION = "show"
 
     @classmethod

@@ -28,7 +28,7 @@ class NSTSynthesizeTexture:
     OUTPUT_TOOLTIPS = ("The texture.", "How the run went, step by step, for NST Plot Loss History.")
     SEARCH_ALIASES = (
         *("texture", "seamless texture", "texture synthesis", "tileable", "pattern", "material", "fabric", "wallpaper"),
-        *("background", "style", "artistic", "painting", "gatys"),
+        *("background", "style", "artistic", "painting"),
     )
     FUNCTION = "synthesize"
 

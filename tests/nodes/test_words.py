@@ -166,6 +166,11 @@ def test_every_node_is_found_by_words_that_people_type(pack):
         aliases = list(kind.SEARCH_ALIASES)
         assert len(aliases) == len(set(aliases)) >= 4, node
         assert all(alias == alias.lower() for alias in aliases), node
+    # The front end ranks what is found by aliases alone by their lengths: these lead to the main node, and to no other.
+    for word in ("van gogh", "brush strokes", "gatys"):
+        assert [n for n, kind in pack.NODE_CLASS_MAPPINGS.items() if word in kind.SEARCH_ALIASES] == [
+            "NeuralStyleTransfer"
+        ]
     assert wanted <= set(pack.NODE_CLASS_MAPPINGS["NeuralStyleTransfer"].SEARCH_ALIASES)
     assert "texture" in pack.NODE_CLASS_MAPPINGS["NSTSynthesizeTexture"].SEARCH_ALIASES
 

@@ -396,7 +396,7 @@ def test_what_is_free_is_known_here():
 @pytest.mark.skipif(sys.platform == "win32", reason="no ulimit")
 def test_a_limit_of_the_process_counts():
     code = (
-        "import json, resource, torch, nst_engine.objective.memory as m\n"
+        "import json, resource, torch\nfrom nst_engine.objective import memory as m\n"
         "resource.setrlimit(resource.RLIMIT_AS, (2**36, 2**36))\n"
         "print(json.dumps(m.free_memory(torch.device('cpu'))))"
     )

@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from ..errors import NSTError
 from ..system.safe_files import write_over
@@ -64,7 +64,7 @@ def _copy(url: str, file: IO[bytes], on_progress: Callable[[int, int], None] | N
     return digest.hexdigest()
 
 
-def _open(url: str):
+def _open(url: str) -> Any:  # a response, whose class depends on the address
     if not url.startswith(("https://", "http://")):
         raise NSTError(f"weights: {url} is not a web address.")
     request = urllib.request.Request(url, headers={"User-Agent": "nst-engine"})  # noqa: S310 (checked above)

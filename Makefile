@@ -5,6 +5,8 @@ BIN := .venv/bin
 OLDEST := $(shell sed -n 's/^standalone = //p' pyproject.toml | grep -oE '[a-z]+>=[0-9.]+' | sed 's/>=/==/')
 OLDEST_PYTHON ?= $(firstword $(foreach v,3.10 3.11 3.12,$(call executable,$(v))) $(PYTHON))
 executable = $(shell PYENV_VERSION=$(1) python$(1) -c 'import sys; print(sys.executable)' 2>/dev/null)
+# Most tests keep no more than one core busy.
+SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
 
 .PHONY: demo test test-oldest test-hosts attack lint bench bench-scale workflows gallery clean
 
@@ -12,10 +14,11 @@ demo: .venv/standalone
 	$(BIN)/nst run workflows/api/quickstart.json --output output
 
 test: .venv/test lint
-	$(BIN)/python -m pytest -c tests/pytest.ini tests
+	$(BIN)/python -m pytest -c tests/pytest.ini $(SIDE_BY_SIDE) tests/engine tests/nodes
+	$(BIN)/python -m pytest -c tests/pytest.ini tests/host tests/browser
 
 test-oldest: .venv-oldest/test
-	.venv-oldest/bin/python -m pytest -c tests/pytest.ini tests/engine tests/nodes
+	.venv-oldest/bin/python -m pytest -c tests/pytest.ini $(SIDE_BY_SIDE) tests/engine tests/nodes
 
 # The newest host's own front end, and the oldest host: what `make test` leaves out.
 test-hosts: .venv/test

@@ -42,7 +42,7 @@ def check_taps(taps: Iterable[str], architecture: str, where: str) -> None:
 def stride(tap: str) -> int:
     """How many pixels one position of the tap stands for: each pooling layer before it halves the picture."""
     block = int(tap[len("pool") :]) if tap.startswith("pool") else int(tap[4:].split("_")[0]) - 1
-    return 2**block
+    return 1 << block
 
 
 def channels(tap: str) -> int:

@@ -64,7 +64,7 @@ def _copy(url: str, file: IO[bytes], on_progress: Callable[[int, int], None] | N
     return digest.hexdigest()
 
 
-def _open(url: str) -> Any:
+def _open(url: str) -> Any:  # a response, whose class depends on the address
     if not url.startswith(("https://", "http://")):
         raise NSTError(f"weights: {url} is not a web address.")
     request = urllib.request.Request(url, headers={"User-Agent": "nst-engine"})  # noqa: S310 (checked above)

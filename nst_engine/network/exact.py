@@ -1,8 +1,8 @@
-"""Convolutions and matrix products of fp32 numbers, in fp32 whatever else the process has told torch.
+"""Convolutions and matrix products of fp32 numbers in fp32, whatever else the process has told torch.
 
 Any program in the process may let torch round fp32 numbers to TF32 or bf16 before it multiplies them, at any moment and
 for all threads; for cuDNN's convolutions that is so from the start. These settings are not ours to change, not even for
-a moment. cuDNN is told with every convolution, and products that torch would round are made in float64.
+a moment. cuDNN is told with every convolution, and products that torch would round are computed in float64.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None = None, padding: int
         return F.conv2d(x, kernel, bias, padding=padding)
     cudnn = torch.backends.cudnn
     deterministic = cudnn.deterministic or torch.are_deterministic_algorithms_enabled()
-    y = torch.ops.aten.cudnn_convolution(
+    y: Tensor = torch.ops.aten.cudnn_convolution(
         x.contiguous(memory_format=torch.channels_last),
         kernel,
         (padding, padding),
@@ -40,8 +40,8 @@ def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None = None, padding: int
 
 
 def convolve_relu(x: Tensor, kernel: Tensor, bias: Tensor, padding: int = 1) -> Tensor | None:
-    """relu(conv2d + bias) of half-precision numbers in cuDNN's one pass: on a large picture bias and ReLU alone would
-    take longer than the convolution. None where there is no such pass."""
+    """relu(conv2d + bias) of half-precision numbers in one pass of cuDNN: on a large picture bias and ReLU alone would
+    take longer than the convolution. None where cuDNN has no such pass."""
     half = x.dtype in (torch.bfloat16, torch.float16)
     if not half or not _goes_to_cudnn(x, kernel) or not _has_convolution_with_relu(x.device, x.dtype):
         return None
@@ -56,12 +56,12 @@ def _convolve_relu(x: Tensor, kernel: Tensor, bias: Tensor, padding: int) -> Ten
 
 @cache
 def _has_convolution_with_relu(device: torch.device, dtype: torch.dtype) -> bool:
-    """Asked with a small picture: not every version of cuDNN has it for every GPU and kind of number."""
+    """Tried with a small picture: not every version of cuDNN has it for every GPU and number format."""
     generator = torch.Generator().manual_seed(0)
 
     def random(*shape: int) -> Tensor:
-        made = torch.randn(shape, generator=generator).to(device, dtype)
-        return made.contiguous(memory_format=torch.channels_last) if made.ndim == 4 else made
+        numbers = torch.randn(shape, generator=generator).to(device, dtype)
+        return numbers.contiguous(memory_format=torch.channels_last) if numbers.ndim == 4 else numbers
 
     x, kernel, bias = random(1, 64, 16, 16), random(64, 64, 3, 3) / 24, random(64)
     try:
@@ -72,11 +72,11 @@ def _has_convolution_with_relu(device: torch.device, dtype: torch.dtype) -> bool
 
 
 def _goes_to_cudnn(x: Tensor, kernel: Tensor) -> bool:
-    """Whether conv2d would take it."""
+    """Whether conv2d would use cuDNN."""
     cudnn = torch.backends.cudnn
     if x.device.type != "cuda" or torch.version.hip is not None or not cudnn.is_available() or not cudnn.enabled:
         return False
-    # Before 9.3, cuDNN counts with 32 bits, and torch takes a way of its own.
+    # Before 9.3, cuDNN counts with 32 bits, and torch has its own kernels for larger pictures.
     largest = max(kernel.shape[:2]) * x.shape[0] * (x.shape[2] + 2) * (x.shape[3] + 2)
     return largest < 2**31 or (cudnn.version() or 0) >= 90300
 
@@ -85,8 +85,8 @@ def product(a: Tensor, b: Tensor, row: Tensor | None = None) -> Tensor:
     """A·B + row."""
     if not _rounded(a):
         return a @ b if row is None else torch.addmm(row, a, b)
-    made = a.new_zeros(len(a), b.shape[1])
-    return add_product(made if row is None else made.add_(row), a, b)
+    total = a.new_zeros(len(a), b.shape[1])
+    return add_product(total if row is None else total.add_(row), a, b)
 
 
 def add_product(into: Tensor, a: Tensor, b: Tensor) -> Tensor:
@@ -117,8 +117,9 @@ def einsum(equation: str, a: Tensor, b: Tensor) -> Tensor:
 
 
 def _parts(x: Tensor, a: Tensor) -> tuple[Tensor, ...]:
-    """As many rows at a time as A may have in float64."""
-    return x.split(max(1, AT_ONCE // a.shape[1]))
+    """As many rows at a time as may be in float64."""
+    parts: tuple[Tensor, ...] = x.split(max(1, AT_ONCE // a.shape[1]))
+    return parts
 
 
 def _rounded(x: Tensor) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from .fast import Arena, each, empty, rows_of
@@ -9,7 +11,7 @@ from .plain import Finish
 
 # For each way of continuing a picture beyond its border: the row that is repeated before the first and the one after
 # the last, counted in the padded picture, whose last row this is.
-CONTINUED = {
+CONTINUED: dict[str, Callable[[int], tuple[int, int]]] = {
     "replicate": lambda last: (1, last - 1),
     "reflect": lambda last: (2, last - 2),
     "circular": lambda last: (last - 1, 1),

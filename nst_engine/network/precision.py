@@ -18,7 +18,7 @@ def check_precision(precision: str) -> str:
 
 
 def resolve(precision: str, device: torch.device) -> torch.dtype:
-    """`auto` takes bf16 where the device has matrix units for it and fp32 elsewhere; the rest is taken at its word."""
+    """`auto` is bf16 where the device has matrix units for it, and fp32 elsewhere."""
     if check_precision(precision) != "auto":
         return _DTYPES[precision]
     return torch.bfloat16 if has_bf16_units(device) else torch.float32
@@ -51,7 +51,7 @@ def keeps_fp32(device: torch.device) -> bool:
 
 
 def widest_float(device: torch.device) -> torch.dtype:
-    """What sums are made in where fp32 loses too much. Of other devices, some have no float64 (Apple's, Intel's Arc A,
+    """The format of sums for which fp32 is not enough. Of other devices, some have no float64 (Apple's, Intel's Arc A,
     most under DirectML), and those that have it do not all say so."""
     return torch.float64 if device.type in ("cpu", "cuda") else torch.float32
 

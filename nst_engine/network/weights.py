@@ -166,7 +166,7 @@ def _file_name(url: str) -> str:
 def torchvision_url(name: str) -> str:
     import torchvision.models  # late: importing it takes longer than everything else here
 
-    return getattr(torchvision.models, TORCHVISION[name]).IMAGENET1K_V1.url
+    return str(getattr(torchvision.models, TORCHVISION[name]).IMAGENET1K_V1.url)
 
 
 # --- reading it ---------------------------------------------------------------------------------------------------

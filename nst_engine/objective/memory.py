@@ -198,16 +198,16 @@ def free_memory(device: torch.device) -> int:
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     if device.type == "mps":
         # A Mac's GPU shares the memory of all programs. Before torch 2.5 nothing tells how much of it the GPU may take.
-        left = [psutil.virtual_memory().available]
+        left: list[int] = [psutil.virtual_memory().available]
         if hasattr(torch.mps, "recommended_max_memory"):
             left.append(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
         return int(max(0, min(left)))
     if device.type == "xpu":
         if not hasattr(torch.xpu, "mem_get_info"):  # before torch 2.6
-            return torch.xpu.get_device_properties(device).total_memory
+            return int(torch.xpu.get_device_properties(device).total_memory)
         free, _ = torch.xpu.mem_get_info(device)
-        return free + torch.xpu.memory_reserved(device) - torch.xpu.memory_allocated(device)
-    return int(max(0, min([psutil.virtual_memory().available, *left_to_this_process()])))
+        return int(free + torch.xpu.memory_reserved(device) - torch.xpu.memory_allocated(device))
+    return max(0, min([int(psutil.virtual_memory().available), *left_to_this_process()]))
 
 
 @dataclass(frozen=True)

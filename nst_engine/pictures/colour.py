@@ -1,4 +1,4 @@
-"""One picture's colours for another: for a style before it is measured, or for a picture once it is made."""
+"""One picture's colours for another: for a style before it is measured, or for a finished picture."""
 
 from __future__ import annotations
 
@@ -43,17 +43,20 @@ def check_strength(strength: float, name: str) -> None:
 
 # --- mean and covariance ------------------------------------------------------------------------------------------
 
-# Each gives an A that takes the covariance S to T: A S Aᵀ = T. There are as many as there are rotations.
+# Each gives an A that takes the covariance S to T: A S Aᵀ = T. There is one for every rotation.
 
 
 def cholesky(s: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
     """Gatys et al., Preserving Color in Neural Artistic Style Transfer, 2016."""
-    # What is singular has no Cholesky factor; a millionth of a standard deviation is nothing to a picture.
-    return torch.linalg.cholesky(t + 1e-12 * torch.eye(3, dtype=t.dtype)) @ torch.linalg.cholesky(s).inverse()
+    # A singular matrix has no Cholesky factor; a standard deviation of a millionth cannot be seen in a picture.
+    a: torch.Tensor = (
+        torch.linalg.cholesky(t + 1e-12 * torch.eye(3, dtype=t.dtype)) @ torch.linalg.cholesky(s).inverse()
+    )
+    return a
 
 
 def pca(s: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-    """Hertzmann et al., Image Analogies, 2001: S is made white along its principal axes, and white T along its own."""
+    """Hertzmann et al., Image Analogies, 2001: whitening along the principal axes of S, and back along those of T."""
     return _root(t) @ _root(s).inverse()
 
 
@@ -79,7 +82,7 @@ def _moments(picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     pixels = picture.view(3, -1)
     total = torch.zeros(3, 1, dtype=torch.float64)
     moment = torch.zeros(3, 3, dtype=torch.float64)
-    # In float64, where millions of pixels lose no digits, but not all of them at once.
+    # In float64, because fp32 loses digits over millions of pixels; in parts, to save memory.
     for part in pixels.split(_PART, 1):
         x = part.double()
         total += x.sum(1, keepdim=True)
@@ -89,14 +92,18 @@ def _moments(picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _with_floor(covariance: torch.Tensor) -> torch.Tensor:
-    """No deviation below one step of an 8-bit picture: what is grey but for noise has no colours to be enlarged."""
-    values, vectors = torch.linalg.eigh(covariance)
-    return (vectors * values.clamp_min(1 / 255**2)) @ vectors.T
+    """No standard deviation below one step of an 8-bit picture: a grey picture's noise is not enlarged to colours."""
+    return _with_eigenvalues(covariance, lambda values: values.clamp_min(1 / 255**2))
 
 
 def _root(covariance: torch.Tensor) -> torch.Tensor:
-    values, vectors = torch.linalg.eigh(covariance)
-    return (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+    return _with_eigenvalues(covariance, lambda values: values.clamp_min(0).sqrt())
+
+
+def _with_eigenvalues(a: torch.Tensor, change: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    values, vectors = torch.linalg.eigh(a)
+    changed: torch.Tensor = (vectors * change(values)) @ vectors.T
+    return changed
 
 
 # --- histogram ----------------------------------------------------------------------------------------------------
@@ -108,19 +115,19 @@ def histogram(picture: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     for out, channel, other in zip(matched[0], picture[0], reference[0], strict=True):
         target = other.flatten().sort().values
         ordered, order = channel.flatten().sort()
-        for values, places in zip(ordered.split(_PART), order.split(_PART), strict=True):
-            # Of equal values the middle rank: they stay equal, and what was flat stays flat.
+        for values, indices in zip(ordered.split(_PART), order.split(_PART), strict=True):
+            # Equal values get the middle of their ranks: they stay equal, and flat areas stay flat.
             ranks = torch.searchsorted(ordered, values) + torch.searchsorted(ordered, values, right=True)
-            out.view(-1)[places] = _quantiles(target, ranks.double() / (2 * len(ordered)))
+            out.view(-1)[indices] = _quantiles(target, ranks.double() / (2 * len(ordered)))
     return matched
 
 
 def _quantiles(ordered: torch.Tensor, fraction: torch.Tensor) -> torch.Tensor:
     """The k-th of n values stands for the fraction (k + ½)/n; between them lie straight lines."""
     last = len(ordered) - 1
-    place = (fraction * len(ordered) - 0.5).clamp(0, last)
-    below = place.long()
-    return torch.lerp(ordered[below], ordered[(below + 1).clamp(max=last)], (place - below).float())
+    rank = (fraction * len(ordered) - 0.5).clamp(0, last)
+    below = rank.long()
+    return torch.lerp(ordered[below], ordered[(below + 1).clamp(max=last)], (rank - below).float())
 
 
 # --- chroma -------------------------------------------------------------------------------------------------------
@@ -134,7 +141,7 @@ def luminance(picture: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
 
 
 def _luma(rgb: torch.Tensor) -> torch.Tensor:
-    r, g, b = rgb.split(1, 1)
+    r, g, b = rgb[:, :1], rgb[:, 1:2], rgb[:, 2:]
     return 0.299 * r + 0.587 * g + 0.114 * b
 
 
@@ -142,7 +149,7 @@ def lab(picture: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     """CIE 1976: L* of the one, a* and b* of the other."""
     reference = resize(reference, shape_of(picture))
     matched = torch.empty_like(picture)
-    # By bands: the way to Lab and back takes a dozen copies.
+    # By bands: the conversion to Lab and back takes a dozen copies.
     for out, one, other in zip(*(whole.split(64, 2) for whole in (matched, picture, reference)), strict=True):
         out[:] = lab_to_rgb(torch.cat([rgb_to_lab(one)[:, :1], rgb_to_lab(other)[:, 1:]], 1))
     return matched
@@ -171,7 +178,8 @@ def lab_to_rgb(lab: torch.Tensor) -> torch.Tensor:
     return torch.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear)
 
 
-# Those that match statistics come first: they suit any two pictures. The last two take the reference's place by place.
+# Those that match statistics come first: they suit any two pictures. The last two take the colours of each pixel from
+# the same pixel of the reference.
 METHODS: dict[str, Method] = {
     "symmetric": _linear(symmetric),
     "pca": _linear(pca),

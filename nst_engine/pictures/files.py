@@ -27,7 +27,7 @@ from ..system.texts import parse_json
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"}
 MOST_PIXELS = 2**30  # 12 GiB as float RGB: beyond any picture a person means, below what a bomb asks for
 MOST_PIXELS_UNASKED = 2**27  # a few hundred bytes can claim as many
-# Pictures beyond what cameras make are made smaller while they are read, to so many times the size that is asked for.
+# Pictures larger than cameras take are reduced while they are read, to so many times the size that is asked for.
 REDUCED_ABOVE = 2**25  # pixels
 REDUCED_TO = 4
 _BAND = 2**20  # pixels that are converted at a time, so that no second picture stands in memory
@@ -54,7 +54,7 @@ class Picture:
 def read_picture(path: str | os.PathLike[str], *, side: int | None = None, large: bool = True) -> Picture:
     """Read the first frame of a picture, upright; RGB values stay in the file's own colour space.
 
-    `side` is the long side at which the picture will be used, if that is known: a very large one is made smaller while
+    `side` is the long side at which the picture will be used, if that is known: a very large picture is reduced while
     it is read. Without `large` a picture of more than 134 megapixels is refused.
     """
     path = Path(path)
@@ -77,10 +77,10 @@ def read_picture(path: str | os.PathLike[str], *, side: int | None = None, large
 def picture_shape(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Height and width, upright; only the file's beginning is read."""
     with _opened(Path(path)) as image:
-        turned = False
+        sideways = False
         with contextlib.suppress(SyntaxError, ValueError, TypeError, struct.error):  # broken EXIF
-            turned = _exif(image).get(_ORIENTATION) in (5, 6, 7, 8)
-        width, height = image.size[::-1] if turned else image.size
+            sideways = _exif(image).get(_ORIENTATION) in (5, 6, 7, 8)
+        width, height = image.size[::-1] if sideways else image.size
     return height, width
 
 
@@ -145,8 +145,8 @@ def write_picture(
 
 
 def write_somewhere(path: str | os.PathLike[str], pixels: torch.Tensor, **options: Any) -> tuple[Path, str]:
-    """Write a finished picture, and where that fails, on a full disk for instance, in another folder: hours of work are
-    not lost. Where it is, and why if it is elsewhere."""
+    """Write a finished picture; where that fails, on a full disk for instance, write it into another folder, so that
+    hours of work are not lost. Returns its path, and the reason if that is another one."""
     path = Path(path)
     try:
         write_picture(path, pixels, **options)
@@ -194,12 +194,12 @@ def _opened(path: Path, most: int = MOST_PIXELS) -> Iterator[ImageFile.ImageFile
 
 
 def _exif(image: ImageFile.ImageFile) -> Image.Exif:
-    """What is known once the file has been opened: of a PNG Pillow would read all pixels in search of more."""
+    """What is known once the file is open: of a PNG, Pillow would read all pixels in search of more."""
     return Image.Exif() if image.format == "PNG" and "exif" not in image.info else image.getexif()
 
 
 def _factor(image: ImageFile.ImageFile, side: int | None) -> int:
-    """How many times smaller the picture may be made before it is used."""
+    """By how much the picture may be reduced before it is used."""
     if side is None or image.width * image.height <= REDUCED_ABOVE:
         return 1
     return max(1, max(image.size) // (REDUCED_TO * side))
@@ -272,13 +272,13 @@ def _converted(image: Image.Image, mode: str) -> Image.Image:
 
 
 def _cut(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
-    """As Image.crop, which in Pillow 11 refuses what is larger than a limit that is not ours."""
+    """As Image.crop, which in Pillow 11 refuses pictures above a limit that is not ours."""
     left, top, right, bottom = box
     return image.resize((right - left, bottom - top), Image.Resampling.NEAREST, box)
 
 
 def _joined(high: Image.Image, low: Image.Image, factor: int) -> NDArray[Any]:
-    """16-bit codes of their two halves."""
+    """16-bit codes from their high and low bytes."""
     rows = max(1, _BAND // (high.width * factor)) * factor
     bands = []
     for y in range(0, high.height, rows):
@@ -288,7 +288,7 @@ def _joined(high: Image.Image, low: Image.Image, factor: int) -> NDArray[Any]:
 
 
 def _boxes(codes: NDArray[Any], factor: int) -> NDArray[Any]:
-    """The means of squares of so many pixels; at the right and at the bottom of what is left."""
+    """The means of squares of factor × factor pixels, and of smaller ones at the right and at the bottom."""
     if factor == 1:
         return codes
     for axis in (0, 1):

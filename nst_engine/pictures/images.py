@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from ..errors import NSTError
 from ..network.architecture import layer_names, smallest_side, stride
 
-# Of a picture or a style: far beyond what can be computed, and what the nodes' sliders end at.
+# Of a picture or a style: far beyond what can be computed, and the end of the nodes' sliders.
 LARGEST_SIDE = 16384
-# Of a pixel, where 1 is white: lights in rendered scenes come to thousands, and a loss of more overflows.
+# Of a pixel, where 1 is white: lights in rendered scenes come to thousands; the loss of larger values overflows.
 FARTHEST = 1e4
 
 
@@ -33,7 +33,7 @@ def check_picture(picture: torch.Tensor, name: str) -> torch.Tensor:
         picture = picture / 255
     if not picture.is_floating_point():
         raise NSTError(f"{name}: pixels of type {picture.dtype}; floating-point numbers in 0..1 (or uint8) will do.")
-    # clone: under the host's inference mode `.to` alone would hand the host's own tensor on.
+    # clone: under the host's inference mode `.to` alone would pass on the host's tensor itself.
     pixels = picture.detach().clone().to("cpu", torch.float32)
     if not torch.isfinite(pixels).all():
         bad = int((~torch.isfinite(pixels)).any(1).sum())
@@ -48,7 +48,7 @@ def check_picture(picture: torch.Tensor, name: str) -> torch.Tensor:
 
 
 def alpha_of(picture: torch.Tensor) -> torch.Tensor | None:
-    """The transparency of a picture that `check_picture` has let pass."""
+    """The transparency of a picture that has passed `check_picture`."""
     if picture.shape[1] != 4:
         return None
     alpha = picture.detach().clone()[:, 3:4]
@@ -72,8 +72,8 @@ def shape_of(pixels: torch.Tensor) -> tuple[int, int]:
 
 
 def resize(pixels: torch.Tensor, shape: tuple[int, int], wraps: bool = False) -> torch.Tensor:
-    """To height × width, anti-aliased; the same picture comes back when nothing is to be done. With `wraps` the picture
-    goes on on the other side, before and after."""
+    """To height × width, anti-aliased; the same tensor comes back when it has that size. With `wraps` the picture is
+    seamless, and stays so."""
     if shape_of(pixels) == shape:
         return pixels
     if wraps:
@@ -84,14 +84,14 @@ def resize(pixels: torch.Tensor, shape: tuple[int, int], wraps: bool = False) ->
 
 
 def small_copy(pixels: torch.Tensor, side: int) -> torch.Tensor:
-    """A copy on the CPU, no larger than `side`. Another device makes it smaller before it hands it over, by whole
-    factors only: not every device can do others."""
-    own = shape_of(pixels)
-    factor = max(own) // side
+    """A copy on the CPU, no larger than `side`. Other devices reduce the picture before they hand it over, by a whole
+    factor, which every device can do."""
+    height, width = shape = shape_of(pixels)
+    factor = max(shape) // side
     if factor > 1 and pixels.device.type != "cpu":
-        pixels = F.avg_pool2d(pixels, tuple(min(factor, length) for length in own))
+        pixels = F.avg_pool2d(pixels, (min(factor, height), min(factor, width)))
     pixels = pixels.cpu()
-    return pixels.clone() if max(own) <= side else F.interpolate(pixels, size=fit_long(own, side), mode="area")
+    return pixels.clone() if max(shape) <= side else F.interpolate(pixels, size=fit_long(shape, side), mode="area")
 
 
 def _interpolate(pixels: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
@@ -99,13 +99,13 @@ def _interpolate(pixels: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
 
 
 def _resize_around(pixels: torch.Tensor, dim: int, size: int) -> torch.Tensor:
-    """One side of a picture that goes on at the other, by a border that is a whole number of pixels in either size."""
-    own = pixels.shape[dim]
-    step = own // math.gcd(own, size)
-    border = math.ceil(3 * max(1, own / size) / step) * step
-    around = torch.arange(-border, own + border, device=pixels.device) % own
+    """One side of a picture that continues on the other; the border added to it is whole pixels at both sizes."""
+    length = pixels.shape[dim]
+    step = length // math.gcd(length, size)
+    border = math.ceil(3 * max(1, length / size) / step) * step
+    around = torch.arange(-border, length + border, device=pixels.device) % length
     wide = pixels.index_select(dim, around)
-    after = border * size // own
+    after = border * size // length
     shape = (size + 2 * after, pixels.shape[3]) if dim == 2 else (pixels.shape[2], size + 2 * after)
     return _interpolate(wide, shape).narrow(dim, after, size)
 
@@ -133,18 +133,18 @@ def check_size(
     taps: Iterable[str],
     padding: str,
     name: str,
-    own: tuple[int, int] | None = None,
+    original: tuple[int, int] | None = None,
     fraction: float = 1.0,
     largest: int = LARGEST_SIDE,
 ) -> None:
-    """Every tap must see at least one position; `shape` is `fraction` of the final size of a picture whose own size is
-    `own`, and whose long side can be made as large as `largest`."""
+    """Every tap must see at least one position. `shape` is `fraction` of the final size of a picture whose size was
+    `original`, and whose long side can be made as large as `largest`."""
     tap = max(taps, key=stride)
     needed = smallest_side((tap,), padding)
     if min(shape) >= needed:
         return
     level = "" if fraction == 1 else f"the smallest level, {fraction:.2g} of the final size: "
-    advice = [_size_that_does(own or shape, needed, fraction, largest, name == "shape")]
+    advice = [_size_that_will_do(original or shape, needed, fraction, largest, name == "shape")]
     if level and min(shape) / fraction >= needed:
         advice.append("fewer scales")
     if deepest := [layer for layer in layer_names("vgg16") if smallest_side((layer,), padding) <= min(shape)]:
@@ -155,24 +155,24 @@ def check_size(
     )
 
 
-def _size_that_does(own: tuple[int, int], needed: int, fraction: float, largest: int, by_sides: bool) -> str:
+def _size_that_will_do(shape: tuple[int, int], needed: int, fraction: float, largest: int, by_sides: bool) -> str:
     for part, scales in ((fraction, ""), (1.0, " with scales 1")):
-        long_side = _long_side_for(own, needed, part)
+        long_side = _long_side_for(shape, needed, part)
         if long_side <= largest:
-            h, w = fit_long(own, long_side)
+            h, w = fit_long(shape, long_side)
             return (f"{w}×{h} pixels" if by_sides else f"A size of {long_side} (the long side)") + f"{scales} would do"
     crop = "; crop it" if largest == LARGEST_SIDE else ""
-    return f"No size up to {largest} would do for a picture of {own[1]}×{own[0]}{crop}"
+    return f"No size up to {largest} would do for a picture of {shape[1]}×{shape[0]}{crop}"
 
 
-def _long_side_for(own: tuple[int, int], needed: int, fraction: float) -> int:
+def _long_side_for(shape: tuple[int, int], needed: int, fraction: float) -> int:
     """The least long side with which this fraction of a picture has the pixels that are needed on each side, however
     it is rounded."""
-    long_side = max(1, math.floor((needed - 1) / min(own) * max(own) / fraction))
+    long_side = max(1, math.floor((needed - 1) / min(shape) * max(shape) / fraction))
 
     def shortest(long_side: int) -> float:
-        scaled = [max(1, round(side * fraction)) for side in fit_long(own, long_side)]
-        return min(*scaled, *fit_long(own, max(1, round(long_side * fraction))))
+        scaled = [max(1, round(side * fraction)) for side in fit_long(shape, long_side)]
+        return min(*scaled, *fit_long(shape, max(1, round(long_side * fraction))))
 
     while shortest(long_side) < needed:
         long_side += 1

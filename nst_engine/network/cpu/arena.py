@@ -1,7 +1,7 @@
-"""Memory for what a pass through the network makes, kept from pass to pass.
+"""Memory for the tensors of a pass through the network, kept from pass to pass.
 
-C libraries give large blocks back to the system at once, and getting pages anew takes longer than most of what is done
-in them; what could be told to the main thread's library is of no effect in others, such as a host's.
+C libraries give large blocks back to the system at once, and getting new pages takes longer than most of what is done
+in them. Settings of the library (mallopt) have no effect in other threads than the main one, such as a host's.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-LEAST = 1 << 18  # bytes; what is smaller, libraries keep themselves
+LEAST = 1 << 18  # bytes; smaller blocks the C library keeps
 GRAIN = 64
 LARGE = 0.4  # of the largest
 GROWTH = 13 / 12
 
 
 class Arena:
-    """One block, in which a tensor has a place until nothing refers to it any more. The first pass does without it,
-    mostly, and tells how long it has to be: passes are alike."""
+    """One block, of which a tensor has a part until nothing refers to it any more. The first pass, which goes mostly
+    without, shows how long the block has to be: passes are alike."""
 
     def __init__(self) -> None:
         self.block = np.empty(0, np.uint8)
-        self.taken: list[tuple[int, int]] = []  # beginnings and ends in the block, in order
-        self.live, self.most = 0, 0  # bytes, in the block and beside it, now and at the most
+        self.taken: list[tuple[int, int]] = []  # parts of the block in use, first and end, in order
+        self.live, self.most = 0, 0  # bytes in use, in the block and beside it, now and at the most
         self.largest = 0
-        self.short = False  # something found no place in a block that seemed long enough
+        self.short = False  # a tensor found no gap in a block that has enough free memory in all
         self.lock = threading.Lock()
-        # Tensors may be dropped in any thread, and while one is being made: that is seen to when the next is.
+        # Tensors may be dropped in any thread, even inside `empty`; their parts are taken back at the next call.
         self.dropped: deque[tuple[int | None, int]] = deque()
 
     def empty(self, shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
@@ -69,17 +69,18 @@ class Arena:
         wanted = max(self.most, math.ceil(len(self.block) * GROWTH / GRAIN) * GRAIN if self.short else 0)
         self.short = False
         if wanted > len(self.block):
-            self.block = np.empty(0, np.uint8)  # given back first
-            with contextlib.suppress(RuntimeError):  # torch's lack of memory: then it goes without
+            self.block = np.empty(0, np.uint8)  # the old block is given back first
+            with contextlib.suppress(RuntimeError):  # torch is out of memory: then there is no block
                 self.block = torch.empty(wanted, dtype=torch.uint8).numpy()
 
     def _gap(self, length: int) -> int | None:
-        """Where there is room for it. Large tensors come and go at the one end and small ones at the other: so those do
-        not leave gaps too short for these, and the block is hardly longer than what is in it (bench/RESULTS.md)."""
+        """The start of a gap that is long enough. Large tensors go to the front and small ones to the back, so that
+        small ones leave no gaps too short for large ones, and the block is hardly longer than what is in it
+        (bench/RESULTS.md)."""
         ends = [0, *(end for _, end in self.taken)]
         beginnings = [*(begin for begin, _ in self.taken), len(self.block)]
         gaps = [(end, begin) for end, begin in zip(ends, beginnings, strict=True) if begin - end >= length]
         if gaps:
             return gaps[0][0] if length >= LARGE * self.largest else gaps[-1][1] - length
-        self.short |= self.live + length <= len(self.block)  # there is enough, but in pieces
+        self.short |= self.live + length <= len(self.block)  # there is enough free memory, but in pieces
         return None

@@ -1,7 +1,7 @@
-"""Loops in machine code, made while the program runs.
+"""Loops in machine code, compiled while the program runs.
 
 torch reads and writes memory at every operation and rounds bf16 after each in a dozen instructions; several operations
-in one loop do both once. LLVM (the package llvmlite) makes such loops for the processor at hand, where it is installed.
+in one loop do both once. Where the package llvmlite is installed, LLVM compiles such loops for this processor.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ import torch
 
 log = logging.getLogger("nst_engine.network.cpu.loops")
 
-LINE = 64  # bytes that a loop takes at a time: a cache's line, so that none is written by halves
+LINE = 64  # bytes that a loop processes at a time: a whole line of the cache
 FORMATS = (torch.bfloat16, torch.float32, torch.float64)
 
 
-Value = Any  # of llvmlite, which knows no types
+Value = Any  # of llvmlite, which has no type hints
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """A line of numbers, on which formulas are written as on one; bf16 is reckoned with in fp32."""
+    """A line of numbers, in formulas written as for one number; bf16 is computed with in fp32."""
 
     builder: Value
     value: Value
@@ -43,7 +43,7 @@ class Numbers:
         return Numbers(self.builder, self.builder.fmul(self.value, _all(self.value.type, factor), flags=["contract"]))
 
     def above_0(self) -> Numbers:
-        """Themselves where they are, else 0; what is no number stays."""
+        """max(x, 0); NaN stays NaN."""
         zero = _all(self.value.type, 0.0)
         above = self.builder.fcmp_unordered(">", self.value, zero)
         return Numbers(self.builder, self.builder.select(above, self.value, zero))
@@ -51,7 +51,8 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Integer:
-    """A size, a place, or an address. Compared, what is below 0 is beyond every size; it must not be divided."""
+    """A size, an index or an address. Comparison is unsigned, so that a number below 0 is greater than every size; such
+    a number must not be divided."""
 
     builder: Value
     value: Value
@@ -91,7 +92,7 @@ class Truth:
 
 
 class Function:
-    """A function under construction. Its arguments are 64-bit integers: sizes, and addresses of memory."""
+    """A function under construction. Its arguments are 64-bit integers: sizes and addresses."""
 
     def __init__(self, dtype: torch.dtype, arguments: Sequence[str]) -> None:
         from llvmlite import ir
@@ -159,11 +160,11 @@ class Function:
         return self.builder.inttoptr(address.value, self.ir.VectorType(number, self.lanes).as_pointer())
 
     def compile(self) -> Callable[..., None]:
-        """To be called with the arguments in their order, in any thread."""
+        """The function, to be called with its arguments in order, in any thread."""
         import llvmlite.binding as llvm
 
         self.builder.ret_void()
-        llvm.check_jit_execution()  # refused on some systems, where it would otherwise end the program
+        llvm.check_jit_execution()  # raises on systems that forbid it, where calling the code would end the program
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         machine = llvm.Target.from_default_triple().create_target_machine(
@@ -177,7 +178,7 @@ class Function:
         arguments = ctypes.c_int64 * len(self.arguments)
 
         def call(*values: int, _alive: object = (engine, machine)) -> None:
-            function(arguments(*values))  # lets other threads run Python meanwhile
+            function(arguments(*values))  # other threads can run Python meanwhile
 
         return call
 
@@ -189,25 +190,24 @@ def _all(kind: Value, number: float) -> Value:
 
 
 def compiled(make: Callable[[torch.dtype], Function]) -> Callable[[torch.dtype], Callable[..., None] | None]:
-    """What is compiled of it for a number format, once; None where that cannot be done."""
+    """Compiles for each number format once; None where that cannot be done."""
 
     @functools.cache
     def get(dtype: torch.dtype) -> Callable[..., None] | None:
-        if dtype not in FORMATS or sys.platform != "linux":  # the only system on which they have been tried
+        if dtype not in FORMATS or sys.platform != "linux":  # the only system on which this has been tried
             return None
         try:
             return make(dtype).compile()
         except ImportError:
             _recommend()
             return None
-        except Exception as problem:  # of LLVM, in whatever form: it is slower without, and nothing else
+        except Exception as problem:  # LLVM can fail in many ways, and without loops steps only take longer
             log.warning("Loops are not compiled, so steps take longer: %s", problem)
             return None
 
     return get
 
 
-@functools.cache
+@functools.cache  # once per process
 def _recommend() -> None:
-    """Once."""
     log.info("On this processor, steps take a third less time with llvmlite: python -m pip install llvmlite")

@@ -1,9 +1,9 @@
 """Threads that share out the strips of a picture on a CPU.
 
-torch's own threads divide every operation in advance, and wait for each other by spinning: beside another program, the
-one that lost its core keeps the others from theirs. These take strips from one counter, as fast as each gets on, and
-wait asleep. A strip's operations run in the thread that took it and nowhere else, so that no sum depends on how many
-threads there are.
+torch's threads divide every operation in advance and wait for each other by spinning: beside another program, a thread
+that has lost its core holds up all others. These threads take strips from one counter, each as fast as it can, and
+sleep while they wait. A strip's operations run in the thread that took it and nowhere else, so that no sum depends on
+the number of threads.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..plain import each as alone
 
 
 class _Job:
-    """Tasks that any thread may take, and what became of them."""
+    """Tasks that any thread may take, and the first error among them."""
 
     def __init__(self, do: Callable[[Task], object], tasks: Sequence[Task]) -> None:
         self.do = do
@@ -41,7 +41,7 @@ class _Job:
             try:
                 if self.error is None:
                     self.do(self.tasks[number])
-            except BaseException as error:  # raised where the tasks came from
+            except BaseException as error:  # raised again in `each`
                 self.error = error
             with self.lock:
                 self.left -= 1
@@ -55,7 +55,7 @@ def _nothing(_: object) -> None:
 
 
 class _Helpers:
-    """Threads that sleep until there is a job. They are shared by all runs of a process and made when first needed."""
+    """Threads that sleep until there is a job, shared by all runs of a process and started when first needed."""
 
     def __init__(self) -> None:
         self.jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
@@ -71,7 +71,7 @@ class _Helpers:
             self.jobs.put(job)
 
     def _serve(self) -> None:
-        _in_this_thread_alone()
+        _use_one_thread()
         torch.set_grad_enabled(False)
         while True:
             job = self.jobs.get()
@@ -95,11 +95,11 @@ if hasattr(os, "register_at_fork"):
 _team = threading.local()
 
 
-def _in_this_thread_alone() -> None:
-    """torch's operations of this thread use no other, and those of all other threads what they used before."""
+def _use_one_thread() -> None:
+    """torch's operations in this thread use no other thread; those in other threads use as many as before."""
     usual = torch.get_num_threads()
     torch.set_num_threads(1)
-    # That call also set the number for threads yet to come. This one restores it, and says nothing about this thread.
+    # That call also set the number for threads to come. One from another thread restores it, and leaves this one alone.
     restore = threading.Thread(target=torch.set_num_threads, args=(usual,))
     restore.start()
     restore.join()
@@ -107,13 +107,13 @@ def _in_this_thread_alone() -> None:
 
 @contextlib.contextmanager
 def team(device: torch.device = CPU) -> Iterator[None]:
-    """While this lasts, `each` works in as many threads as torch would in this one, and torch in this one alone.
-    Other devices share out their work themselves."""
+    """While this lasts, `each` uses as many threads as torch would, and torch's operations use one. Other devices
+    divide their work themselves."""
     usual = torch.get_num_threads()
     if device.type != "cpu" or usual == 1:  # within a team, or as the user wishes
         yield
         return
-    _in_this_thread_alone()
+    _use_one_thread()
     _team.size = usual
     try:
         yield
@@ -123,27 +123,27 @@ def team(device: torch.device = CPU) -> Iterator[None]:
 
 
 class _Crowd(threading.local):
-    """Whether other programs want the cores as well. Then a thread may lose its core in the middle of a task, and one
-    thread more than there are cores goes on with the rest; on a quiet machine that one would only be in the way."""
+    """Whether other programs want the cores as well. Then a thread may lose its core in the middle of a task, so one
+    more thread than there are cores goes on with the rest; on a quiet machine it would only be in the way."""
 
-    SECONDS = 0.05  # between two looks, each of which takes some 20 µs
+    SECONDS = 0.05  # between two checks, each of which takes some 20 µs
 
     def __init__(self) -> None:
-        self.looked = 0.0
+        self.checked = 0.0
         self.found = False
 
     def is_there(self, threads: int) -> bool:
         now = time.monotonic()
-        if now > self.looked + self.SECONDS:
-            self.looked, self.found = now, _running() - 1 + threads > (os.cpu_count() or 1)
+        if now > self.checked + self.SECONDS:
+            self.checked, self.found = now, _running() - 1 + threads > (os.cpu_count() or 1)
         return self.found
 
 
 def _running() -> int:
-    """Threads that run or wait for a core at this moment, this one among them."""
+    """How many threads of all programs run or wait for a core now, this one included."""
     try:
         return int(Path("/proc/loadavg").read_text().split()[3].partition("/")[0])
-    except (OSError, ValueError, IndexError):  # only Linux says so
+    except (OSError, ValueError, IndexError):  # not on Linux
         return 1 << 30
 
 
@@ -163,7 +163,7 @@ def each(do: Callable[[Task], object], tasks: Sequence[Task]) -> None:
         _helpers.call(job, min(threads, len(tasks)) - 1)
         job.work()
         job.done.wait()
-        job.tasks, job.do = (), _nothing  # a thread that wakes too late finds nothing, and holds no tensors
+        job.tasks, job.do = (), _nothing  # so that a thread that wakes too late holds no tensors
     error, job.error = job.error, None
     if error is not None:
         try:

@@ -36,7 +36,7 @@ def one_pass(arena, *lengths):
     return [arena.empty((n * NUMBERS,), torch.float32) for n in lengths]
 
 
-def test_the_first_pass_goes_without_and_the_second_finds_room_for_all():
+def test_the_first_pass_goes_without_and_the_second_finds_memory_for_all():
     arena = Arena()
     first = one_pass(arena, 1, 2, 3)
     assert not any(within(arena, t) for t in first)

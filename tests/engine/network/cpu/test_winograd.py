@@ -190,14 +190,14 @@ def test_a_run_uses_it_and_sees_the_same(vgg, padding, monkeypatch):
         grams = nst.compute_style_grams(vgg, clouds(2, 96, 96))
         return features, nst.objective(vgg, picture, grams).value_and_grad(clouds(3, 160, 224))
 
-    features, (terms, slope) = look()
+    features, (terms, gradient) = look()
     assert used
     monkeypatch.setattr(winograd, "pays", lambda *_: False)
-    plain_features, (plain_terms, plain_slope) = look()
+    plain_features, (plain_terms, plain_gradient) = look()
     for tap, value in features.items():
         assert (value - plain_features[tap]).norm() < 3e-6 * plain_features[tap].norm()
     assert float(terms.total) == pytest.approx(float(plain_terms.total), rel=1e-6)
-    assert (slope - plain_slope).norm() < 3e-3 * plain_slope.norm()
+    assert (gradient - plain_gradient).norm() < 3e-3 * plain_gradient.norm()
 
 
 def test_a_workspace_made_in_inference_mode_can_be_written_outside_of_it(way):

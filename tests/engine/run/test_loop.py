@@ -142,11 +142,12 @@ def test_a_level_goes_down_for_as_many_steps_as_it_has(vgg, optimizer, variable)
     recipe = replace(Options(optimizer=optimizer, averaging=0.0).used_recipe, variable=variable)
     setup = set_up(vgg, recipe, None, content=True)
     canvas, told = Canvas(recipe, CPU), []
-    report = Reporter(9, 1, on_step=lambda p: told.append((p.step, p.total)), on_tile=lambda p: told.append(p.step))
+    level = Level((4, 6), 1.0, 9)
+    report = Reporter([level], 1, lambda p: told.append((p.step, p.total)), lambda p: told.append(p.step))
     canvas.begin_level(clouds(1, 4, 6))
     pinned = torch.zeros(1, 1, 4, 6)
     pinned[..., 0] = 1
-    descend(canvas, Bowl(), Level((4, 6), 1.0, 9), setup, report, pinned)
+    descend(canvas, Bowl(), level, setup, report, pinned)
     assert report.step == 9
     assert [entry for entry in told if isinstance(entry, int)] == list(range(9))
     losses = [entry[1] for entry in told if isinstance(entry, tuple)]
@@ -159,13 +160,14 @@ def test_a_level_goes_down_for_as_many_steps_as_it_has(vgg, optimizer, variable)
 
 
 def test_a_reporter_counts_and_keeps_and_stops():
-    seen = []
+    seen, shares = [], []
 
     def on_step(progress):
         seen.append((progress.picture, progress.step, progress.level, progress.done))
+        shares.append(progress.share)
         return nst.STOP if progress.picture == 1 else None
 
-    report = Reporter(2, 2, 2, on_step)
+    report = Reporter([Level((2, 2), 0.5, 1), Level((4, 4), 1.0, 1)], 2, on_step)
     for picture, levels in enumerate(((0, 1), (0,))):
         for report.level in levels:
             report.record(terms(10 - report.level))
@@ -173,6 +175,7 @@ def test_a_reporter_counts_and_keeps_and_stops():
         assert not report.histories[picture:]
         report.end_picture()
     assert seen == [(0, 1, 0, 1), (0, 2, 1, 2), (1, 1, 0, 3)]
+    assert shares == pytest.approx([0.1, 0.5, 0.6])  # a step on the second level has four times the pixels
     assert report.stopped
     assert [[(s.step, s.level, s.total) for s in history] for history in report.histories] == [
         [(0, 0, 10), (1, 1, 9)],
@@ -181,7 +184,7 @@ def test_a_reporter_counts_and_keeps_and_stops():
 
 
 def test_a_reporter_knows_where_a_loss_diverged():
-    report = Reporter(9, 1)
+    report = Reporter([Level((4, 6), 1.0, 9)])
     assert report.diverged_at() is None
     for total in (1, float("inf"), float("nan")):
         report.record(terms(total))

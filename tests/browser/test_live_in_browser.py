@@ -209,7 +209,7 @@ def test_a_subgraph_shows_what_goes_on_in_it_and_a_key_finishes_it(page: playwri
 
 
 def test_an_error_stands_on_its_node_and_in_the_hosts_report(page: playwright.Page) -> None:
-    run(page, size=4)
+    run(page, scales=20)
     wait_for(page, "execution_error")
     alert = panel(page).get_by_role("alert")
     playwright.expect(alert).to_contain_text("size: ")
@@ -228,14 +228,14 @@ def test_an_error_stands_on_its_node_and_in_the_hosts_report(page: playwright.Pa
     )
     assert elsewhere.count() >= 2
     page.keyboard.press("Escape")
-    run(page, size=96, steps=2)
+    run(page, scales=1, steps=2)
     wait_for(page, "execution_success")
     playwright.expect(page.get_by_role("alert").filter(has_text=sentence[:20])).to_be_hidden()
 
 
 def test_an_error_out_of_sight_is_said_beside_the_hosts_report(page: playwright.Page) -> None:
     page.evaluate("() => { app.canvas.ds.offset = [-5000, -5000]; app.canvas.setDirty(true, true); }")
-    run(page, size=5)
+    run(page, scales=19)
     wait_for(page, "execution_error")
     sentence = page.evaluate("() => window.told.findLast(([t]) => t === 'execution_error')[1].exception_message")[:60]
     playwright.expect(page.get_by_text(sentence).locator("visible=true").first).to_be_visible()

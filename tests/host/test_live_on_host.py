@@ -156,7 +156,7 @@ def test_another_page_is_not_even_told_that_it_may_ask(server: Server) -> None:
 
 def test_an_error_ends_the_words_too(server: Server) -> None:
     graph = small_graph(3, seed=9)
-    graph["5"]["inputs"]["size"] = 4
+    graph["5"]["inputs"]["scales"] = 20
     run = server.start(graph, CANVAS).finish()
     assert run.ending == "execution_error"
     assert run.events[-1].data["exception_message"].startswith("size: ")

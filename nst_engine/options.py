@@ -80,7 +80,7 @@ class Options:
             value = getattr(self, name)
             if value is not None and not least <= value <= most and not (name == "stroke_size" and value == 0):
                 raise NSTError(f"{name}: {value} will not do; give {least:g} to {most:g}.")
-        _ = self.multipliers  # which check themselves
+        _ = self.multipliers  # for their own checks
         if self.steps is not None and self.steps < 0:
             raise NSTError(f"steps: {self.steps} is not a number of steps; give 0 (returns the start) or more.")
         if self.learning_rate is not None and not 0 < self.learning_rate <= LARGEST_RATE:
@@ -96,7 +96,7 @@ class Options:
 
     @property
     def used_recipe(self) -> Recipe:
-        """The recipe with the user's own choices in place of its."""
+        """The recipe with the user's choices replacing its own."""
         recipe = get_recipe(self.recipe)
         if self.optimizer == "adam" and not isinstance(recipe.optimizer, Adam):
             # In pixels, so that a learning rate means the same whatever space the recipe's own optimiser moves in.

@@ -75,7 +75,7 @@ class Pass:
 
 
 STARTS = ("content", "noise", "image", "grey", "style", "style-noise")
-# The words that a recipe is made of: losses.py, starts.py and vgg.py hold what they stand for.
+# The words that a recipe is made of; the module of the loss, start, fit or network they name says what they mean.
 WORDS = {
     "gram": ("sum", "mean", "mean/C"),
     "style_term": ("mean", "mean/CHW", "gatys", "per channel", "relative", "gap"),

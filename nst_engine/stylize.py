@@ -62,10 +62,10 @@ def stylize(
 
     None leaves a choice to the recipe. Weights multiply the recipe's own; `strength` goes from 0, the content
     untouched, over 1, what the recipe says, to more. `size` is the long side of the result, 0 the content's own size,
-    -1 the recipe's; `shape` (height, width) stands in its place where there is no content. `stroke_size` is the long
-    side at which styles are measured, in place of their own, where 1 is the result's: the same number looks the same
-    at any size. The result is `seamless` if it is to go on on its other side. `on_step(progress)` may return STOP to
-    end early and keep the picture; what it raises ends the run. `keep_colours` is how `match_colours` gives the
+    -1 the recipe's; `shape` (height, width) stands in its place where there is no content. `stroke_size` is the
+    size at which styles are measured, as a multiple of the result's long side; it overrides each style's own, and the
+    same number looks the same at any size. The edges of a `seamless` result join. `on_step(progress)` may return STOP
+    to end early and keep the picture; what it raises ends the run. `keep_colours` is how `match_colours` gives the
     finished picture the content's colours.
 
     `protect` (HxW, 1xHxW, or one for each picture; 0..1) is where the content stays: its pixels as they are, or

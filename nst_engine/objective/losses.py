@@ -31,8 +31,8 @@ STYLE_TERMS: dict[str, Callable[[int, int], float]] = {
 }
 
 
-# Of the style's distance from a blank picture. A smaller gap is taken for as large: what little there is to do where
-# content and style are alike does not count as much as all of it elsewhere.
+# As a share of the style's distance from a blank picture. Smaller gaps are raised to this, so that a tap where content
+# and style nearly agree does not weigh as much as one with everything still to do.
 LEAST_GAP = 0.02
 
 
@@ -71,8 +71,8 @@ def content_factor(term: str, energy: Tensor, numel: int) -> Tensor | float:
 FIVE_POINTS = (((0, 1), 1.0), ((1, 0), 1.0))
 NINE_POINTS = (((0, 1), 2 / 3), ((1, 0), 2 / 3), ((1, 1), 1 / 6), ((1, -1), 1 / 6))
 VARIATIONS = {"l2": (2, FIVE_POINTS), "l1": (1, FIVE_POINTS), "l2-nine": (2, NINE_POINTS), "l1-nine": (1, NINE_POINTS)}
-# In a recipe alone, because it looks the same: nine points, where diagonals reach across the border, to pixels that
-# repeat those at it.
+# Offered to recipes only, because users would see no difference: nine points, where diagonals reach across the border,
+# to pixels that repeat those at it.
 ACROSS_BORDER = "l2-nine-border"
 # A part of the pictures in which neighbours are compared, which ones, and how much that counts.
 Term = tuple[tuple[slice, slice, slice, slice], tuple[int, int], float]

@@ -1,4 +1,4 @@
-"""The memory that a run takes and that the device has: from both follows whether it works in one pass or by tiles."""
+"""The memory that a run takes and that the device has; the two decide whether it works in one pass or by tiles."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..system.limits import left_to_this_process
 
 # Of what is free; the rest is for what nobody foresees: fragmentation, libraries' workspaces, other programs.
 SHARE = 0.8
-# A pass that keeps its memory for the next (`Arena`) takes up to so many times what a pass takes that gives it back:
+# A pass that keeps its memory for the next (`Arena`) needs up to this many times the memory of one that frees it:
 # other tensors cannot use the block while it is empty. Only where there is plenty.
 AMPLE = 1.7
 PICTURE = 12  # bytes a pixel: three channels in fp32

@@ -223,7 +223,7 @@ def objective(
 ) -> Objective:
     """The objective of a recipe for one content picture (1x3xHxW), or for none: then `shape` is the picture's.
 
-    A `seamless` picture goes on on its other side; its sides are multiples of the pooling grid (16 for relu5_1).
+    A `seamless` picture wraps around at its edges; its sides are multiples of the pooling grid (16 for relu5_1).
     `emphasis` (1x1xHxW) is what the content term is multiplied by, pixel by pixel. `seed` is that of the directions in
     which the statistic `sliced` looks.
 

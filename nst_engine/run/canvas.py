@@ -51,9 +51,9 @@ class Canvas:
         self.variable = self.space.variable(pixels).requires_grad_()
 
     def pixels(self) -> torch.Tensor:
-        """Of the variable."""
+        """The picture that the optimiser's variable stands for."""
         return self.space.pixels(self.variable.detach()).clamp(0, 1)
 
     def shown(self) -> torch.Tensor:
-        """The picture that a run which ended now would give."""
+        """The result if the run ended now."""
         return self.pixels() if self.average is None or self.average.pixels is None else self.average.pixels

@@ -49,7 +49,7 @@ def target_shape(own: tuple[int, int], size: int, recipe: Recipe, device: torch.
 
 
 def stroke_side(stroke_size: float, side: int) -> int:
-    """How large styles are measured for a result with this long side, where 1 is as large."""
+    """The long side at which styles are measured for a result with this long side; `stroke_size` 1 is the same."""
     return min(LARGEST_SIDE, max(1, round(stroke_size * side)))
 
 
@@ -59,7 +59,7 @@ def usual_steps(shape: tuple[int, int], recipe: Recipe, scales: int | None = Non
 
 
 def _steps_of_rungs(shape: tuple[int, int], ladder: Ladder, least: int) -> list[int]:
-    """Level by level; none has less than `least` pixels on a side, but for the last."""
+    """Level by level; none has less than `least` pixels on a side, except the last."""
     side = max(shape) if ladder.side == "long" else min(shape)
     count = 1
     while (f := 2 ** (-count / ladder.per_doubling)) * side >= ladder.least and round(f * min(shape)) >= least:

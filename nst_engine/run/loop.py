@@ -91,7 +91,7 @@ def _paint_level(run: Run, picture: Picture, canvas: Canvas, generator: torch.Ge
         temporal = setup.temporal.at(level.shape, device)
         setup = replace(setup, temporal=temporal)
         pixels = temporal.begin(pixels)
-    # The start counts once, or what this level's few steps add would be faint.
+    # Restart the mean, or what this level's few steps add would hardly show.
     if canvas.average is not None and (report.level or canvas.average.exponential):
         canvas.average.begin(pixels)
     pinned = None if content is None else picture.pinned(level.shape)
@@ -150,7 +150,7 @@ def descend(
 
 
 def _evaluator(run: Run, setup: Setup, picture: Picture, content: torch.Tensor | None, report: Reporter) -> Evaluator:
-    """Of the level that the report is at."""
+    """The evaluator of the level that the report is at."""
     level = run.levels[report.level]
 
     def build_with(layout: Layout) -> Evaluate:
@@ -163,9 +163,8 @@ def _evaluator(run: Run, setup: Setup, picture: Picture, content: torch.Tensor |
 
     def smaller(layout: Layout) -> Layout:
         found = smaller_layout(setup, level.shape, layout)
-        less = (
-            "smaller tiles" if found.keep_content else "tiles, and the content's features computed again at every step"
-        )
+        first = "tiles" if layout.tile is None else "smaller tiles"
+        less = first if found.keep_content else "tiles, and the content's features computed again at every step"
         h, w = level.shape
         report.note(f"memory ran out at {w}×{h}: the run goes on with {less}, and gives the same picture")
         return found

@@ -48,9 +48,9 @@ def worth_recording(objective: Objective, steps: int) -> bool:
 
 
 class Recorded:
-    """Evaluates as the function that it is given does; from some evaluation on by a recording, if that says the same.
+    """Evaluates by the function it is given and, after a few calls, by a recording of it, if the two agree.
 
-    Where no recording can be made, or one that says something else, the function itself goes on being used.
+    Where no recording can be made, or the two differ, the function itself goes on being used.
     """
 
     def __init__(self, evaluate: Evaluate, record: Callable[[Evaluate, torch.Tensor], Evaluate]) -> None:
@@ -70,7 +70,7 @@ class Recorded:
         if not math.isfinite(float(terms.total)):
             return  # as the run will say
         try:
-            # Of other pixels, so that one which only repeats itself is found out.
+            # Of other pixels, to catch a recording that ignores its input.
             recording = self.record(self.usual, torch.zeros_like(pixels))
             found_terms, found = recording(pixels)
         except RuntimeError as error:

@@ -10,8 +10,8 @@ Shape = tuple[int, int]  # height and width
 
 
 def _short_side(style: Shape, level: Shape, fraction: float) -> Shape:
-    """Short sides alike at the final size, of which this level is a fraction; a style that is no more than a tenth too
-    large, or smaller, stays as it is there."""
+    """Short sides alike at the final size, of which this level is a fraction; a style up to a tenth too large, or
+    smaller, keeps its own size."""
     final = min(level) / fraction
     factor = final / min(style) if min(style) > 1.1 * final else 1.0
     height, width = (max(1, round(round(side * factor) * fraction)) for side in style)

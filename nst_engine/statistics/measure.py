@@ -101,8 +101,8 @@ def statistics(features: torch.Tensor, t: torch.Tensor | None = None) -> Statist
 def whole_statistics(
     network: Network, pixels: torch.Tensor, taps: Iterable[str], guides: Mapping[str, torch.Tensor] | None = None
 ) -> dict[str, Statistics]:
-    """Of a picture, tile by tile: all of them are sums over positions. With guides T at these taps, of what they leave;
-    a tap at which that is nothing is left out."""
+    """A picture's statistics, tile by tile: all of them are sums over positions. With guides T, those within them;
+    taps at which nothing is left are omitted."""
     taps = tuple(taps)  # gone through more than once
 
     def measured(side: int) -> dict[str, Statistics]:

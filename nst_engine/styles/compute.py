@@ -20,8 +20,8 @@ from ..statistics.regions import check_mask, fit_mask
 from .grams import StyleGrams
 from .style import Style, check_mode, check_weight
 
-# Styles are measured in advance from their size down to this, in steps of √2, or on so many rungs at least: as
-# coarse-to-fine levels ask for them.
+# Styles are measured in advance at the sizes that coarse-to-fine levels use: from their own down to SMALLEST in steps
+# of √2, but always at RUNGS sizes or more.
 SMALLEST, RUNGS = 64, 4
 
 
@@ -119,7 +119,7 @@ def _measure_ladder(styles: list[Style], vgg: VGGFeatures, recipe: Recipe, taps:
     done = 0
 
     def on_measure(*_: int) -> None:
-        """Of all of them as of one picture."""
+        """The pieces of all sizes count as those of one picture."""
         nonlocal done
         done = min(done + 1, of)
         watch.measured(done, of)
@@ -129,6 +129,6 @@ def _measure_ladder(styles: list[Style], vgg: VGGFeatures, recipe: Recipe, taps:
         try:
             style.statistics(network, taps, shape)
         except NSTError:
-            # Nobody has asked for the smaller sizes: one of which a mask leaves nothing is left out.
+            # Nobody has asked for the smaller sizes: skip one at which the mask leaves nothing.
             if fraction == 1:
                 raise

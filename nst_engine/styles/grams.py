@@ -62,8 +62,7 @@ class StyleGrams:
             )
 
     def check(self, shape: tuple[int, int], pictures: int = 1) -> None:
-        """That one of them counts, and that their regions have the proportions of the content pictures, of which this
-        is the shape, and go with so many of them."""
+        """Refuse if no style has weight, or if a region does not match the content pictures' `shape` or number."""
         self.check_weights()
         for style in self.counted:
             if style.region is not None:
@@ -90,8 +89,8 @@ class StyleGrams:
     def stand_ins(
         self, network: Network, taps: Iterable[str], levels: list[tuple[tuple[int, int], float]], fit: str
     ) -> list[str]:
-        """What is to be said of styles without a picture that levels (their shape, and which fraction of the final size
-        it is) meet at another size."""
+        """Notes about styles without a picture that have to use another size than a level asks for. `levels` are
+        (shape, fraction of the final size)."""
         taps = tuple(taps)
         notes = []
         for style in self.styles:
@@ -123,7 +122,7 @@ class StyleGrams:
         return self.guided and all(style.region is not None for style in self.counted)
 
     def uncovered(self, shape: tuple[int, int]) -> torch.Tensor | None:
-        """Where no style goes, 1x1xHxW; None where that is nowhere."""
+        """Where no style goes, 1x1xHxW; None if every part is covered."""
         if not self.may_leave_some:
             return None
         masks: list[torch.Tensor] = []

@@ -26,7 +26,7 @@ NO_POSITIONS = 1e-5
 
 
 def mirrored(moment: torch.Tensor) -> torch.Tensor:
-    """The upper triangle, twice: rounding may tell the two halves apart, and a saved style has but one of them."""
+    """Make the matrix exactly symmetric: rounding can make the halves differ, and saved styles keep the upper one."""
     return moment.triu() + moment.triu(1).T
 
 
@@ -37,8 +37,8 @@ MemoKey = tuple[str, str, tuple[int, int]]  # network key, tap, (height, width)
 class Style:
     """One picture (none when loaded from a file), its raw weight, the long side at which it is measured, its memo.
 
-    `mask` says which part of the picture is the style, `region` which part of the transfer is to take it on; None is
-    all of the one, and of the other whatever no style's region covers.
+    `mask` says which part of the picture is the style, None the whole; `region` which part of the transfer takes it on,
+    None whatever no other region covers.
     """
 
     picture: torch.Tensor | None
@@ -72,7 +72,7 @@ class Style:
             return {tap: self.memo[network.key, tap, shape] for tap in taps}
 
     def measured_near(self, network: Network, taps: Iterable[str], shape: tuple[int, int]) -> tuple[int, int]:
-        """This shape; without the picture, the nearest one at which everything was measured, if there is one."""
+        """`shape`, or, for a style without its picture, the nearest one at which everything was measured."""
         taps = tuple(taps)
         if self.picture is not None or not self.missing(network, taps, shape):
             return shape

@@ -1,5 +1,5 @@
 """Moving pictures: frame after frame in the same strokes. `stylize_video` takes frames and gives frames; `source`,
-`encode` and `job` are about files; `command` is `nst video`."""
+`encode` and `job` are about files; `cli/video.py` is `nst video`."""
 
 from .coherence import Coherence, Past
 from .flow import Flow, dis_flow

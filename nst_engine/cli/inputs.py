@@ -127,7 +127,8 @@ def luma_mask(pixels: torch.Tensor, alpha: torch.Tensor | None) -> torch.Tensor:
     if alpha is not None and float(alpha.min()) < 1:
         return alpha
     r, g, b = pixels.split(1, 1)
-    return (g + 0.299 * (r - g) + 0.114 * (b - g)).clamp(0, 1)  # luma, and of a grey exactly that grey
+    luma: torch.Tensor = g + 0.299 * (r - g) + 0.114 * (b - g)  # of a grey exactly that grey
+    return luma.clamp(0, 1)
 
 
 def _check_output(out: Path, bits: int, inputs: list[Path]) -> None:

@@ -287,7 +287,11 @@ def _transcoded(
         at = frame.pts * frame.time_base - first
         if count == 0:
             count = round(at * rate)  # sound that begins later than the picture
-        yield at, lambda frame=frame: write(resampler.resample(frame))  # type: ignore[misc]
+
+        def write_resampled(frame: Any = frame) -> None:
+            write(resampler.resample(frame))
+
+        yield at, write_resampled
 
     def flush() -> None:
         write(resampler.resample(None))

@@ -37,7 +37,7 @@ class Job:
     def state(self) -> Path:
         return self.folder / STATE
 
-    def begin(self, command: Any) -> int:
+    def begin(self, command: dict[str, Any]) -> int:
         """How many frames are there already. `command` is what has to be the same to go on."""
         record = self.state / RECORD
         text = json.dumps(command, sort_keys=True, indent=1)

@@ -175,7 +175,8 @@ def _video_of(container: Any, path: Path | IO[bytes]) -> Any:
 
 def _by_length(container: Any, stream: Any, rate: Fraction) -> int | None:
     if stream.duration is not None:
-        return max(1, round(stream.duration * stream.time_base * rate))
+        seconds: Fraction = stream.duration * stream.time_base
+        return max(1, round(seconds * rate))
     return max(1, round(Fraction(container.duration, 1_000_000) * rate)) if container.duration else None
 
 

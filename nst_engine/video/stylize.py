@@ -253,7 +253,7 @@ def _masks(protect: torch.Tensor | Iterable[torch.Tensor] | None, first: int) ->
     """One for every frame from the first on; a mask that covers nothing protects nothing."""
     if protect is None or (isinstance(protect, torch.Tensor) and (protect.ndim == 2 or len(protect) == 1)):
         while True:
-            yield protect  # type: ignore[misc]
+            yield protect
     given = protect[first:] if isinstance(protect, torch.Tensor) else protect
     count = first
     for mask in given:

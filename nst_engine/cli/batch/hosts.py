@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -32,9 +33,15 @@ class Graphs(Protocol):
     NSTError: type[Exception]  # the pack has an engine of its own, and so an error class of its own
     ServerGone: type[Exception]
 
-    def graph_of(self, args: argparse.Namespace, inputs: Any, picture_file: Any, mask_file: Any) -> Any: ...
+    def graph_of(
+        self,
+        args: argparse.Namespace,
+        inputs: Inputs,
+        picture_file: Callable[[str], str],
+        mask_file: Callable[[torch.Tensor], str],
+    ) -> dict[str, Any]: ...
 
-    def run_on_server(self, graph: Any, url: str, **options: Any) -> list[Path]: ...
+    def run_on_server(self, graph: dict[str, Any], url: str, **options: Any) -> list[Path]: ...
 
 
 class HostLane:

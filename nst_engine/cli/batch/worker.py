@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from ... import __version__
@@ -40,6 +40,7 @@ DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 Report = Callable[[Outcome], object]
 OnProgress = Callable[[Job, int, int], object]  # steps done, of all
+Done = TypeVar("Done")
 
 
 class TooLong(NSTError):
@@ -227,7 +228,7 @@ class Worker:
         move_over(part, Path(job.out))
         return outcome
 
-    def _guarded(self, job: Job, do: Callable[[], Any]) -> Any:
+    def _guarded(self, job: Job, do: Callable[[], Done]) -> Done | Outcome:
         """What `do` gives, or how it failed: one picture is not to end the others."""
         try:
             return do()

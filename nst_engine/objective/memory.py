@@ -299,8 +299,8 @@ def _too_large_to_sort(taken: Footprint, shape: tuple[int, int], budget: float, 
 
 
 def _time(layout: Layout, around: int) -> float:
-    """Of a step by tiles, relative to one pass: one more forward pass for the statistics, and one for targets that are
-    not kept."""
+    """A step by tiles, relative to one in one pass: a forward pass more for the statistics, and one for targets that
+    are not kept."""
     assert layout.tile is not None
-    forward = 0.37  # of a step, the rest being the way back
+    forward = 0.37  # of a step, as measured on a CPU; the rest is the way back
     return (1 + forward * (1 if layout.keep_content else 2)) * ((layout.tile + 2 * around) / layout.tile) ** 2

@@ -14,7 +14,7 @@ import torch
 from ..network.architecture import channels, stride
 from ..network.exact import add_product, product
 from ..network.fast import each, strips
-from ..network.plain import each as alone
+from ..network.plain import each as in_turn
 from ..network.precision import widest_float
 from ..network.tiles import Tile
 from ..network.vgg import Network
@@ -48,7 +48,7 @@ class Sums:
 
 @dataclass(frozen=True)
 class RowGradient:
-    """∂L/∂F for N rows of features F whose moments count: F·matrix + row."""
+    """∂L/∂F of a function of F's mean and second moment, for features F as N rows: F·matrix + row."""
 
     matrix: Tensor
     row: Tensor | None
@@ -122,13 +122,13 @@ class StyleTerm:
     def regions_at(self, tap: str) -> list[int]:
         return [i for i, region in enumerate(self.regions) if tap in region.targets] if tap in self.weights else []
 
-    def positions(self, tap: str) -> int:
-        """N"""
+    def position_count(self, tap: str) -> int:
+        """N: the picture's positions at this tap."""
         return (self.shape[0] // stride(tap)) * (self.shape[1] // stride(tap))
 
     def factor(self, i: int, tap: str) -> Tensor | float:
         region = self.regions[i]
-        k = style_factor(self.recipe, region.targets[tap], self.positions(tap), region.gaps.get(tap))
+        k = style_factor(self.recipe, region.targets[tap], self.position_count(tap), region.gaps.get(tap))
         return self.weights[tap] * k
 
     def sums(self, tap: str, features: Tensor, tile: Tile | None = None) -> dict[int, Sums]:
@@ -149,7 +149,7 @@ class StyleTerm:
         def work(tap: str) -> None:
             found[tap] = self._at_tap(tap, sums[tap])
 
-        (each if self.device.type == "cpu" else alone)(work, taps)
+        (each if self.device.type == "cpu" else in_turn)(work, taps)
         total = sum((found[tap][0] for tap in taps), torch.zeros((), device=self.device))
         return total, {tap: found[tap][1] for tap in taps}
 
@@ -158,15 +158,15 @@ class StyleTerm:
         (Gatys et al. 2016, equation 6)."""
         total = torch.zeros((), device=self.device)
         gradients = {}
-        n_all = self.positions(tap)
+        n_all = self.position_count(tap)
         for i, summed in sums.items():
             n, k = self.regions[i].count[tap], self.factor(i, tap)
             moment = summed.products / n
             mean = moment.new_zeros(len(moment)) if summed.features is None else summed.features / n
             d = self.distances[i][tap](mean, moment)
             total = total + k * (n / n_all) * d.value.float()
-            row = None if d.by_mean is None else (d.by_mean * (k / n_all)).to(self.dtype)
-            gradients[i] = RowGradient((d.by_moment * (2 * k / n_all)).to(self.dtype), row)
+            row = None if d.grad_mean is None else (d.grad_mean * (k / n_all)).to(self.dtype)
+            gradients[i] = RowGradient((d.grad_moment * (2 * k / n_all)).to(self.dtype), row)
         return total, gradients
 
     def directions(self) -> dict[str, Tensor]:
@@ -212,7 +212,7 @@ class StyleGradient:
 
     def _sorted(self, i: int, tap: str, f: Tensor, t: Tensor | None) -> Tensor:
         term = self.term
-        k, n, n_all = term.factor(i, tap), term.regions[i].count[tap], term.positions(tap)
+        k, n, n_all = term.factor(i, tap), term.regions[i].count[tap], term.position_count(tap)
         weights = None if t is None else t.flatten().float().square()
         value, gradient = by_sorting(positions(f), weights, term.samples[i][tap], self.directions.get(tap))
         self.values[tap, i] = k * (n / n_all) * value

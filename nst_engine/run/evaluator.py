@@ -1,4 +1,4 @@
-"""Value and gradient of a level's loss, again with less at a time when the device runs out of memory."""
+"""Value and gradient of a level's loss; when the device runs out of memory, once more by smaller tiles."""
 
 from __future__ import annotations
 

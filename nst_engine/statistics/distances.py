@@ -60,14 +60,14 @@ def mixed(parts: list[tuple[float, Statistics]]) -> Statistics:
 
 @dataclass(frozen=True)
 class Distance:
-    """D and its derivatives: dD = ⟨by_moment, dM⟩ + ⟨by_mean, dμ⟩."""
+    """D and its derivatives: dD = ⟨grad_moment, dM⟩ + ⟨grad_mean, dμ⟩."""
 
     value: Tensor
-    by_moment: Tensor
-    by_mean: Tensor | None = None  # None: it does not depend on μ
+    grad_moment: Tensor
+    grad_mean: Tensor | None = None  # None: it does not depend on μ
 
 
-# Of (μ, M) to the style's statistics.
+# Maps (μ, M) to their distance from the style's statistics.
 DistanceTo = Callable[[Tensor, Tensor], Distance]
 
 
@@ -78,7 +78,7 @@ class Details:
     shift: float = 0.0  # of activations, before their Gram matrix
     mean_std: float = 0.0  # m: m C³ (‖μ − μ_A‖² + ‖σ − σ_A‖²) is added to the Gram matrices' distance
     least_variance: float | None = None  # added to every variance; None: LEAST_VARIANCE and LEAST_SHARE of the style's
-    # Of Newton–Schulz for a root of a covariance, which so few leave unfinished; 0: the root itself.
+    # Newton–Schulz iterations for the root of a covariance, where so few are part of a recipe; 0: the exact root.
     iterations: int = 0
 
 
@@ -107,8 +107,8 @@ def gram(target: Statistics, details: Details = DEFAULT) -> DistanceTo:
 
     def distance(mean: Tensor, moment: Tensor) -> Distance:
         difference = shifted(mean, moment, shift) - a
-        by_mean = 4 * shift * difference.sum(1) if shift else None
-        return Distance(difference.square().sum(), 2 * difference, by_mean)
+        grad_mean = 4 * shift * difference.sum(1) if shift else None
+        return Distance(difference.square().sum(), 2 * difference, grad_mean)
 
     return distance
 
@@ -122,9 +122,9 @@ def gram_and_mean_std(target: Statistics, details: Details) -> DistanceTo:
 
     def distance(mean: Tensor, moment: Tensor) -> Distance:
         a, b = first(mean, moment), second(mean, moment)
-        assert b.by_mean is not None
-        by_mean = factor * b.by_mean if a.by_mean is None else a.by_mean + factor * b.by_mean
-        return Distance(a.value + factor * b.value, a.by_moment + factor * b.by_moment, by_mean)
+        assert b.grad_mean is not None
+        grad_mean = factor * b.grad_mean if a.grad_mean is None else a.grad_mean + factor * b.grad_mean
+        return Distance(a.value + factor * b.value, a.grad_moment + factor * b.grad_moment, grad_mean)
 
     return distance
 
@@ -173,8 +173,8 @@ def covariance(target: Statistics, details: Details = DEFAULT) -> DistanceTo:
 
 
 def gap(statistic: str, details: Details, target: Statistics, found: Statistics) -> Tensor:
-    """How far the statistics found are from the target's. Distances that sort are about as large as that of
-    covariances."""
+    """How far the statistics found are from the target's. For statistics that sort, the covariances' distance stands
+    in, which has about the same scale."""
     name = "covariance" if statistic in BY_SORTING else statistic
     wide = widest_float(found.mean.device)
     found, target = found.to(wide), target.to(found.mean.device).to(wide)
@@ -182,7 +182,7 @@ def gap(statistic: str, details: Details, target: Statistics, found: Statistics)
 
 
 def _least_variance(target: Statistics, details: Details) -> Tensor:
-    """Some even where the style is flat, and its variance nothing but rounding."""
+    """ε, added to every variance; above 0 even where the style is flat and its variance nothing but rounding."""
     if details.least_variance is not None:
         return target.mean.new_tensor(details.least_variance)
     variance = target.moment.diagonal() - target.mean.square()

@@ -76,7 +76,7 @@ def sums(
 
 
 def _squares(x: torch.Tensor) -> torch.Tensor:
-    """A few operations, where each has to be launched."""
+    """FᵀF in few operations: a GPU has to launch each."""
     if x.dtype in (torch.float32, torch.float64):
         return squares(x)
     # So many that a large GPU has something to do for all of it: with 16, 64 channels of 16 megapixels take 1.4 ms

@@ -17,14 +17,14 @@ def square_root(a: Tensor, iterations: int = 0) -> tuple[Tensor, Tensor]:
     quarter of the iteration's time on a CPU, and exactly; other devices are good at products only."""
     if a.device.type == "cpu":
         return by_eigenvalues(a, iterations)
-    return unfinished_root(a, iterations) if iterations else newton_schulz(a)
+    return truncated_newton_schulz(a, iterations) if iterations else newton_schulz(a)
 
 
 def by_eigenvalues(a: Tensor, iterations: int = 0) -> tuple[Tensor, Tensor]:
     values, vectors = torch.linalg.eigh(a.double())
     if iterations:
         # What the iterations make of a matrix, they make of its eigenvalues.
-        root, inverse = unfinished_root(values.clamp_min(0), iterations)
+        root, inverse = truncated_newton_schulz(values.clamp_min(0), iterations)
         return ((vectors * root) @ vectors.T).to(a), ((vectors * inverse) @ vectors.T).to(a)
     root = values.clamp_min(1e-12 * values[-1]).clamp_min(1e-30).sqrt()
     return ((vectors * root) @ vectors.T).to(a), ((vectors / root) @ vectors.T).to(a)
@@ -41,7 +41,7 @@ def newton_schulz(a: Tensor, iterations: int = ITERATIONS) -> tuple[Tensor, Tens
     return y * norm.sqrt(), z / norm.sqrt()
 
 
-def unfinished_root(a: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
+def truncated_newton_schulz(a: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
     """What so few iterations of Newton and Schulz make of A^½, and, in place of A^−½, twice the gradient of its trace
     as as many iterations of the Lyapunov equation X·dA + dA·X = dX give it (Lin & Maji 2017). Of a matrix, or of its
     eigenvalues (a vector): with those, products are number by number."""

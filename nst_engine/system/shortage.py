@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 # Torch has an error type of its own for GPUs' allocators only; libraries, and other devices, say so in words.
-WORDS = (
+OUT_OF_MEMORY = (
     "out of memory",  # CUDA, ROCm, MPS and XPU, their allocators and their drivers
     "can't allocate memory",  # the CPU
     "not enough memory",  # the CPU under Windows, DirectML
@@ -23,7 +23,7 @@ WORDS = (
 def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in WORDS)
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in OUT_OF_MEMORY)
 
 
 def release(device: torch.device) -> None:

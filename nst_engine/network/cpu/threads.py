@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 
 from ..plain import CPU, Task, split
-from ..plain import each as alone
+from ..plain import each as in_turn
 
 
 class _Job:
@@ -153,7 +153,7 @@ _crowd = _Crowd()
 def each(do: Callable[[Task], object], tasks: Sequence[Task]) -> None:
     """do(task) for every task, in any order and any thread; what one of them raises is raised here."""
     if len(tasks) < 2:
-        alone(do, tasks)
+        in_turn(do, tasks)
         return
     with team():
         job = _Job(do, tasks)

@@ -78,9 +78,9 @@ def test_its_slope_is_that_of_small_steps(name, shift):
     way = torch.randn(f.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     there, back = (float(distance(s.mean, s.moment).value) for s in (of(f + 1e-6 * way), of(f - 1e-6 * way)))
     found = distance(of(f).mean, of(f).moment)
-    slope = f @ (2 * found.by_moment) / len(f)
-    if found.by_mean is not None:
-        slope += found.by_mean / len(f)
+    slope = f @ (2 * found.grad_moment) / len(f)
+    if found.grad_mean is not None:
+        slope += found.grad_mean / len(f)
     assert float((slope * way).sum()) == pytest.approx((there - back) / 2e-6, rel=1e-5)
 
 
@@ -108,7 +108,7 @@ def test_the_two_ways_agree_on_real_features(vgg, monkeypatch):
             patch.setattr("nst_engine.statistics.distances.square_root", lambda a, _: newton_schulz(a))
             other = by_moments("covariance", theirs[tap])(ours[tap].mean, ours[tap].moment)
         assert float(other.value) == pytest.approx(float(exact.value), rel=1e-3)
-        assert (other.by_moment - exact.by_moment).norm() < 0.05 * exact.by_moment.norm()
+        assert (other.grad_moment - exact.grad_moment).norm() < 0.05 * exact.grad_moment.norm()
 
 
 def quantile_distance(f: np.ndarray, a: np.ndarray, w_f: np.ndarray | None, w_a: np.ndarray | None) -> float:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from ...plain import AS_IT_IS, Arena, Finish, empty, split
-from ...plain import each as alone
+from ...plain import each as in_turn
 from ...precision import has_matrix_units, keeps_fp32
 from ..threads import each
 from . import by_torch, in_loops
@@ -81,7 +81,7 @@ def _by_strips(layer: Layer) -> None:
     down, across = layer.cells
     rows = strip(down, across, max(CELLS, MOST_NUMBERS // max(layer.kernels.shape[1:])))
     if -(-down // rows) >= FEWEST_STRIPS:
-        each(lambda some: _convolve_strip(layer, some, alone), _strips(down, rows))
+        each(lambda some: _convolve_strip(layer, some, in_turn), _strips(down, rows))
         return
     rows = strip(down, across, memory.MOST_BYTES // (36 * max(layer.kernels.shape[1:]) * layer.y.itemsize))
     for some in _strips(down, rows):
@@ -93,7 +93,7 @@ def _strips(down: int, rows: int) -> list[range]:
 
 
 def _convolve_strip(layer: Layer, rows: range, share: Share) -> None:
-    """Some rows of cells. `each` shares the parts of every step among the threads; with `alone` there is one part."""
+    """Some rows of cells. `each` shares the parts of every step among the threads; with `in_turn` there is one part."""
     incoming, outgoing = layer.kernels.shape[1:]
     count = len(rows) * layer.cells[1]
     data, products = layer.workspace.strip.divide(layer.y, 36 * count * incoming, 36 * count * outgoing)
@@ -105,7 +105,7 @@ def _convolve_strip(layer: Layer, rows: range, share: Share) -> None:
         torch.bmm(data[some], layer.kernels[some], out=products[some])
 
     parts, matrices = [rows], [slice(36)]
-    if share is not alone:
+    if share is not in_turn:
         parts = [rows[part] for part in split(len(rows), min(len(rows), max(2, count // implementation.CELLS)))]
         matrices = AT_ONCE
     share(transform_data, parts)

@@ -169,7 +169,9 @@ def _video_of(container: Any, path: Path | IO[bytes]) -> Any:
     stream = container.streams.video[0]
     if stream.codec_context is None:
         raise NSTError(f"{_called(path)}: PyAV has no decoder for its video here.")
-    stream.thread_type = "AUTO"
+    # Never frame by frame: a thread that decodes ahead may want to log, for which PyAV takes Python's lock, while a
+    # reader that stops early holds that lock and waits for the thread. Decoding is not what takes time here.
+    stream.thread_type = "SLICE"
     return stream
 
 

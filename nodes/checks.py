@@ -79,6 +79,15 @@ def layer_too_deep(layer: Any, size: Any) -> str:
 # --- at the start of a node: what only the wires tell --------------------------------------------------------------
 
 
+def refusal_of_run(
+    kind: Any, recipe: Any, size: Any, scales: Any, learning_rate: Any, tv_weight: Any, layer_weights: object
+) -> str:
+    """What the widgets of a node that runs a recipe tell alone."""
+    values = {"recipe": recipe, "size": size, "scales": scales}
+    refusal = refusal_of(kind, **values, learning_rate=learning_rate, tv_weight=tv_weight)
+    return refusal or (too_small(recipe, size) if layer_weights is NOT_WIRED else "")
+
+
 def check_style(vgg: nst.VGGFeatures, grams: nst.StyleGrams, shape: tuple[int, int], pictures: int) -> None:
     """That the style goes with the network and its regions with the pictures, before anything is measured."""
     grams.check_network(vgg)

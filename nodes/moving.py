@@ -11,7 +11,7 @@ from typing import Any
 from .. import nst_engine as nst
 from ..nst_engine.errors import counted
 from ..nst_engine.options import Options
-from . import checks, host, inputs, words
+from . import host, inputs, words
 from .inputs import AS_RECIPE, given
 from .method import Method
 from .neural_style_transfer import NeuralStyleTransfer
@@ -124,15 +124,6 @@ def memory_needed(vgg: nst.VGGFeatures, shape: tuple[int, int], grams: Any, reci
     target = nst.target_shape(shape, chosen["size"], nst.RECIPES[recipe], vgg.device)
     masks = chosen["protect_mask"] is not None or grams.guided
     return nst.memory_needed(vgg, target, used, chosen["layer_weights"], regions=grams.region_count, masks=masks)
-
-
-def refusal_of(
-    kind: Any, recipe: Any, size: Any, scales: Any, learning_rate: Any, tv_weight: Any, layer_weights: object
-) -> str:
-    """What widgets alone tell, as in Neural Style Transfer."""
-    values = {"recipe": recipe, "size": size, "scales": scales}
-    refusal = checks.refusal_of(kind, **values, learning_rate=learning_rate, tv_weight=tv_weight)
-    return refusal or (checks.too_small(recipe, size) if layer_weights is checks.NOT_WIRED else "")
 
 
 class Follow:

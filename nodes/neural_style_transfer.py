@@ -172,11 +172,7 @@ class NeuralStyleTransfer:
         tv_weight: float | None = None,
         layer_weights: object = checks.NOT_WIRED,
     ) -> bool | str:
-        values = {"recipe": recipe, "size": size, "scales": scales}
-        refusal = checks.refusal_of(cls, **values, learning_rate=learning_rate, tv_weight=tv_weight)
-        if not refusal and layer_weights is checks.NOT_WIRED:
-            refusal = checks.too_small(recipe, size)
-        return refusal or True
+        return checks.refusal_of_run(cls, recipe, size, scales, learning_rate, tv_weight, layer_weights) or True
 
     @classmethod
     def IS_CHANGED(cls, **_: Any) -> int:

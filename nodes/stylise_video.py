@@ -96,7 +96,7 @@ class NSTStyliseVideo:
                 host.output_named(filename_prefix, SUFFIX)
             except nst.NSTError as error:
                 return str(error)
-        return moving.refusal_of(cls, recipe, size, scales, learning_rate, tv_weight, layer_weights) or True
+        return checks.refusal_of_run(cls, recipe, size, scales, learning_rate, tv_weight, layer_weights) or True
 
     @moving.takes_settings
     def stylise(

@@ -59,7 +59,7 @@ class NSTVideoTransfer:
         tv_weight: float | None = None,
         layer_weights: object = checks.NOT_WIRED,
     ) -> bool | str:
-        return moving.refusal_of(cls, recipe, size, scales, learning_rate, tv_weight, layer_weights) or True
+        return checks.refusal_of_run(cls, recipe, size, scales, learning_rate, tv_weight, layer_weights) or True
 
     @moving.takes_settings
     def transfer(

@@ -68,11 +68,17 @@ objective = nst.objective(vgg, content, grams, recipe=recipe)
 image = content.clone()
 few = content[:, :, :272, :272]
 nst.objective(vgg, few, grams, recipe=recipe).value_and_grad(few)  # kernels are brought into their forms once
-open("/proc/self/clear_refs", "w").write("5")  # the peak so far is forgotten
-before = peak()
+def forget():
+    open("/proc/self/clear_refs", "w").write("5")  # the peak so far
+
+forget()
+before, peaks = peak(), []
 for _ in range(3):  # the first tells how much memory the others share
+    forget()
     objective.value_and_grad(image)
-print(peak() - before)
+    peaks.append(peak() - before)
+# The least: a pass may meet what the allocator holds beside it just then. What is shared has to hold for all of them.
+print(max(peaks) if "ample" in sys.argv else min(peaks))
 """
 
 

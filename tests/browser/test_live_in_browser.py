@@ -65,7 +65,8 @@ def browser() -> Iterator[playwright.Browser]:
 @pytest.fixture(scope="module", params=["classic", "nodes 2.0"])
 def page(request: pytest.FixtureRequest, host: Server, browser: playwright.Browser) -> Iterator[playwright.Page]:
     vue = request.param == "nodes 2.0"
-    host.post("/settings", {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": vue})
+    settings = {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": vue}
+    host.post("/settings", settings | {"Comfy.Minimap.Visible": False})  # it may lie over what is to be clicked
     page = browser.new_page(viewport={"width": 1400, "height": 1000})
     page.set_default_timeout(LIMIT)
     page.goto(host.url, wait_until="domcontentloaded")

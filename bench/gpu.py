@@ -131,15 +131,20 @@ def with_peak(make: Callable[[], programs.Program | programs.Engine], device: st
 @contextlib.contextmanager
 def tf32(allowed: bool) -> Iterator[None]:
     """For the programs that go by torch's switches. By default torch rounds convolutions to TF32, but not products."""
-    switches = (torch.backends.cudnn, torch.backends.cuda.matmul)
-    before = [switch.allow_tf32 for switch in switches]
+    switches = [torch.backends.cudnn, torch.backends.cuda.matmul]
+    name: str = "allow_tf32"
+    value: bool | str = allowed
+    if hasattr(torch.backends.cuda.matmul, "fp32_precision"):  # since torch 2.9, which refuses the old switch after it
+        switches[0] = torch.backends.cudnn.conv  # type: ignore[attr-defined]
+        name, value = "fp32_precision", "tf32" if allowed else "ieee"
+    before = [getattr(switch, name) for switch in switches]
     for switch in switches:
-        switch.allow_tf32 = allowed
+        setattr(switch, name, value)
     try:
         yield
     finally:
-        for switch, value in zip(switches, before, strict=True):
-            switch.allow_tf32 = value
+        for switch, usual in zip(switches, before, strict=True):
+            setattr(switch, name, usual)
 
 
 def under_tf32(allowed: bool, measure: Measure) -> dict[str, Any]:

@@ -145,8 +145,8 @@ class Recipe:
     passes: tuple[Pass, ...] = SINGLE_PASS
     coarsest: int = 0  # 0: the passes. Else levels √2 apart, the first with about this long side, whatever the last has
     level_steps: int = 0  # of every level; what is left of all steps is shared out, more to the smaller ones
-    # On levels with a shorter long side the content counts more, by the square of the ratio: what is lost on a small
-    # one, such as a face, does not come back. 0: on none.
+    # On levels with a shorter long side than this or the final one the content counts more, by the square of the ratio:
+    # what is lost on a small level, such as a face, does not come back. 0: on none.
     small_level: int = 0
     ladder: Ladder | None = None  # stands in place of all that; `steps` is then what it comes to at the recipe's size
     averaging: float = 0.0  # the result is a running mean over the last 1 / (1 − averaging) pictures; 0: the last one
@@ -198,7 +198,7 @@ _RECIPES = (
         clamp=True,
         coarsest=128,
         level_steps=6,
-        small_level=256,
+        small_level=512,
     ),
     Recipe(
         name="classic",

@@ -268,7 +268,7 @@ def build(
         measuring = network.measuring(network.seamless)  # once, for all of them
         regions = [_beside_content(region, recipe, strength, measuring, content) for region in regions]
     # What is lost on a small level does not come back: there the content counts more.
-    more = max(1.0, recipe.small_level / max(shape)) ** 2
+    more = max(1.0, min(recipe.small_level, max(shape) / fraction) / max(shape)) ** 2
     setup = replace(setup, recipe=replace(recipe, content_weight=recipe.content_weight * more))
     return Objective(setup, content, regions, shape, layout, emphasis)
 

@@ -11,6 +11,7 @@ import nst_engine as nst
 from nst_engine.network.architecture import layer_names
 from nst_engine.network.vgg import IMAGENET_MEAN, IMAGENET_STD, Network, Tape
 from nst_engine.objective.losses import total_variation
+from nst_engine.pictures.images import resize
 from nst_engine.recipes import network_for
 from nst_engine.statistics.distances import LEAST_VARIANCE
 from nst_engine.statistics.measure import second_moment, statistics
@@ -60,9 +61,7 @@ def written_out(recipe: nst.Recipe, vgg, content, style, image) -> tuple[torch.T
         else:
             term = (f @ f.T / n - s @ s.T / m).square().sum() / (s @ s.T / m).square().sum() / 5
         style_term = style_term + w * term
-    # On a level as small as this the content counts more.
-    more = max(1.0, recipe.small_level / max(content.shape[-2:])) ** 2
-    return more * recipe.content_weight * content_term, recipe.style_weight * style_term
+    return recipe.content_weight * content_term, recipe.style_weight * style_term
 
 
 def work_between(f: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
@@ -84,6 +83,17 @@ def test_the_papers_formulas(vgg, content, style, image, name):
     expected_content, expected_style = written_out(recipe, vgg, content, style, image)
     assert float(terms.content) == pytest.approx(float(expected_content), rel=1e-4)
     assert float(terms.style) == pytest.approx(float(expected_style), rel=1e-4)
+
+
+def test_on_a_small_level_the_content_counts_more(vgg, content, style, image):
+    """By the square of the final side over the level's; a final size as small has it as it is."""
+    grams = nst.compute_style_grams(vgg, style)
+    result = nst.stylize(vgg, content, grams, scales=3, steps=3, start="image", start_image=image)
+    height, width, _ = result.settings["levels"][0]
+    assert width * 2 == content.shape[-1]
+    small, start = resize(content, (height, width)), resize(image, (height, width))
+    alone = nst.objective(vgg, small, grams).value_and_grad(start)[0]
+    assert float(result.history[0].content) == pytest.approx(4 * float(alone.content), rel=1e-4)
 
 
 def test_johnsons_total_variation_is_half_the_squares_on_bytes(vgg, content, style, image):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from .errors import NSTError
-from .network.vgg import PADDINGS, POOLINGS, UNWATCHED, Network, VGGFeatures, Watch
+from .network.vgg import PADDINGS, POOLINGS, UNWATCHED, Conventions, Network, VGGFeatures, Watch
 from .pictures.images import LARGEST_SIDE
 from .statistics.distances import STATISTICS, Details
 from .statistics.fits import FITS
@@ -442,13 +442,5 @@ def get_recipe(recipe: str | Recipe) -> Recipe:
 
 def network_for(vgg: VGGFeatures, recipe: Recipe, seamless: bool = False, watch: Watch = UNWATCHED) -> Network:
     """As the recipe uses it: its units, pooling and padding, where the user has not chosen them."""
-    return Network(
-        vgg,
-        units=recipe.units,
-        space=recipe.space,
-        pooling=recipe.pooling,
-        padding=recipe.padding,
-        rescale_pooling=recipe.rescale_pooling,
-        seamless=seamless,
-        watch=watch,
-    )
+    conventions = Conventions(recipe.units, recipe.space, recipe.pooling, recipe.padding, recipe.rescale_pooling)
+    return Network(vgg, conventions, seamless=seamless, watch=watch)

@@ -35,13 +35,12 @@ def measure_mean_activations(
     convolutions: Mapping[str, tuple[torch.Tensor, torch.Tensor]],
 ) -> dict[str, float]:
     """Mean activation after each ReLU, over positions, channels and pictures (max-pooling, zero padding)."""
-    from .vgg import Network, VGGFeatures  # which imports this module
+    from .vgg import Conventions, Network, VGGFeatures  # which imports this module
 
     names = list(convolutions)
     taps = [name.replace("conv", "relu") for name in names]
-    network = Network(
-        VGGFeatures(architecture, "measured", convolutions, precision="fp32", weights_key="-"), units="own"
-    )
+    vgg = VGGFeatures(architecture, "measured", convolutions, precision="fp32", weights_key="-")
+    network = Network(vgg, Conventions(units="own"))
     pictures = synthetic_pictures()
     sums = dict.fromkeys(names, 0.0)
     with torch.no_grad():

@@ -128,22 +128,33 @@ class Watch:
 UNWATCHED = Watch()
 
 
-class Network:
-    """The network as one run uses it: on its device, in its precision, with the recipe's choices filled in.
+@dataclass(frozen=True)
+class Conventions:
+    """What a recipe takes the network for.
 
     `space` is what the first convolution is fed: `imagenet`, normalised pixels; `caffe`, the same with Caffe's mean,
     which only the border, where zeros are that mean, tells apart; or `raw`, pixels as they are.
     """
 
+    units: str = "unit"
+    space: str = "imagenet"
+    pooling: str = "max"
+    padding: str = "zeros"
+    rescale_pooling: bool = True
+
+
+USUAL = Conventions()
+
+
+class Network:
+    """The network as one run uses it: on its device, in its precision, with the recipe's conventions where the user has
+    not chosen otherwise."""
+
     def __init__(
         self,
         vgg: VGGFeatures,
+        conventions: Conventions = USUAL,
         *,
-        units: str = "unit",
-        space: str = "imagenet",
-        pooling: str = "max",
-        padding: str = "zeros",
-        rescale_pooling: bool = True,
         seamless: bool = False,
         dtype: torch.dtype | None = None,
         watch: Watch = UNWATCHED,
@@ -152,17 +163,17 @@ class Network:
         self.watch = watch
         self.device = vgg.device
         self.dtype = dtype or precisions.resolve(vgg.precision, vgg.device)
-        self.space = space
-        self.pooling = pooling if vgg.pooling == "recipe" else vgg.pooling
-        self.padding = padding if vgg.padding == "recipe" else vgg.padding
+        self.space = conventions.space
+        self.pooling = conventions.pooling if vgg.pooling == "recipe" else vgg.pooling
+        self.padding = conventions.padding if vgg.padding == "recipe" else vgg.padding
         # A picture that is to meet itself on all sides has no border. Styles have, so `key` does not know of this.
         self.seamless = seamless
-        self.gain = POOLING_GAIN[self.pooling] if rescale_pooling else 1.0
+        self.gain = POOLING_GAIN[self.pooling] if conventions.rescale_pooling else 1.0
         # Files in torchvision's layout are used as they are, whatever units the recipe was written for.
-        self.scaled = bool(vgg.mean_activations) and units == "unit"
+        self.scaled = bool(vgg.mean_activations) and conventions.units == "unit"
         units_in_use = "unit" if self.scaled else "own"  # the key is written into saved styles
         # Statistics are comparable between two networks exactly when this is equal.
-        self.key = "/".join((vgg.weights_key, f"{self.pooling}*{self.gain:g}", self.padding, space, units_in_use))
+        self.key = "/".join((vgg.weights_key, f"{self.pooling}*{self.gain:g}", self.padding, self.space, units_in_use))
 
         self._kernels = vgg.kernels if self.device.type == "cpu" else Kernels()
         self._convolutions = new_convolutions(self.device)

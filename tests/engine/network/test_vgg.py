@@ -17,7 +17,7 @@ from nst_engine.network.architecture import check_taps, layer_names, smallest_si
 from nst_engine.network.cpu.convolutions import flipped_for_four, four_at_once
 from nst_engine.network.kernels import Kernels
 from nst_engine.network.plain import flipped
-from nst_engine.network.vgg import Network
+from nst_engine.network.vgg import Conventions, Network
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def features(vgg) -> torch.nn.Sequential:
 
 def test_every_layer_is_torchvisions(vgg, features):
     picture = clouds(3, 70, 101)
-    found = Network(vgg, units="caffe", space="raw").features(picture, layer_names("vgg19"))
+    found = Network(vgg, Conventions(units="caffe", space="raw")).features(picture, layer_names("vgg19"))
     x = picture
     with torch.no_grad():
         for name, module in zip(layer_names("vgg19"), features, strict=True):
@@ -55,7 +55,9 @@ def test_no_layer_is_run_beyond_the_deepest_tap(vgg, monkeypatch):
 @pytest.mark.parametrize("rescale", [True, False])
 def test_pooling_and_padding(vgg, pooling, gain, padding, rescale):
     picture = clouds(4, 21, 34)
-    network = Network(vgg, pooling=pooling, padding=padding, rescale_pooling=rescale, space="raw", units="caffe")
+    network = Network(
+        vgg, Conventions(pooling=pooling, padding=padding, rescale_pooling=rescale, space="raw", units="caffe")
+    )
     x = picture
     mode = {"zeros": "constant"}.get(padding, padding)
     for conv in ("conv1_1", "conv1_2"):
@@ -68,9 +70,9 @@ def test_pooling_and_padding(vgg, pooling, gain, padding, rescale):
 
 def test_the_user_choice_stands_over_the_recipes(vgg):
     chosen = nst.load_vgg("vgg19-caffe", pooling="l2", padding="reflect", device="cpu")
-    network = Network(chosen, pooling="average", padding="zeros")
+    network = Network(chosen, Conventions(pooling="average", padding="zeros"))
     assert (network.pooling, network.padding) == ("l2", "reflect")
-    assert Network(vgg, pooling="average", padding="zeros").pooling == "average"
+    assert Network(vgg, Conventions(pooling="average", padding="zeros")).pooling == "average"
 
 
 def test_a_dead_neighbourhood_gives_l2_pooling_no_infinite_gradient(vgg):
@@ -109,7 +111,7 @@ def test_units_scale_every_layer_and_change_nothing_else(vgg):
     picture = clouds(5, 48, 48)
     taps = ["relu1_1", "conv2_1", "relu3_1", "relu4_2"]
     unit = Network(vgg).features(picture, taps)
-    raw = Network(vgg, units="caffe").features(picture, taps)
+    raw = Network(vgg, Conventions(units="caffe")).features(picture, taps)
     for tap in taps:
         mean = vgg.mean_activations["conv" + tap[4:]]
         assert (unit[tap] * mean - raw[tap]).norm() < 1e-4 * raw[tap].norm()
@@ -117,7 +119,7 @@ def test_units_scale_every_layer_and_change_nothing_else(vgg):
 
 def test_networks_whose_statistics_differ_have_different_keys(vgg):
     keys = {
-        Network(vgg, **options).key
+        Network(vgg, Conventions(**options)).key
         for options in (
             {},
             {"units": "caffe"},
@@ -200,7 +202,7 @@ def test_strides_and_smallest_sides(vgg):
     assert [stride(t) for t in ("conv1_1", "pool1", "relu2_1", "relu5_1", "pool5")] == [1, 2, 2, 16, 32]
     for padding in ("zeros", "replicate", "reflect"):
         side = smallest_side(["relu1_1", "relu4_1"], padding)
-        network = Network(vgg, padding=padding)
+        network = Network(vgg, Conventions(padding=padding))
         assert network.features(clouds(1, side, side), ["relu4_1"])["relu4_1"].numel() > 0
 
 

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 import nst_engine as nst
 from nst_engine.network import weights
 from nst_engine.network.download import download
-from nst_engine.network.vgg import IMAGENET_MEAN, IMAGENET_STD, Network
+from nst_engine.network.vgg import IMAGENET_MEAN, IMAGENET_STD, Conventions, Network
 
 # The first three convolutions: a file may stop early, and these are small.
 SHAPES = {"conv1_1": (64, 3), "conv1_2": (64, 64), "conv2_1": (128, 64)}
@@ -74,7 +74,7 @@ def caffe(picture: torch.Tensor) -> torch.Tensor:
 
 def features_of(file: Path, picture: torch.Tensor, **options) -> dict[str, torch.Tensor]:
     vgg = nst.load_vgg(file, precision="fp32", device="cpu", **options)
-    return Network(vgg, units="caffe").features(picture, TAPS)  # the file's own units
+    return Network(vgg, Conventions(units="caffe")).features(picture, TAPS)  # the file's own units
 
 
 def assert_same(found, expected, inside: int = 0) -> None:
@@ -154,7 +154,7 @@ def test_caffe_vgg19_is_pastiches_and_has_unit_activations(vgg):
     relus = [name.replace("conv", "relu") for name in vgg.convolutions][:13]
     means = {tap: float(f.mean()) for tap, f in Network(vgg).features(clouds(5, 256, 256, 3), relus).items()}
     assert all(0.2 < mean < 5 for mean in means.values()), means
-    raw = Network(vgg, units="caffe").features(clouds(5, 256, 256, 3), ["relu4_1"])["relu4_1"].mean()
+    raw = Network(vgg, Conventions(units="caffe")).features(clouds(5, 256, 256, 3), ["relu4_1"])["relu4_1"].mean()
     assert raw > 100
 
 

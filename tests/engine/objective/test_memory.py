@@ -15,7 +15,7 @@ from pictures import clouds
 
 import nst_engine as nst
 from nst_engine.network import precision
-from nst_engine.network.vgg import Network
+from nst_engine.network.vgg import Conventions, Network
 from nst_engine.objective import memory
 from nst_engine.objective.content import ContentTarget
 from nst_engine.objective.memory import Asked, Layout, bytes_per_pixel, footprint, lay_out
@@ -48,7 +48,7 @@ from nst_engine.objective import memory
 from nst_engine.network.cpu.winograd import workspace
 from nst_engine.objective.memory import bytes_per_pixel, footprint
 from nst_engine.recipes import FIVE, Adam
-from nst_engine.network.vgg import Network
+from nst_engine.network.vgg import Conventions, Network
 
 def peak():
     return next(int(line.split()[1]) << 10 for line in open("/proc/self/status") if line.startswith("VmHWM"))
@@ -93,7 +93,8 @@ def bytes_per_pixel_measured_and_said(vgg, dtype, pooling, padding, recipe, *wor
     with ThreadPoolExecutor() as pool:
         least, most = pool.map(peak, (small, large))
     measured = (most - least) / (large**2 - small**2)
-    network = Network(vgg, dtype=precision.resolve(dtype, torch.device("cpu")), pooling=pooling, padding=padding)
+    conventions = Conventions(pooling=pooling, padding=padding)
+    network = Network(vgg, conventions, dtype=precision.resolve(dtype, torch.device("cpu")))
     chosen = nst.RECIPES[recipe]
     style, content = set(chosen.style_layers), set(chosen.content_layers)
     crowded = style if "regions" in words else style & content

@@ -9,7 +9,7 @@ from pictures import clouds
 
 import nst_engine as nst
 from nst_engine.network.architecture import layer_names
-from nst_engine.network.vgg import IMAGENET_MEAN, IMAGENET_STD, Network, Tape
+from nst_engine.network.vgg import IMAGENET_MEAN, IMAGENET_STD, Conventions, Network, Tape
 from nst_engine.objective.losses import total_variation
 from nst_engine.pictures.images import resize
 from nst_engine.recipes import network_for
@@ -166,7 +166,7 @@ def test_half_precisions_give_the_same_direction(vgg, content, style, image, pre
 @pytest.mark.parametrize("shape", [(64, 48), (35, 51), (2, 33)])
 def test_the_way_back_is_autograds(vgg, pooling, padding, shape):
     """The chain's gradient, written out by hand, against torch's own through the same layers."""
-    network = Network(vgg, pooling=pooling, padding=padding)
+    network = Network(vgg, Conventions(pooling=pooling, padding=padding))
     # Two taps of one convolution, before and after its ReLU, and two pooling layers between the taps.
     taps = ("conv1_1", "relu1_2", "pool1") if min(shape) < 8 else ("conv1_2", "relu1_2", "conv2_1", "pool2", "relu3_2")
     picture = clouds(3, *shape).requires_grad_()

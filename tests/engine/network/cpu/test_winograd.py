@@ -19,7 +19,7 @@ from nst_engine.network.cpu import winograd
 from nst_engine.network.cpu.winograd import by_torch, in_loops
 from nst_engine.network.cpu.winograd.workspace import Workspace
 from nst_engine.network.plain import Finish
-from nst_engine.network.vgg import Network
+from nst_engine.network.vgg import Conventions, Network
 from nst_engine.recipes import FIVE
 
 CPU = torch.device("cpu")
@@ -185,7 +185,7 @@ def test_a_run_uses_it_and_sees_the_same(vgg, padding, monkeypatch):
     picture = clouds(1, 160, 224)
 
     def look():
-        network = Network(vgg, padding=padding)
+        network = Network(vgg, Conventions(padding=padding))
         features = network.features(picture, FIVE)
         grams = nst.compute_style_grams(vgg, clouds(2, 96, 96))
         return features, nst.objective(vgg, picture, grams).value_and_grad(clouds(3, 160, 224))

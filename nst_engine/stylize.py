@@ -215,7 +215,9 @@ def record(planned: Plan, options: Options, report: Reporter) -> dict[str, Any]:
         "protect_mode": options.protect_mode if protected else None,
         "protect_weight": options.protect_weight if protected and options.protect_mode == "content" else None,
         "layers": {"style": dict(setup.style_layers), "content": dict(setup.content_layers)},
-        "styles": [{"name": s.name, "weight": s.weight, "size": s.size} for s in planned.grams.styles],
+        "styles": [
+            {"name": s.name, "weight": s.weight, "size": s.size, "copies": s.copies} for s in planned.grams.styles
+        ],
         "network": network.vgg.source,
         "pooling": network.pooling,
         "padding": network.padding,

@@ -64,6 +64,7 @@ def measure_style(
         name=given.style.path.name,
         mask=given.mask,
         mask_mode=args.mask_mode,
+        copies=args.style_copies,
         on_measure=on_measure,
     )
 

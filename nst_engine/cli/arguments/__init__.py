@@ -23,6 +23,7 @@ OPTIONS = {
     "style": "STYLE",
     "grams": "STYLE",
     "mask": "--style-masks",
+    "copies": "--style-copies",
     "region": "--regions",
     "layers": "--style-layers",
     "layers.style": "--style-layers",

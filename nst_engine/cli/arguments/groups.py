@@ -15,6 +15,7 @@ from ...recipes import WORDS
 from ...run.levels import OWN_SIZE, RECIPE_SIZE
 from ...statistics.distances import STATISTICS
 from ...statistics.regions import MODES
+from ...styles.copies import COPIES
 from ..inputs import NAMED_STARTS
 from .types import colours, strokes, tile, whole
 
@@ -76,6 +77,8 @@ def style_group(parser: argparse.ArgumentParser, saves_style: bool = True) -> No
         "0, the default: none of it",
     )
     add("--style-weights", type=float, nargs="+", metavar="W", help="one for each STYLE; only proportions matter")
+    copies = "of each STYLE, measured with it: mirrored, turned by right angles, rescaled by √2; default: none"
+    add("--style-copies", choices=COPIES, default="none", help=copies)
     if saves_style:
         add("--save-style", metavar="FILE", help="keep the measured style, ending in .safetensors; needs --style-size")
 

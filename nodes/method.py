@@ -3,11 +3,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..nst_engine.objective.losses import VARIATIONS
+from ..nst_engine.objective.octaves import MOST_OCTAVES
 from ..nst_engine.recipes import WORDS
 from ..nst_engine.statistics.distances import STATISTICS
 from . import host
 from .checks import refusal_of
-from .inputs import RECIPE, given, number_or_recipe
+from .inputs import AS_RECIPE, RECIPE, given, number_or_recipe
 
 YES_NO = {"on": True, "off": False}
 
@@ -22,6 +23,7 @@ class Method:
     averaging: float | None = None
     tv_kind: str | None = None
     content_measure: str | None = None
+    octaves: int | None = None
 
     def __repr__(self) -> str:
         return f"<NST_METHOD {', '.join(f'{name}={v}' for name, v in vars(self).items() if v is not None)}>"
@@ -101,12 +103,17 @@ class NSTMethod:
                         "alike in it stays alike. recipe: as the preset says."
                     },
                 ),
+                "octaves": number_or_recipe(
+                    "In how many sizes at once style is matched: large shapes and fine marks in one, best for textures "
+                    "and large strokes. 1: in one size, 3: also in a half and a quarter of it.",
+                    max=MOST_OCTAVES,
+                ),
             },
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, averaging: float | None = None) -> bool | str:
-        return refusal_of(cls, averaging=averaging) or True
+    def VALIDATE_INPUTS(cls, averaging: float | None = None, octaves: int | None = AS_RECIPE) -> bool | str:
+        return refusal_of(cls, averaging=averaging, octaves=octaves) or True
 
     def choose(
         self,
@@ -116,6 +123,7 @@ class NSTMethod:
         averaging: float,
         tv_kind: str,
         content_measure: str = RECIPE,
+        octaves: int = AS_RECIPE,
     ) -> tuple[Method]:
         return (
             Method(
@@ -125,5 +133,6 @@ class NSTMethod:
                 given(averaging),
                 given(tv_kind),
                 given(content_measure),
+                given(octaves),
             ),
         )

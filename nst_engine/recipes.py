@@ -160,6 +160,7 @@ class Recipe:
     # How the content is compared: by its features; by how alike they are among themselves; or by features and, beside
     # them, the picture's edges.
     content_measure: str = "features"
+    octaves: int = 1  # in how many sizes of every level's picture, each half of the one before, style is compared
 
     @property
     def details(self) -> Details:

@@ -17,6 +17,7 @@ from .network.tiles import grid
 from .network.vgg import UNWATCHED, VGGFeatures, Watch
 from .objective.controls import LayerWeights
 from .objective.memory import SHARE, Asked, footprint, free_memory
+from .objective.octaves import octave_shapes
 from .objective.setup import Setup, set_up
 from .options import Options
 from .pictures.colour import match_colours
@@ -142,7 +143,7 @@ def plan(
         grams, sized = _with_strokes(grams, options.stroke_size, max(shape))
     setup, levels = _with_levels(setup, options, own, shape)
     starts, notes = _start_images(options, len(contents), shape, setup.recipe.start)
-    asked = [(level.shape, level.fraction) for level in levels]
+    asked = _sizes_of_style(setup, levels)
     stand_ins = grams.stand_ins(setup.network, setup.style_layers, asked, recipe.style_fit)
     notes += [*sized, *stand_ins, *_without_effect(options, recipe, content is not None)]
     if options.strength == 0 and given is not None:
@@ -201,6 +202,7 @@ def record(planned: Plan, options: Options, report: Reporter) -> dict[str, Any]:
         "normalise_gradients": recipe.normalise_gradients,
         "averaging": recipe.averaging,
         "content_measure": recipe.content_measure,
+        "octaves": recipe.octaves,
         "start": recipe.start,
         "start_mix": options.start_mix,
         "stroke_size": options.stroke_size,
@@ -270,10 +272,21 @@ def _with_levels(setup: Setup, options: Options, own: Shape, shape: Shape) -> tu
     recipe = setup.recipe
     if options.steps is None:
         recipe = replace(recipe, steps=usual_steps(shape, recipe, options.scales, least))
-    levels = plan_levels(shape, recipe, options.scales, grid(setup.layers) if options.seamless else 1, least)
+    # So that every octave of a seamless picture joins, too.
+    step = grid(setup.layers) * 2 ** (recipe.octaves - 1) if options.seamless else 1
+    levels = plan_levels(shape, recipe, options.scales, step, least)
     named = "size" if options.shape is None else "shape"
     check_size(levels[0].shape, setup.layers, setup.network.edges, named, own, levels[0].fraction)
     return replace(setup, recipe=recipe), levels
+
+
+def _sizes_of_style(setup: Setup, levels: list[Level]) -> list[tuple[Shape, float]]:
+    """The shapes of all pictures whose style is compared, and what fraction each is of the result."""
+    found = []
+    for level in levels:
+        shapes = octave_shapes(level.shape, setup.recipe.octaves, tuple(setup.style_layers), setup.network)
+        found += [(shape, level.fraction / 2**number) for number, shape in enumerate(shapes)]
+    return found
 
 
 def _with_strokes(grams: StyleGrams, stroke_size: float, side: int) -> tuple[StyleGrams, list[str]]:

@@ -26,7 +26,7 @@ AS_GIVEN = (
     *("recipe", "content_weight", "style_weight", "strength", "start_mix", "size", "seed", "seamless"),
     *("protect_mode", "protect_weight"),
 )
-METHOD = ("statistic", "shift", "normalise_gradients", "averaging", "tv_kind", "content_measure")
+METHOD = ("statistic", "shift", "normalise_gradients", "averaging", "tv_kind", "content_measure", "octaves")
 MaskFile = Callable[[Any], str]  # the picture file of a mask
 
 
@@ -95,6 +95,7 @@ def _method(args: argparse.Namespace) -> dict[str, Any]:
         "averaging": _or(args.averaging, AS_RECIPE),
         "tv_kind": _or(args.tv_kind, RECIPE),
         "content_measure": _or(args.content_measure, RECIPE),
+        "octaves": _or(args.octaves, AS_RECIPE),
     }
 
 

@@ -9,6 +9,7 @@ from ...network.precision import PRECISIONS
 from ...network.vgg import PADDINGS, POOLINGS
 from ...network.weights import BUILT_IN, INPUTS
 from ...objective.losses import VARIATIONS
+from ...objective.octaves import MOST_OCTAVES
 from ...options import OPTIMIZERS, PROTECT_MODES
 from ...pictures.files import FORMATS
 from ...recipes import WORDS
@@ -57,6 +58,7 @@ def recipe_group(parser: argparse.ArgumentParser, starts: tuple[str, ...]) -> ar
     add("--tv-weight", type=float, metavar="X", help="smoothing; 1 is a light one, 0 none")
     add("--tv-kind", choices=VARIATIONS, help="squared or plain differences of neighbours, of four or of eight")
     add("--statistic", choices=STATISTICS, help="what of the style's features is matched")
+    add("--octaves", type=whole(1, MOST_OCTAVES), metavar="N", help="sizes in which style is matched at once; 1: one")
     add("--shift", type=float, metavar="X", help="added to the activations before their Gram matrix, such as -1")
     add("--start", metavar="NAME|PATH", help=f"what the first step begins from: {', '.join(starts)}, a picture")
     add("--scales", type=whole(1), metavar="N", help="coarse-to-fine levels; more give larger strokes")

@@ -18,8 +18,8 @@ POOLS = (4, 16)
 # The least mean square of a content's Laplacian; photographs have 0.2 to 0.5 at every size. A picture of nothing but
 # fog has less, and would otherwise be held so firmly that no stroke could be painted on it.
 LEAST = 0.05
-# λ, as a multiple of what the features' distance is for a blank picture. With a tenth of it edges are little firmer than
-# without; with all of it they are sharp, but styles with large flat areas get a fine hatching.
+# λ, as a multiple of what the features' distance is for a blank picture. With half of it edges are little firmer than
+# without; with five times as much they are sharp, but styles with large flat areas get a fine hatching.
 SHARE = 0.2
 
 

@@ -393,9 +393,12 @@ def test_a_method_is_what_was_chosen_and_nothing_else(pack, vgg, content, grams)
         normalise_gradients="on",
         averaging=0.9,
         tv_kind="l1-nine",
+        content_measure="laplacian",
+        octaves=2,
     )
     assert repr(method) == (
-        "<NST_METHOD statistic=covariance, shift=-1.0, normalise_gradients=True, averaging=0.9, tv_kind=l1-nine>"
+        "<NST_METHOD statistic=covariance, shift=-1.0, normalise_gradients=True, averaging=0.9, tv_kind=l1-nine, "
+        "content_measure=laplacian, octaves=2>"
     )
     image, history = transfer(pack, vgg, content, grams, method=method, tv_weight=1.0)
     assert vars(method).items() <= history.settings.items()

@@ -123,7 +123,8 @@ def test_every_way_to_go_about_it_arrives(folder):
         *stylize(*PLAIN, "--content-layers", "relu3_1", "--style-size", 48, "--protect", "protect.png"),
         *["--strength", 1.5, "--statistic", "mean-std", "--shift", -1, "--normalise-gradients", "--averaging", 0.5],
         *["--tv-weight", 1, "--tv-kind", "l1-nine", "--start", "style-noise", "--start-mix", 0.25, "--seamless"],
-        *["--protect-mode", "content", "--protect-weight", 7],
+        *["--protect-mode", "content", "--protect-weight", 7, "--content-measure", "laplacian", "--octaves", 2],
+        *["--style-copies", "mirrored"],
     )
     assert "shift: has no effect with the statistic 'mean-std'" in said
     choices = {
@@ -138,6 +139,8 @@ def test_every_way_to_go_about_it_arrives(folder):
         "start_mix": 0.25,
         "seamless": True,
         "protect_mode": "content",
+        "content_measure": "laplacian",
+        "octaves": 2,
     }
     settings = read_settings("out.png")
     assert settings and {key: settings[key] for key in choices} == choices
@@ -145,7 +148,8 @@ def test_every_way_to_go_about_it_arrives(folder):
     # What the settings do not say, the picture does.
     vgg = engine.load_vgg("vgg19-caffe", precision="fp32", device="cpu")
     layers = engine.LayerWeights({"relu1_1": 1.0, "relu2_1": 1.0}, {"relu3_1": 1.0})
-    grams = engine.compute_style_grams(vgg, read_picture("style.png").pixels, layers=layers.style, size=48)
+    pixels = read_picture("style.png").pixels
+    grams = engine.compute_style_grams(vgg, pixels, layers=layers.style, size=48, copies="mirrored")
     content = read_picture("content.png").pixels
     options = {"steps": 2, "layers": layers, "size": -1, "protect": protect, **choices}
     write_picture("expected.png", engine.stylize(vgg, content, grams, **options, protect_weight=7.0).image)

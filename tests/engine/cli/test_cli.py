@@ -156,6 +156,8 @@ def test_every_way_to_go_about_it_arrives(folder):
     assert same_pixels("out.png", "expected.png")
     write_picture("expected.png", engine.stylize(vgg, content, grams, **options).image)
     assert not same_pixels("out.png", "expected.png"), "as it would be with the usual weight"
+    nst("again", "out.png", "--quiet")
+    assert same_pixels("out.png", "out-again.png")
 
 
 @pytest.mark.parametrize("start", ["content", "noise", "grey", "style", "style-noise"])
@@ -289,6 +291,9 @@ def test_ctrl_c_while_python_ends_says_nothing(folder, seconds):
         (["--protect-mode", "faces"], "--protect-mode: invalid choice: 'faces'"),
         (["--statistic", "median"], "--statistic: invalid choice: 'median'"),
         (["--tv-kind", "l3"], "--tv-kind: invalid choice: 'l3'"),
+        (["--content-measure", "edges"], "--content-measure: invalid choice: 'edges'"),
+        (["--octaves", 9], "--octaves: 9 is not between 1 and 8"),
+        (["--style-copies", "turned"], "--style-copies: invalid choice: 'turned'"),
         (["--start", "gray"], "--start: gray: no such file, and none of content, noise, grey, style, style-noise"),
         (["--start", "."], ".: this is a folder"),
         (["--wishes", 3], "--wishes"),

@@ -118,8 +118,8 @@ def footprint(
     optimizer = recipe.optimizer
     # The picture, its gradient, and the content at its size. What the caller gave is in memory already.
     pictures = (4 if recipe.averaging else 3) * PICTURE
-    # Of the next octave, and of those after it a third as much again: the picture, its gradient and a widened copy.
-    pyramid = 3 * PICTURE if recipe.octaves > 1 else 0.0
+    # Of the octaves, together a third of a picture: they and their gradients; and what enlarges these, widened.
+    pyramid = 3.5 * PICTURE if recipe.octaves > 1 else 0.0
     moments = 2 * (optimizer.history + 3) * PICTURE if isinstance(optimizer, LBFGS) else 2 * PICTURE
     targets = sum(_feature_bytes(tap, network) for tap in content_taps) if keep_content else 0.0
     if not all_taps:

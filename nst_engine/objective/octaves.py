@@ -52,9 +52,9 @@ class Halving:
         return x
 
     def backward(self, gradient: Tensor) -> Tensor:
-        """∂L/∂x from that by the smaller picture."""
+        """∂L/∂x from that by the smaller picture, which is used up."""
         for dim, within in zip((3, 2), reversed(self.within), strict=True):
-            gradient = self._back_along(gradient / within, dim)
+            gradient = self._back_along(gradient.div_(within), dim)
         return gradient
 
     def _along(self, x: Tensor, dim: int) -> Tensor:

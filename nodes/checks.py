@@ -13,7 +13,7 @@ from .inputs import AS_RECIPE
 NOT_WIRED = object()
 
 # Below these -1 alone has a meaning, though the widgets' steps let others be typed in, too.
-LEAST = {"learning_rate": 1e-30, "tv_weight": 0.0, "averaging": 0.0, "scales": 1, "size": 0}
+LEAST = {"learning_rate": 1e-30, "tv_weight": 0.0, "averaging": 0.0, "scales": 1, "size": 0, "octaves": 1}
 
 
 # --- for VALIDATE_INPUTS: what widgets alone tell ------------------------------------------------------------------

@@ -3,10 +3,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..nst_engine.objective.losses import VARIATIONS
+from ..nst_engine.objective.octaves import MOST_OCTAVES
+from ..nst_engine.recipes import WORDS
 from ..nst_engine.statistics.distances import STATISTICS
 from . import host
 from .checks import refusal_of
-from .inputs import RECIPE, given, number_or_recipe
+from .inputs import AS_RECIPE, RECIPE, given, number_or_recipe
 
 YES_NO = {"on": True, "off": False}
 
@@ -20,6 +22,8 @@ class Method:
     normalise_gradients: bool | None = None
     averaging: float | None = None
     tv_kind: str | None = None
+    content_measure: str | None = None
+    octaves: int | None = None
 
     def __repr__(self) -> str:
         return f"<NST_METHOD {', '.join(f'{name}={v}' for name, v in vars(self).items() if v is not None)}>"
@@ -89,15 +93,37 @@ class NSTMethod:
                         "nine: diagonals too. recipe: as the preset says."
                     },
                 ),
-            }
+            },
+            "optional": {
+                "content_measure": (
+                    [RECIPE, *WORDS["content_measure"]],
+                    {
+                        "tooltip": "How your picture is kept. features: what is in it. laplacian: its edges and "
+                        "outlines as well, so that faces, roofs and thin lines come through. self-similarity: what is "
+                        "alike in it stays alike. recipe: as the preset says."
+                    },
+                ),
+                "octaves": number_or_recipe(
+                    "In how many sizes at once style is matched: large shapes and fine marks in one, best for textures "
+                    "and large strokes. 1: in one size, 3: also in a half and a quarter of it.",
+                    max=MOST_OCTAVES,
+                ),
+            },
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, averaging: float | None = None) -> bool | str:
-        return refusal_of(cls, averaging=averaging) or True
+    def VALIDATE_INPUTS(cls, averaging: float | None = None, octaves: int | None = AS_RECIPE) -> bool | str:
+        return refusal_of(cls, averaging=averaging, octaves=octaves) or True
 
     def choose(
-        self, statistic: str, shift: float, normalise_gradients: str, averaging: float, tv_kind: str
+        self,
+        statistic: str,
+        shift: float,
+        normalise_gradients: str,
+        averaging: float,
+        tv_kind: str,
+        content_measure: str = RECIPE,
+        octaves: int = AS_RECIPE,
     ) -> tuple[Method]:
         return (
             Method(
@@ -106,5 +132,7 @@ class NSTMethod:
                 YES_NO.get(normalise_gradients),
                 given(averaging),
                 given(tv_kind),
+                given(content_measure),
+                given(octaves),
             ),
         )

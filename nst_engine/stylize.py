@@ -17,6 +17,7 @@ from .network.tiles import grid
 from .network.vgg import UNWATCHED, VGGFeatures, Watch
 from .objective.controls import LayerWeights
 from .objective.memory import SHARE, Asked, footprint, free_memory
+from .objective.octaves import octave_shapes
 from .objective.setup import Setup, set_up
 from .options import Options
 from .pictures.colour import match_colours
@@ -142,9 +143,9 @@ def plan(
         grams, sized = _with_strokes(grams, options.stroke_size, max(shape))
     setup, levels = _with_levels(setup, options, own, shape)
     starts, notes = _start_images(options, len(contents), shape, setup.recipe.start)
-    asked = [(level.shape, level.fraction) for level in levels]
+    asked = _sizes_of_style(setup, levels)
     stand_ins = grams.stand_ins(setup.network, setup.style_layers, asked, recipe.style_fit)
-    notes += [*sized, *stand_ins, *_without_effect(options, recipe)]
+    notes += [*sized, *stand_ins, *_without_effect(options, recipe, content is not None)]
     if options.strength == 0 and given is not None:
         # Whatever the start, what is asked for is the content.
         setup = replace(setup, recipe=replace(setup.recipe, steps=0, start="content"))
@@ -200,6 +201,8 @@ def record(planned: Plan, options: Options, report: Reporter) -> dict[str, Any]:
         "shift": recipe.shift,
         "normalise_gradients": recipe.normalise_gradients,
         "averaging": recipe.averaging,
+        "content_measure": recipe.content_measure,
+        "octaves": recipe.octaves,
         "start": recipe.start,
         "start_mix": options.start_mix,
         "stroke_size": options.stroke_size,
@@ -214,7 +217,9 @@ def record(planned: Plan, options: Options, report: Reporter) -> dict[str, Any]:
         "protect_mode": options.protect_mode if protected else None,
         "protect_weight": options.protect_weight if protected and options.protect_mode == "content" else None,
         "layers": {"style": dict(setup.style_layers), "content": dict(setup.content_layers)},
-        "styles": [{"name": s.name, "weight": s.weight, "size": s.size} for s in planned.grams.styles],
+        "styles": [
+            {"name": s.name, "weight": s.weight, "size": s.size, "copies": s.copies} for s in planned.grams.styles
+        ],
         "network": network.vgg.source,
         "pooling": network.pooling,
         "padding": network.padding,
@@ -267,10 +272,21 @@ def _with_levels(setup: Setup, options: Options, own: Shape, shape: Shape) -> tu
     recipe = setup.recipe
     if options.steps is None:
         recipe = replace(recipe, steps=usual_steps(shape, recipe, options.scales, least))
-    levels = plan_levels(shape, recipe, options.scales, grid(setup.layers) if options.seamless else 1, least)
+    # So that every octave of a seamless picture joins, too.
+    step = grid(setup.layers) * 2 ** (recipe.octaves - 1) if options.seamless else 1
+    levels = plan_levels(shape, recipe, options.scales, step, least)
     named = "size" if options.shape is None else "shape"
     check_size(levels[0].shape, setup.layers, setup.network.edges, named, own, levels[0].fraction)
     return replace(setup, recipe=recipe), levels
+
+
+def _sizes_of_style(setup: Setup, levels: list[Level]) -> list[tuple[Shape, float]]:
+    """The shapes of all pictures whose style is compared, and what fraction each is of the result."""
+    found = []
+    for level in levels:
+        shapes = octave_shapes(level.shape, setup.recipe.octaves, tuple(setup.style_layers), setup.network)
+        found += [(shape, level.fraction / 2**number) for number, shape in enumerate(shapes)]
+    return found
 
 
 def _with_strokes(grams: StyleGrams, stroke_size: float, side: int) -> tuple[StyleGrams, list[str]]:
@@ -302,8 +318,11 @@ def _start_images(
     return list(starts.split(1)), notes
 
 
-def _without_effect(options: Options, recipe: Recipe) -> list[str]:
+def _without_effect(options: Options, recipe: Recipe, has_content: bool) -> list[str]:
     notes = []
+    if options.content_measure is not None and not (has_content and options.content_weight):
+        why = "content_weight is 0" if has_content else "there is no content picture"
+        notes.append(f"content_measure: has no effect, because {why}")
     if options.protect is not None and options.protect_mode == "content" and options.content_weight == 0:
         notes.append("protect: has no effect, because content_weight is 0")
     if recipe.shift and recipe.statistic != "gram":

@@ -118,6 +118,8 @@ def footprint(
     optimizer = recipe.optimizer
     # The picture, its gradient, and the content at its size. What the caller gave is in memory already.
     pictures = (4 if recipe.averaging else 3) * PICTURE
+    # Of the octaves, together a third of a picture: they and their gradients; and what enlarges these, widened.
+    pyramid = 3.5 * PICTURE if recipe.octaves > 1 else 0.0
     moments = 2 * (optimizer.history + 3) * PICTURE if isinstance(optimizer, LBFGS) else 2 * PICTURE
     targets = sum(_feature_bytes(tap, network) for tap in content_taps) if keep_content else 0.0
     if not all_taps:
@@ -127,7 +129,7 @@ def footprint(
     crowded = style_taps if asked.regions > 1 else set(style_taps) & set(content_taps)
     return Footprint(
         network=round(weights + workspace_bytes() + sorting),
-        state=pictures + moments + targets + asked.bytes_per_pixel(style_taps, content_taps),
+        state=pictures + moments + pyramid + targets + asked.bytes_per_pixel(style_taps, content_taps),
         seen=bytes_per_pixel(network, all_taps, crowded) + gradient,
         margin=margin(all_taps, network.vgg.architecture),
         grid=grid(all_taps),

@@ -10,20 +10,21 @@ import torch
 from ..errors import NSTError
 from ..network.fast import new_arena, team
 from ..network.tiles import Tile, cut, fit_tile, grid
-from ..network.vgg import Network, Tape, VGGFeatures
+from ..network.vgg import Tape, VGGFeatures
 from ..pictures.images import check_picture, check_size, shape_of
 from ..recipes import Recipe, get_recipe
-from ..statistics.distances import BY_SORTING, gap
-from ..statistics.measure import whole_statistics
-from ..statistics.regions import Region, nearer
+from ..statistics.regions import Region
 from ..styles.grams import StyleGrams
 from .content import ContentTarget, ContentTerm
 from .controls import LayerWeights, Multipliers
 from .gradients import Norms, TapGradients, l1
+from .laplacian import LaplacianTerm
 from .losses import total_variation
 from .memory import Asked, Layout, free_memory
+from .octaves import Halving
 from .setup import Setup, set_up
 from .style import StyleGradient, StyleTerm, Sums, gradient_dtype
+from .targets import Octave, octaves
 
 OnTile = Callable[[int, int], object]
 
@@ -66,7 +67,33 @@ class Objective:
             assert content is not None
             target = ContentTarget(self.network, content, weights.content, self.tiles, layout.keep_content)
         self.content = ContentTerm(target, self.recipe.content_term, weights.content, emphasis)
+        self.laplacian: LaplacianTerm | None = None
+        if target is not None and self.recipe.content_measure == "laplacian":
+            normalised = sum(weights.content.values()) if self.recipe.normalise_gradients else None
+            self.laplacian = LaplacianTerm(
+                target.picture.to(self.network.device),
+                self.content.of_blank,
+                emphasis,
+                normalised,
+            )
+        self.halving: Halving | None = None
+        self.smaller: Objective | None = None  # the next octave's
         self.temporal = None if setup.temporal is None else setup.temporal.at(shape, self.network.device)
+
+    def continued(self, setup: Setup, octave: Octave, layout: Layout) -> Objective:
+        """The objective of the next octave, which this one adds to its own style term from now on."""
+        if layout.tile is not None and layout.tile >= max(octave.shape):
+            layout = replace(layout, tile=None)
+        self.halving = Halving(self.shape, self.network.seamless, self.network.device)
+        self.smaller = Objective(setup, None, octave.regions, octave.shape, replace(layout, ample=False))
+        self.smaller.arena = self.arena
+        return self.smaller
+
+    @property
+    def passes(self) -> int:
+        """Through the network, with a tile each."""
+        each = 1 + bool(self.style.weights) + self.recipe.normalise_gradients
+        return each * len(self.tiles or ()) + (0 if self.smaller is None else self.smaller.passes)
 
     @torch.no_grad()
     def value_and_grad(self, pixels: torch.Tensor, on_tile: OnTile | None = None) -> tuple[Terms, torch.Tensor]:
@@ -75,17 +102,31 @@ class Objective:
         x = pixels.detach().to(self.network.device)
         if shape_of(x) != self.shape:
             raise NSTError(f"image: {shape_of(x)} (height, width) is not the transfer's size, {self.shape}.")
-        with team(self.network.device):
-            return self._value_and_grad(x, on_tile)
+        done, of = 0, self.passes
 
-    def _value_and_grad(self, x: torch.Tensor, on_tile: OnTile | None) -> tuple[Terms, torch.Tensor]:
+        def tell() -> None:
+            nonlocal done
+            done += 1
+            if on_tile is not None:
+                on_tile(done, of)
+
+        with team(self.network.device):
+            return self._value_and_grad(x, tell)
+
+    def _value_and_grad(self, x: torch.Tensor, tell: Callable[[], None]) -> tuple[Terms, torch.Tensor]:
         style, content, tv, temporal = (torch.zeros((), device=x.device) for _ in range(4))
         if not self.taps:
             gradient = torch.zeros_like(x)
         elif self.tiles is None:
             style, content, gradient = self._in_one_pass(x)
         else:
-            style, content, gradient = self._by_tiles(x, self.tiles, on_tile)
+            style, content, gradient = self._by_tiles(x, self.tiles, tell)
+        if self.smaller is not None and self.halving is not None:
+            terms, by_half = self.smaller._value_and_grad(self.halving(x), tell)
+            style = style + terms.style
+            gradient.add_(self.halving.backward(by_half))
+        if self.laplacian is not None:
+            content = content + self.laplacian.add_to(gradient, x)
         if self.tv_weight:
             value, by_pixel = total_variation(x, self.recipe.tv_term, self.recipe.tv_kind, self.network.seamless)
             tv = self.tv_weight * value
@@ -113,22 +154,13 @@ class Objective:
         return sum(style.values.values(), value), content, gradient
 
     def _by_tiles(
-        self, x: torch.Tensor, tiles: tuple[Tile, ...], on_tile: OnTile | None
+        self, x: torch.Tensor, tiles: tuple[Tile, ...], tell: Callable[[], None]
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The same value and gradient, one tile in memory at a time (Galerne et al. 2024).
 
         The statistics are sums over positions, so they are collected tile by tile; from the whole of them follows one
         small matrix per tap, and with it every tile gives its part of the gradient back.
         """
-        passes = 1 + bool(self.style.weights) + self.recipe.normalise_gradients
-        done = 0
-
-        def tell() -> None:
-            nonlocal done
-            done += 1
-            if on_tile is not None:
-                on_tile(done, passes * len(tiles))
-
         value, rows = self.style.value_and_gradients(self._sums(x, tiles, tell) if self.style.weights else {})
         style = StyleGradient(self.style, rows)
         norms = self._norms(x, tiles, style, tell) if self.recipe.normalise_gradients else None
@@ -256,31 +288,21 @@ def build(
     emphasis: torch.Tensor | None = None,
 ) -> Objective:
     """The objective of one level: content already at `shape`, `fraction` of the final size."""
-    network, recipe, strength = setup.network, setup.recipe, setup.multipliers.strength
+    network, recipe = setup.network, setup.recipe
     grams.check_network(network.vgg)
     step = grid(setup.layers)
     if network.seamless and (shape[0] % step or shape[1] % step):
         raise NSTError(f"seamless: {shape[1]}×{shape[0]} will not do; the sides have to be multiples of {step}.")
     check_size(shape, setup.layers, network.edges, "size", fraction=fraction)
-    sorts = recipe.statistic in BY_SORTING
-    regions = grams.regions(network, setup.style_layers, shape, fraction, recipe.style_fit, sorts)
-    if content is not None and (recipe.style_term == "gap" or strength < 1):
-        measuring = network.measuring(network.seamless)  # once, for all of them
-        regions = [_beside_content(region, recipe, strength, measuring, content) for region in regions]
+    if content is not None and recipe.content_measure == "self-similarity":
+        raise NSTError("content_measure: 'self-similarity' cannot be had yet; features or laplacian would do.")
+    [first, *others] = pyramid = octaves(setup, content, grams, shape, fraction)
     # What is lost on a small level does not come back: there the content counts more.
     more = max(1.0, min(recipe.small_level, max(shape) / fraction) / max(shape)) ** 2
-    setup = replace(setup, recipe=replace(recipe, content_weight=recipe.content_weight * more))
-    return Objective(setup, content, regions, shape, layout, emphasis)
-
-
-def _beside_content(
-    region: Region, recipe: Recipe, strength: float, measuring: Network, content: torch.Tensor
-) -> Region:
-    """With what the content's own statistics make of its targets."""
-    found = whole_statistics(measuring, content, region.targets, region.guides)
-    if recipe.style_term == "gap":
-        gaps = {tap: gap(recipe.statistic, recipe.details, region.targets[tap], s) for tap, s in found.items()}
-        region = replace(region, gaps=gaps)
-    if strength >= 1:
-        return region
-    return nearer(region, strength, found, measuring, content, recipe.statistic in BY_SORTING)
+    # As a mean over the octaves, style weighs the same however many there are.
+    share = recipe.style_weight / len(pyramid)
+    setup = replace(setup, recipe=replace(recipe, content_weight=recipe.content_weight * more, style_weight=share))
+    made = within = Objective(setup, content, first.regions, shape, layout, emphasis)
+    for octave in others:
+        within = within.continued(setup.of_style_alone, octave, layout)
+    return made

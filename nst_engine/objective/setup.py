@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..errors import NSTError
 from ..layers import check_layers
@@ -43,6 +43,11 @@ class Setup:
     def tv_weight(self) -> float:
         recipe, multiplier = self.recipe, self.multipliers.tv
         return recipe.tv_weight if multiplier is None else recipe.tv_unit * multiplier
+
+    @property
+    def of_style_alone(self) -> Setup:
+        """The same without the other terms."""
+        return replace(self, content_layers={}, multipliers=replace(self.multipliers, tv=0.0), temporal=None)
 
     def weights(self) -> Weights:
         """α, β and γ. A relative term is a mean over its taps: adding one does not raise the whole."""

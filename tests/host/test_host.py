@@ -133,6 +133,7 @@ NODES = {
             "style_mask": "MASK",
             "region_mask": "MASK",
             "mask_mode": ["simple", "inside"],
+            "copies": ["none", "mirrored", "rotated", "rotated-mirrored", "rescaled"],
         },
         "outputs": {"style_grams": "STYLE_GRAMS"},
     },
@@ -183,7 +184,10 @@ NODES = {
             "averaging": ("FLOAT", -1),
             "tv_kind": ["recipe", "l2", "l1", "l2-nine", "l1-nine"],
         },
-        "optional": {},
+        "optional": {
+            "content_measure": ["recipe", "features", "self-similarity", "laplacian"],
+            "octaves": ("INT", -1),
+        },
         "outputs": {"method": "NST_METHOD"},
     },
     "NSTSynthesizeTexture": {

@@ -380,6 +380,14 @@ def test_wire_objects_print_short(vgg, grams):
         assert "tensor" not in repr(thing)
 
 
+def test_copies_of_a_style_are_measured_with_it(pack, vgg, content, style):
+    for copies in ("none", "rotated"):
+        (grams,) = call(pack, "ComputeStyleGrams", vgg=vgg, style_image=style, size=48, copies=copies)
+        assert grams.styles[0].copies == copies
+        _, history = transfer(pack, vgg, content, grams, steps=1)
+        assert history.settings["styles"][0]["copies"] == copies
+
+
 def test_a_method_is_what_was_chosen_and_nothing_else(pack, vgg, content, grams):
     (nothing,) = call(pack, "NSTMethod")
     assert set(vars(nothing).values()) == {None}
@@ -393,9 +401,12 @@ def test_a_method_is_what_was_chosen_and_nothing_else(pack, vgg, content, grams)
         normalise_gradients="on",
         averaging=0.9,
         tv_kind="l1-nine",
+        content_measure="laplacian",
+        octaves=2,
     )
     assert repr(method) == (
-        "<NST_METHOD statistic=covariance, shift=-1.0, normalise_gradients=True, averaging=0.9, tv_kind=l1-nine>"
+        "<NST_METHOD statistic=covariance, shift=-1.0, normalise_gradients=True, averaging=0.9, tv_kind=l1-nine, "
+        "content_measure=laplacian, octaves=2>"
     )
     image, history = transfer(pack, vgg, content, grams, method=method, tv_weight=1.0)
     assert vars(method).items() <= history.settings.items()

@@ -9,11 +9,14 @@ from ...network.precision import PRECISIONS
 from ...network.vgg import PADDINGS, POOLINGS
 from ...network.weights import BUILT_IN, INPUTS
 from ...objective.losses import VARIATIONS
+from ...objective.octaves import MOST_OCTAVES
 from ...options import OPTIMIZERS, PROTECT_MODES
 from ...pictures.files import FORMATS
+from ...recipes import WORDS
 from ...run.levels import OWN_SIZE, RECIPE_SIZE
 from ...statistics.distances import STATISTICS
 from ...statistics.regions import MODES
+from ...styles.copies import COPIES
 from ..inputs import NAMED_STARTS
 from .types import colours, strokes, tile, whole
 
@@ -55,6 +58,7 @@ def recipe_group(parser: argparse.ArgumentParser, starts: tuple[str, ...]) -> ar
     add("--tv-weight", type=float, metavar="X", help="smoothing; 1 is a light one, 0 none")
     add("--tv-kind", choices=VARIATIONS, help="squared or plain differences of neighbours, of four or of eight")
     add("--statistic", choices=STATISTICS, help="what of the style's features is matched")
+    add("--octaves", type=whole(1, MOST_OCTAVES), metavar="N", help="sizes in which style is matched at once; 1: one")
     add("--shift", type=float, metavar="X", help="added to the activations before their Gram matrix, such as -1")
     add("--start", metavar="NAME|PATH", help=f"what the first step begins from: {', '.join(starts)}, a picture")
     add("--scales", type=whole(1), metavar="N", help="coarse-to-fine levels; more give larger strokes")
@@ -75,6 +79,8 @@ def style_group(parser: argparse.ArgumentParser, saves_style: bool = True) -> No
         "0, the default: none of it",
     )
     add("--style-weights", type=float, nargs="+", metavar="W", help="one for each STYLE; only proportions matter")
+    copies = "of each STYLE, measured with it: mirrored, turned by right angles, rescaled by √2; default: none"
+    add("--style-copies", choices=COPIES, default="none", help=copies)
     if saves_style:
         add("--save-style", metavar="FILE", help="keep the measured style, ending in .safetensors; needs --style-size")
 
@@ -118,6 +124,7 @@ def content_group(parser: argparse.ArgumentParser, content: str) -> None:
     add("--style-weight", type=float, default=1.0, metavar="X", help=multiplies)
     add("--size", type=whole(RECIPE_SIZE), default=RECIPE_SIZE, metavar="PIXELS", help=f"long side; 0: {content}'s own")
     add("--content-layers", metavar="LAYERS")
+    add("--content-measure", choices=WORDS["content_measure"], help="what of CONTENT is kept: laplacian adds its edges")
 
 
 def protect_group(parser: argparse.ArgumentParser, content: str, region: str, protect: str) -> None:

@@ -103,7 +103,10 @@ def test_every_option_arrives(folder):
         "keep_colours": "lab",
         "keep_colours_strength": 0.5,
         "layers": {"style": {"relu1_2": 0.5, "conv3_1": 1.0}, "content": {"relu3_1": 2.0}},
-        "styles": [{"name": "style.png", "weight": 3.0, "size": 48}, {"name": "other.png", "weight": 1.0, "size": 48}],
+        "styles": [
+            {"name": "style.png", "weight": 3.0, "size": 48, "copies": "none"},
+            {"name": "other.png", "weight": 1.0, "size": 48, "copies": "none"},
+        ],
         "network": "vgg19-caffe",
         "pooling": "average",
         "padding": "reflect",
@@ -120,7 +123,8 @@ def test_every_way_to_go_about_it_arrives(folder):
         *stylize(*PLAIN, "--content-layers", "relu3_1", "--style-size", 48, "--protect", "protect.png"),
         *["--strength", 1.5, "--statistic", "mean-std", "--shift", -1, "--normalise-gradients", "--averaging", 0.5],
         *["--tv-weight", 1, "--tv-kind", "l1-nine", "--start", "style-noise", "--start-mix", 0.25, "--seamless"],
-        *["--protect-mode", "content", "--protect-weight", 7],
+        *["--protect-mode", "content", "--protect-weight", 7, "--content-measure", "laplacian", "--octaves", 2],
+        *["--style-copies", "mirrored"],
     )
     assert "shift: has no effect with the statistic 'mean-std'" in said
     choices = {
@@ -135,6 +139,8 @@ def test_every_way_to_go_about_it_arrives(folder):
         "start_mix": 0.25,
         "seamless": True,
         "protect_mode": "content",
+        "content_measure": "laplacian",
+        "octaves": 2,
     }
     settings = read_settings("out.png")
     assert settings and {key: settings[key] for key in choices} == choices
@@ -142,13 +148,16 @@ def test_every_way_to_go_about_it_arrives(folder):
     # What the settings do not say, the picture does.
     vgg = engine.load_vgg("vgg19-caffe", precision="fp32", device="cpu")
     layers = engine.LayerWeights({"relu1_1": 1.0, "relu2_1": 1.0}, {"relu3_1": 1.0})
-    grams = engine.compute_style_grams(vgg, read_picture("style.png").pixels, layers=layers.style, size=48)
+    pixels = read_picture("style.png").pixels
+    grams = engine.compute_style_grams(vgg, pixels, layers=layers.style, size=48, copies="mirrored")
     content = read_picture("content.png").pixels
     options = {"steps": 2, "layers": layers, "size": -1, "protect": protect, **choices}
     write_picture("expected.png", engine.stylize(vgg, content, grams, **options, protect_weight=7.0).image)
     assert same_pixels("out.png", "expected.png")
     write_picture("expected.png", engine.stylize(vgg, content, grams, **options).image)
     assert not same_pixels("out.png", "expected.png"), "as it would be with the usual weight"
+    nst("again", "out.png", "--quiet")
+    assert same_pixels("out.png", "out-again.png")
 
 
 @pytest.mark.parametrize("start", ["content", "noise", "grey", "style", "style-noise"])
@@ -282,6 +291,9 @@ def test_ctrl_c_while_python_ends_says_nothing(folder, seconds):
         (["--protect-mode", "faces"], "--protect-mode: invalid choice: 'faces'"),
         (["--statistic", "median"], "--statistic: invalid choice: 'median'"),
         (["--tv-kind", "l3"], "--tv-kind: invalid choice: 'l3'"),
+        (["--content-measure", "edges"], "--content-measure: invalid choice: 'edges'"),
+        (["--octaves", 9], "--octaves: 9 is not between 1 and 8"),
+        (["--style-copies", "turned"], "--style-copies: invalid choice: 'turned'"),
         (["--start", "gray"], "--start: gray: no such file, and none of content, noise, grey, style, style-noise"),
         (["--start", "."], ".: this is a folder"),
         (["--wishes", 3], "--wishes"),

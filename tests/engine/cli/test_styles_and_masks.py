@@ -147,6 +147,8 @@ def test_a_saved_style_goes_to_a_region(folder, capsys):
     capsys.readouterr()
     said = refusal(capsys, *saved, "--style-masks", "part.png")
     assert "--style-masks: kept.safetensors has been measured already; give - for it, or its picture." in said
+    said = refusal(capsys, "stylize", "content.png", "kept.safetensors", "-o", "out.png", "--style-copies", "rotated")
+    assert "--style-copies: a saved style has been measured already" in said
 
 
 @pytest.mark.parametrize(

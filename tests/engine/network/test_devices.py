@@ -105,8 +105,11 @@ def test_every_recipe(there, kind, name):
         {"optimizer": "lbfgs", "tile": 32, "size": 70},
         {"averaging": 0.9, "start": "style-noise", "strength": 0.5, "size": 70},
         {"protect": torch.ones(50, 70).tril(), "start": "style", "normalise_gradients": True, "size": 70},
+        {"content_measure": "laplacian", "protect": torch.ones(50, 70), "protect_mode": "content", "size": 70},
+        {"content_shape": (96, 128), "octaves": 2, "size": 128},
+        {"content_shape": (96, 128), "octaves": 2, "size": 128, "seamless": True},
     ],
-    ids=["seamless", "tiles", "averaging", "protect"],
+    ids=["seamless", "tiles", "averaging", "protect", "laplacian", "octaves", "seamless octaves"],
 )
 def test_what_else_a_run_may_do(there, kind, choices):
     run(there, kind, **choices)

@@ -141,6 +141,8 @@ for i in range(count):
 if "protect" in words or "emphasis" in words:
     mode = "pixels" if "protect" in words else "content"
     options = {"protect": torch.rand(size, size), "protect_mode": mode}
+options |= {"content_measure": "laplacian"} if "laplacian" in words else {}
+options |= {"octaves": 4} if "octaves" in words else {}
 # Not the default, which measures the content first: that takes as much as measuring a style, at any size.
 options |= {"recipe": "classic", "layers": layers, "tile": 128, "steps": 2, "memory": 2**36, "scales": 1}
 few = content[:, :, :160, :160]
@@ -160,6 +162,8 @@ print(peak() - before)
         ((), Asked()),
         (("regions", "protect"), Asked(6, guided=True, pinned=True)),
         (("emphasis",), Asked(emphasis=True)),
+        (("laplacian",), Asked()),
+        (("octaves",), Asked()),
     ],
 )
 def test_a_run_by_tiles_takes_what_is_said_for_each_pixel_of_the_picture(vgg, words, asked):
@@ -179,7 +183,8 @@ def test_a_run_by_tiles_takes_what_is_said_for_each_pixel_of_the_picture(vgg, wo
     ]
     measured = (peaks[1] - peaks[0]) / (large**2 - small**2)
     network = Network(vgg, dtype=torch.bfloat16)
-    said = footprint(network, CLASSIC, (("relu1_1", "relu2_1"), ("relu3_1",)), asked=asked).state
+    recipe = replace(CLASSIC, octaves=4 if "octaves" in words else 1)
+    said = footprint(network, recipe, (("relu1_1", "relu2_1"), ("relu3_1",)), asked=asked).state
     assert measured == pytest.approx(said, rel=0.1)
 
 

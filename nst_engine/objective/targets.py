@@ -1,0 +1,71 @@
+"""What the style term aims at: the styles' statistics in a picture of some size, by the regions where they go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from ..errors import NSTError
+from ..network.vgg import Network
+from ..recipes import Recipe
+from ..statistics.distances import BY_SORTING, gap
+from ..statistics.measure import whole_statistics
+from ..statistics.regions import Region, nearer
+from ..styles.grams import StyleGrams
+from .octaves import Halving, octave_shapes
+from .setup import Setup
+
+Shape = tuple[int, int]  # height and width
+
+
+@dataclass(frozen=True)
+class Octave:
+    """The picture at one size of its pyramid: the first is the picture itself."""
+
+    shape: Shape
+    regions: Sequence[Region]
+
+
+def octaves(
+    setup: Setup, content: torch.Tensor | None, grams: StyleGrams, shape: Shape, fraction: float
+) -> list[Octave]:
+    """As many as the recipe says, unless the picture, its regions or the styles become too small."""
+    count = setup.recipe.octaves if setup.weights().style else 1
+    found: list[Octave] = []
+    for number, smaller in enumerate(octave_shapes(shape, count, tuple(setup.style_layers), setup.network)):
+        if number and content is not None:
+            content = Halving(found[-1].shape, setup.network.seamless, content.device)(content)
+        try:
+            found.append(Octave(smaller, _regions(setup, content, grams, smaller, fraction / 2**number)))
+        except NSTError:
+            if number == 0:
+                raise
+            break
+    return found
+
+
+def _regions(
+    setup: Setup, content: torch.Tensor | None, grams: StyleGrams, shape: Shape, fraction: float
+) -> list[Region]:
+    network, recipe, strength = setup.network, setup.recipe, setup.multipliers.strength
+    sorts = recipe.statistic in BY_SORTING
+    regions = grams.regions(network, setup.style_layers, shape, fraction, recipe.style_fit, sorts)
+    if content is not None and (recipe.style_term == "gap" or strength < 1):
+        measuring = network.measuring(network.seamless)  # once, for all of them
+        regions = [_beside_content(region, recipe, strength, measuring, content) for region in regions]
+    return regions
+
+
+def _beside_content(
+    region: Region, recipe: Recipe, strength: float, measuring: Network, content: torch.Tensor
+) -> Region:
+    """With what the content's own statistics make of its targets."""
+    found = whole_statistics(measuring, content, region.targets, region.guides)
+    if recipe.style_term == "gap":
+        gaps = {tap: gap(recipe.statistic, recipe.details, region.targets[tap], s) for tap, s in found.items()}
+        region = replace(region, gaps=gaps)
+    if strength >= 1:
+        return region
+    return nearer(region, strength, found, measuring, content, recipe.statistic in BY_SORTING)

@@ -11,6 +11,7 @@ from ..network.fast import each, rows_of
 from ..network.tiles import Tile
 from ..statistics.measure import positions
 from .content import ContentTerm
+from .nearest import NearestGradient
 from .style import StyleGradient
 
 Tensor = torch.Tensor
@@ -23,7 +24,7 @@ Norms = dict[tuple[str, str], Tensor]
 class TapGradients:
     """∂L/∂F of one tap after the other, for the whole picture or for a tile."""
 
-    style: StyleGradient
+    style: StyleGradient | NearestGradient
     content: ContentTerm
     targets: Mapping[str, Tensor]  # P, of the tile
     dtype: torch.dtype

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -13,7 +14,7 @@ from ..network.tiles import Tile, cut, fit_tile, grid
 from ..network.vgg import Network, Tape, VGGFeatures
 from ..pictures.images import check_picture, check_size, shape_of
 from ..recipes import Recipe, get_recipe
-from ..statistics.distances import BY_SORTING, gap
+from ..statistics.distances import BY_POSITION, BY_SORTING, gap
 from ..statistics.measure import whole_statistics
 from ..statistics.regions import Region, nearer
 from ..styles.grams import StyleGrams
@@ -22,6 +23,7 @@ from .controls import LayerWeights, Multipliers
 from .gradients import Norms, TapGradients, l1
 from .losses import total_variation
 from .memory import Asked, Layout, free_memory
+from .nearest import NearestGradient, NearestTerm, Stay
 from .setup import Setup, set_up
 from .style import StyleGradient, StyleTerm, Sums, gradient_dtype
 
@@ -60,7 +62,13 @@ class Objective:
         if layout.tile is not None and self.taps:
             tile = fit_tile(layout.tile, self.taps)
             self.tiles = tuple(cut(shape, tile, self.taps, self.network.vgg.architecture, self.network.seamless))
-        self.style = StyleTerm(self.network, self.recipe, weights.style, regions, shape, setup.seed)
+        self.style: StyleTerm | NearestTerm
+        if self.recipe.statistic in BY_POSITION:
+            share = min(1.0, self.recipe.content_share * setup.multipliers.content_in_all)
+            stay = Stay(content, share, setup.multipliers.strength, emphasis)
+            self.style = NearestTerm(setup, weights.style, regions, shape, stay)
+        else:
+            self.style = StyleTerm(self.network, self.recipe, weights.style, regions, shape, setup.seed)
         target = None
         if weights.content:
             assert content is not None
@@ -99,16 +107,16 @@ class Objective:
         tape: Tape = []
         taps: dict[str, torch.Tensor] = {}
         content = x.new_zeros(())
-        sums: dict[str, dict[int, Sums]] = {}
-        targets, directions = self.content.targets(None, self.arena), self.style.directions()
+        sums: dict[str, Any] = {}
+        self.style.begin(x)
+        targets = self.content.targets(None, self.arena)
         for tap, features in self.network.activations(x, self.taps, tape, self.arena):
             taps[tap] = features
             if tap in self.style.weights and not self.style.sorts:
                 sums[tap] = self.style.sums(tap, features)
             if tap in targets:
                 content = content + self.content.value(tap, features, targets[tap])
-        value, rows = self.style.value_and_gradients(sums)
-        style = StyleGradient(self.style, rows, directions)
+        value, style = self.style.value_and_gradient(sums)
         gradient = self._backward(tape, taps, self._gradients(style, None, targets))
         return sum(style.values.values(), value), content, gradient
 
@@ -129,6 +137,7 @@ class Objective:
             if on_tile is not None:
                 on_tile(done, passes * len(tiles))
 
+        assert isinstance(self.style, StyleTerm)
         value, rows = self.style.value_and_gradients(self._sums(x, tiles, tell) if self.style.weights else {})
         style = StyleGradient(self.style, rows)
         norms = self._norms(x, tiles, style, tell) if self.recipe.normalise_gradients else None
@@ -146,6 +155,7 @@ class Objective:
     def _sums(
         self, x: torch.Tensor, tiles: tuple[Tile, ...], tell: Callable[[], None]
     ) -> Mapping[str, Mapping[int, Sums]]:
+        assert isinstance(self.style, StyleTerm)
         sums: dict[str, dict[int, Sums]] = {tap: {} for tap in self.style.weights}
         for tile in tiles:
             for tap, features in self.network.activations(tile.pixels(x), self.style.weights, arena=self.arena):
@@ -166,7 +176,7 @@ class Objective:
 
     def _gradients(
         self,
-        style: StyleGradient,
+        style: StyleGradient | NearestGradient,
         tile: Tile | None,
         targets: Mapping[str, torch.Tensor],
         norms: Norms | None = None,
@@ -262,9 +272,9 @@ def build(
     if network.seamless and (shape[0] % step or shape[1] % step):
         raise NSTError(f"seamless: {shape[1]}×{shape[0]} will not do; the sides have to be multiples of {step}.")
     check_size(shape, setup.layers, network.edges, "size", fraction=fraction)
-    sorts = recipe.statistic in BY_SORTING
-    regions = grams.regions(network, setup.style_layers, shape, fraction, recipe.style_fit, sorts)
-    if content is not None and (recipe.style_term == "gap" or strength < 1):
+    regions = grams.regions(network, setup.style_layers, shape, fraction, recipe.style_fit, recipe.statistic)
+    compares = recipe.statistic not in BY_POSITION
+    if content is not None and compares and (recipe.style_term == "gap" or strength < 1):
         measuring = network.measuring(network.seamless)  # once, for all of them
         regions = [_beside_content(region, recipe, strength, measuring, content) for region in regions]
     # What is lost on a small level does not come back: there the content counts more.

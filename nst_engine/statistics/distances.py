@@ -25,7 +25,11 @@ Tensor = torch.Tensor
 # What follows from μ and M can be collected tile by tile; what sorts wants the whole picture at once.
 BY_MOMENTS = ("gram", "mean-std", "covariance")
 BY_SORTING = ("histogram", "sliced")
-STATISTICS = BY_MOMENTS + BY_SORTING
+# What compares position by position, with the nearest of the style's: `nearest` has how.
+BY_POSITION = ("nearest",)
+STATISTICS = BY_MOMENTS + BY_SORTING + BY_POSITION
+# What needs the features themselves: of the whole picture at once, and of the style's picture.
+BY_FEATURES = BY_SORTING + BY_POSITION
 
 # Of the mean variance, added to every variance: the derivative of a square root is not finite at 0. With so much the
 # largest eigenvalue of R C R is some 10⁵ times the smallest, and single precision is enough for `newton_schulz`. With a

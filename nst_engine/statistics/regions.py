@@ -144,7 +144,7 @@ def nearer(
         tap: mixed([(shares[0], found[tap].to(measuring.device)), (shares[1], style)]) if tap in found else style
         for tap, style in region.targets.items()
     }
-    samples = {}
+    samples = dict(region.samples)
     if sorts:
         seen = whole_samples(measuring, content, region.samples, region.guides)
         samples = {

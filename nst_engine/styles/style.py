@@ -13,9 +13,10 @@ import torch
 from ..errors import NSTError
 from ..network.vgg import Network
 from ..pictures.images import check_size, fit_long, resize
-from ..statistics.distances import BY_MOMENTS, BY_SORTING, Statistics
+from ..statistics.distances import BY_FEATURES, BY_MOMENTS, Statistics
 from ..statistics.fits import FITS
-from ..statistics.measure import whole_samples, whole_statistics
+from ..statistics.measure import whole_hypercolumns, whole_samples, whole_statistics
+from ..statistics.nearest import MOST_HYPERCOLUMNS, grid_tap
 from ..statistics.regions import MODES, guide, stretch
 from ..statistics.sorting import Samples
 
@@ -23,6 +24,7 @@ log = logging.getLogger("nst_engine.styles.style")
 
 # Less than this of a mask at a tap is nothing.
 NO_POSITIONS = 1e-5
+TURNS = (0, 1, 2, 3)  # of a picture, by 90 degrees each
 
 
 def mirrored(moment: torch.Tensor) -> torch.Tensor:
@@ -130,14 +132,38 @@ class Style:
         self, network: Network, taps: Iterable[str], shape: tuple[int, int], fraction: float
     ) -> dict[str, Samples]:
         """The features themselves, computed each time: they are too many to keep."""
+        picture = self.known_picture
+        taps = tuple(taps)
+        self._check_size(network, taps, shape, fraction)
+        return whole_samples(network.measuring(), resize(picture, shape), taps, self._guides(taps, shape, network))
+
+    def hypercolumns(
+        self, network: Network, taps: Iterable[str], shape: tuple[int, int], fraction: float
+    ) -> dict[str, Samples]:
+        """Of the picture turned by 0, 90, 180 and 270 degrees (Kolkin et al. 2022, section 3.1), the same positions at
+        every tap. A position counts whole, or not at all if less than half of what the mask has most is there."""
+        taps = tuple(taps)
+        self._check_size(network, taps, shape, fraction)
+        picture, mask = resize(self.known_picture, shape), None
+        if self.mask is not None:
+            grid = grid_tap(taps)
+            t = self._guides((grid,), shape, network)[grid]
+            mask = t * 2 >= t.max()
+        measuring, most = network.measuring(), MOST_HYPERCOLUMNS // len(TURNS)
+        copies = []
+        for turn in TURNS:
+            inside = None if mask is None else mask.rot90(turn, (2, 3))
+            copies.append(whole_hypercolumns(measuring, picture.rot90(turn, (2, 3)), taps, inside, most))
+        return {tap: Samples(torch.cat([copy[tap] for copy in copies])) for tap in taps}
+
+    @property
+    def known_picture(self) -> torch.Tensor:
         if self.picture is None:
             raise NSTError(
                 f"grams: {self.name} was loaded from a file, which holds {', '.join(BY_MOMENTS)}; the statistics "
-                f"{' and '.join(BY_SORTING)} need the style picture."
+                f"{', '.join(BY_FEATURES[:-1])} and {BY_FEATURES[-1]} need the style picture."
             )
-        taps = tuple(taps)
-        self._check_size(network, taps, shape, fraction)
-        return whole_samples(network.measuring(), resize(self.picture, shape), taps, self._guides(taps, shape, network))
+        return self.picture
 
 
 def check_weight(weight: float) -> float:

@@ -7,12 +7,12 @@ other. Of two clouds of them, each with its mean removed, the nearest is the one
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
 
-from ..network.architecture import stride
+from ..network.architecture import channels, stride
 from ..network.fast import each
 
 Tensor = torch.Tensor
@@ -83,3 +83,14 @@ def _directions(rows: Tensor, weights: Tensor | None) -> Tensor:
     rows = rows.float()
     mean = rows.mean(0) if weights is None else weights @ rows / weights.sum().clamp_min(1e-30)
     return F.normalize(rows - mean, dim=1, eps=NO_LENGTH)
+
+
+def bytes_of_matches(taps: Sequence[str], itemsize: int, regions: int) -> tuple[float, float, float]:
+    """What matches take: whatever the picture's size, the style's hypercolumns, once as they are and once as
+    directions; for each pixel in the network, a layer's features on the grid and their gradient; for each pixel of the
+    picture, the targets, and the content's hypercolumns in three forms while these are made."""
+    grid = grid_tap(taps)
+    wide = 4 * sum(map(channels, taps))
+    style = (regions + 2) * MOST_HYPERCOLUMNS * wide + 4 * COMPARED_AT_ONCE
+    targets = (3 * wide + wide * itemsize / 4) / stride(grid) ** 2
+    return style, 4 * itemsize * max(map(channels, taps)) / stride(grid) ** 2, targets

@@ -6,6 +6,7 @@ from .. import nst_engine as nst
 from ..nst_engine.pictures.images import from_host
 from ..nst_engine.statistics.measure import memory_to_measure
 from ..nst_engine.statistics.regions import MODES
+from ..nst_engine.styles.copies import COPIES
 from . import checks, host
 from .masks import painted, painted_or_whole
 from .preview import measuring
@@ -92,6 +93,14 @@ class ComputeStyleGrams:
                         "advanced": True,
                     },
                 ),
+                "copies": (
+                    list(COPIES),
+                    {
+                        "tooltip": "Measures the style together with copies of it. mirrored, rotated: its strokes may "
+                        "go in any of these directions. rescaled: they may be of several sizes. none: as it is.",
+                        "advanced": True,
+                    },
+                ),
             },
         }
 
@@ -113,6 +122,7 @@ class ComputeStyleGrams:
         style_mask: torch.Tensor | None = None,
         region_mask: torch.Tensor | None = None,
         mask_mode: str = "simple",
+        copies: str = "none",
     ) -> tuple[nst.StyleGrams]:
         pictures = from_host(style_image)
         with host.room_for(memory_to_measure(vgg), vgg.device), measuring("the style") as watched:
@@ -126,6 +136,7 @@ class ComputeStyleGrams:
                 mask=painted_or_whole(style_mask, "style_mask"),
                 region=painted(region_mask, "region_mask"),
                 mask_mode=mask_mode,
+                copies=copies,
                 **watched,
             )
         return (grams,)

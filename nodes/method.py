@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..nst_engine.objective.losses import VARIATIONS
+from ..nst_engine.recipes import WORDS
 from ..nst_engine.statistics.distances import STATISTICS
 from . import host
 from .checks import refusal_of
@@ -20,6 +21,7 @@ class Method:
     normalise_gradients: bool | None = None
     averaging: float | None = None
     tv_kind: str | None = None
+    content_measure: str | None = None
 
     def __repr__(self) -> str:
         return f"<NST_METHOD {', '.join(f'{name}={v}' for name, v in vars(self).items() if v is not None)}>"
@@ -89,7 +91,17 @@ class NSTMethod:
                         "nine: diagonals too. recipe: as the preset says."
                     },
                 ),
-            }
+            },
+            "optional": {
+                "content_measure": (
+                    [RECIPE, *WORDS["content_measure"]],
+                    {
+                        "tooltip": "How your picture is kept. features: what is in it. laplacian: its edges and "
+                        "outlines as well, so that faces, roofs and thin lines come through. self-similarity: what is "
+                        "alike in it stays alike. recipe: as the preset says."
+                    },
+                ),
+            },
         }
 
     @classmethod
@@ -97,7 +109,13 @@ class NSTMethod:
         return refusal_of(cls, averaging=averaging) or True
 
     def choose(
-        self, statistic: str, shift: float, normalise_gradients: str, averaging: float, tv_kind: str
+        self,
+        statistic: str,
+        shift: float,
+        normalise_gradients: str,
+        averaging: float,
+        tv_kind: str,
+        content_measure: str = RECIPE,
     ) -> tuple[Method]:
         return (
             Method(
@@ -106,5 +124,6 @@ class NSTMethod:
                 YES_NO.get(normalise_gradients),
                 given(averaging),
                 given(tv_kind),
+                given(content_measure),
             ),
         )

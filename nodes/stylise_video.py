@@ -213,7 +213,7 @@ def fingerprint(
     digest.update(json.dumps(plain, sort_keys=True).encode())
     tensors = [chosen["protect_mask"]]
     for style in grams.styles:
-        digest.update(f"{style.name} {style.weight} {style.size}".encode())
+        digest.update(f"{style.name} {style.weight} {style.size} {style.copies}".encode())
         tensors += [style.picture, style.mask, style.region]
     for tensor in tensors:
         if tensor is not None:

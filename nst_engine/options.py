@@ -22,8 +22,10 @@ LARGEST_RATE = 1e30
 CHOICES = {
     "protect_mode": PROTECT_MODES,
     "optimizer": OPTIMIZERS,
-    **{name: WORDS[name] for name in ("start", "statistic", "tv_kind")},
+    **{name: WORDS[name] for name in ("start", "statistic", "tv_kind", "content_measure")},
 }
+# What stands in place of the recipe's own, by the same name.
+REPLACED = ("steps", "start", "statistic", "shift", "tv_kind", "normalise_gradients", "averaging", "content_measure")
 RANGES = {
     "start_mix": (0.0, 1.0),
     "protect_weight": (1.0, 1e6),
@@ -50,6 +52,7 @@ class Options:
     shift: float | None = None
     normalise_gradients: bool | None = None
     averaging: float | None = None
+    content_measure: str | None = None
     start: str | None = None
     start_image: torch.Tensor | None = None
     start_mix: float = 0.0
@@ -105,8 +108,7 @@ class Options:
             recipe = replace(recipe, optimizer=LBFGS())
         if self.learning_rate is not None:
             recipe = replace(recipe, optimizer=replace(recipe.optimizer, lr=self.learning_rate))
-        names = ("steps", "start", "statistic", "shift", "tv_kind", "normalise_gradients", "averaging")
-        return replace(recipe, **{name: value for name in names if (value := getattr(self, name)) is not None})
+        return replace(recipe, **{name: value for name in REPLACED if (value := getattr(self, name)) is not None})
 
 
 def check_keep_colours(method: str, strength: float) -> None:

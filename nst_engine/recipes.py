@@ -101,6 +101,7 @@ WORDS = {
     "average": ("flat", "exponential"),
     "enlarging": ("smooth", "sharp"),
     "style_fit": tuple(FITS),
+    "content_measure": ("features", "self-similarity", "laplacian"),
 }
 
 FIVE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
@@ -169,6 +170,9 @@ class Recipe:
     # From level to level, bicubically: smooth, with a = −0.5, as pictures are resized everywhere; sharp, with −0.75.
     enlarging: str = "smooth"
     style_fit: str = "long"  # what "as large as the transfer" means for a style: fits.py has the choices
+    # How the content is compared: by its features; by how alike they are among themselves; or by features and, beside
+    # them, the picture's edges.
+    content_measure: str = "features"
 
     @property
     def details(self) -> Details:

@@ -144,7 +144,7 @@ def plan(
     starts, notes = _start_images(options, len(contents), shape, setup.recipe.start)
     asked = [(level.shape, level.fraction) for level in levels]
     stand_ins = grams.stand_ins(setup.network, setup.style_layers, asked, recipe.style_fit)
-    notes += [*sized, *stand_ins, *_without_effect(options, recipe)]
+    notes += [*sized, *stand_ins, *_without_effect(options, recipe, content is not None)]
     if options.strength == 0 and given is not None:
         # Whatever the start, what is asked for is the content.
         setup = replace(setup, recipe=replace(setup.recipe, steps=0, start="content"))
@@ -200,6 +200,7 @@ def record(planned: Plan, options: Options, report: Reporter) -> dict[str, Any]:
         "shift": recipe.shift,
         "normalise_gradients": recipe.normalise_gradients,
         "averaging": recipe.averaging,
+        "content_measure": recipe.content_measure,
         "start": recipe.start,
         "start_mix": options.start_mix,
         "stroke_size": options.stroke_size,
@@ -214,7 +215,9 @@ def record(planned: Plan, options: Options, report: Reporter) -> dict[str, Any]:
         "protect_mode": options.protect_mode if protected else None,
         "protect_weight": options.protect_weight if protected and options.protect_mode == "content" else None,
         "layers": {"style": dict(setup.style_layers), "content": dict(setup.content_layers)},
-        "styles": [{"name": s.name, "weight": s.weight, "size": s.size} for s in planned.grams.styles],
+        "styles": [
+            {"name": s.name, "weight": s.weight, "size": s.size, "copies": s.copies} for s in planned.grams.styles
+        ],
         "network": network.vgg.source,
         "pooling": network.pooling,
         "padding": network.padding,
@@ -302,8 +305,11 @@ def _start_images(
     return list(starts.split(1)), notes
 
 
-def _without_effect(options: Options, recipe: Recipe) -> list[str]:
+def _without_effect(options: Options, recipe: Recipe, has_content: bool) -> list[str]:
     notes = []
+    if options.content_measure is not None and not (has_content and options.content_weight):
+        why = "content_weight is 0" if has_content else "there is no content picture"
+        notes.append(f"content_measure: has no effect, because {why}")
     if options.protect is not None and options.protect_mode == "content" and options.content_weight == 0:
         notes.append("protect: has no effect, because content_weight is 0")
     if recipe.shift and recipe.statistic != "gram":

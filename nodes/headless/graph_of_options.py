@@ -26,7 +26,7 @@ AS_GIVEN = (
     *("recipe", "content_weight", "style_weight", "strength", "start_mix", "size", "seed", "seamless"),
     *("protect_mode", "protect_weight"),
 )
-METHOD = ("statistic", "shift", "normalise_gradients", "averaging", "tv_kind")
+METHOD = ("statistic", "shift", "normalise_gradients", "averaging", "tv_kind", "content_measure")
 MaskFile = Callable[[Any], str]  # the picture file of a mask
 
 
@@ -56,7 +56,8 @@ def graph_of(args: argparse.Namespace, inputs: Any, picture_file: Callable[[str]
             if given.mask is not None:
                 common["style_mask"] = mask(given.mask)
             picture = [add("LoadImage", image=picture_file(file)), 0]
-            style = add("ComputeStyleGrams", vgg=vgg, style_image=picture, size=args.style_size, **common, **layers)
+            own = {"style_image": picture, "size": args.style_size, "copies": args.style_copies}
+            style = add("ComputeStyleGrams", vgg=vgg, **own, **common, **layers)
         grams = {"style_grams": [style, 0]}
     transfer = {**_transfer(args), **layers, **grams}
     if inputs.protect is not None:
@@ -93,6 +94,7 @@ def _method(args: argparse.Namespace) -> dict[str, Any]:
         "normalise_gradients": words.get(args.normalise_gradients, RECIPE),
         "averaging": _or(args.averaging, AS_RECIPE),
         "tv_kind": _or(args.tv_kind, RECIPE),
+        "content_measure": _or(args.content_measure, RECIPE),
     }
 
 

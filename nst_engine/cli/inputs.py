@@ -58,6 +58,8 @@ def read_inputs(args: argparse.Namespace, read: Callable[..., Picture] = read_pi
     start = _find_start(args.start)
     masks = _find_masks(args.style_masks, "--style-masks", len(styles))
     regions = _find_masks(args.regions, "--regions", len(styles))
+    if args.style_copies != "none" and all(map(_is_saved, styles)):
+        raise NSTError("--style-copies: a saved style has been measured already; leave it out, or give the picture.")
     protect = None if args.protect in (None, NONE) else Path(args.protect)
     paths = [path for path in (content, *styles, start, *masks, *regions, protect) if path]
     _check_output(Path(args.out), args.bits or 8, paths)

@@ -64,6 +64,7 @@ def measure_style(
         name=given.style.path.name,
         mask=given.mask,
         mask_mode=args.mask_mode,
+        copies=args.style_copies,
         on_measure=on_measure,
     )
 
@@ -84,7 +85,7 @@ def blended(inputs: Inputs, args: argparse.Namespace, measure: Callable[[StyleIn
 SAME_NAMES = (
     *("recipe", "steps", "optimizer", "content_weight", "style_weight", "tv_weight", "tv_kind", "strength"),
     *("statistic", "shift", "normalise_gradients", "averaging", "start_mix", "size", "scales", "stroke_size"),
-    *("seed", "protect_mode", "protect_weight", "tile"),
+    *("seed", "protect_mode", "protect_weight", "tile", "content_measure"),
 )
 
 

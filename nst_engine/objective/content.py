@@ -83,6 +83,11 @@ class ContentTerm:
             if emphasis is not None:
                 self.emphasis[tap] = F.avg_pool2d(emphasis, stride(tap)).to(target.network.device)
 
+    @property
+    def of_blank(self) -> Tensor | float:
+        """What the term is for a picture without features."""
+        return 0.0 if self.target is None else sum(k * self.target.energy[tap] for tap, k in self.factors.items())
+
     def targets(self, tile: Tile | None, arena: Arena | None) -> Mapping[str, Tensor]:
         return {} if self.target is None else self.target.at(tile, arena)
 

@@ -21,6 +21,7 @@ from ..styles.grams import StyleGrams
 from .content import ContentTarget, ContentTerm
 from .controls import LayerWeights, Multipliers
 from .gradients import Norms, TapGradients, l1
+from .laplacian import LaplacianTerm
 from .losses import total_variation
 from .memory import Asked, Layout, free_memory
 from .nearest import NearestGradient, NearestTerm, Stay
@@ -74,6 +75,15 @@ class Objective:
             assert content is not None
             target = ContentTarget(self.network, content, weights.content, self.tiles, layout.keep_content)
         self.content = ContentTerm(target, self.recipe.content_term, weights.content, emphasis)
+        self.laplacian: LaplacianTerm | None = None
+        if target is not None and self.recipe.content_measure == "laplacian":
+            normalised = sum(weights.content.values()) if self.recipe.normalise_gradients else None
+            self.laplacian = LaplacianTerm(
+                target.picture.to(self.network.device),
+                self.content.of_blank,
+                emphasis,
+                normalised,
+            )
         self.temporal = None if setup.temporal is None else setup.temporal.at(shape, self.network.device)
 
     @torch.no_grad()
@@ -94,6 +104,8 @@ class Objective:
             style, content, gradient = self._in_one_pass(x)
         else:
             style, content, gradient = self._by_tiles(x, self.tiles, on_tile)
+        if self.laplacian is not None:
+            content = content + self.laplacian.add_to(gradient, x)
         if self.tv_weight:
             value, by_pixel = total_variation(x, self.recipe.tv_term, self.recipe.tv_kind, self.network.seamless)
             tv = self.tv_weight * value
@@ -272,9 +284,17 @@ def build(
     if network.seamless and (shape[0] % step or shape[1] % step):
         raise NSTError(f"seamless: {shape[1]}×{shape[0]} will not do; the sides have to be multiples of {step}.")
     check_size(shape, setup.layers, network.edges, "size", fraction=fraction)
+<<<<<<< HEAD
     regions = grams.regions(network, setup.style_layers, shape, fraction, recipe.style_fit, recipe.statistic)
     compares = recipe.statistic not in BY_POSITION
     if content is not None and compares and (recipe.style_term == "gap" or strength < 1):
+=======
+    sorts = recipe.statistic in BY_SORTING
+    if content is not None and recipe.content_measure == "self-similarity":
+        raise NSTError("content_measure: 'self-similarity' cannot be had yet; features or laplacian would do.")
+    regions = grams.regions(network, setup.style_layers, shape, fraction, recipe.style_fit, sorts)
+    if content is not None and (recipe.style_term == "gap" or strength < 1):
+>>>>>>> structure
         measuring = network.measuring(network.seamless)  # once, for all of them
         regions = [_beside_content(region, recipe, strength, measuring, content) for region in regions]
     # What is lost on a small level does not come back: there the content counts more.

@@ -17,6 +17,7 @@ from ..pictures.images import LARGEST_SIDE, check_picture, shape_of
 from ..recipes import Recipe, get_recipe, network_for
 from ..statistics.measure import pieces
 from ..statistics.regions import check_mask, fit_mask
+from .copies import check_copies
 from .grams import StyleGrams
 from .style import Style, check_mode, check_weight
 
@@ -38,6 +39,7 @@ def compute_style_grams(
     mask: torch.Tensor | None = None,
     region: torch.Tensor | None = None,
     mask_mode: str = "simple",
+    copies: str = "none",
     on_measure: Callable[[int, int], object] | None = None,
     on_layer: Callable[[], object] | None = None,
 ) -> StyleGrams:
@@ -50,8 +52,12 @@ def compute_style_grams(
     same, of the transfer's pictures) the part of the transfer that takes it on. A style without a region goes where no
     other style's region lies; where none is left, the content is kept. `mask_mode`: at the edge a neuron counts as much
     as lies within ("simple"), or not at all unless all that it sees does ("inside").
+
+    `copies` of every picture are measured with it as one style: "mirrored", "rotated" by right angles,
+    "rotated-mirrored", or "rescaled" by √2 either way; their masks go with them.
     """
     check_mode(mask_mode)
+    check_copies(copies)
     recipe = get_recipe(recipe)
     check_weight(weight)
     if not 0 <= size <= LARGEST_SIDE:
@@ -66,6 +72,7 @@ def compute_style_grams(
         if region is not None:
             region = check_mask(region, "region", None)
         common: dict[str, Any] = {"size": size, "region": region, "mask_mode": mask_mode, "region_mode": mask_mode}
+        common["copies"] = copies
         names = [name] if len(pictures) == 1 else [f"{name} {i}" for i in range(1, len(pictures) + 1)]
         styles = [
             Style(one, weight / len(pictures), name=called, aspect=shape_of(one), mask=part, **common)
@@ -115,7 +122,11 @@ def _measure_ladder(styles: list[Style], vgg: VGGFeatures, recipe: Recipe, taps:
             shape = style.shape_at((0, 0), fraction, fit="long")
             if (fraction == 1 or min(shape) >= needed) and style.missing(network, taps, shape):
                 rungs.append((style, shape, fraction))
-    of = sum(len(pieces(shape, taps, vgg.architecture)) for _, shape, _ in rungs)
+    of = sum(
+        len(pieces(copy.shape(shape), taps, vgg.architecture))
+        for style, shape, _ in rungs
+        for copy in style.fitting_copies(network, taps, shape)
+    )
     done = 0
 
     def on_measure(*_: int) -> None:

@@ -29,7 +29,8 @@ class StyleGrams:
         self.vgg_description = vgg_description
 
     def __repr__(self) -> str:
-        listed = ", ".join(f"{s.name}×{s.weight:g}" for s in self.styles)
+        copied = ("" if s.copies == "none" else f" ({s.copies})" for s in self.styles)
+        listed = ", ".join(f"{s.name}×{s.weight:g}{copies}" for s, copies in zip(self.styles, copied, strict=True))
         return f"<STYLE_GRAMS {listed}; {self.vgg_description}>"
 
     def _of(self, styles: Iterable[Style]) -> StyleGrams:

@@ -1,7 +1,8 @@
 """Styles as files: the statistics without the pictures, so that a style can be passed on and the picture kept.
 
 A .safetensors file whose metadata has one entry, `nst`: a JSON object with the format's version, the network, and for
-every style its weight, size, proportions and list of statistics (network key, layer, height and width, positions).
+every style its weight, size, proportions, copies measured with it if there were any, and list of statistics (network
+key, layer, height and width, positions).
 Statistics number j of style i are the tensors `i.j.mean` and `i.j.moment`, of which the upper triangle is kept.
 """
 
@@ -20,6 +21,7 @@ from ..pictures.images import LARGEST_SIDE, fit_long, resize
 from ..statistics.distances import Statistics
 from ..system.safe_files import open_file, write_over
 from ..system.texts import parse_json, shown
+from .copies import check_copies
 from .style import MemoKey, Style, check_weight
 
 if TYPE_CHECKING:
@@ -69,7 +71,9 @@ def to_bytes(grams: StyleGrams, thumbnails: bool) -> bytes:
         small = _thumbnail(style) if thumbnails else None
         if small is not None:
             tensors[f"{i}.thumbnail"] = small
-        described = {"weight": style.weight, "size": style.size, "aspect": style.aspect}
+        described: dict[str, Any] = {"weight": style.weight, "size": style.size, "aspect": style.aspect}
+        if style.copies != "none":
+            described["copies"] = style.copies
         styles.append({**described, "memo": [[*key, s.n] for key, s in memo]})
     header = {"version": VERSION, "vgg_key": grams.vgg_key, "vgg": grams.vgg_description, "styles": styles}
     return serialise(tensors, {"nst": json.dumps(header)})
@@ -202,7 +206,8 @@ def _style(entry: Mapping[str, Any], i: int, tensor: Read, name: str) -> Style:
     thumbnail = tensor(f"{i}.thumbnail")
     if thumbnail is not None and (thumbnail.shape != THUMBNAIL or thumbnail.dtype != torch.uint8):
         raise ValueError("its thumbnail is not one")
-    return Style(None, weight, size, name, aspect, memo, thumbnail=thumbnail)
+    copies = check_copies(_text(entry.get("copies", "none"), "copies"))
+    return Style(None, weight, size, name, aspect, memo, thumbnail=thumbnail, copies=copies)
 
 
 def _statistics(name: str, tap: str, n: float, tensor: Read) -> Statistics:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import torch
 
 from ..errors import NSTError
+from ..network.architecture import smallest_side
 from ..network.vgg import Network
 from ..pictures.images import check_size, fit_long, resize
 from ..statistics.distances import BY_FEATURES, BY_MOMENTS, Statistics
@@ -18,7 +19,8 @@ from ..statistics.fits import FITS
 from ..statistics.measure import whole_hypercolumns, whole_samples, whole_statistics
 from ..statistics.nearest import MOST_HYPERCOLUMNS, grid_tap
 from ..statistics.regions import MODES, guide, stretch
-from ..statistics.sorting import Samples
+from ..statistics.sorting import Samples, pooled
+from .copies import AS_IT_IS, COPIES, Copy, averaged
 
 log = logging.getLogger("nst_engine.styles.style")
 
@@ -55,6 +57,7 @@ class Style:
     region: torch.Tensor | None = None  # 1x1xHxW, in the proportions of the transfer
     mask_mode: str = "simple"  # of the mask, and so of what the memo holds
     region_mode: str = "simple"
+    copies: str = "none"  # measured with it as one style, and so in what the memo holds: `copies.COPIES`
 
     def shape_at(self, transfer: tuple[int, int], fraction: float, fit: str) -> tuple[int, int]:
         """Height and width at which the style is measured for a level of this shape, `fraction` of the final size."""
@@ -110,19 +113,35 @@ class Style:
                     f"part, or give the style a larger size{simple}."
                 )
             # In fp32 always: measured once, so exactness costs little, and the memo serves every precision.
-            measured = whole_statistics(network.measuring(), resize(self.picture, shape), taps, guides)
-            for tap in taps:
-                found = measured[tap]
+            measuring = network.measuring()  # once, for all of them
+            copies = self.fitting_copies(network, taps, shape)
+            measured = averaged([whole_statistics(measuring, *self._copied(measuring, taps, shape, c)) for c in copies])
+            for tap, found in measured.items():
                 if not torch.isfinite(found.moment).all():
                     raise NSTError(
                         f"style of {self.name}: the statistics at {tap} are not finite; a picture in 0..1 would do."
                     )
                 self.memo[network.key, tap, shape] = Statistics(found.mean.cpu(), mirrored(found.moment.cpu()), found.n)
 
-    def _guides(self, taps: Iterable[str], shape: tuple[int, int], network: Network) -> dict[str, torch.Tensor]:
+    def fitting_copies(self, network: Network, taps: Iterable[str], shape: tuple[int, int]) -> list[Copy]:
+        """Those in which every tap sees something, at this shape of the picture itself."""
+        needed = smallest_side(taps, network.padding)
+        return [copy for copy in COPIES[self.copies] if copy == AS_IT_IS or min(copy.shape(shape)) >= needed]
+
+    def _copied(
+        self, network: Network, taps: Iterable[str], shape: tuple[int, int], copy: Copy
+    ) -> tuple[torch.Tensor, tuple[str, ...], dict[str, torch.Tensor]]:
+        """A copy's pixels, what is to be measured, and its mask there."""
+        assert self.picture is not None
+        taps = tuple(taps)
+        return copy.of(resize(self.picture, copy.shape(shape))), taps, self._guides(taps, shape, network, copy)
+
+    def _guides(
+        self, taps: Iterable[str], shape: tuple[int, int], network: Network, copy: Copy = AS_IT_IS
+    ) -> dict[str, torch.Tensor]:
         if self.mask is None:
             return {}
-        mask = stretch(self.mask, shape)
+        mask = copy.of(stretch(self.mask, copy.shape(shape)))
         return {tap: guide(mask, tap, self.mask_mode, network.vgg.architecture) for tap in taps}
 
     def _check_size(self, network: Network, taps: Iterable[str], shape: tuple[int, int], fraction: float) -> None:
@@ -132,10 +151,12 @@ class Style:
         self, network: Network, taps: Iterable[str], shape: tuple[int, int], fraction: float
     ) -> dict[str, Samples]:
         """The features themselves, computed each time: they are too many to keep."""
-        picture = self.known_picture
+        _ = self.known_picture
         taps = tuple(taps)
         self._check_size(network, taps, shape, fraction)
-        return whole_samples(network.measuring(), resize(picture, shape), taps, self._guides(taps, shape, network))
+        measuring, copies = network.measuring(), self.fitting_copies(network, taps, shape)
+        each = [whole_samples(measuring, *self._copied(network, taps, shape, copy)) for copy in copies]
+        return {tap: pooled([(1 / len(each), found[tap]) for found in each if tap in found]) for tap in taps}
 
     def hypercolumns(
         self, network: Network, taps: Iterable[str], shape: tuple[int, int], fraction: float

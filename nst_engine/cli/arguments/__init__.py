@@ -23,6 +23,7 @@ OPTIONS = {
     "style": "STYLE",
     "grams": "STYLE",
     "mask": "--style-masks",
+    "copies": "--style-copies",
     "region": "--regions",
     "layers": "--style-layers",
     "layers.style": "--style-layers",
@@ -39,7 +40,7 @@ OPTIONS = {
         *("recipe", "steps", "optimizer", "tv_weight", "tv_kind", "statistic", "shift", "normalise_gradients"),
         *("averaging", "start", "scales", "stroke_size", "content_weight", "style_weight", "strength", "start_mix"),
         *("size", "temporal_weight", "frame_steps", "passes", "protect", "protect_mode", "protect_weight", "mask_mode"),
-        *("keep_colours", "seamless", "seed", "tile"),
+        *("keep_colours", "seamless", "seed", "tile", "content_measure"),
         *("weights", "input", "precision", "device", "pooling", "padding"),
     )
 }

@@ -11,9 +11,11 @@ from ...network.weights import BUILT_IN, INPUTS
 from ...objective.losses import VARIATIONS
 from ...options import OPTIMIZERS, PROTECT_MODES
 from ...pictures.files import FORMATS
+from ...recipes import WORDS
 from ...run.levels import OWN_SIZE, RECIPE_SIZE
 from ...statistics.distances import STATISTICS
 from ...statistics.regions import MODES
+from ...styles.copies import COPIES
 from ..inputs import NAMED_STARTS
 from .types import colours, strokes, tile, whole
 
@@ -75,6 +77,8 @@ def style_group(parser: argparse.ArgumentParser, saves_style: bool = True) -> No
         "0, the default: none of it",
     )
     add("--style-weights", type=float, nargs="+", metavar="W", help="one for each STYLE; only proportions matter")
+    copies = "of each STYLE, measured with it: mirrored, turned by right angles, rescaled by √2; default: none"
+    add("--style-copies", choices=COPIES, default="none", help=copies)
     if saves_style:
         add("--save-style", metavar="FILE", help="keep the measured style, ending in .safetensors; needs --style-size")
 
@@ -118,6 +122,7 @@ def content_group(parser: argparse.ArgumentParser, content: str) -> None:
     add("--style-weight", type=float, default=1.0, metavar="X", help=multiplies)
     add("--size", type=whole(RECIPE_SIZE), default=RECIPE_SIZE, metavar="PIXELS", help=f"long side; 0: {content}'s own")
     add("--content-layers", metavar="LAYERS")
+    add("--content-measure", choices=WORDS["content_measure"], help="what of CONTENT is kept: laplacian adds its edges")
 
 
 def protect_group(parser: argparse.ArgumentParser, content: str, region: str, protect: str) -> None:

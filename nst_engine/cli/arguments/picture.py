@@ -73,6 +73,7 @@ def texture_arguments(parser: argparse.ArgumentParser) -> None:
         content=None,
         content_weight=1.0,
         content_layers=None,
+        content_measure=None,
         style_weight=1.0,
         strength=1.0,
         start_mix=0.0,

@@ -193,7 +193,7 @@ class Worker:
         masks = args.style_masks or [None] * len(args.styles)
         mask = masks[ready.inputs.styles.index(given)]
         size = 0 if args.stroke_size else args.style_size
-        key = (vgg.key, args.recipe, size, args.style_layers, mask, args.mask_mode)
+        key = (vgg.key, args.recipe, size, args.style_layers, mask, args.mask_mode, args.style_copies)
         kept = self._measured.setdefault(given.style, {})
         if key not in kept:
             kept[key] = one_picture.measure_style(vgg, given, args)

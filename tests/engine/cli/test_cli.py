@@ -103,7 +103,10 @@ def test_every_option_arrives(folder):
         "keep_colours": "lab",
         "keep_colours_strength": 0.5,
         "layers": {"style": {"relu1_2": 0.5, "conv3_1": 1.0}, "content": {"relu3_1": 2.0}},
-        "styles": [{"name": "style.png", "weight": 3.0, "size": 48}, {"name": "other.png", "weight": 1.0, "size": 48}],
+        "styles": [
+            {"name": "style.png", "weight": 3.0, "size": 48, "copies": "none"},
+            {"name": "other.png", "weight": 1.0, "size": 48, "copies": "none"},
+        ],
         "network": "vgg19-caffe",
         "pooling": "average",
         "padding": "reflect",

@@ -284,17 +284,9 @@ def build(
     if network.seamless and (shape[0] % step or shape[1] % step):
         raise NSTError(f"seamless: {shape[1]}×{shape[0]} will not do; the sides have to be multiples of {step}.")
     check_size(shape, setup.layers, network.edges, "size", fraction=fraction)
-<<<<<<< HEAD
     regions = grams.regions(network, setup.style_layers, shape, fraction, recipe.style_fit, recipe.statistic)
     compares = recipe.statistic not in BY_POSITION
     if content is not None and compares and (recipe.style_term == "gap" or strength < 1):
-=======
-    sorts = recipe.statistic in BY_SORTING
-    if content is not None and recipe.content_measure == "self-similarity":
-        raise NSTError("content_measure: 'self-similarity' cannot be had yet; features or laplacian would do.")
-    regions = grams.regions(network, setup.style_layers, shape, fraction, recipe.style_fit, sorts)
-    if content is not None and (recipe.style_term == "gap" or strength < 1):
->>>>>>> structure
         measuring = network.measuring(network.seamless)  # once, for all of them
         regions = [_beside_content(region, recipe, strength, measuring, content) for region in regions]
     # What is lost on a small level does not come back: there the content counts more.

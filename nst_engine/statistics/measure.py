@@ -114,7 +114,7 @@ def whole_statistics(
             found[tap] = Statistics(before.mean + s.n * s.mean, before.moment + s.n * s.moment, before.n + s.n)
         return {tap: Statistics(s.mean / s.n, s.moment / s.n, s.n) for tap, s in found.items() if s.n > 1e-6}
 
-    return _in_pieces_that_fit(network, shape_of(pixels), measured)
+    return in_pieces_that_fit(network, shape_of(pixels), measured)
 
 
 def whole_samples(
@@ -140,7 +140,7 @@ def whole_samples(
             torch.cat([s.rows for s in parts]),
             torch.cat([s.weights for s in parts if s.weights is not None]) if guides else None,
         )
-        for tap, parts in _in_pieces_that_fit(network, (h, w), measured).items()
+        for tap, parts in in_pieces_that_fit(network, (h, w), measured).items()
     }
 
 
@@ -186,7 +186,7 @@ def whole_hypercolumns(
             network.watch.measured(done, len(cut_up))
         return found
 
-    found = _in_pieces_that_fit(network, shape_of(pixels), measured)
+    found = in_pieces_that_fit(network, shape_of(pixels), measured)
     return {tap: torch.cat(rows) for tap, rows in found.items()}
 
 
@@ -221,7 +221,7 @@ def whole_maps(network: Network, pixels: torch.Tensor, tap: str) -> Maps:
         counts = torch.outer(rows.bincount(), columns.bincount())
         return Maps(sums.div_(counts), energy / (h * w), largest)
 
-    return _in_pieces_that_fit(network, shape_of(pixels), measured)
+    return in_pieces_that_fit(network, shape_of(pixels), measured)
 
 
 def pieces(
@@ -251,7 +251,7 @@ def _features(
 Measured = TypeVar("Measured")
 
 
-def _in_pieces_that_fit(network: Network, shape: tuple[int, int], measured: Callable[[int], Measured]) -> Measured:
+def in_pieces_that_fit(network: Network, shape: tuple[int, int], measured: Callable[[int], Measured]) -> Measured:
     """What `measured` gives for pieces of this side, which is halved where memory runs out."""
     side = PIECE
     while True:

@@ -106,6 +106,11 @@ WORDS = {
 
 FIVE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 FIVE_CHANNELS = (64, 128, 256, 512, 512)
+# The convolutions of VGG-16 but for the second and third of its last two blocks (STROTSS, section 2.1).
+NINE = (
+    *("relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1", "relu3_2", "relu3_3"),
+    *("relu4_1", "relu5_1"),
+)
 SINGLE_PASS = (Pass(1.0, 1.0),)
 
 
@@ -158,9 +163,10 @@ class Recipe:
     passes: tuple[Pass, ...] = SINGLE_PASS
     coarsest: int = 0  # 0: the passes. Else levels √2 apart, the first with about this long side, whatever the last has
     level_steps: int = 0  # of every level; what is left of all steps is shared out, more to the smaller ones
-    # On levels with a shorter long side than this or the final one the content counts more, by the square of the ratio:
+    # On levels with a shorter long side than this or the final one the content counts more, by the ratio to this power:
     # what is lost on a small level, such as a face, does not come back. 0: on none.
     small_level: int = 0
+    small_level_power: float = 2.0
     ladder: Ladder | None = None  # stands in place of all that; `steps` is then what it comes to at the recipe's size
     refinement: Refinement | None = None
     averaging: float = 0.0  # the result is a running mean over the last 1 / (1 − averaging) pictures; 0: the last one
@@ -471,6 +477,29 @@ _RECIPES = (
         steps=1000,
         ladder=Ladder(1, "long", 63.5, (200,)),
         refinement=Refinement(200, 10),
+    ),
+    Recipe(
+        name="strotss",
+        title="STROTSS",
+        source="Kolkin, Salavon & Shakhnarovich: Style Transfer by Relaxed Optimal Transport and Self-Similarity, 2019",
+        style_layers=equal(NINE),
+        content_layers=equal(NINE),
+        gram="mean",
+        style_term="relative",
+        content_term="relative",
+        style_weight=1.0,
+        content_weight=1.0,
+        tv_unit=0.1,
+        statistic="remd",
+        content_measure="self-similarity",
+        # RMSprop: without a first moment, and with a second one that lasts a hundred steps.
+        optimizer=Adam(2e-3, (0.0, 0.99), moments="anew"),
+        variable="laplacian",
+        steps=1000,
+        # 64, 128, 256 and 512 pixels; on each the content counts half of what it did on the one before.
+        ladder=Ladder(1, "long", 63.5, (250,)),
+        small_level=512,
+        small_level_power=1.0,
     ),
 )
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 
 from ..recipes import Recipe
-from ..statistics.distances import Statistics, shifted
+from ..statistics.distances import BY_POSITION, BY_SAMPLING, Statistics, shifted
 
 Tensor = torch.Tensor
 
@@ -46,9 +46,10 @@ def style_factor(recipe: Recipe, target: Statistics, n: int, gap: Tensor | None 
     a = shifted(target.mean, target.moment, recipe.shift if recipe.statistic == "gram" else 0.0)
     size = a.square().sum().clamp_min(1e-30)
     trace = target.moment.trace().clamp_min(1e-30)
-    blank = {"gram": size, "nearest": torch.ones_like(size)}.get(recipe.statistic, trace)
+    by_cosine = recipe.statistic in BY_POSITION + BY_SAMPLING
+    blank = torch.ones_like(size) if by_cosine else size if recipe.statistic == "gram" else trace
     if recipe.style_term == "per channel":  # D/C, whatever the statistic
-        return trace / len(a) if recipe.statistic == "nearest" else 1.0 / len(a)
+        return trace / len(a) if by_cosine else 1.0 / len(a)
     if recipe.style_term == "gap":  # D over the gap: how much of the way from the content to the style is left
         return 1.0 / (blank if gap is None else torch.maximum(gap.to(blank), LEAST_GAP * blank))
     if recipe.style_term == "relative":  # ‖G − A‖² / ‖A‖²: the same whatever the convention

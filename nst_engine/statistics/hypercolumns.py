@@ -24,6 +24,7 @@ Shape = tuple[int, int]  # height and width
 # Of a picture or of a region in it, at every step; and of a style, once.
 SAMPLES = 1024
 STYLE_SAMPLES = 5000
+COLOURS = "colours"  # among taps: the pixels themselves
 # Fewer pixels than this are no cloud to be compared.
 LEAST_SAMPLES = 8
 

@@ -11,9 +11,10 @@ import torch
 
 from ..errors import NSTError, counted, one_or
 from ..network.vgg import Network, VGGFeatures
-from ..statistics.distances import BY_FEATURES, BY_MOMENTS, BY_POSITION, Statistics, mixed
+from ..statistics.distances import BY_FEATURES, BY_MOMENTS, BY_POSITION, BY_SAMPLING, Statistics, mixed
+from ..statistics.hypercolumns import STYLE_SAMPLES
 from ..statistics.regions import Region, check_mask, complement, fit_mask, guides_of, stretch
-from ..statistics.sorting import pooled
+from ..statistics.sorting import Samples, pooled
 from . import saved
 from .style import Style, check_mode, check_weight
 
@@ -153,7 +154,9 @@ class StyleGrams:
             where = f"region of {first.name}"
             guides, counts = guides_of(mask, taps, first.region_mode, transfer, network.vgg.architecture, device, where)
             blended = _blended(group, network, taps, transfer, fraction, fit)
-            region = Region({tap: blended[tap].to(device) for tap in counts}, counts, guides)
+            region = Region({tap: blended[tap].to(device) for tap in counts}, counts, guides, mask=mask)
+            if statistic in BY_SAMPLING:
+                region = replace(region, samples=_sampled(group, network, taps, transfer, fraction, fit))
             if statistic in BY_FEATURES:
                 shapes = [s.shape_at(transfer, fraction, fit) for s in group]
                 measure = Style.hypercolumns if statistic in BY_POSITION else Style.samples
@@ -228,6 +231,23 @@ def _blended(
     """The weighted mean of these styles' statistics."""
     each = [s.statistics(network, taps, s.shape_at(transfer, fraction, fit), fraction) for s in styles]
     return {tap: mixed(_shared(styles, each, tap)) for tap in taps}
+
+
+def _sampled(
+    styles: list[Style],
+    network: Network,
+    taps: tuple[str, ...],
+    transfer: tuple[int, int],
+    fraction: float,
+    fit: str,
+) -> dict[str, Samples]:
+    """One cloud of all these styles' samples, of which each has its share."""
+    total = sum(style.weight for style in styles)
+    each = [
+        s.sampled(network, taps, s.shape_at(transfer, fraction, fit), fraction, round(STYLE_SAMPLES * s.weight / total))
+        for s in styles
+    ]
+    return {name: Samples(torch.cat([found[name] for found in each])).to(network.device) for name in each[0]}
 
 
 def _check_alike(styles: list[Style]) -> None:

@@ -80,12 +80,13 @@ def run(
     style: Tensor,
     levels: Sequence[tuple[tuple[int, int], tuple[int, int], int, int]],
     resize: Callable[[Tensor, tuple[int, int]], Tensor],
-    alpha: float = 0.25,
+    start: Tensor | None = None,
 ) -> tuple[list[float], list[Tensor], Tensor]:
     """Losses, gradients by the pixels and the picture. A level: the picture's shape, the style's, its steps, and 0 or,
     for the last pass, after how many steps layers are matched again."""
+    alpha = 0.25
     losses, gradients = [], []
-    x = None
+    x = start
     for shape, style_shape, steps, rematch in levels:
         c = resize(content, shape)
         x = c if x is None else resize(x.clamp(0, 1), shape)

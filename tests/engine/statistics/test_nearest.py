@@ -52,7 +52,7 @@ def test_no_more_cosines_than_are_said_exist_at_a_time(monkeypatch):
     parts = []
     found = nearest(rows(1, 100), rows(2, 50), on_part=lambda: parts.append(1))
     assert len(found) == 100
-    assert len(parts) == 10
+    assert len(parts) == 5 * 3  # of at most 22×22
 
 
 @pytest.mark.parametrize("flat", [rows(3, 1).expand(40, -1), torch.zeros(40, 7), rows(3, 1)])

@@ -135,7 +135,8 @@ class NearestTerm:
         if self.rematch and (m := len(theirs[group[0]])) > MOST_REMATCHED:
             drawn = torch.randperm(m, generator=self.generator)[:MOST_REMATCHED].to(self.network.device)
             theirs = {tap: rows[drawn] for tap, rows in theirs.items()}
-        chosen = nearest(self._joined(ours), self._joined(theirs), part.counts, self.network.watch.layer)
+        weights = None if part.where is None else part.counts
+        chosen = nearest(self._joined(ours), self._joined(theirs), weights, self.network.watch.layer)
         targets = _unit({tap: rows[chosen].float() * self.shares[tap] ** 0.5 for tap, rows in theirs.items()})
         if self.own:
             own = {tap: _at(self.own[tap], part.where).float() * self.shares[tap] ** 0.5 for tap in group}

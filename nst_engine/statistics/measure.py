@@ -178,10 +178,11 @@ def whole_hypercolumns(
             chosen = piece.from_whole(inside, grid).flatten().nonzero().flatten()
             if share < 1:
                 chosen = chosen[torch.randperm(len(chosen), generator=generator)[: round(len(chosen) * share)]]
-            seen = piece.pixels(pixels).to(network.device)
+            wider = piece.with_more_margin(max(map(stride, taps)))  # straight lines need a position beyond the edge
+            seen = wider.pixels(pixels).to(network.device)
             shape = seen.shape[-2] // stride(grid), seen.shape[-1] // stride(grid)
             for tap, features in network.activations(seen, taps):
-                columns = piece.without_margin(to_grid(features, tap, grid, shape), grid)
+                columns = wider.without_margin(to_grid(features, tap, grid, shape), grid)
                 found[tap].append(columns.movedim(1, -1).flatten(0, 2)[chosen.to(network.device)])
             network.watch.measured(done, len(cut_up))
         return found

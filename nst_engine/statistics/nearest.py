@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from ..network.architecture import channels, stride
+from ..network.exact import product
 from ..network.fast import each
 
 Tensor = torch.Tensor
@@ -64,24 +65,28 @@ def nearest(
     """For each of N rows the number of the row of M at the least cosine distance, each side's mean removed. `weights`
     say how much each of ours counts for their mean. No more than COMPARED_AT_ONCE of the N·M cosines exist at a time;
     `on_part` is called before each part."""
-    a, b = _directions(ours, weights), _directions(theirs, None).T
-    found = torch.empty(len(a), dtype=torch.long, device=a.device)
-    at_once = max(1, COMPARED_AT_ONCE // b.shape[1])
+    a, b = _directions(ours, weights), _directions(theirs, None)
+    found = torch.zeros(len(a), dtype=torch.long, device=a.device)
+    best = torch.full((len(a),), -math.inf, device=a.device)
+    side = math.isqrt(COMPARED_AT_ONCE)
 
     def work(first: int) -> None:
-        if on_part is not None:
-            on_part()
-        rows = slice(first, first + at_once)
-        # Rounded or not, whatever torch was told: that decides only between rows that are as near.
-        found[rows] = (a[rows] @ b).argmax(1)
+        rows = slice(first, first + side)
+        for start in range(0, len(b), side):
+            if on_part is not None:
+                on_part()
+            cosine, number = product(a[rows], b[start : start + side].T).max(1)
+            nearer = cosine > best[rows]
+            best[rows] = torch.where(nearer, cosine, best[rows])
+            found[rows] = torch.where(nearer, number + start, found[rows])
 
-    each(work, range(0, len(a), at_once))
+    each(work, range(0, len(a), side))
     return found
 
 
 def _directions(rows: Tensor, weights: Tensor | None) -> Tensor:
     rows = rows.float()
-    mean = rows.mean(0) if weights is None else weights @ rows / weights.sum().clamp_min(1e-30)
+    mean = rows.mean(0) if weights is None else (rows * weights[:, None]).sum(0) / weights.sum().clamp_min(1e-30)
     return F.normalize(rows - mean, dim=1, eps=NO_LENGTH)
 
 

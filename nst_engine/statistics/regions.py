@@ -102,6 +102,7 @@ class Region:
     samples: Mapping[str, Samples] = field(default_factory=dict)  # for distances that sort
     gaps: Mapping[str, torch.Tensor] = field(default_factory=dict)  # how far the content's own statistics are from A
     mask: torch.Tensor | None = None  # 1x1xHxW on the CPU, or None for everywhere
+    name: str = "region"
 
     def rows(self, tap: str, tile: Tile | None, like: torch.Tensor) -> torch.Tensor | None:
         """T as a column beside the features' rows, or None where everything counts."""

@@ -154,7 +154,7 @@ class StyleGrams:
             where = f"region of {first.name}"
             guides, counts = guides_of(mask, taps, first.region_mode, transfer, network.vgg.architecture, device, where)
             blended = _blended(group, network, taps, transfer, fraction, fit)
-            region = Region({tap: blended[tap].to(device) for tap in counts}, counts, guides, mask=mask)
+            region = Region({tap: blended[tap].to(device) for tap in counts}, counts, guides, mask=mask, name=where)
             if statistic in BY_SAMPLING:
                 region = replace(region, samples=_sampled(group, network, taps, transfer, fraction, fit))
             if statistic in BY_FEATURES:

@@ -54,13 +54,18 @@ def content_loss(a: Tensor, b: Tensor) -> Tensor:
 
 
 def run(
-    network: Network, content: Tensor, style: Tensor, alpha: float, steps: int, positions: Callable[[], Tensor]
+    network: Network,
+    pictures: tuple[Tensor, Tensor, Tensor],
+    alpha: float,
+    steps: int,
+    positions: Callable[[], Tensor],
 ) -> tuple[list[float], Tensor]:
-    """One level from the content, against all of the style's pixels: the totals, and the picture."""
+    """One level of content and style from a start, against all of the style's pixels: the totals, and the picture."""
+    content, style, start = pictures
     with torch.no_grad():
         theirs, own = (hypercolumns(network, picture) for picture in (style, content))
     theirs, colours = theirs.flatten(1).T, style[0].flatten(1).T
-    bands = [band.clone().requires_grad_() for band in pyramid(content)]
+    bands = [band.clone().requires_grad_() for band in pyramid(start)]
     squares = [torch.zeros_like(band) for band in bands]
     totals = []
     for step in range(1, steps + 1):
@@ -69,7 +74,7 @@ def run(
         ours = hypercolumns(network, picture)[:, y, x].T
         total = larger_mean(cosines(ours, theirs)) + moments(ours, theirs)
         total = total + palette(picture[0, :, y, x].T, colours) / alpha + alpha * content_loss(ours, own[:, y, x].T)
-        totals.append(float(total))
+        totals.append(total.item())
         gradients = torch.autograd.grad(total, bands)
         with torch.no_grad():
             for band, v, g in zip(bands, squares, gradients, strict=True):

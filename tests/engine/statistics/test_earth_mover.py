@@ -77,7 +77,7 @@ def test_value_and_gradient_are_the_formulas(monkeypatch, term, formula, c, m, s
     (found, gradient), (expected, slope) = (
         (value := f(a, b), torch.autograd.grad(value, a)[0]) for f in (term, formula)
     )
-    assert float(found) == pytest.approx(float(expected), rel=1e-4)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-4)
     assert (gradient - slope).norm() < 1e-3 * slope.norm()
 
 

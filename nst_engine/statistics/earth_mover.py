@@ -38,6 +38,8 @@ class _Square(torch.autograd.Function):
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
+    # The threads that help do not know that no gradient is wanted here.
+    a, b = a.detach(), b.detach()
     out = a.new_empty(len(a), b.shape[1])
 
     def work(rows: slice) -> None:
@@ -56,6 +58,7 @@ def square(a: Tensor) -> Tensor:
 def nearest(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """For each of N rows the number of the nearest of M, and the other way round, by ‖a − b‖. Never more than
     COMPARED_AT_ONCE of the N·M distances exist at a time."""
+    a, b = a.detach(), b.detach()
     at_once = max(1, COMPARED_AT_ONCE // len(b))
     parts = [slice(first, min(first + at_once, len(a))) for first in range(0, len(a), at_once)]
     to_b = torch.empty(len(a), dtype=torch.long, device=a.device)

@@ -15,7 +15,8 @@ from ..network.fast import workspace_bytes
 from ..network.tiles import grid, margin
 from ..network.vgg import Network
 from ..recipes import LBFGS, Recipe
-from ..statistics.distances import BY_FEATURES, BY_MOMENTS, BY_POSITION, BY_SORTING
+from ..statistics.distances import BY_FEATURES, BY_MOMENTS, BY_POSITION, BY_SAMPLING, BY_SORTING
+from ..statistics.hypercolumns import bytes_of_samples
 from ..statistics.measure import MOST_SAMPLES
 from ..statistics.nearest import bytes_of_matches
 from ..statistics.sorting import SORTED_AT_ONCE
@@ -121,10 +122,15 @@ def footprint(
     pictures = (4 if recipe.averaging else 3) * PICTURE
     moments = 2 * (optimizer.history + 3) * PICTURE if isinstance(optimizer, LBFGS) else 2 * PICTURE
     targets = sum(_feature_bytes(tap, network) for tap in content_taps) if keep_content else 0.0
+    alike = recipe.content_measure == "self-similarity" and bool(content_taps)
+    targets = 0.0 if alike else targets
     if not all_taps:
         return Footprint(0, pictures + moments, 0.0, 0, 1)
     weights = sum(network.kernel_bytes(step.layer) for step in network.plan(all_taps) if step.kind == "conv")
     features, gradient, kept = _bytes_of_statistic(network, recipe.statistic, style_taps, asked)
+    if alike:
+        ahead, spread = bytes_of_samples(content_taps, 0)
+        features, gradient = features + ahead, max(gradient, spread)
     crowded = style_taps if asked.regions > 1 else set(style_taps) & set(content_taps)
     return Footprint(
         network=round(weights + workspace_bytes() + features),
@@ -147,6 +153,8 @@ def _bytes_of_statistic(
         return (*_sorting_bytes(network, style_taps, asked), 0.0)
     if statistic in BY_POSITION and style_taps:
         return bytes_of_matches(style_taps, network.dtype.itemsize, asked.regions)
+    if statistic in BY_SAMPLING and style_taps:
+        return (*bytes_of_samples(style_taps, asked.regions), 0.0)
     return 0.0, 0.0, 0.0
 
 

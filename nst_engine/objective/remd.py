@@ -75,7 +75,7 @@ class RemdTerm:
             share = count / (h * w)
             if count < LEAST_SAMPLES:
                 raise NSTError(
-                    f"{region.name}: {count:.0f} pixels of it are left at {w}×{h}, too few to be compared; the statistic "
+                    f"{region.name}: {count:.0f} pixels of it are left at {w}×{h}, and the statistic "
                     f"{self.setup.recipe.statistic!r} needs {LEAST_SAMPLES}. Paint a larger part, or give fewer scales."
                 )
         k = torch.zeros((), device=self.device)

@@ -12,13 +12,10 @@ from ..network.tiles import Tile
 from ..network.vgg import Network
 from ..recipes import LBFGS, Recipe
 from ..statistics.earth_mover import self_similarity, similarities
-from ..statistics.hypercolumns import ColumnGradient, Draws, Looks, columns_at, joined, split
+from ..statistics.hypercolumns import STEPS_AHEAD, ColumnGradient, Draws, Looks, columns_at, joined, split
 from .losses import content_factor
 
 Tensor = torch.Tensor
-
-# The content's features are computed once for the positions of so many steps.
-STEPS_AT_ONCE = 8
 
 
 class SelfSimilarity:
@@ -54,7 +51,7 @@ class SelfSimilarity:
 
     def _look_ahead(self) -> dict[str, Tensor]:
         """Draws the positions of the next steps, and reads the content's hypercolumns there."""
-        count = 1 if self.always_the_same else STEPS_AT_ONCE
+        count = 1 if self.always_the_same else STEPS_AHEAD
         drawn = [self.draws.next() for _ in range(count)]
         columns = columns_at(self.network, self.content, self.weights, torch.cat(drawn))
         parts = joined(columns, self.weights).split([len(samples) for samples in drawn])

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from ..network.architecture import stride
+from ..network.architecture import channels, stride
 from ..network.tiles import Tile
 from ..network.vgg import Network
 from ..pictures.images import shape_of
@@ -24,6 +24,8 @@ Shape = tuple[int, int]  # height and width
 # Of a picture or of a region in it, at every step; and of a style, once.
 SAMPLES = 1024
 STYLE_SAMPLES = 5000
+# The content's are read once for so many steps.
+STEPS_AHEAD = 8
 COLOURS = "colours"  # among taps: the pixels themselves
 # Fewer pixels than this are no cloud to be compared.
 LEAST_SAMPLES = 8
@@ -200,3 +202,16 @@ def split(gradient: Tensor, columns: Mapping[str, Tensor], weights: Mapping[str,
 def scales_of(weights: Mapping[str, float]) -> dict[str, float]:
     mean = sum(weights.values()) / len(weights)
     return {tap: weight / mean for tap, weight in weights.items()}
+
+
+def bytes_of_samples(taps: Iterable[str], styles: int) -> tuple[float, float]:
+    """What terms of samples take at the most: whatever the picture's size, and for each pixel in the network. `styles`:
+    clouds of a style's samples, or 0 where the picture is compared with the content alone."""
+    taps = tuple(taps)
+    width = sum(map(channels, taps))
+    ahead = STEPS_AHEAD * SAMPLES * max(width, SAMPLES)
+    clouds = styles * (STYLE_SAMPLES * width + width**2)
+    at_work = 8 * SAMPLES * width + (2 * STYLE_SAMPLES * width + 6 * width**2 if styles else 6 * SAMPLES**2)
+    # The gradient by the features of one layer, in fp32 and in the network's precision.
+    widest = max((channels(tap) / stride(tap) ** 2 for tap in taps), default=0.0)
+    return 4 * (ahead + clouds + at_work), 8 * widest

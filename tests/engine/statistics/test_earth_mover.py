@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from pictures import clouds
 
+from nst_engine.network.fast import team
 from nst_engine.network.tiles import cut
 from nst_engine.statistics import earth_mover, hypercolumns
 from nst_engine.statistics.hypercolumns import LEAST_SAMPLES, Draws, Looks, columns_at, grid_positions, random_positions
@@ -97,6 +98,19 @@ def test_clouds_of_one_point_and_of_nothing_have_a_finite_gradient(term):
         (gradient,) = torch.autograd.grad(term(a, b), a)
         assert float(gradient.abs().max()) < 1e3
         assert torch.isfinite(gradient).all()
+
+
+def test_the_threads_that_help_compute_no_gradient():
+    usual = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        a = rows(1, 700, 1500).requires_grad_()
+        with team(torch.device("cpu")):
+            value = earth_mover.similarities(a).std() + earth_mover.remd(a, rows(2, 700, 1500))
+            (gradient,) = torch.autograd.grad(value, a)
+    finally:
+        torch.set_num_threads(usual)
+    assert torch.isfinite(gradient).all()
 
 
 # --- hypercolumns -------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ class Adam:
     # are smaller by as much, and ε with them, or 50 megapixels would take a sixth of their steps. 0: always 1e-8.
     usual_pixels: int = 0
     # From level to level m and v are made larger, and, "scaled", as much smaller as a mean over more pixels makes the
-    # gradient; or "kept" as large as they were.
+    # gradient; or "kept" as large as they were. "anew": from nothing.
     moments: str = "scaled"
 
 
@@ -74,6 +74,15 @@ class Pass:
     share: float  # of all steps
 
 
+@dataclass(frozen=True)
+class Refinement:
+    """One more pass at the final size, in which the statistic `nearest` matches every layer by itself, and again after
+    so many steps."""
+
+    steps: int
+    rematch: int
+
+
 STARTS = ("content", "noise", "image", "grey", "style", "style-noise")
 # The words that a recipe is made of; the module of the loss, start, fit or network they name says what they mean.
 WORDS = {
@@ -87,7 +96,7 @@ WORDS = {
     "units": ("unit", "caffe"),
     "pooling": tuple(word for word in POOLINGS if word != "recipe"),
     "padding": (*(word for word in PADDINGS if word != "recipe"), "replicate-first"),
-    "variable": ("pixels", "imagenet", "bytes"),
+    "variable": ("pixels", "imagenet", "bytes", "laplacian"),
     "start": STARTS,
     "average": ("flat", "exponential"),
     "enlarging": ("smooth", "sharp"),
@@ -97,6 +106,11 @@ WORDS = {
 
 FIVE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 FIVE_CHANNELS = (64, 128, 256, 512, 512)
+# The convolutions of VGG-16 but for the second and third of its last two blocks (STROTSS, section 2.1).
+NINE = (
+    *("relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1", "relu3_2", "relu3_3"),
+    *("relu4_1", "relu5_1"),
+)
 SINGLE_PASS = (Pass(1.0, 1.0),)
 
 
@@ -125,6 +139,8 @@ class Recipe:
     mean_std: float = 0.0
     least_variance: float | None = None
     root_iterations: int = 0
+    # Of the content in the picture whose features `nearest` replaces; the rest is what the level begins with.
+    content_share: float = 0.25
     # Every tap's gradient is divided by the sum of its absolute values, so that weights alone say what it counts
     # (Johnson's program has that as an option).
     normalise_gradients: bool = False
@@ -135,7 +151,8 @@ class Recipe:
     pooling: str = "max"
     padding: str = "zeros"
     rescale_pooling: bool = True
-    # The optimiser, and the space of the numbers that it moves (pixels: 0..1; imagenet: normalised; bytes: 0..255).
+    # The optimiser, and the space of the numbers that it moves (pixels: 0..1; imagenet: normalised; bytes: 0..255;
+    # laplacian: a pyramid of the pixels).
     optimizer: Adam | LBFGS = Adam(0.03)
     variable: str = "pixels"
     steps: int = 100
@@ -146,10 +163,12 @@ class Recipe:
     passes: tuple[Pass, ...] = SINGLE_PASS
     coarsest: int = 0  # 0: the passes. Else levels √2 apart, the first with about this long side, whatever the last has
     level_steps: int = 0  # of every level; what is left of all steps is shared out, more to the smaller ones
-    # On levels with a shorter long side than this or the final one the content counts more, by the square of the ratio:
+    # On levels with a shorter long side than this or the final one the content counts more, by the ratio to this power:
     # what is lost on a small level, such as a face, does not come back. 0: on none.
     small_level: int = 0
+    small_level_power: float = 2.0
     ladder: Ladder | None = None  # stands in place of all that; `steps` is then what it comes to at the recipe's size
+    refinement: Refinement | None = None
     averaging: float = 0.0  # the result is a running mean over the last 1 / (1 − averaging) pictures; 0: the last one
     # flat: of fewer pictures the plain mean. exponential: every picture counts `averaging` times as much as the next,
     # and a level's start is the first (Kingma & Ba 2015, section 3).
@@ -426,6 +445,62 @@ _RECIPES = (
         # "More than" 600, 200, 66 and 30 evaluations, and the last call of 20 is finished.
         ladder=Ladder(1, "short", 512, (620, 220, 80, 40)),
         style_fit="short-no-larger",
+    ),
+    Recipe(
+        name="nnst",
+        title="Neural Neighbor Style Transfer",
+        source="Kolkin et al.: Neural Neighbor Style Transfer, arXiv 2203.13215, 2022",
+        # All convolutions of the first four blocks of VGG-16.
+        style_layers=equal(
+            (
+                "relu1_1",
+                "relu1_2",
+                "relu2_1",
+                "relu2_2",
+                "relu3_1",
+                "relu3_2",
+                "relu3_3",
+                "relu4_1",
+                "relu4_2",
+                "relu4_3",
+            )
+        ),
+        content_layers={},
+        gram="mean",
+        style_term="relative",
+        content_term="relative",
+        style_weight=1.0,
+        content_weight=1.0,
+        tv_unit=0.1,
+        statistic="nearest",
+        optimizer=Adam(2e-3, moments="anew"),
+        variable="laplacian",
+        steps=1000,
+        ladder=Ladder(1, "long", 63.5, (200,)),
+        refinement=Refinement(200, 10),
+    ),
+    Recipe(
+        name="strotss",
+        title="STROTSS",
+        source="Kolkin, Salavon & Shakhnarovich: Style Transfer by Relaxed Optimal Transport and Self-Similarity, 2019",
+        style_layers=equal(NINE),
+        content_layers=equal(NINE),
+        gram="mean",
+        style_term="relative",
+        content_term="relative",
+        style_weight=1.0,
+        content_weight=1.0,
+        tv_unit=0.1,
+        statistic="remd",
+        content_measure="self-similarity",
+        # RMSprop: without a first moment, and with a second one that lasts a hundred steps.
+        optimizer=Adam(2e-3, (0.0, 0.99), moments="anew"),
+        variable="laplacian",
+        steps=1000,
+        # 64, 128, 256 and 512 pixels; on each the content counts half of what it did on the one before.
+        ladder=Ladder(1, "long", 63.5, (250,)),
+        small_level=512,
+        small_level_power=1.0,
     ),
 )
 

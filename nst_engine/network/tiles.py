@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -34,6 +34,14 @@ class Tile:
             return picture[:, :, top:bottom, left:right]
         rows, columns = self._around(picture.device)
         return picture.index_select(2, rows).index_select(3, columns)
+
+    def with_more_margin(self, pixels: int) -> Tile:
+        """Of a picture that does not wrap around."""
+        outer = [
+            (max(0, first - pixels), min(size, last + pixels))
+            for (first, last), size in zip(self.outer, self.shape, strict=True)
+        ]
+        return replace(self, outer=(outer[0], outer[1]))
 
     def add_to(self, picture: torch.Tensor, part: torch.Tensor) -> None:
         """Add a part that covers the tile and its margin."""

@@ -9,8 +9,11 @@ import torch
 
 from ..network.fast import each, rows_of
 from ..network.tiles import Tile
+from ..statistics.hypercolumns import ColumnGradient
 from ..statistics.measure import positions
 from .content import ContentTerm
+from .nearest import NearestGradient
+from .remd import RemdGradient
 from .style import StyleGradient
 
 Tensor = torch.Tensor
@@ -23,13 +26,14 @@ Norms = dict[tuple[str, str], Tensor]
 class TapGradients:
     """∂L/∂F of one tap after the other, for the whole picture or for a tile."""
 
-    style: StyleGradient
+    style: StyleGradient | NearestGradient | RemdGradient
     content: ContentTerm
     targets: Mapping[str, Tensor]  # P, of the tile
     dtype: torch.dtype
     tile: Tile | None = None
     normalised: bool = False  # each part and tap by its Σ|∂L/∂F|
     norms: Norms | None = None  # of the whole picture, when this is a tile of it
+    similarity: ColumnGradient | None = None  # of content by self-similarity
 
     def at(self, tap: str, features: Tensor) -> Tensor:
         total: Tensor | None = None
@@ -44,7 +48,8 @@ class TapGradients:
 
     def add_to(self, gradient: Tensor, tap: str, features: Tensor) -> None:
         """The same, added to what the deeper layers gave."""
-        alone = None if self.normalised or tap in self.targets else self.style.of_one_region(tap)
+        compared = self.targets if self.similarity is None else self.similarity.by_tap
+        alone = None if self.normalised or tap in compared else self.style.of_one_region(tap)
         if alone is not None and gradient.is_contiguous(memory_format=torch.channels_last):
             # In less than half of the time, and without memory for the product.
             alone.add_to(positions(gradient), positions(features))
@@ -58,6 +63,8 @@ class TapGradients:
             yield "style", style
         if tap in self.targets:
             yield "content", self.content.gradient(tap, f, self.targets[tap], self.tile)
+        if self.similarity is not None and (similarity := self.similarity.at(tap, f, self.tile)) is not None:
+            yield "content", similarity
 
     def _normalise(self, part: str, tap: str, gradient: Tensor) -> None:
         norm = l1(gradient) if self.norms is None else self.norms[part, tap]

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 
 from ..recipes import Recipe
-from ..statistics.distances import Statistics, shifted
+from ..statistics.distances import BY_POSITION, BY_SAMPLING, Statistics, shifted
 
 Tensor = torch.Tensor
 
@@ -40,22 +40,24 @@ def style_factor(recipe: Recipe, target: Statistics, n: int, gap: Tensor | None 
     """k in: style term of one tap = k · D, where D is the distance that the recipe measures.
 
     Its conventions are those of the Gram matrix. The other distances are made to count as much as that one at a blank
-    picture, from which the Gram matrix is ‖A‖² away and they are tr A. The gap is the content picture's own distance;
-    where there is no content, a blank picture's.
+    picture, from which the Gram matrix is ‖A‖² away, a cosine 1, and they are tr A. The gap is the content picture's
+    own distance; where there is no content, a blank picture's.
     """
     a = shifted(target.mean, target.moment, recipe.shift if recipe.statistic == "gram" else 0.0)
     size = a.square().sum().clamp_min(1e-30)
+    trace = target.moment.trace().clamp_min(1e-30)
+    by_cosine = recipe.statistic in BY_POSITION + BY_SAMPLING
+    blank = torch.ones_like(size) if by_cosine else size if recipe.statistic == "gram" else trace
     if recipe.style_term == "per channel":  # D/C, whatever the statistic
-        return 1.0 / len(a)
+        return trace / len(a) if by_cosine else 1.0 / len(a)
     if recipe.style_term == "gap":  # D over the gap: how much of the way from the content to the style is left
-        blank = size if recipe.statistic == "gram" else target.moment.trace().clamp_min(1e-30)
         return 1.0 / (blank if gap is None else torch.maximum(gap.to(blank), LEAST_GAP * blank))
     if recipe.style_term == "relative":  # ‖G − A‖² / ‖A‖²: the same whatever the convention
         k: Tensor | float = 1.0 / size
     else:
         c = a.shape[0]
         k = STYLE_TERMS[recipe.style_term](c, n) * GRAMS[recipe.gram](c, n) ** 2
-    return k if recipe.statistic == "gram" else k * size / target.moment.trace().clamp_min(1e-30)
+    return k if recipe.statistic == "gram" else k * size / blank
 
 
 def content_factor(term: str, energy: Tensor, numel: int) -> Tensor | float:

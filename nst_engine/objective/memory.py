@@ -15,8 +15,10 @@ from ..network.fast import workspace_bytes
 from ..network.tiles import grid, margin
 from ..network.vgg import Network
 from ..recipes import LBFGS, Recipe
-from ..statistics.distances import BY_MOMENTS, BY_SORTING
+from ..statistics.distances import BY_FEATURES, BY_MOMENTS, BY_POSITION, BY_SAMPLING, BY_SORTING
+from ..statistics.hypercolumns import bytes_of_samples
 from ..statistics.measure import MOST_SAMPLES
+from ..statistics.nearest import bytes_of_matches
 from ..statistics.sorting import SORTED_AT_ONCE
 from ..system.limits import left_to_this_process
 
@@ -122,14 +124,19 @@ def footprint(
     pyramid = 3.5 * PICTURE if recipe.octaves > 1 else 0.0
     moments = 2 * (optimizer.history + 3) * PICTURE if isinstance(optimizer, LBFGS) else 2 * PICTURE
     targets = sum(_feature_bytes(tap, network) for tap in content_taps) if keep_content else 0.0
+    alike = recipe.content_measure == "self-similarity" and bool(content_taps)
+    targets = 0.0 if alike else targets
     if not all_taps:
         return Footprint(0, pictures + moments, 0.0, 0, 1)
     weights = sum(network.kernel_bytes(step.layer) for step in network.plan(all_taps) if step.kind == "conv")
-    sorting, gradient = _sorting_bytes(network, style_taps, asked) if recipe.statistic in BY_SORTING else (0.0, 0.0)
+    features, gradient, kept = _bytes_of_statistic(network, recipe.statistic, style_taps, asked)
+    if alike:
+        ahead, spread = bytes_of_samples(content_taps, 0)
+        features, gradient = features + ahead, max(gradient, spread)
     crowded = style_taps if asked.regions > 1 else set(style_taps) & set(content_taps)
     return Footprint(
-        network=round(weights + workspace_bytes() + sorting),
-        state=pictures + moments + pyramid + targets + asked.bytes_per_pixel(style_taps, content_taps),
+        network=round(weights + workspace_bytes() + features),
+        state=pictures + moments + pyramid + targets + kept + asked.bytes_per_pixel(style_taps, content_taps),
         seen=bytes_per_pixel(network, all_taps, crowded) + gradient,
         margin=margin(all_taps, network.vgg.architecture),
         grid=grid(all_taps),
@@ -139,9 +146,22 @@ def footprint(
     )
 
 
-def _sorting_bytes(network: Network, style_taps: Iterable[str], asked: Asked) -> tuple[float, float]:
+def _bytes_of_statistic(
+    network: Network, statistic: str, style_taps: tuple[str, ...], asked: Asked
+) -> tuple[float, float, float]:
+    """What a statistic takes that needs the features themselves: whatever the picture's size, for each pixel in the
+    network, and for each pixel of the picture."""
+    if statistic in BY_SORTING:
+        return (*_sorting_bytes(network, style_taps, asked), 0.0)
+    if statistic in BY_POSITION and style_taps:
+        return bytes_of_matches(style_taps, network.dtype.itemsize, asked.regions)
+    if statistic in BY_SAMPLING and style_taps:
+        return (*bytes_of_samples(style_taps, asked.regions), 0.0)
+    return 0.0, 0.0, 0.0
+
+
+def _sorting_bytes(network: Network, style_taps: tuple[str, ...], asked: Asked) -> tuple[float, float]:
     """What a statistic that sorts takes, whatever the picture's size, and for each pixel of the picture."""
-    style_taps = tuple(style_taps)
     samples = 2 * MOST_SAMPLES * sum(map(channels, style_taps))  # of the style, and of the content for strength
     # The gradient is computed in fp32, from features in fp32; at least one row is sorted at once.
     widest = max((channels(tap) / stride(tap) ** 2 for tap in style_taps), default=0.0)
@@ -262,8 +282,8 @@ def lay_out(
         return layout(tile, footprints[True].total(shape, tile) <= budget)
     if tile is None or footprints[True].total(shape) <= budget:
         return layout(None, True)
-    if recipe.statistic in BY_SORTING:
-        raise _too_large_to_sort(footprints[True], shape, budget, recipe.statistic)
+    if recipe.statistic in BY_FEATURES:
+        raise _too_large_at_once(footprints[True], shape, budget, recipe.statistic)
     choices = [
         layout(largest, keep)
         for keep, taken in footprints.items()
@@ -282,19 +302,23 @@ def lay_out(
 def _check_tile(tile: int | str | None, statistic: str) -> None:
     if isinstance(tile, str) and tile != "auto":
         raise NSTError(f"tile: {tile!r} is not a tile size; give pixels, 'auto', or None for one pass.")
-    if isinstance(tile, int) and statistic in BY_SORTING:
+    if isinstance(tile, int) and statistic in BY_FEATURES:
         raise NSTError(
-            f"tile: the statistic {statistic!r} sorts the whole picture's features, which tiles cannot do. "
-            f"Leave tile at its default, or choose a statistic that is a sum: {', '.join(BY_MOMENTS)}."
+            f"tile: the statistic {statistic!r} {does_at_once(statistic)} the whole picture's features, which tiles "
+            f"cannot do. Leave tile at its default, or choose a statistic that is a sum: {', '.join(BY_MOMENTS)}."
         )
 
 
-def _too_large_to_sort(taken: Footprint, shape: tuple[int, int], budget: float, statistic: str) -> NSTError:
+def does_at_once(statistic: str) -> str:
+    return "sorts" if statistic in BY_SORTING else "matches"
+
+
+def _too_large_at_once(taken: Footprint, shape: tuple[int, int], budget: float, statistic: str) -> NSTError:
     total = taken.total(shape) / 2**30
     reason = f"take {total:.1f} GB; {budget / 2**30:.1f} GB are free" if total < math.inf else "are too many for a GPU"
     return NSTError(
-        f"size: the statistic {statistic!r} sorts the whole picture's features, which tiles cannot do, and "
-        f"{shape[1]}×{shape[0]} pixels in one pass {reason}. A long side of "
+        f"size: the statistic {statistic!r} {does_at_once(statistic)} the whole picture's features, which tiles cannot "
+        f"do, and {shape[1]}×{shape[0]} pixels in one pass {reason}. A long side of "
         f"{taken.largest_in_one_pass(shape, budget)} would do, or a statistic that is a sum: "
         f"{', '.join(BY_MOMENTS)}."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -13,6 +14,8 @@ from ..network.tiles import Tile, cut, fit_tile, grid
 from ..network.vgg import Tape, VGGFeatures
 from ..pictures.images import check_picture, check_size, shape_of
 from ..recipes import Recipe, get_recipe
+from ..statistics.distances import BY_POSITION, BY_SAMPLING
+from ..statistics.hypercolumns import ColumnGradient
 from ..statistics.regions import Region
 from ..styles.grams import StyleGrams
 from .content import ContentTarget, ContentTerm
@@ -21,12 +24,16 @@ from .gradients import Norms, TapGradients, l1
 from .laplacian import LaplacianTerm
 from .losses import total_variation
 from .memory import Asked, Layout, free_memory
+from .nearest import NearestGradient, NearestTerm, Stay
 from .octaves import Halving
+from .remd import RemdGradient, RemdTerm
 from .setup import Setup, set_up
-from .style import StyleGradient, StyleTerm, Sums, gradient_dtype
+from .similarity import SelfSimilarity
+from .style import StyleGradient, StyleTerm, gradient_dtype
 from .targets import Octave, octaves
 
 OnTile = Callable[[int, int], object]
+AnyStyleGradient = StyleGradient | NearestGradient | RemdGradient
 
 
 @dataclass(frozen=True)
@@ -61,12 +68,26 @@ class Objective:
         if layout.tile is not None and self.taps:
             tile = fit_tile(layout.tile, self.taps)
             self.tiles = tuple(cut(shape, tile, self.taps, self.network.vgg.architecture, self.network.seamless))
-        self.style = StyleTerm(self.network, self.recipe, weights.style, regions, shape, setup.seed)
+        self.similarity: SelfSimilarity | None = None
         target = None
         if weights.content:
             assert content is not None
-            target = ContentTarget(self.network, content, weights.content, self.tiles, layout.keep_content)
+            if self.recipe.content_measure == "self-similarity":
+                of = (self.network, self.recipe, content, weights.content)
+                self.similarity = SelfSimilarity(*of, emphasis, setup.seed)
+            else:
+                target = ContentTarget(self.network, content, weights.content, self.tiles, layout.keep_content)
         self.content = ContentTerm(target, self.recipe.content_term, weights.content, emphasis)
+        self.style: StyleTerm | NearestTerm | RemdTerm
+        if self.recipe.statistic in BY_POSITION:
+            share = min(1.0, self.recipe.content_share * setup.multipliers.content_in_all)
+            stay = Stay(content, share, setup.multipliers.strength, emphasis)
+            self.style = NearestTerm(setup, weights.style, regions, shape, stay)
+        elif self.recipe.statistic in BY_SAMPLING:
+            counts = self.content.of_blank if self.similarity is None else self.similarity.factor
+            self.style = RemdTerm(setup, weights.style, regions, shape, counts if weights.content else None)
+        else:
+            self.style = StyleTerm(self.network, self.recipe, weights.style, regions, shape, setup.seed)
         self.laplacian: LaplacianTerm | None = None
         if target is not None and self.recipe.content_measure == "laplacian":
             normalised = sum(weights.content.values()) if self.recipe.normalise_gradients else None
@@ -92,7 +113,7 @@ class Objective:
     @property
     def passes(self) -> int:
         """Through the network, with a tile each."""
-        each = 1 + bool(self.style.weights) + self.recipe.normalise_gradients
+        each = 1 + bool(self.style.weights or self.similarity) + self.recipe.normalise_gradients
         return each * len(self.tiles or ()) + (0 if self.smaller is None else self.smaller.passes)
 
     @torch.no_grad()
@@ -125,6 +146,8 @@ class Objective:
             terms, by_half = self.smaller._value_and_grad(self.halving(x), tell)
             style = style + terms.style
             gradient.add_(self.halving.backward(by_half))
+        if isinstance(self.style, RemdTerm):
+            style = style + self.style.add_palette(gradient, x)
         if self.laplacian is not None:
             content = content + self.laplacian.add_to(gradient, x)
         if self.tv_weight:
@@ -136,21 +159,32 @@ class Objective:
             gradient.add_(by_pixel)
         return Terms(content + style + tv + temporal, content, style, tv, temporal), gradient
 
+    def _begin(self, x: torch.Tensor) -> None:
+        self.style.begin(x)
+        if self.similarity is not None:
+            self.similarity.begin()
+
     def _in_one_pass(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         tape: Tape = []
         taps: dict[str, torch.Tensor] = {}
         content = x.new_zeros(())
-        sums: dict[str, dict[int, Sums]] = {}
-        targets, directions = self.content.targets(None, self.arena), self.style.directions()
+        sums: dict[str, Any] = {}
+        columns: dict[str, torch.Tensor] = {}
+        self._begin(x)
+        targets = self.content.targets(None, self.arena)
         for tap, features in self.network.activations(x, self.taps, tape, self.arena):
             taps[tap] = features
             if tap in self.style.weights and not self.style.sorts:
                 sums[tap] = self.style.sums(tap, features)
             if tap in targets:
                 content = content + self.content.value(tap, features, targets[tap])
-        value, rows = self.style.value_and_gradients(sums)
-        style = StyleGradient(self.style, rows, directions)
-        gradient = self._backward(tape, taps, self._gradients(style, None, targets))
+            if self.similarity is not None and tap in self.similarity.weights:
+                columns[tap] = self.similarity.columns(tap, features)
+        value, style = self.style.value_and_gradient(sums)
+        similarity = None
+        if self.similarity is not None:
+            content, similarity = self.similarity.value_and_gradient(columns)
+        gradient = self._backward(tape, taps, self._gradients(style, None, targets, similarity=similarity))
         return sum(style.values.values(), value), content, gradient
 
     def _by_tiles(
@@ -161,12 +195,15 @@ class Objective:
         The statistics are sums over positions, so they are collected tile by tile; from the whole of them follows one
         small matrix per tap, and with it every tile gives its part of the gradient back.
         """
-        value, rows = self.style.value_and_gradients(self._sums(x, tiles, tell) if self.style.weights else {})
-        style = StyleGradient(self.style, rows)
-        norms = self._norms(x, tiles, style, tell) if self.recipe.normalise_gradients else None
-        content, gradient = x.new_zeros(()), torch.zeros_like(x)
+        self._begin(x)
+        sums, columns = self._sums(x, tiles, tell)
+        value, style = self.style.value_and_gradient(sums)
+        content, gradient, similarity = x.new_zeros(()), torch.zeros_like(x), None
+        if self.similarity is not None:
+            content, similarity = self.similarity.value_and_gradient(columns)
+        norms = self._norms(x, tiles, style, similarity, tell) if self.recipe.normalise_gradients else None
         for tile in tiles:
-            gradients = self._gradients(style, tile, self.content.targets(tile, self.arena), norms)
+            gradients = self._gradients(style, tile, self.content.targets(tile, self.arena), norms, similarity)
             tape: Tape = []
             taps = dict(self.network.activations(tile.pixels(x), self.taps, tape, self.arena))
             for tap, target in gradients.targets.items():
@@ -177,19 +214,34 @@ class Objective:
 
     def _sums(
         self, x: torch.Tensor, tiles: tuple[Tile, ...], tell: Callable[[], None]
-    ) -> Mapping[str, Mapping[int, Sums]]:
-        sums: dict[str, dict[int, Sums]] = {tap: {} for tap in self.style.weights}
-        for tile in tiles:
-            for tap, features in self.network.activations(tile.pixels(x), self.style.weights, arena=self.arena):
-                for i, part in self.style.sums(tap, tile.without_margin(features, tap), tile).items():
+    ) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+        """What the style's distance follows from, and the samples of the content's."""
+        sums: dict[str, Any] = {tap: {} for tap in self.style.weights}
+        columns: dict[str, torch.Tensor] = {}
+        compared = () if self.similarity is None else self.similarity.weights
+        taps = tuple(dict.fromkeys((*self.style.weights, *compared)))
+        for tile in tiles if taps else ():
+            for tap, seen in self.network.activations(tile.pixels(x), taps, arena=self.arena):
+                features = tile.without_margin(seen, tap)
+                for i, part in self.style.sums(tap, features, tile).items() if tap in sums else ():
                     sums[tap][i] = sums[tap][i] + part if i in sums[tap] else part
+                if self.similarity is not None and tap in compared:
+                    part = self.similarity.columns(tap, features, tile)
+                    columns[tap] = columns[tap] + part if tap in columns else part
             tell()
-        return sums
+        return sums, columns
 
-    def _norms(self, x: torch.Tensor, tiles: tuple[Tile, ...], style: StyleGradient, tell: Callable[[], None]) -> Norms:
+    def _norms(
+        self,
+        x: torch.Tensor,
+        tiles: tuple[Tile, ...],
+        style: AnyStyleGradient,
+        similarity: ColumnGradient | None,
+        tell: Callable[[], None],
+    ) -> Norms:
         norms: Norms = {}
         for tile in tiles:
-            gradients = self._gradients(style, tile, self.content.targets(tile, self.arena))
+            gradients = self._gradients(style, tile, self.content.targets(tile, self.arena), None, similarity)
             for tap, features in self.network.activations(tile.pixels(x), self.taps, arena=self.arena):
                 for part, gradient in gradients.parts(tap, tile.without_margin(features, tap)):
                     norms[part, tap] = norms.get((part, tap), 0) + l1(gradient)
@@ -198,13 +250,14 @@ class Objective:
 
     def _gradients(
         self,
-        style: StyleGradient,
+        style: AnyStyleGradient,
         tile: Tile | None,
         targets: Mapping[str, torch.Tensor],
         norms: Norms | None = None,
+        similarity: ColumnGradient | None = None,
     ) -> TapGradients:
         dtype, normalised = gradient_dtype(self.network), self.recipe.normalise_gradients
-        return TapGradients(style, self.content, targets, dtype, tile, normalised, norms)
+        return TapGradients(style, self.content, targets, dtype, tile, normalised, norms, similarity)
 
     def _backward(self, tape: Tape, taps: dict[str, torch.Tensor], gradients: TapGradients) -> torch.Tensor:
         """Carry the gradients at the taps back to the pixels; uses up the tape and the features at the taps."""
@@ -294,11 +347,9 @@ def build(
     if network.seamless and (shape[0] % step or shape[1] % step):
         raise NSTError(f"seamless: {shape[1]}×{shape[0]} will not do; the sides have to be multiples of {step}.")
     check_size(shape, setup.layers, network.edges, "size", fraction=fraction)
-    if content is not None and recipe.content_measure == "self-similarity":
-        raise NSTError("content_measure: 'self-similarity' cannot be had yet; features or laplacian would do.")
     [first, *others] = pyramid = octaves(setup, content, grams, shape, fraction)
     # What is lost on a small level does not come back: there the content counts more.
-    more = max(1.0, min(recipe.small_level, max(shape) / fraction) / max(shape)) ** 2
+    more = max(1.0, min(recipe.small_level, max(shape) / fraction) / max(shape)) ** recipe.small_level_power
     # As a mean over the octaves, style weighs the same however many there are.
     share = recipe.style_weight / len(pyramid)
     setup = replace(setup, recipe=replace(recipe, content_weight=recipe.content_weight * more, style_weight=share))

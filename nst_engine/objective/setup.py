@@ -25,7 +25,8 @@ class Weights:
 
 @dataclass(frozen=True, eq=False)
 class Setup:
-    """A network, a recipe and the user's choices; `temporal` holds a frame of a video to the frames before it."""
+    """A network, a recipe and the user's choices; `temporal` holds a frame of a video to the frames before it, and
+    `rematch` is that of a `Refinement`, while it lasts."""
 
     network: Network
     recipe: Recipe
@@ -34,6 +35,7 @@ class Setup:
     multipliers: Multipliers = field(default_factory=Multipliers)
     seed: int = 0
     temporal: Temporal | None = None
+    rematch: int = 0
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -92,8 +94,10 @@ def set_up(
     """With the user's own layers, or else the recipe's; without a content picture no content layers."""
     chosen = layers or LayerWeights()
     style_layers = check_layers(recipe.style_layers if chosen.style is None else chosen.style, "layers.style")
-    content_layers = check_layers(recipe.content_layers if chosen.content is None else chosen.content, "layers.content")
+    content_layers: Mapping[str, float] = recipe.content_layers if chosen.content is None else chosen.content
     vgg.check_taps(style_layers, "layers.style")
-    vgg.check_taps(content_layers, "layers.content")
+    if recipe.content_layers or chosen.content is not None:
+        content_layers = check_layers(content_layers, "layers.content")
+        vgg.check_taps(content_layers, "layers.content")
     network = network_for(vgg, recipe, seamless, watch)
     return Setup(network, recipe, style_layers, content_layers if content else {})

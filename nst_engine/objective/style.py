@@ -131,6 +131,14 @@ class StyleTerm:
         k = style_factor(self.recipe, region.targets[tap], self.position_count(tap), region.gaps.get(tap))
         return self.weights[tap] * k
 
+    def begin(self, x: Tensor) -> None:
+        """Called before every evaluation: nothing to do."""
+
+    def value_and_gradient(self, sums: Mapping[str, Mapping[int, Sums]]) -> tuple[Tensor, StyleGradient]:
+        """In one pass. What sorts has its value when the gradient has been asked for."""
+        value, rows = self.value_and_gradients(sums)
+        return value, StyleGradient(self, rows, self.directions())
+
     def sums(self, tap: str, features: Tensor, tile: Tile | None = None) -> dict[int, Sums]:
         """By region, Σ T²F and F Fᵀ of the features that it counts, T∘F."""
         f = positions(features)

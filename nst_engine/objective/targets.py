@@ -10,11 +10,12 @@ import torch
 from ..errors import NSTError
 from ..network.vgg import Network
 from ..recipes import Recipe
-from ..statistics.distances import BY_SORTING, gap
+from ..statistics.distances import BY_POSITION, BY_SAMPLING, BY_SORTING, gap
 from ..statistics.measure import whole_statistics
 from ..statistics.regions import Region, nearer
 from ..styles.grams import StyleGrams
 from .octaves import Halving, octave_shapes
+from .remd import between
 from .setup import Setup
 
 Shape = tuple[int, int]  # height and width
@@ -33,6 +34,11 @@ def octaves(
 ) -> list[Octave]:
     """As many as the recipe says, unless the picture, its regions or the styles become too small."""
     count = setup.recipe.octaves if setup.weights().style else 1
+    if count > 1 and setup.recipe.statistic in BY_POSITION + BY_SAMPLING:
+        raise NSTError(
+            f"octaves: {count} will not do with the statistic {setup.recipe.statistic}, which compares features "
+            "in one size; give 1, or another statistic."
+        )
     found: list[Octave] = []
     for number, smaller in enumerate(octave_shapes(shape, count, tuple(setup.style_layers), setup.network)):
         if number and content is not None:
@@ -50,11 +56,14 @@ def _regions(
     setup: Setup, content: torch.Tensor | None, grams: StyleGrams, shape: Shape, fraction: float
 ) -> list[Region]:
     network, recipe, strength = setup.network, setup.recipe, setup.multipliers.strength
-    sorts = recipe.statistic in BY_SORTING
-    regions = grams.regions(network, setup.style_layers, shape, fraction, recipe.style_fit, sorts)
-    if content is not None and (recipe.style_term == "gap" or strength < 1):
+    regions = grams.regions(network, setup.style_layers, shape, fraction, recipe.style_fit, recipe.statistic)
+    compares = recipe.statistic not in BY_POSITION + BY_SAMPLING
+    if content is not None and compares and (recipe.style_term == "gap" or strength < 1):
         measuring = network.measuring(network.seamless)  # once, for all of them
-        regions = [_beside_content(region, recipe, strength, measuring, content) for region in regions]
+        return [_beside_content(region, recipe, strength, measuring, content) for region in regions]
+    if content is not None and recipe.statistic in BY_SAMPLING and strength < 1:
+        measuring = network.measuring(network.seamless)
+        return [between(region, strength, measuring, content, setup.seed) for region in regions]
     return regions
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 
 from ..network.vgg import IMAGENET_MEAN, IMAGENET_STD
+from ..pictures.images import shape_of
 from ..recipes import Recipe
 from .optim import Average, Moments
+from .pyramid import Pyramid
 
 
 class Space:
@@ -32,8 +34,34 @@ class Space:
         """By the variable. Contiguous: torch's L-BFGS flattens it with a view."""
         return (by_pixels if self.plain else by_pixels * self.scale).contiguous()
 
+    def rate_factor(self, by_pixel: torch.Tensor) -> torch.Tensor:
+        """What is to multiply each number's rate, from what is to multiply each pixel's."""
+        return by_pixel
+
     def clamp_(self, variable: torch.Tensor) -> None:
         variable.clamp_(-self.shift / self.scale, (1 - self.shift) / self.scale)
+
+
+class Bands:
+    """The same for the variable `laplacian`, whose numbers are the bands of the picture's pyramid."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.pyramid = Pyramid(shape)
+
+    def pixels(self, variable: torch.Tensor) -> torch.Tensor:
+        return self.pyramid.pixels(variable)
+
+    def variable(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.pyramid.bands(pixels)
+
+    def gradient(self, by_pixels: torch.Tensor) -> torch.Tensor:
+        return self.pyramid.gradient(by_pixels)
+
+    def rate_factor(self, by_pixel: torch.Tensor) -> torch.Tensor:
+        return self.pyramid.means(by_pixel)
+
+    def clamp_(self, variable: torch.Tensor) -> None:
+        variable.copy_(self.variable(self.pixels(variable).clamp_(0, 1)))
 
 
 class Canvas:
@@ -43,11 +71,16 @@ class Canvas:
     variable: torch.Tensor
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
-        self.space = Space(recipe.variable, device)
+        self.space: Space | Bands
+        if recipe.variable != "laplacian":
+            self.space = Space(recipe.variable, device)
+        self.recipe = recipe
         self.average = Average(recipe.averaging, recipe.average == "exponential") if recipe.averaging else None
         self.moments: Moments | None = None
 
     def begin_level(self, pixels: torch.Tensor) -> None:
+        if self.recipe.variable == "laplacian":
+            self.space = Bands(shape_of(pixels))
         self.variable = self.space.variable(pixels).requires_grad_()
 
     def pixels(self) -> torch.Tensor:

@@ -9,10 +9,10 @@ import torch
 
 from ..errors import NSTError
 from ..network.tiles import margin
-from ..objective.memory import Layout
+from ..objective.memory import Layout, does_at_once
 from ..objective.objective import OnTile, Terms
 from ..objective.setup import Setup
-from ..statistics.distances import BY_MOMENTS, BY_SORTING
+from ..statistics.distances import BY_FEATURES, BY_MOMENTS
 from ..system.shortage import is_out_of_memory, release
 
 Evaluate = Callable[[torch.Tensor, OnTile], tuple[Terms, torch.Tensor]]
@@ -56,11 +56,11 @@ class Evaluator:
 def smaller_layout(setup: Setup, shape: tuple[int, int], layout: Layout) -> Layout:
     """With smaller tiles, or without keeping the content's features; an error where neither is left."""
     (h, w), statistic, device = shape, setup.recipe.statistic, setup.network.device
-    if statistic in BY_SORTING:
+    if statistic in BY_FEATURES:
         raise NSTError(
             f"size: {w}×{h} pixels do not fit into the memory of {device} in one pass, and the statistic "
-            f"{statistic!r}, which sorts, cannot be had by tiles. A smaller size would do, or a statistic that is a "
-            f"sum: {', '.join(BY_MOMENTS)}."
+            f"{statistic!r}, which {does_at_once(statistic)}, cannot be had by tiles. A smaller size would do, or a "
+            f"statistic that is a sum: {', '.join(BY_MOMENTS)}."
         )
     smaller = layout.smaller(shape, margin(setup.layers, setup.network.vgg.architecture) if setup.layers else 0)
     if smaller is None:

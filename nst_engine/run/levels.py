@@ -23,6 +23,7 @@ class Level:
     shape: tuple[int, int]
     fraction: float  # of the final size
     steps: int
+    rematch: int = 0  # of the refinement
 
 
 def target_shape(own: tuple[int, int], size: int, recipe: Recipe, device: torch.device) -> tuple[int, int]:
@@ -55,7 +56,10 @@ def stroke_side(stroke_size: float, side: int) -> int:
 
 def usual_steps(shape: tuple[int, int], recipe: Recipe, scales: int | None = None, least: int = 1) -> int:
     """How many a picture of this size takes when nobody says otherwise."""
-    return sum(_steps_of_rungs(shape, recipe.ladder, least)) if recipe.ladder and scales is None else recipe.steps
+    if not recipe.ladder or scales is not None:
+        return recipe.steps
+    refining = recipe.refinement.steps if recipe.refinement else 0
+    return sum(_steps_of_rungs(shape, recipe.ladder, least)) + refining
 
 
 def _steps_of_rungs(shape: tuple[int, int], ladder: Ladder, least: int) -> list[int]:
@@ -94,6 +98,10 @@ def plan(shape: tuple[int, int], recipe: Recipe, scales: int | None, grid: int =
     """Coarse to fine. Sides are multiples of `grid`; a recipe's own choice has no levels with less than `least` pixels
     on a side, but for the last."""
     passes = _passes(shape, recipe, scales, least)
+    refinement = recipe.refinement
+    if refinement:
+        share = refinement.steps / max(1, usual_steps(shape, recipe, scales, least))
+        passes = (*(Pass(p.scale, p.share * (1 - share)) for p in passes), Pass(1.0, share))
     levels = []
     done = 0.0
     least_steps = min(recipe.level_steps, recipe.steps // len(passes))
@@ -104,5 +112,6 @@ def plan(shape: tuple[int, int], recipe: Recipe, scales: int | None, grid: int =
         height, width = (max(1, round(side * p.scale / grid)) * grid for side in shape)
         # A level without steps would only blur what the next one starts from.
         if steps or p is passes[-1]:
-            levels.append(Level((height, width), p.scale, steps))
+            rematch = refinement.rematch if refinement and p is passes[-1] else 0
+            levels.append(Level((height, width), p.scale, steps, rematch))
     return levels

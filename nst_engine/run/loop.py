@@ -99,6 +99,7 @@ def _paint_level(run: Run, picture: Picture, canvas: Canvas, generator: torch.Ge
         assert content is not None
         pinned = pinned.to(device)
         pixels = torch.lerp(pixels, content.to(pixels), pinned)
+    setup = replace(setup, rematch=level.rematch)
     canvas.begin_level(pixels)
     del pixels
     evaluator = _evaluator(run, setup, picture, content, report)
@@ -140,8 +141,10 @@ def descend(
         return terms.total
 
     if isinstance(recipe.optimizer, Adam):
-        rate_factor = None if setup.temporal is None else setup.temporal.rate_factor
+        rate_factor = None if setup.temporal is None else space.rate_factor(setup.temporal.rate_factor)
         with torch.no_grad():
+            if recipe.optimizer.moments == "anew":
+                canvas.moments = None
             if canvas.moments is not None:
                 canvas.moments = canvas.moments.resized(level.shape, recipe.optimizer.moments)
             canvas.moments = adam(variable, step, recipe.optimizer, level.steps, canvas.moments, rate_factor)

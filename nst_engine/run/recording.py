@@ -33,14 +33,15 @@ CLOSE = 0.05
 
 
 def worth_recording(objective: Objective, steps: int) -> bool:
-    """A recording repeats the same operations in the same memory. Sorting looks into new directions at every step, and
-    what goes by tiles is large enough to keep any GPU busy."""
+    """A recording repeats the same operations in the same memory. Sorting looks into new directions at every step,
+    self-similarity at new positions, and what goes by tiles is large enough to keep any GPU busy."""
     return (
         os.environ.get(SWITCH) != "0"
         and steps >= LEAST_STEPS
         and objective.network.device.type == "cuda"
         and objective.tiles is None
         and objective.recipe.statistic in BY_MOMENTS
+        and objective.similarity is None
         and torch.version.hip is None
         # With others, a graph's memory is not given back, or is given away while the graph still writes to it.
         and torch.cuda.get_allocator_backend() == "native"

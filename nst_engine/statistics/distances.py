@@ -25,7 +25,14 @@ Tensor = torch.Tensor
 # What follows from μ and M can be collected tile by tile; what sorts wants the whole picture at once.
 BY_MOMENTS = ("gram", "mean-std", "covariance")
 BY_SORTING = ("histogram", "sliced")
-STATISTICS = BY_MOMENTS + BY_SORTING
+# What compares position by position, with the nearest of the style's: `nearest` has how.
+BY_POSITION = ("nearest",)
+# What compares samples of hypercolumns, which can be gathered tile by tile: `earth_mover` has how.
+BY_SAMPLING = ("remd",)
+STATISTICS = BY_MOMENTS + BY_SORTING + BY_POSITION + BY_SAMPLING
+# What needs the features themselves: of the whole picture at once, and of the style's picture.
+BY_FEATURES = BY_SORTING + BY_POSITION
+WITHOUT_SUMS = BY_FEATURES + BY_SAMPLING  # a saved style will not do
 
 # Of the mean variance, added to every variance: the derivative of a square root is not finite at 0. With so much the
 # largest eigenvalue of R C R is some 10⁵ times the smallest, and single precision is enough for `newton_schulz`. With a

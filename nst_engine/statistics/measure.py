@@ -17,6 +17,7 @@ from ..network.vgg import Network, VGGFeatures
 from ..pictures.images import fit_long, shape_of
 from ..system.shortage import is_out_of_memory, release
 from .distances import Statistics
+from .nearest import MOST_HYPERCOLUMNS, grid_tap, to_grid
 from .sorting import Samples
 
 # Side of what the network sees of a picture at a time.
@@ -113,7 +114,7 @@ def whole_statistics(
             found[tap] = Statistics(before.mean + s.n * s.mean, before.moment + s.n * s.moment, before.n + s.n)
         return {tap: Statistics(s.mean / s.n, s.moment / s.n, s.n) for tap, s in found.items() if s.n > 1e-6}
 
-    return _in_pieces_that_fit(network, shape_of(pixels), measured)
+    return in_pieces_that_fit(network, shape_of(pixels), measured)
 
 
 def whole_samples(
@@ -139,7 +140,7 @@ def whole_samples(
             torch.cat([s.rows for s in parts]),
             torch.cat([s.weights for s in parts if s.weights is not None]) if guides else None,
         )
-        for tap, parts in _in_pieces_that_fit(network, (h, w), measured).items()
+        for tap, parts in in_pieces_that_fit(network, (h, w), measured).items()
     }
 
 
@@ -152,6 +153,42 @@ def _thinned(rows: torch.Tensor, weights: torch.Tensor | None, share: float, gen
         chosen = torch.randperm(len(rows), generator=generator)[: round(len(rows) * share)].to(rows.device)
         rows, weights = rows[chosen], None if weights is None else weights[chosen]
     return Samples(rows.clone(), weights)
+
+
+def whole_hypercolumns(
+    network: Network,
+    pixels: torch.Tensor,
+    taps: Iterable[str],
+    inside: torch.Tensor | None = None,
+    most: int = MOST_HYPERCOLUMNS,
+) -> dict[str, torch.Tensor]:
+    """A picture's hypercolumns, each tap's part of them as rows, tile by tile; of more than `most`, so many drawn from
+    everywhere. `inside` (1x1xhxw) says which positions of the grid count."""
+    taps = tuple(taps)
+    grid = grid_tap(taps)
+    if inside is None:
+        inside = torch.ones(1, 1, *(side // stride(grid) for side in shape_of(pixels)), dtype=torch.bool)
+    share = min(1.0, most / max(1, int(inside.sum())))
+
+    def measured(side: int) -> dict[str, list[torch.Tensor]]:
+        found: dict[str, list[torch.Tensor]] = {tap: [] for tap in taps}
+        generator = torch.Generator().manual_seed(0)
+        cut_up = pieces(shape_of(pixels), taps, network.vgg.architecture, network.seamless, side)
+        for done, piece in enumerate(cut_up, 1):
+            chosen = piece.from_whole(inside, grid).flatten().nonzero().flatten()
+            if share < 1:
+                chosen = chosen[torch.randperm(len(chosen), generator=generator)[: round(len(chosen) * share)]]
+            wider = piece.with_more_margin(max(map(stride, taps)))  # straight lines need a position beyond the edge
+            seen = wider.pixels(pixels).to(network.device)
+            shape = seen.shape[-2] // stride(grid), seen.shape[-1] // stride(grid)
+            for tap, features in network.activations(seen, taps):
+                columns = wider.without_margin(to_grid(features, tap, grid, shape), grid)
+                found[tap].append(columns.movedim(1, -1).flatten(0, 2)[chosen.to(network.device)])
+            network.watch.measured(done, len(cut_up))
+        return found
+
+    found = in_pieces_that_fit(network, shape_of(pixels), measured)
+    return {tap: torch.cat(rows) for tap, rows in found.items()}
 
 
 @dataclass(frozen=True)
@@ -185,7 +222,7 @@ def whole_maps(network: Network, pixels: torch.Tensor, tap: str) -> Maps:
         counts = torch.outer(rows.bincount(), columns.bincount())
         return Maps(sums.div_(counts), energy / (h * w), largest)
 
-    return _in_pieces_that_fit(network, shape_of(pixels), measured)
+    return in_pieces_that_fit(network, shape_of(pixels), measured)
 
 
 def pieces(
@@ -215,7 +252,7 @@ def _features(
 Measured = TypeVar("Measured")
 
 
-def _in_pieces_that_fit(network: Network, shape: tuple[int, int], measured: Callable[[int], Measured]) -> Measured:
+def in_pieces_that_fit(network: Network, shape: tuple[int, int], measured: Callable[[int], Measured]) -> Measured:
     """What `measured` gives for pieces of this side, which is halved where memory runs out."""
     side = PIECE
     while True:

@@ -101,6 +101,8 @@ class Region:
     guides: Mapping[str, torch.Tensor] = field(default_factory=dict)
     samples: Mapping[str, Samples] = field(default_factory=dict)  # for distances that sort
     gaps: Mapping[str, torch.Tensor] = field(default_factory=dict)  # how far the content's own statistics are from A
+    mask: torch.Tensor | None = None  # 1x1xHxW on the CPU, or None for everywhere
+    name: str = "region"
 
     def rows(self, tap: str, tile: Tile | None, like: torch.Tensor) -> torch.Tensor | None:
         """T as a column beside the features' rows, or None where everything counts."""
@@ -144,7 +146,7 @@ def nearer(
         tap: mixed([(shares[0], found[tap].to(measuring.device)), (shares[1], style)]) if tap in found else style
         for tap, style in region.targets.items()
     }
-    samples = {}
+    samples = dict(region.samples)
     if sorts:
         seen = whole_samples(measuring, content, region.samples, region.guides)
         samples = {

@@ -11,9 +11,10 @@ import torch
 
 from ..errors import NSTError, counted, one_or
 from ..network.vgg import Network, VGGFeatures
-from ..statistics.distances import Statistics, mixed
+from ..statistics.distances import BY_FEATURES, BY_MOMENTS, BY_POSITION, BY_SAMPLING, Statistics, mixed
+from ..statistics.hypercolumns import STYLE_SAMPLES
 from ..statistics.regions import Region, check_mask, complement, fit_mask, guides_of, stretch
-from ..statistics.sorting import pooled
+from ..statistics.sorting import Samples, pooled
 from . import saved
 from .style import Style, check_mode, check_weight
 
@@ -141,20 +142,27 @@ class StyleGrams:
         transfer: tuple[int, int],
         fraction: float,
         fit: str,
-        sorts: bool = False,
+        statistic: str = "gram",
     ) -> list[Region]:
         """Where which statistics are to be met, in a level of this shape. Styles with the same region are blended."""
         taps, device = tuple(taps), network.device
         found = []
         for group, mask in self._groups(transfer):
             first = group[0]
+            if statistic in BY_POSITION:
+                _check_alike(group)
             where = f"region of {first.name}"
             guides, counts = guides_of(mask, taps, first.region_mode, transfer, network.vgg.architecture, device, where)
             blended = _blended(group, network, taps, transfer, fraction, fit)
-            region = Region({tap: blended[tap].to(device) for tap in counts}, counts, guides)
-            if sorts:
-                each = [s.samples(network, taps, s.shape_at(transfer, fraction, fit), fraction) for s in group]
-                region = replace(region, samples={tap: pooled(_shared(group, each, tap)).to(device) for tap in counts})
+            region = Region({tap: blended[tap].to(device) for tap in counts}, counts, guides, mask=mask, name=where)
+            if statistic in BY_SAMPLING:
+                region = replace(region, samples=_sampled(group, network, taps, transfer, fraction, fit))
+            if statistic in BY_FEATURES:
+                shapes = [s.shape_at(transfer, fraction, fit) for s in group]
+                measure = Style.hypercolumns if statistic in BY_POSITION else Style.samples
+                each = [measure(s, network, taps, shape, fraction) for s, shape in zip(group, shapes, strict=True)]
+                seen = taps if statistic in BY_POSITION else counts
+                region = replace(region, samples={tap: pooled(_shared(group, each, tap)).to(device) for tap in seen})
             found.append(region)
         return found
 
@@ -223,6 +231,36 @@ def _blended(
     """The weighted mean of these styles' statistics."""
     each = [s.statistics(network, taps, s.shape_at(transfer, fraction, fit), fraction) for s in styles]
     return {tap: mixed(_shared(styles, each, tap)) for tap in taps}
+
+
+def _sampled(
+    styles: list[Style],
+    network: Network,
+    taps: tuple[str, ...],
+    transfer: tuple[int, int],
+    fraction: float,
+    fit: str,
+) -> dict[str, Samples]:
+    """One cloud of all these styles' samples, of which each has its share."""
+    total = sum(style.weight for style in styles)
+    each = [
+        s.sampled(network, taps, s.shape_at(transfer, fraction, fit), fraction, round(STYLE_SAMPLES * s.weight / total))
+        for s in styles
+    ]
+    return {name: Samples(torch.cat([found[name] for found in each])).to(network.device) for name in each[0]}
+
+
+def _check_alike(styles: list[Style]) -> None:
+    """A feature is taken over from one style or from another: there is no nearest by weight."""
+    for style in styles:
+        _ = style.known_picture
+    if len({style.weight for style in styles}) > 1:
+        listed = ", ".join(f"{style.name} {style.weight:g}" for style in styles)
+        raise NSTError(
+            f"weight: the statistic {BY_POSITION[0]!r} takes each feature from the style that has the nearest, "
+            f"whatever the weights ({listed}). Give these styles the same weight or regions of their own, or choose a "
+            f"statistic that blends: {', '.join(BY_MOMENTS)}."
+        )
 
 
 T = TypeVar("T")

@@ -13,10 +13,12 @@ import torch
 from ..errors import NSTError
 from ..network.architecture import smallest_side
 from ..network.vgg import Network
-from ..pictures.images import check_size, fit_long, resize
-from ..statistics.distances import BY_MOMENTS, BY_SORTING, Statistics
+from ..pictures.images import check_size, fit_long, resize, shape_of
+from ..statistics.distances import BY_MOMENTS, WITHOUT_SUMS, Statistics
 from ..statistics.fits import FITS
-from ..statistics.measure import whole_samples, whole_statistics
+from ..statistics.hypercolumns import COLOURS, LEAST_SAMPLES, columns_at, random_positions
+from ..statistics.measure import whole_hypercolumns, whole_samples, whole_statistics
+from ..statistics.nearest import MOST_HYPERCOLUMNS, grid_tap
 from ..statistics.regions import MODES, guide, stretch
 from ..statistics.sorting import Samples, pooled
 from .copies import AS_IT_IS, COPIES, Copy, averaged
@@ -25,6 +27,7 @@ log = logging.getLogger("nst_engine.styles.style")
 
 # Less than this of a mask at a tap is nothing.
 NO_POSITIONS = 1e-5
+TURNS = (0, 1, 2, 3)  # of a picture, by 90 degrees each
 
 
 def mirrored(moment: torch.Tensor) -> torch.Tensor:
@@ -149,16 +152,64 @@ class Style:
         self, network: Network, taps: Iterable[str], shape: tuple[int, int], fraction: float
     ) -> dict[str, Samples]:
         """The features themselves, computed each time: they are too many to keep."""
-        if self.picture is None:
-            raise NSTError(
-                f"grams: {self.name} was loaded from a file, which holds {', '.join(BY_MOMENTS)}; the statistics "
-                f"{' and '.join(BY_SORTING)} need the style picture."
-            )
+        _ = self.known_picture
         taps = tuple(taps)
         self._check_size(network, taps, shape, fraction)
         measuring, copies = network.measuring(), self.fitting_copies(network, taps, shape)
         each = [whole_samples(measuring, *self._copied(network, taps, shape, copy)) for copy in copies]
         return {tap: pooled([(1 / len(each), found[tap]) for found in each if tap in found]) for tap in taps}
+
+    def hypercolumns(
+        self, network: Network, taps: Iterable[str], shape: tuple[int, int], fraction: float
+    ) -> dict[str, Samples]:
+        """Of the picture turned by 0, 90, 180 and 270 degrees (Kolkin et al. 2022, section 3.1), the same positions at
+        every tap. A position counts whole, or not at all if less than half of what the mask has most is there."""
+        taps = tuple(taps)
+        self._check_size(network, taps, shape, fraction)
+        picture, mask = resize(self.known_picture, shape), None
+        if self.mask is not None:
+            grid = grid_tap(taps)
+            t = self._guides((grid,), shape, network)[grid]
+            mask = t * 2 >= t.max()
+        measuring, most = network.measuring(), MOST_HYPERCOLUMNS // len(TURNS)
+        copies = []
+        for turn in TURNS:
+            inside = None if mask is None else mask.rot90(turn, (2, 3))
+            copies.append(whole_hypercolumns(measuring, picture.rot90(turn, (2, 3)), taps, inside, most))
+        return {tap: Samples(torch.cat([copy[tap] for copy in copies])) for tap in taps}
+
+    def sampled(
+        self, network: Network, taps: Iterable[str], shape: tuple[int, int], fraction: float, count: int
+    ) -> dict[str, torch.Tensor]:
+        """About so many hypercolumns, and the colours there: the same positions at every tap."""
+        _ = self.known_picture
+        taps = tuple(taps)
+        self._check_size(network, taps, shape, fraction)
+        measuring, copies = network.measuring(), self.fitting_copies(network, taps, shape)
+        generator = torch.Generator().manual_seed(0)
+        found: dict[str, list[torch.Tensor]] = {}
+        for copy in copies:
+            pixels = self._copied(network, (), shape, copy)[0]
+            mask = None if self.mask is None else copy.of(stretch(self.mask, copy.shape(shape)))
+            if mask is not None and float(mask.sum()) < LEAST_SAMPLES:
+                raise NSTError(
+                    f"mask of {self.name}: fewer than {LEAST_SAMPLES} pixels are left of it at {shape[1]}×{shape[0]}. "
+                    "Paint a larger part, or give the style a larger size."
+                )
+            samples = random_positions(shape_of(pixels), max(LEAST_SAMPLES, count // len(copies)), mask, generator)
+            for tap, rows in columns_at(measuring, pixels, taps, samples).items():
+                found.setdefault(tap, []).append(rows)
+            found.setdefault(COLOURS, []).append(pixels[0, :, samples[:, 0], samples[:, 1]].T)
+        return {name: torch.cat(rows) for name, rows in found.items()}
+
+    @property
+    def known_picture(self) -> torch.Tensor:
+        if self.picture is None:
+            raise NSTError(
+                f"grams: {self.name} was loaded from a file, which holds {', '.join(BY_MOMENTS)}; the statistics "
+                f"{', '.join(WITHOUT_SUMS[:-1])} and {WITHOUT_SUMS[-1]} need the style picture."
+            )
+        return self.picture
 
 
 def check_weight(weight: float) -> float:

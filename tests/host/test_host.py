@@ -68,6 +68,7 @@ RECIPES = [
     "crowsonkb",
     "pastiche",
     "spst",
+    "nnst",
 ]
 COLOUR_METHODS = ["symmetric", "pca", "cholesky", "histogram", "lab", "luminance"]
 STARTS = ["content", "noise", "image", "grey", "style", "style-noise"]
@@ -178,7 +179,7 @@ NODES = {
         "name": "NST Method",
         "category": "style transfer",
         "required": {
-            "statistic": ["recipe", "gram", "mean-std", "covariance", "histogram", "sliced"],
+            "statistic": ["recipe", "gram", "mean-std", "covariance", "histogram", "sliced", "nearest"],
             "shift": ("FLOAT", 0.0),
             "normalise_gradients": ["recipe", "on", "off"],
             "averaging": ("FLOAT", -1),

@@ -1,0 +1,67 @@
+"""A picture as its Laplacian pyramid (Burt & Adelson 1983), packed into one tensor, as an optimiser moves it.
+
+A step of the same length in every band moves large areas as easily as single pixels.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from ..pictures.images import shape_of
+
+Tensor = torch.Tensor
+
+LEVELS = 8
+
+
+class Pyramid:
+    """The bands of pictures of one shape: x = Σ of bands, each enlarged to the picture's size."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.shapes = [shape]
+        while len(self.shapes) < LEVELS and min(self.shapes[-1]) > 1:
+            self.shapes.append((self.shapes[-1][0] // 2, self.shapes[-1][1] // 2))
+
+    def bands(self, pixels: Tensor) -> Tensor:
+        """What each level of detail adds to the one below, and the smallest level, 1×C×1×Σ."""
+        found = []
+        for shape in self.shapes[1:]:
+            smaller = _reduced(pixels, shape)
+            found.append(pixels - _enlarged(smaller, shape_of(pixels)))
+            pixels = smaller
+        return _packed([*found, pixels])
+
+    def pixels(self, bands: Tensor) -> Tensor:
+        *finer, pixels = self._unpacked(bands)
+        for band in reversed(finer):
+            pixels = _enlarged(pixels, shape_of(band)) + band
+        return pixels
+
+    def gradient(self, by_pixels: Tensor) -> Tensor:
+        """By the bands."""
+        found = [by_pixels]
+        for shape in self.shapes[1:]:
+            g = found[-1]
+            size = [*g.shape[:2], *shape]
+            found.append(torch.ops.aten.upsample_bilinear2d_backward(g, shape_of(g), size, False))
+        return _packed(found)
+
+    def means(self, by_pixel: Tensor) -> Tensor:
+        """A number for every pixel, as one for every number of the bands."""
+        return _packed([F.adaptive_avg_pool2d(by_pixel, shape) for shape in self.shapes])
+
+    def _unpacked(self, bands: Tensor) -> list[Tensor]:
+        parts = bands.split([h * w for h, w in self.shapes], dim=3)
+        return [part.reshape(*part.shape[:2], *shape) for part, shape in zip(parts, self.shapes, strict=True)]
+
+
+def _packed(parts: list[Tensor]) -> Tensor:
+    return torch.cat([part.flatten(2) for part in parts], 2).unsqueeze(2)
+
+
+def _reduced(pixels: Tensor, shape: tuple[int, int]) -> Tensor:
+    return F.interpolate(pixels, size=shape, mode="bilinear", align_corners=False)
+
+
+_enlarged = _reduced

@@ -1,0 +1,101 @@
+"""Hypercolumns, and the nearest of a style's (Kolkin et al. 2022, section 3).
+
+A hypercolumn is what several layers see at one position: their features, brought to one grid and put one after the
+other. Of two clouds of them, each with its mean removed, the nearest is the one at the least angle.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+import torch.nn.functional as F
+
+from ..network.architecture import channels, stride
+from ..network.exact import product
+from ..network.fast import each
+
+Tensor = torch.Tensor
+
+# The paper's grid: a position for every fourth pixel.
+GRID_STRIDE = 4
+# Of a style, in all copies: more are drawn from, which bounds the memory of a match and keeps its time in proportion to
+# the picture.
+MOST_HYPERCOLUMNS = 1 << 16
+# Cosines in memory at a time, for each thread.
+COMPARED_AT_ONCE = 1 << 24
+# A flat picture's features are their own mean; what is left of them by rounding has no direction.
+NO_LENGTH = 1e-6
+
+
+def grid_tap(taps: Iterable[str]) -> str:
+    """The layer whose positions are the hypercolumns'."""
+    return min(taps, key=lambda tap: (abs(math.log2(stride(tap) / GRID_STRIDE)), stride(tap)))
+
+
+def to_grid(features: Tensor, tap: str, grid: str, shape: tuple[int, int]) -> Tensor:
+    """A tap's features at the positions of another, which has this height and width: means over what is finer, straight
+    lines between what is coarser."""
+    if stride(tap) == stride(grid):
+        return features
+    if stride(tap) < stride(grid):
+        return F.avg_pool2d(features, stride(grid) // stride(tap))
+    return F.interpolate(features, size=shape, mode="bilinear", align_corners=False)
+
+
+def from_grid(gradient: Tensor, tap: str, grid: str, shape: tuple[int, int]) -> Tensor:
+    """The way back: the gradient by the tap's features, which have this height and width."""
+    if stride(tap) == stride(grid):
+        return gradient
+    if stride(tap) > stride(grid):
+        size = [*gradient.shape[:2], *shape]
+        back: Tensor = torch.ops.aten.upsample_bilinear2d_backward(gradient, gradient.shape[-2:], size, False)
+        return back
+    window = stride(grid) // stride(tap)
+    spread = F.interpolate(gradient / window**2, scale_factor=window, mode="nearest")
+    # Positions that fill no window count nowhere.
+    below, right = (side - whole for side, whole in zip(shape, spread.shape[-2:], strict=True))
+    return F.pad(spread, (0, right, 0, below)) if below or right else spread
+
+
+def nearest(
+    ours: Tensor, theirs: Tensor, weights: Tensor | None = None, on_part: Callable[[], object] | None = None
+) -> Tensor:
+    """For each of N rows the number of the row of M at the least cosine distance, each side's mean removed. `weights`
+    say how much each of ours counts for their mean. No more than COMPARED_AT_ONCE of the N·M cosines exist at a time;
+    `on_part` is called before each part."""
+    a, b = _directions(ours, weights), _directions(theirs, None)
+    found = torch.zeros(len(a), dtype=torch.long, device=a.device)
+    best = torch.full((len(a),), -math.inf, device=a.device)
+    side = math.isqrt(COMPARED_AT_ONCE)
+
+    def work(first: int) -> None:
+        rows = slice(first, first + side)
+        for start in range(0, len(b), side):
+            if on_part is not None:
+                on_part()
+            cosine, number = product(a[rows], b[start : start + side].T).max(1)
+            nearer = cosine > best[rows]
+            best[rows] = torch.where(nearer, cosine, best[rows])
+            found[rows] = torch.where(nearer, number + start, found[rows])
+
+    each(work, range(0, len(a), side))
+    return found
+
+
+def _directions(rows: Tensor, weights: Tensor | None) -> Tensor:
+    rows = rows.float()
+    mean = rows.mean(0) if weights is None else (rows * weights[:, None]).sum(0) / weights.sum().clamp_min(1e-30)
+    return F.normalize(rows - mean, dim=1, eps=NO_LENGTH)
+
+
+def bytes_of_matches(taps: Sequence[str], itemsize: int, regions: int) -> tuple[float, float, float]:
+    """What matches take: whatever the picture's size, the style's hypercolumns, once as they are and once as
+    directions; for each pixel in the network, a layer's features on the grid and their gradient; for each pixel of the
+    picture, the targets, and the content's hypercolumns in three forms while these are made."""
+    grid = grid_tap(taps)
+    wide = 4 * sum(map(channels, taps))
+    style = (regions + 2) * MOST_HYPERCOLUMNS * wide + 4 * COMPARED_AT_ONCE
+    targets = (3 * wide + wide * itemsize / 4) / stride(grid) ** 2
+    return style, 4 * itemsize * max(map(channels, taps)) / stride(grid) ** 2, targets

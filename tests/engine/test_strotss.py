@@ -1,0 +1,215 @@
+"""STROTSS: the recipe beside the paper's procedure written out plainly, and how its parts go with all else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import strotss_program
+import torch
+from pictures import clouds
+
+import nst_engine as nst
+from nst_engine.objective.remd import RemdTerm
+from nst_engine.recipes import LBFGS, RECIPES, network_for
+from nst_engine.statistics import hypercolumns
+from nst_engine.statistics.hypercolumns import Draws
+
+STROTSS = RECIPES["strotss"]
+STILL = replace(STROTSS, optimizer=LBFGS(), variable="pixels")  # always the same positions
+SHAPE = (48, 64)
+FEW = nst.LayerWeights(style={"relu1_1": 1, "relu2_1": 1}, content={"relu2_1": 1})
+
+
+@pytest.fixture(autouse=True)
+def few_samples(monkeypatch):
+    """So that the large matrices of distances are small."""
+    monkeypatch.setattr(hypercolumns, "SAMPLES", 200)
+
+
+@pytest.fixture(scope="module")
+def pictures() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    return clouds(1, *SHAPE), clouds(2, *SHAPE), clouds(9, *SHAPE)
+
+
+@pytest.fixture(scope="module")
+def styled(vgg, pictures) -> nst.StyleGrams:
+    return nst.compute_style_grams(vgg, pictures[1], recipe="strotss")
+
+
+@pytest.mark.parametrize("alpha", [1.0, 4.0])
+def test_its_first_steps_are_the_papers(vgg, pictures, styled, alpha):
+    """From a third picture: at the content itself, the gradient of how alike it is to itself is the sign of nothing."""
+    content, _, start = pictures
+    options = {"recipe": "strotss", "steps": 4, "content_weight": alpha, "start_image": start}
+    result = nst.stylize(vgg, content, styled, **options)
+    draws = Draws(SHAPE, None, 0, always_the_same=False)
+    network = network_for(vgg, STROTSS)
+    totals, picture = strotss_program.run(network, pictures, alpha, 4, draws.next)
+    assert [step.total for step in result.history] == pytest.approx(totals, rel=1e-4)
+    assert (result.image - picture).norm() < 1e-3 * picture.norm()
+
+
+def test_levels_from_64_pixels_and_the_content_halved_on_each(vgg, pictures, styled):
+    content = clouds(1, 96, 128)
+    result = nst.stylize(vgg, content, styled, recipe="strotss", steps=2, layers=FEW)
+    assert result.settings["levels"] == [[48, 64, 1], [96, 128, 1]]
+    assert nst.stylize(vgg, content, styled, recipe=replace(STROTSS, ladder=None), steps=1).history
+    shares = []
+    for fraction in (0.5, 1.0):
+        from nst_engine.objective.memory import Layout
+        from nst_engine.objective.objective import build
+        from nst_engine.objective.setup import set_up
+
+        small = clouds(1, *(round(side * fraction) for side in (96, 128)))
+        built = build(set_up(vgg, STROTSS, FEW, content=True), small, styled, small.shape[2:], fraction, Layout())
+        shares.append(float(built.similarity.factor))
+    assert shares == pytest.approx([2, 1])
+
+
+@pytest.mark.parametrize("statistic", ["remd", "gram", "covariance"])
+@pytest.mark.parametrize("measure", ["features", "self-similarity", "laplacian"])
+def test_the_gradient_of_the_whole_is_that_of_small_steps(vgg, pictures, styled, statistic, measure):
+    content, _, image = pictures
+    recipe = replace(STILL, statistic=statistic, content_measure=measure, tv_weight=0.01)
+    objective = nst.objective(vgg, content, styled, recipe=recipe, layers=FEW)
+    terms, gradient = objective.value_and_grad(image)
+    way = gradient / gradient.norm() + 0.3 * clouds(11, *SHAPE) / clouds(11, *SHAPE).norm()
+    there, back = (float(objective.value_and_grad(image + e * way)[0].total) for e in (0.01, -0.01))
+    assert float((gradient * way).sum()) == pytest.approx((there - back) / 0.02, rel=0.02)
+    assert float(terms.content) > 0
+    assert float(terms.style) > 0
+
+
+@pytest.mark.usefixtures("plain_convolutions")
+@pytest.mark.parametrize("normalised", [False, True])
+@pytest.mark.parametrize("statistic", ["remd", "covariance"])
+def test_tiles_give_what_one_pass_gives(vgg, statistic, normalised):
+    content, image = clouds(1, 90, 110), clouds(2, 90, 110)
+    region = torch.zeros(1, 90, 110)
+    region[..., :50] = 1
+    one = nst.compute_style_grams(vgg, clouds(3, 60, 70), recipe="strotss", region=region)
+    grams = nst.compute_style_grams(vgg, clouds(4, 60, 70), recipe="strotss", blend_with=one)
+    recipe = replace(STROTSS, statistic=statistic, normalise_gradients=normalised)
+    whole, tiled = (
+        nst.objective(vgg, content, grams, recipe=recipe, tile=tile).value_and_grad(image) for tile in (None, 48)
+    )
+    assert float(tiled[0].total) == pytest.approx(float(whole[0].total), rel=1e-5)
+    assert (tiled[1] - whole[1]).norm() < (1e-3 if normalised else 1e-4) * whole[1].norm()
+
+
+def test_in_a_region_nothing_else_is_looked_at(vgg, pictures):
+    content, style, image = pictures
+    region = torch.zeros(1, *SHAPE)
+    region[..., 20:40] = 1
+    grams = nst.compute_style_grams(vgg, style, recipe="strotss", region=region)
+    layers = nst.LayerWeights(style={"relu1_1": 1})
+    objective = nst.objective(vgg, content, grams, recipe=STROTSS, layers=layers, content_weight=0)
+    gradient = objective.value_and_grad(image)[1].abs().amax(1)
+    assert float(gradient[..., 20:40].max()) > 0
+    assert float(gradient[..., :19].max()) == float(gradient[..., 41:].max()) == 0
+
+
+def test_the_same_seed_looks_at_the_same_positions(vgg, pictures, styled):
+    content = pictures[0]
+    options = {"recipe": "strotss", "steps": 3, "layers": FEW}
+    a, b, c = (nst.stylize(vgg, content, styled, seed=seed, **options).image for seed in (1, 1, 2))
+    assert torch.equal(a, b)
+    assert not torch.equal(a, c)
+
+
+def test_where_the_content_counts_more_its_columns_do(vgg, pictures, styled):
+    content, _, image = pictures
+    plain, twice = (
+        nst.objective(vgg, content, styled, recipe=STILL, layers=FEW, emphasis=emphasis).value_and_grad(image)[0]
+        for emphasis in (None, torch.full((1, 1, *SHAPE), 2.0))
+    )
+    assert float(twice.content) == pytest.approx(2 * float(plain.content), rel=1e-5)
+    assert float(twice.style) == float(plain.style)
+
+
+def test_less_strength_stays_nearer_to_the_content(vgg, pictures, styled):
+    content = pictures[0]
+    options = {"recipe": replace(STROTSS, content_weight=0.1), "steps": 25, "layers": FEW}
+    moved = [
+        float((nst.stylize(vgg, content, styled, strength=s, **options).image - content).norm()) for s in (0.3, 1, 3)
+    ]
+    assert moved[0] < moved[1]
+    assert moved[0] < moved[2]
+
+
+def test_styles_are_blended_by_their_shares(vgg, pictures):
+    content, style, _ = pictures
+    other = clouds(5, *SHAPE)
+
+    def style_term(first: float, second: float) -> float:
+        one = nst.compute_style_grams(vgg, style, recipe="strotss", weight=first)
+        grams = nst.compute_style_grams(vgg, other, recipe="strotss", weight=second, blend_with=one)
+        return float(nst.objective(vgg, content, grams, recipe=STILL, layers=FEW).value_and_grad(style)[0].style)
+
+    alone, mostly, half = style_term(1, 0), style_term(9, 1), style_term(1, 1)
+    assert alone < mostly < half
+
+
+@pytest.mark.parametrize("colour", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("plain", ["content", "style", "both"])
+def test_pictures_of_one_colour_give_numbers(vgg, pictures, plain, colour):
+    flat = torch.full((1, 3, *SHAPE), colour)
+    content = pictures[0] if plain == "style" else flat
+    grams = nst.compute_style_grams(vgg, pictures[1] if plain == "content" else flat, recipe="strotss")
+    result = nst.stylize(vgg, content, grams, recipe="strotss", steps=2)
+    assert torch.isfinite(result.image).all()
+
+
+def test_what_cannot_be_done_is_refused_by_name(vgg, pictures, tmp_path):
+    content, style, _ = pictures
+    nst.compute_style_grams(vgg, style, recipe="strotss", size=64).save(tmp_path / "style.safetensors")
+    loaded = nst.StyleGrams.load(tmp_path / "style.safetensors")
+    with pytest.raises(nst.NSTError, match=r"style was loaded from a file.*remd need the style picture"):
+        nst.stylize(vgg, content, loaded, recipe="strotss", steps=1)
+    mask = torch.zeros(1, *SHAPE)
+    mask[..., 10:12, 10:12] = 1
+    small = nst.compute_style_grams(vgg, style, recipe="strotss", region=mask)
+    with pytest.raises(nst.NSTError, match=r"region of style image: 4 pixels .* Paint a larger part"):
+        nst.stylize(vgg, content, small, recipe="strotss", steps=1)
+    masked = nst.compute_style_grams(vgg, style, recipe="strotss", mask=mask)
+    with pytest.raises(nst.NSTError, match=r"mask of style image: .* Paint a larger part"):
+        nst.stylize(vgg, content, masked, recipe="strotss", steps=1)
+    thin = nst.compute_style_grams(vgg, clouds(2, 10, 64), recipe="strotss")
+    with pytest.raises(nst.NSTError, match=r"style of style image"):
+        nst.stylize(vgg, content, thin, recipe="strotss", steps=1)
+
+
+def test_a_texture_has_no_content_to_resemble(vgg, styled):
+    result = nst.stylize(vgg, None, styled, recipe="strotss", shape=SHAPE, steps=3, layers=FEW)
+    assert result.history[-1].content == 0
+    assert result.history[-1].style < result.history[0].style
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precisions_agree_within_their_rounding(vgg, pictures, styled, precision):
+    half = nst.load_vgg("vgg19-caffe", precision=precision, device="cpu")
+    content, _, image = pictures
+    exact, rough = (nst.objective(v, content, styled, recipe=STILL).value_and_grad(image) for v in (vgg, half))
+    assert float(rough[0].total) == pytest.approx(float(exact[0].total), rel=0.03)
+    assert float(torch.nn.functional.cosine_similarity(rough[1].flatten(), exact[1].flatten(), dim=0)) > 0.95
+
+
+def test_it_can_be_cancelled_and_stopped(vgg, pictures, styled):
+    content = pictures[0]
+    result = nst.stylize(vgg, content, styled, recipe="strotss", steps=9, layers=FEW, on_step=lambda _: nst.STOP)
+    assert len(result.history) == 1
+
+    def fail(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        nst.stylize(vgg, content, styled, recipe="strotss", steps=9, layers=FEW, on_step=fail)
+
+
+def test_the_terms_hold_no_picture_of_features(vgg, pictures, styled):
+    """Content by self-similarity is a few matrices, however large the picture."""
+    objective = nst.objective(vgg, pictures[0], styled, recipe="strotss")
+    assert isinstance(objective.style, RemdTerm)
+    assert objective.content.target is None
+    assert all(matrix.shape[0] < 400 for _, matrix in objective.similarity.coming)

@@ -126,7 +126,7 @@ def save_style() -> Workflow:
     saved = {"images": ("transfer again", 0), "filename_prefix": "nst/load-style"}
     nodes["save again"] = Node("SaveImage", saved, (1280, 1290), (500, 430), muted=True)
     # The style above and the loaded style below, so that what both transfers need goes between them.
-    places = {"style1": (40, 380), "content": (40, 510), "vgg": (40, 640), "grams1": (360, 120), "transfer": (930, 330)}
+    places = {"style1": (40, 380), "content": (40, 540), "vgg": (40, 700), "grams1": (360, 120), "transfer": (930, 330)}
     places |= {"save": (1280, 330), "plot": (1280, 830), "show plot": (1530, 830)}
     for name, place in places.items():
         nodes[name].pos = place
@@ -197,7 +197,7 @@ def style_row() -> Workflow:
     )
     nodes = workflow.nodes
     del nodes["grams2"].inputs["style_grams"], nodes["plot"], nodes["show plot"]
-    nodes["style2"].pos, nodes["style2"].size = (40, 950), (270, 80)
+    nodes["style2"].pos, nodes["style2"].size = (40, 950), nodes["style1"].size
     nodes["grams2"].pos = (350, 920)
     for name in ("transfer", "save"):
         nodes[name].pos = (nodes[name].pos[0] + 40, 120)

@@ -18,6 +18,7 @@ LIMIT = 60_000  # milliseconds; nothing is expected to need them
 TITLE_HEIGHT = 30  # of a node on the canvas, above its position
 CLASSIC, NODES_2 = "classic", "nodes 2.0"  # the two renderers
 OFFERED = sorted(file.stem for file in WORKFLOWS.glob("*.json"))
+MORE = sorted(f"more/{file.stem}" for file in (WORKFLOWS / "more").glob("*.json"))
 BLUEPRINT = "Paint in a Style"
 
 
@@ -186,23 +187,54 @@ BOXES = """() => app.graph.nodes.map(node => {
 })""".replace("TITLE", str(TITLE_HEIGHT))
 
 
+def hidden_in_part(page: playwright.Page) -> list[str]:
+    """Nodes that are too small for what is in them, and pairs that lie over each other."""
+    found = []
+    boxes = page.evaluate(BOXES)
+    for i, (kind, x, y, width, height, least_width, least_height) in enumerate(boxes):
+        if width < least_width or height < least_height:
+            found.append(f"{kind} is cut off")
+        for other, x2, y2, width2, height2, *_ in boxes[:i]:
+            apart = x + width <= x2 or x2 + width2 <= x or y + height <= y2 - TITLE_HEIGHT
+            if not apart and y2 + height2 > y - TITLE_HEIGHT:
+                found.append(f"{kind} overlaps {other}")
+    return found
+
+
+def open_whole(page: playwright.Page, name: str) -> None:
+    load(page, name)
+    page.wait_for_timeout(500)  # nodes grow to what is in them
+    assert faulty_nodes(page) == [] and open_dialogs(page) == [] and hidden_in_part(page) == []
+
+
 @pytest.mark.every_host
 @pytest.mark.parametrize("name", OFFERED)
 def test_a_template_opens_whole_and_without_overlap(page: playwright.Page, server: Server, name: str) -> None:
     if "ImageCompare" in (WORKFLOWS / f"{name}.json").read_text() and not server.get("/object_info/ImageCompare"):
         pytest.skip("this host has no node to compare pictures with")
-    load(page, name)
-    page.wait_for_timeout(500)  # nodes grow to what is in them
-    assert faulty_nodes(page) == [] and open_dialogs(page) == []
-    boxes = page.evaluate(BOXES)
-    for i, (kind, x, y, width, height, least_width, least_height) in enumerate(boxes):
-        assert width >= least_width and height >= least_height, f"{kind} is cut off"
-        for other, x2, y2, width2, height2, *_ in boxes[:i]:
-            apart = x + width <= x2 or x2 + width2 <= x or y + height <= y2 - TITLE_HEIGHT
-            assert apart or y2 + height2 <= y - TITLE_HEIGHT, f"{kind} overlaps {other}"
+    open_whole(page, name)
     note = page.get_by_text("Press Run", exact=True).locator("visible=true").first
     shown = note.bounding_box()
     assert shown and shown["x"] > 0 and shown["y"] > 0 and shown["height"] >= 10, "the note is not to be read"
+
+
+@pytest.mark.parametrize("name", MORE)
+def test_a_workflow_that_is_not_offered_opens_whole_as_well(page: playwright.Page, name: str) -> None:
+    open_whole(page, name)
+
+
+def test_an_overlap_would_be_seen(page: playwright.Page) -> None:
+    open_whole(page, "more/quickstart")
+    page.evaluate(
+        """() => {
+            const [content, network] = ["Content", "Load VGG Features"].map(title =>
+                app.graph.nodes.find(node => node.title === title));
+            network.pos = [network.pos[0], content.pos[1] + content.size[1] + 10];  // its title lies over the other
+            app.canvas.setDirty(true, true);
+        }"""
+    )
+    page.wait_for_timeout(500)
+    assert hidden_in_part(page) in (["Load VGG Features overlaps Content"], ["Content overlaps Load VGG Features"])
 
 
 @in_one_renderer

@@ -263,7 +263,7 @@ TEMPLATES = (
     painted(
         "Start here",
         "# Press Run\nThe landscape is painted in flowing brush strokes, and you can watch. A GPU takes seconds, a CPU "
-        "minutes: *Paint in a Style* says how long it still is.\n\n"
+        "minutes: *Paint in a Style* says how much time is left.\n\n"
         "Then choose **your own picture**, and below it a style: any painting, drawing or texture will do.\n\n"
         "*style strength* says how much of it, *stroke size* how large its strokes are, *size* how large the picture "
         "becomes.",
@@ -299,7 +299,7 @@ TEMPLATES = (
     transfer(
         "quickstart",
         "Press Run: a landscape takes on flowing brush strokes. A GPU takes seconds, a CPU minutes: the node says how "
-        "long it still is.\n\n"
+        "much time is left.\n\n"
         "Then try another style in *NST Example Image*, your own picture in *Load Image*, larger strokes with "
         "**stroke_size** 2, or a larger **size**.",
         LANDSCAPE,

@@ -50,8 +50,11 @@ def network(pos: tuple[int, int], title: str = "", **settings: str) -> Node:
     return Node("LoadVGGFeatures", {**plain, **settings}, pos, (270, 160), title=title)
 
 
+EXAMPLE = 110  # an example's height in Nodes 2.0, where a line says whose node it is
+
+
 def example(name: str, pos: tuple[int, int], width: int = 270) -> Node:
-    return Node("NSTExampleImage", {"name": name}, pos, (width, 80))
+    return Node("NSTExampleImage", {"name": name}, pos, (width, EXAMPLE))
 
 
 def transfer(
@@ -67,7 +70,7 @@ def transfer(
     """The graph of most templates: a network, a content, styles in a chain, a transfer, what it made."""
     # Columns from left to right, so that no wire runs behind a node: what goes in under the note, the styles'
     # statistics (one column each, for they are chained), the transfer, what it made.
-    nodes = {"vgg": network((40, 510)), "content": example(content, (40, 380))}
+    nodes = {"vgg": network((40, 540)), "content": example(content, (40, 380))}
     chained: Link | None = None
     for i, (style, weight) in enumerate(styles):
         picture, grams = (f"style{i + 1}", f"grams{i + 1}")
@@ -128,9 +131,9 @@ def compare(
     # longer the wires, for these swing out by a quarter of their length. A network is lower than its style's statistics
     # and as high as its transfer, so that wires from it pass below them. In a template the nodes show their pictures.
     left, picture, style_y, top = (
-        (400, (300, 360), 120, 580 if content else 240) if title else (40, (270, 80), 380, 270)
+        (400, (300, 360), 120, 580 if content else 240) if title else (40, (270, EXAMPLE), 380, 270)
     )
-    drop, pitch = (400, 860) if title else (240, 760)
+    drop, pitch = (400, 860) if title else (270, 760)
     x_grams = left + picture[0] + 60 + 70 * max(owners)
     x_transfer = x_grams + 280 + 60 + 70 * (len(variants) - 1)
     kind = "NeuralStyleTransfer" if content else "NSTSynthesizeTexture"

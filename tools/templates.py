@@ -126,7 +126,7 @@ def save_style() -> Workflow:
     saved = {"images": ("transfer again", 0), "filename_prefix": "nst/load-style"}
     nodes["save again"] = Node("SaveImage", saved, (1280, 1290), (500, 430), muted=True)
     # The style above and the loaded style below, so that what both transfers need goes between them.
-    places = {"style1": (40, 380), "content": (40, 510), "vgg": (40, 640), "grams1": (360, 120), "transfer": (930, 330)}
+    places = {"style1": (40, 380), "content": (40, 540), "vgg": (40, 700), "grams1": (360, 120), "transfer": (930, 330)}
     places |= {"save": (1280, 330), "plot": (1280, 830), "show plot": (1530, 830)}
     for name, place in places.items():
         nodes[name].pos = place
@@ -197,7 +197,7 @@ def style_row() -> Workflow:
     )
     nodes = workflow.nodes
     del nodes["grams2"].inputs["style_grams"], nodes["plot"], nodes["show plot"]
-    nodes["style2"].pos, nodes["style2"].size = (40, 950), (270, 80)
+    nodes["style2"].pos, nodes["style2"].size = (40, 950), nodes["style1"].size
     nodes["grams2"].pos = (350, 920)
     for name in ("transfer", "save"):
         nodes[name].pos = (nodes[name].pos[0] + 40, 120)
@@ -214,8 +214,8 @@ def regions() -> Workflow:
         "The sky is what is painted over in *Content*; the first *Compute Style Grams* takes it as its "
         "**region_mask**, "
         "and the second goes to all that is left.\n\n"
-        "**Your own picture**: choose it in *Content*, right-click, *Open in Mask Editor*, and paint over the part "
-        "for the first style.",
+        "**Your own picture**: choose it in *Content*, right-click it, open the *mask editor*, and paint over the "
+        "part for the first style.",
         LANDSCAPE,
         [("style-strokes", 1.0), ("style-mosaic", 1.0)],
         style_size=256,
@@ -262,8 +262,8 @@ def inside() -> Workflow:
 TEMPLATES = (
     painted(
         "Start here",
-        "# Press Run\nThe landscape is painted in flowing brush strokes, and you can watch: a minute on two CPU cores, "
-        "seconds on a GPU.\n\n"
+        "# Press Run\nThe landscape is painted in flowing brush strokes, and you can watch. A GPU takes seconds, a CPU "
+        "minutes: *Paint in a Style* says how much time is left.\n\n"
         "Then choose **your own picture**, and below it a style: any painting, drawing or texture will do.\n\n"
         "*style strength* says how much of it, *stroke size* how large its strokes are, *size* how large the picture "
         "becomes.",
@@ -287,8 +287,8 @@ TEMPLATES = (
         "Keep a face",
         "# Press Run\nOnly the background is painted. Jug, bowl and fruit stand for the face here: they are painted "
         "over in *Your picture*, and so they stay as they are.\n\n"
-        "**Your own picture**: choose it in *Your picture*, right-click, *Open in Mask Editor*, paint over the face, "
-        "save, and press Run. A soft brush blends.",
+        "**Your own picture**: choose it in *Your picture*, right-click it, open the *mask editor*, paint over the "
+        "face, save, and press Run. A soft brush blends.",
         STILL_LIFE,
         "style-strokes",
         keep=True,
@@ -298,7 +298,8 @@ TEMPLATES = (
     before_and_after(),
     transfer(
         "quickstart",
-        "Press Run: a landscape takes on flowing brush strokes, in a minute or so on two CPU cores.\n\n"
+        "Press Run: a landscape takes on flowing brush strokes. A GPU takes seconds, a CPU minutes: the node says how "
+        "much time is left.\n\n"
         "Then try another style in *NST Example Image*, your own picture in *Load Image*, larger strokes with "
         "**stroke_size** 2, or a larger **size**.",
         LANDSCAPE,

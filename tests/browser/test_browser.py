@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ LIMIT = 60_000  # milliseconds; nothing is expected to need them
 TITLE_HEIGHT = 30  # of a node on the canvas, above its position
 CLASSIC, NODES_2 = "classic", "nodes 2.0"  # the two renderers
 OFFERED = sorted(file.stem for file in WORKFLOWS.glob("*.json"))
+MORE = sorted(f"more/{file.stem}" for file in (WORKFLOWS / "more").glob("*.json"))
 BLUEPRINT = "Paint in a Style"
 
 
@@ -186,23 +188,54 @@ BOXES = """() => app.graph.nodes.map(node => {
 })""".replace("TITLE", str(TITLE_HEIGHT))
 
 
+def hidden_in_part(page: playwright.Page) -> list[str]:
+    """Nodes that are too small for what is in them, and pairs that lie over each other."""
+    found = []
+    boxes = page.evaluate(BOXES)
+    for i, (kind, x, y, width, height, least_width, least_height) in enumerate(boxes):
+        if width < least_width or height < least_height:
+            found.append(f"{kind} is cut off")
+        for other, x2, y2, width2, height2, *_ in boxes[:i]:
+            apart = x + width <= x2 or x2 + width2 <= x or y + height <= y2 - TITLE_HEIGHT
+            if not apart and y2 + height2 > y - TITLE_HEIGHT:
+                found.append(f"{kind} overlaps {other}")
+    return found
+
+
+def open_whole(page: playwright.Page, name: str) -> None:
+    load(page, name)
+    page.wait_for_timeout(500)  # nodes grow to what is in them
+    assert faulty_nodes(page) == [] and open_dialogs(page) == [] and hidden_in_part(page) == []
+
+
 @pytest.mark.every_host
 @pytest.mark.parametrize("name", OFFERED)
 def test_a_template_opens_whole_and_without_overlap(page: playwright.Page, server: Server, name: str) -> None:
     if "ImageCompare" in (WORKFLOWS / f"{name}.json").read_text() and not server.get("/object_info/ImageCompare"):
         pytest.skip("this host has no node to compare pictures with")
-    load(page, name)
-    page.wait_for_timeout(500)  # nodes grow to what is in them
-    assert faulty_nodes(page) == [] and open_dialogs(page) == []
-    boxes = page.evaluate(BOXES)
-    for i, (kind, x, y, width, height, least_width, least_height) in enumerate(boxes):
-        assert width >= least_width and height >= least_height, f"{kind} is cut off"
-        for other, x2, y2, width2, height2, *_ in boxes[:i]:
-            apart = x + width <= x2 or x2 + width2 <= x or y + height <= y2 - TITLE_HEIGHT
-            assert apart or y2 + height2 <= y - TITLE_HEIGHT, f"{kind} overlaps {other}"
+    open_whole(page, name)
     note = page.get_by_text("Press Run", exact=True).locator("visible=true").first
     shown = note.bounding_box()
     assert shown and shown["x"] > 0 and shown["y"] > 0 and shown["height"] >= 10, "the note is not to be read"
+
+
+@pytest.mark.parametrize("name", MORE)
+def test_a_workflow_that_is_not_offered_opens_whole_as_well(page: playwright.Page, name: str) -> None:
+    open_whole(page, name)
+
+
+def test_an_overlap_would_be_seen(page: playwright.Page) -> None:
+    open_whole(page, "more/quickstart")
+    page.evaluate(
+        """() => {
+            const [content, network] = ["Content", "Load VGG Features"].map(title =>
+                app.graph.nodes.find(node => node.title === title));
+            network.pos = [network.pos[0], content.pos[1] + content.size[1] + 10];  // its title lies over the other
+            app.canvas.setDirty(true, true);
+        }"""
+    )
+    page.wait_for_timeout(500)
+    assert hidden_in_part(page) in (["Load VGG Features overlaps Content"], ["Content overlaps Load VGG Features"])
 
 
 @in_one_renderer
@@ -284,11 +317,34 @@ def test_the_blueprint_is_found_by_words_that_people_type(page: playwright.Page,
     # Words of its name: the search words in its file do not come through, for both front ends let the host's entry,
     # which has none, take their place.
     for words in ("paint", "style"):
-        page.evaluate("() => app.extensionManager.command.execute('Workspace.SearchBox.Toggle')")
-        box = page.locator(".comfy-vue-node-search-container input, [role=dialog] input[type=text]").first
-        box.fill(words)
-        playwright.expect(page.get_by_text(BLUEPRINT, exact=True).locator("visible=true").last).to_be_visible()
-        page.keyboard.press("Escape")
+        with searched(page, words):
+            playwright.expect(page.get_by_text(BLUEPRINT, exact=True).locator("visible=true").last).to_be_visible()
+
+
+@contextlib.contextmanager
+def searched(page: playwright.Page, words: str) -> Iterator[None]:
+    """The node search, with these words in it."""
+    page.evaluate("() => app.extensionManager.command.execute('Workspace.SearchBox.Toggle')")
+    box = page.locator(".comfy-vue-node-search-container input, [role=dialog] input[type=text]").first
+    box.fill(words)
+    yield
+    box.press("Escape")
+    playwright.expect(box).to_be_hidden()
+
+
+@in_one_renderer
+@pytest.mark.parametrize("words", ["style transfer", "neural style", "neural"])
+def test_the_main_node_is_found_first(page: playwright.Page, words: str) -> None:
+    """Not for "style" alone: front ends rank by id and name, not by search words, and among names that match alike by a
+    table of how often nodes are used, in which some of the host's stand."""
+    with searched(page, words):
+        playwright.expect(page.get_by_role("option").first).to_contain_text("Neural Style Transfer")
+
+
+@in_one_renderer
+def test_search_words_find_the_main_node(page: playwright.Page) -> None:
+    with searched(page, "van gogh"):  # neither in its id nor in its name
+        playwright.expect(page.get_by_role("option", name="Neural Style Transfer").first).to_be_visible()
 
 
 # --- widgets, previews, help --------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +29,7 @@ from .. import one_picture
 from ..video import encoding_of
 from .jobs import Job, is_clip
 from .outcome import FAILED, KEPT, MADE, Outcome
+from .output import locked
 from .report import Console
 from .resume import KEY, asked, made_before
 from .shots import frames_folder, keep_shots, kept_shots, shot_folder
@@ -54,6 +56,7 @@ class Clips:
         self.clips: dict[str, _Clip] = {}
         self.found: dict[tuple[str, bool], list[Shot]] = {}
         self.lock = threading.Lock()
+        self.locks = ExitStack()
         self.joiner = ThreadPoolExecutor(1, "nst-joiner")
         self.stopping = False
 
@@ -63,6 +66,7 @@ class Clips:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stopping = self.stopping or kind is not None
         self.joiner.shutdown(cancel_futures=self.stopping)
+        self.locks.close()
 
     # --- into shots ---
 
@@ -91,18 +95,31 @@ class Clips:
             shutil.rmtree(folder, ignore_errors=True)
             self._tell(Outcome(job, KEPT, before.get("seconds", 0.0)))
             return iter(())
-        out.parent.mkdir(parents=True, exist_ok=True)
         source = open_source(Path(job.content))
         encoding = encoding_of(args, source, job.argv())
+        out.parent.mkdir(parents=True, exist_ok=True)
         check_clip(out, encoding)
+        self._lock(folder)
         shots = kept_shots(folder, wanted)
         if shots is None:
-            shutil.rmtree(folder, ignore_errors=True)  # made of something else
-            shots = self._found(job, source, args.cuts, wanted["inputs"]["content"])
-            keep_shots(folder, wanted, shots)
+            for made in folder.glob("shot-*"):  # of something else
+                shutil.rmtree(made)
+            try:
+                shots = self._found(job, source, args.cuts, wanted["inputs"]["content"])
+                keep_shots(folder, wanted, shots)
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
         encoding.settings[KEY] = wanted
         self.clips[job.out] = _Clip(job, source, encoding, shots)
         return (replace(job, shot=number) for number in range(len(shots)))
+
+    def _lock(self, folder: Path) -> None:
+        """Two runs would append to the same lists of frames."""
+        lock = locked(folder)
+        if lock is None:
+            raise NSTError(f"{folder}: another run is at work on this clip.")
+        self.locks.callback(lock.close)
 
     def _found(self, job: Job, source: Source, cuts: bool, key: str) -> list[Shot]:
         """Once for a clip, however many styles it is to have."""

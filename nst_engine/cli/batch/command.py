@@ -28,10 +28,11 @@ def batch(args: argparse.Namespace, console: Console, load_graphs: Callable[[], 
     ways = [name for name in ("--devices", "--server", "--ray") if getattr(args, name[2:]) is not None]
     if len(ways) > 1:
         raise NSTError(f"{' and '.join(ways)}: only one of them can do the work.")
+    _check_numbers(args)
     out = Path(args.out)
     jobs = named(rows_of(args, read_table), args.name, out)
     if args.dry_run:
-        estimate(jobs, console)
+        estimate(jobs, console, _no_clips(args))
         return DONE
     with working_folder(out) as work, Report(Path(args.report or out / NAME), jobs) as report:
         tally = Tally(len(jobs), report, console, args.fail_fast)
@@ -45,6 +46,20 @@ def batch(args: argparse.Namespace, console: Console, load_graphs: Callable[[], 
             if not console.quiet:
                 console.say(tally.summary())
     return SOME_FAILED if tally.counts[FAILED] or tally.done < tally.total else DONE
+
+
+def _check_numbers(args: argparse.Namespace) -> None:
+    """What would be of no effect, or leave nothing to be done."""
+    if args.ray is None:
+        for name in ("actors", "gpus_per_actor", "cpus_per_actor", "return_pictures"):
+            if getattr(args, name):
+                raise NSTError(f"--{name.replace('_', '-')}: this is for --ray, which is not given.")
+    for name in ("time_limit", "cpus_per_actor"):
+        value = getattr(args, name)
+        if value is not None and not value > 0:
+            raise NSTError(f"--{name.replace('_', '-')}: {value:g} will not do; give more than 0.")
+    if args.gpus_per_actor is not None and not args.gpus_per_actor >= 0:
+        raise NSTError(f"--gpus-per-actor: {args.gpus_per_actor:g} will not do; give 0 or more.")
 
 
 def _no_clips(args: argparse.Namespace) -> str:

@@ -32,13 +32,15 @@ TRIAL_SIDE = 256  # of the picture that the machine is tried with
 TRIAL_STEPS = 3
 
 
-def estimate(jobs: list[Job], console: Console) -> None:
+def estimate(jobs: list[Job], console: Console, no_clips: str) -> None:
+    """`no_clips` says why there can be none."""
     counts: Counter[str] = Counter()
     work = 0.0
     first: Job | None = None
     words = {MADE: "to make", KEPT: "there already", FAILED: "will fail"}
     for job in jobs:
-        status, told, megapixels = _look(job)
+        refused = no_clips if is_clip(job.content) else ""
+        status, told, megapixels = (FAILED, f": {refused}", 0.0) if refused else _look(job)
         counts[status] += 1
         work += megapixels
         first = first or (job if status == MADE else None)  # what the machine is tried with

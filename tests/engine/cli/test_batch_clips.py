@@ -18,6 +18,7 @@ from pictures import clouds
 from scenes import pan, write_clip
 
 from nst_engine.cli import commands as cli
+from nst_engine.cli.batch.output import locked
 from nst_engine.pictures.files import read_settings, write_picture
 from nst_engine.video.encode import clip_settings
 from nst_engine.video.shots import find_shots
@@ -130,14 +131,15 @@ def test_what_is_no_clip_or_broken_is_a_row(folder, capsys):
     report = batch("photos", "--codec", "libx264", code=1)
     assert {name for name, line in report.items() if line["status"] == "made"} >= {"a-style.png", "film-style.mkv"}
     assert "cannot be read as a clip" in report["text-style.mp4"]["error"]
-    assert files() >= {"a-style.png", "film-style.mkv", "report.jsonl"} and "text-style.mp4" not in files()
+    made = {Path(line["output"]).name for line in report.values() if line["status"] == "made"}
+    assert files() == {*made, "report.jsonl"} and "text-style.mp4" not in made
+    assert report["half-style.mkv"]["status"] == "made" or not Path("out/.half-style.mkv.frames").exists()
     assert "photos/text.mp4 with style.png" in capsys.readouterr().err
     report = batch("photos/film.mkv", "--codec", "libnothing", code=1)
     assert "--codec: the PyAV installed here cannot write libnothing" in report["film-style.mkv"]["error"]
-    for option in (("--server", "http://127.0.0.1:1"), ("--ray", "--return-pictures")):
+    for option, told in ((["--server", "http://127.0.0.1:1"], "--server: "), (["--ray", "--return-pictures"], "--ret")):
         report = batch("photos/film.mkv", "--crf", 9, *option, code=1)
-        assert option[-1].startswith("http") or option[-1] in report["film-style.mkv"]["error"]
-        assert report["film-style.mkv"]["status"] == "failed"
+        assert report["film-style.mkv"]["error"].startswith(told)
     assert cli.main([*command("photos/film.mkv"), "--seamless"]) == 1
     assert "--seamless: this is for pictures, and not for clips" in capsys.readouterr().err
 
@@ -153,11 +155,20 @@ def test_a_dry_run_counts_frames(folder, capsys):
     said = capsys.readouterr()
     assert "photos/film.mkv with style.png -> out/film-style.mkv, 64×43, about 10 frames, 11 steps" in said.out
     assert "1 picture to make" in said.err and not Path("out").exists()
+    assert cli.main([*command("photos/film.mkv"), "--dry-run", "--server", "http://127.0.0.1:1"]) == 0
+    assert "will fail: photos/film.mkv with style.png -> out/film-style.mkv: --server" in capsys.readouterr().out
 
 
-def start(*arguments: object) -> subprocess.Popen[str]:
+def start(*arguments: object, limit: int | None = None) -> subprocess.Popen[str]:
+    def prepare() -> None:
+        if limit is not None:
+            import resource
+
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
     return subprocess.Popen(
         [sys.executable, "-m", "nst_engine", *command(*arguments)],
+        preexec_fn=prepare if limit else None,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -199,6 +210,23 @@ def test_killed_at_any_moment_it_goes_on_with_the_next_frame(folder):
     whole = ["video", "photos/film.mkv", "style.png", "-o", "whole.mkv", "--quiet", *map(str, QUICK)]
     assert cli.main([*whole, "--frame-steps", "6", "--codec", "ffv1"]) == 0
     assert alike("whole.mkv", "out/film-style.mkv")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sets a limit on the size of files")
+def test_a_full_disk_ends_all(folder):
+    process = start("photos/film.mkv", "photos/a.png", limit=6000)  # what is known of the shots fits, no frame does
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 1 and "the others would fail likewise" in said and "Traceback" not in said
+    assert not list(Path("out").glob("*.*v")) and not list(Path("out").glob("*.png"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no locks of this kind")
+def test_two_runs_do_not_make_the_same_clip(folder):
+    lock = locked(Path("out/.film-style.mkv.frames"))
+    assert lock
+    assert "another run is at work on this clip" in batch("photos/film.mkv", code=1)["film-style.mkv"]["error"]
+    lock.close()
+    assert batch("photos/film.mkv")["film-style.mkv"]["status"] == "made"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends signals")

@@ -143,6 +143,13 @@ def refusal(capsys, *arguments: str) -> str:
     return said
 
 
+def test_the_range_of_ray_is_the_one_that_is_installed():
+    told = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    low, high = cluster.RAY
+    wanted = f"ray[data]>={low[0]}.{low[1]},<{high[0]}.{high[1] + 1}"
+    assert f'cluster = ["{wanted}"]' in told and wanted in cluster.INSTALL
+
+
 def test_what_stands_in_the_way_is_said(folder, capsys, monkeypatch):
     class Ray:
         __version__ = "1.13.0"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import math
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -29,7 +30,7 @@ LONGEST_SIDE = 512
 THUMBNAIL_WIDTH = 480
 # What is shown anyway, and what does not change the pictures.
 NOT_SAID = {"NSTExampleImage", "NSTExampleClip", "NSTPlotLossHistory", "SaveImage", "PreviewImage"}
-NOT_SAID |= {"CreateVideo", "SaveVideo"}
+NOT_SAID |= {"CreateVideo", "SaveVideo", "LoadImageDataSetFromFolder"}
 NOT_SAID_INPUTS = {"preview_every", "filename_prefix"}
 # Whose settings a comparison compares.
 COMPARED = {"NeuralStyleTransfer", "NSTSynthesizeTexture", "LoadVGGFeatures", *(kind for kind, _ in FOR_INPUT.values())}
@@ -42,11 +43,15 @@ def run(workflow: Workflow, pack: Any) -> None:
     """Run a workflow and keep its pictures, in the gallery and as a thumbnail."""
     nodes = {name: node for name, node in workflow.nodes.items() if node.type != "ImageCompare"}
     headless = importlib.import_module(f"{pack.__name__}.nodes.headless")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as given:
+        photos = Path(given, "photos")  # of the workflow that loads a folder
+        photos.mkdir()
+        for file in EXAMPLES.glob("content-*.jpg"):
+            shutil.copy(file, photos)
         files = headless.run_embedded(
             api_form(replace(workflow, nodes=nodes), pack.NODE_CLASS_MAPPINGS),
             pack.NODE_CLASS_MAPPINGS,
-            headless.Folders(Path(), Path(folder)),
+            headless.Folders(Path(given), Path(folder)),
             lambda title, value, total, _: print(
                 f"\r{called(workflow)}: {title} {value}/{total}     ", end="", flush=True
             ),

@@ -29,6 +29,7 @@ SUBGRAPHS = ROOT / "subgraphs"
 # What the canvas needs to know of the host's own nodes: input (name, type), output (name, type).
 CORE: dict[str, tuple[list[tuple[str, str]], list[tuple[str, str]]]] = {
     "LoadImage": ([("image", "COMBO"), ("upload", "IMAGEUPLOAD")], [("IMAGE", "IMAGE"), ("MASK", "MASK")]),
+    "LoadImageDataSetFromFolder": ([("folder", "COMBO")], [("images", "IMAGE")]),
     "SaveImage": ([("images", "IMAGE"), ("filename_prefix", "STRING")], []),
     "PreviewImage": ([("images", "IMAGE")], []),
     "ImageCompare": ([("image_a", "IMAGE"), ("image_b", "IMAGE")], []),

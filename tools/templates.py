@@ -182,6 +182,28 @@ def video() -> Workflow:
     )
 
 
+def folder() -> Workflow:
+    """Many pictures with the host's own loader: everything after it is done once for each."""
+    workflow = transfer(
+        "folder",
+        "Every picture of a folder in one style.\n\n"
+        "Put your pictures into a folder inside ComfyUI's **input** folder, press R, choose it in *Load Image (from "
+        "Folder)*, and press Run. *Save Image* numbers the results.",
+        "",
+        [("style-strokes", 1.0)],
+        style_size=256,
+        recipe="balanced",
+        steps=60,
+        size=256,
+        caption="Every picture of a folder in one style, by a node that ComfyUI has itself; the pictures here lay in a "
+        "folder `photos` inside the input folder. For many pictures there is [`nst batch`](batch.md).",
+    )
+    nodes = workflow.nodes
+    del nodes["plot"], nodes["show plot"]
+    nodes["content"] = Node("LoadImageDataSetFromFolder", {"folder": "photos"}, (40, 380), (270, 80))
+    return workflow
+
+
 def style_row() -> Workflow:
     workflow = transfer(
         "style-row",
@@ -595,6 +617,7 @@ TEMPLATES = (
         "side by side.",
     ),
     video(),
+    folder(),
     compare(
         "layers",
         "Shallow layers give colour and grain, deep ones strokes and motifs; the recipe takes both.",

@@ -23,7 +23,13 @@ from .graph import Graph
 
 def stand_ins(folders: Folders) -> dict[str, Any]:
     pictures = (LoadImage(folders), LoadImageMask(folders), SaveImage(folders), PreviewImage(folders))
-    nodes = (*pictures, CreateVideo(folders), LoadVideo(folders), SaveVideo(folders))
+    nodes = (
+        *pictures,
+        LoadImageDataSetFromFolder(folders),
+        CreateVideo(folders),
+        LoadVideo(folders),
+        SaveVideo(folders),
+    )
     return {type(node).__name__: node for node in nodes}
 
 
@@ -70,6 +76,34 @@ class LoadImageMask(LoadImage):
         if channel != "alpha":
             return (picture.pixels[:, self.CHANNELS.index(channel)].contiguous(),)
         return (torch.zeros_like(picture.pixels[:, 0]) if picture.alpha is None else 1 - picture.alpha[:, 0],)
+
+
+class LoadImageDataSetFromFolder(_StandIn):
+    """Every picture of a folder, as a list: what is done with it is done for one after the other."""
+
+    RETURN_TYPES = ("IMAGE",)
+    OUTPUT_IS_LIST = (True,)
+    FUNCTION = "load"
+    ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
+
+    def INPUT_TYPES(self) -> dict[str, Any]:
+        return {"required": {"folder": ("STRING", {})}}
+
+    def VALIDATE_INPUTS(self, folder: str) -> bool | str:
+        try:
+            path = self.folders.find(folder)
+            return bool(self._pictures(folder)) or f"no picture lies in the folder {path} ({' '.join(self.ENDINGS)})."
+        except NSTError as error:
+            return str(error)
+        except OSError as error:
+            return f"the folder {folder} cannot be read ({error.strerror or error})."
+
+    def load(self, folder: str) -> tuple[list[torch.Tensor]]:
+        return ([to_host(self.folders.read(name).pixels) for name in self._pictures(folder)],)
+
+    def _pictures(self, folder: str) -> list[str]:
+        files = sorted(self.folders.find(folder).iterdir())
+        return [f"{folder}/{file.name}" for file in files if file.suffix.lower() in self.ENDINGS]
 
 
 class SaveImage(_StandIn):

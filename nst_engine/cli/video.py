@@ -17,7 +17,7 @@ import torch
 from .. import __version__
 from ..errors import NSTError, counted
 from ..network.vgg import VGGFeatures
-from ..pictures.files import FORMATS, write_picture
+from ..pictures.files import FORMATS, Picture, read_picture, write_picture
 from ..recipes import RECIPES
 from ..run.levels import target_shape, usual_steps
 from ..run.progress import STOP, Progress
@@ -33,31 +33,37 @@ from .one_picture import choices
 FRAMES = ".frames"  # beside OUT, while it is unfinished
 
 
+def encoding_of(args: argparse.Namespace, source: Source, argv: list[str]) -> Encoding:
+    bits = source.bits if args.bits is None else 16 if args.bits > 8 else 8
+    return Encoding(args.codec, args.crf, bits, {"program": f"nst {__version__}", "argv": argv})
+
+
 @dataclass
 class Listener:
     """Shows the user how far the run is, and knows whether the user has asked it to stop."""
 
     display: Callable[..., object]
     asked_to_stop: Callable[[], bool]
+    on_frame: Callable[[int], object] = id  # told the number of the frame in work, at every step
 
 
 class VideoCommand:
-    """One run of `nst video`: what it reads, where its frames are kept, and what it writes."""
+    """One run of `nst video`: what it reads, where its frames are kept, and what it writes. `part` is for one that
+    knows more of it than a user can say."""
 
-    def __init__(self, args: argparse.Namespace, argv: list[str]) -> None:
+    def __init__(self, args: argparse.Namespace, argv: list[str], part: Part | None = None) -> None:
         self.args, self.out = args, Path(args.out)
-        self.part = Part(args.begin, args.end, args.every)
+        self.part = part or Part(args.begin, args.end, args.every)
         if args.end is not None and args.end <= (args.begin or 0):
             raise NSTError("--to: nothing lies between --from and this time.")
         self.source = open_source(Path(args.content), args.fps)
         self.masks = _mask_source(args.protect)
         self.notes: list[str] = []
-        bits = self.source.bits if args.bits is None else 16 if args.bits > 8 else 8
-        self.encoding = Encoding(args.codec, args.crf, bits, {"program": f"nst {__version__}", "argv": argv})
+        self.encoding = encoding_of(args, self.source, argv)
         self.into_folder = self.out.is_dir() or not self.out.suffix
         self._check_out()
         self.folder = self.out if self.into_folder else self.out.with_name(self.out.name + FRAMES)
-        self.job = Job(self.folder, self.source.names if self.into_folder else (), bits)
+        self.job = Job(self.folder, self.source.names if self.into_folder else (), self.encoding.bits)
         back = tuple(args.look_back)
         self.coherence = Coherence(args.temporal_weight, args.frame_steps, back, args.passes, args.cuts)
 
@@ -75,7 +81,7 @@ class VideoCommand:
             shutil.rmtree(self.folder)
         return self.job.begin(_identity(self.args))
 
-    def inputs(self) -> Inputs:
+    def inputs(self, read: Callable[..., Picture] = read_picture) -> Inputs:
         """Styles, start and masks, read as for a picture: the first frame stands for all."""
         frame = self.job.state / "first.png"
         if not frame.is_file():
@@ -88,7 +94,7 @@ class VideoCommand:
         replaced: dict[str, Any] = {"content": str(frame), "out": str(self.job.state / "next.png"), "bits": 8}
         if self.masks:
             replaced["protect"] = None
-        return read_inputs(argparse.Namespace(**{**vars(self.args), **replaced}))
+        return read_inputs(argparse.Namespace(**{**vars(self.args), **replaced}), read)
 
     def run(self, vgg: VGGFeatures, grams: StyleGrams, inputs: Inputs, listener: Listener) -> bool:
         """Whether this came to the end of the clip; every finished frame is on the disk."""
@@ -148,6 +154,7 @@ class _Progress:
     def on_step(self, progress: Progress) -> object:
         total = 0 if self.expected is None else self.expected - self.first
         number, step, steps = progress.picture, progress.step, progress.steps
+        self.listener.on_frame(number)
         self.listener.display("video", self.done - self.first, total, lambda: self.note(number, step, steps))
         return STOP if self.listener.asked_to_stop() else None
 

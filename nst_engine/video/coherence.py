@@ -63,12 +63,22 @@ def anchor(content: torch.Tensor, past: Sequence[Past], coherence: Coherence, fl
     settled = torch.zeros(1, 1, *shape_of(content))
     found = torch.zeros(1, 1, *shape_of(content))
     for number, earlier in enumerate(past):
-        there = flow(content, earlier.content)
-        c = reliability(there, flow(earlier.content, content)) * alike(content, warp(earlier.content, there))
-        c = torch.minimum(c, 1 - found)
+        there, shared = _shared(content, earlier.content, flow)
+        c = torch.minimum(shared, 1 - found)
         target += c * warp(earlier.painted, there).clamp(0, 1)
         settled += c * warp(earlier.settled, there, "bilinear")
         found += c
         if number == 0 and coherence.cuts and float(found.mean()) < SAME_SHOT:
             return None
     return Temporal(target, found, settled, coherence.weight * UNIT)
+
+
+def cut_between(earlier: torch.Tensor, content: torch.Tensor, flow: Flow) -> bool:
+    """Whether another shot begins with `content`."""
+    return float(_shared(content, earlier, flow)[1].mean()) < SAME_SHOT
+
+
+def _shared(content: torch.Tensor, earlier: torch.Tensor, flow: Flow) -> tuple[torch.Tensor, torch.Tensor]:
+    """The flow from one frame to an earlier one, and how far it can be relied on, place by place."""
+    there = flow(content, earlier)
+    return there, reliability(there, flow(earlier, content)) * alike(content, warp(earlier, there))

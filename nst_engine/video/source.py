@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -18,6 +20,7 @@ from .flow import needed
 
 # In swscale's and FFmpeg's numbers. Where a clip does not say, high definition is taken for BT.709, as players do.
 BT709, UNKNOWN_SPACES, HIGH_DEFINITION = 1, (0, 2), 720
+SEEK_EARLIER = 1  # seconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,11 +35,13 @@ class Shown:
 
 @dataclass(frozen=True)
 class Part:
-    """What of a source is taken: from one time to another, in seconds, every so many frames."""
+    """What of a source is taken: from one time to another, in seconds, every so many frames. `first` is the number of
+    the frame at `start`, where it is known: then what comes before need not be read."""
 
     start: Fraction | None = None
     end: Fraction | None = None
     every: int = 1
+    first: int = 0
 
     def holds(self, number: int, time: Fraction) -> bool:
         return number % self.every == 0 and (self.start is None or time >= self.start)
@@ -184,22 +189,52 @@ def _by_length(container: Any, stream: Any, rate: Fraction) -> int | None:
 
 def _of_clip(source: Source, part: Part, on_break: Callable[[str], object]) -> Iterator[Shown]:
     av = needed("av", "Reading a clip")
-    number, began, time = 0, None, Fraction(0)
+    number = 0
     try:
         with opened(source.path) as container:
             stream = _video_of(container, source.path)
-            for frame in container.decode(stream):
-                # A frame without a time follows the one before at the usual distance.
-                at = time + 1 / source.rate if frame.pts is None else frame.pts * frame.time_base
-                began = at if began is None else began
-                time = at
-                if part.ended(time - began):
+            sought = _sought(container, stream, source.rate, part) if part.first else None
+            for frame, time in sought or _timed(container.decode(stream), source.rate):
+                number = part.first if sought and not number else number
+                if part.ended(time):
                     return
-                if part.holds(number, time - began):
-                    yield Shown(number, time - began, _pixels(frame))
+                if part.holds(number, time):
+                    yield Shown(number, time, _pixels(frame))
                 number += 1
     except (OSError, av.error.FFmpegError) as error:
         on_break(f"it cannot be read beyond frame {number} ({_why(error)})")
+
+
+def _timed(
+    frames: Iterator[Any], rate: Fraction, began: Fraction | None = None, at: Fraction = Fraction(0)
+) -> Iterator[tuple[Any, Fraction]]:
+    """With seconds since the first. A frame without a time follows the one before at the usual distance."""
+    for frame in frames:
+        at = at + 1 / rate if frame.pts is None else frame.pts * frame.time_base
+        began = at if began is None else began
+        yield frame, at - began
+
+
+def _sought(container: Any, stream: Any, rate: Fraction, part: Part) -> Iterator[tuple[Any, Fraction]] | None:
+    """Frames from the part's first one on, by going there at once. None, and back at the beginning, where that does not
+    lead to exactly this frame: not every file has an index, and not every frame a time."""
+    av = needed("av", "Reading a clip")
+    assert part.start is not None
+    first = next(container.decode(stream), None)
+    if first is not None and first.pts is not None:
+        began = first.pts * first.time_base
+        at = began + part.start
+        with contextlib.suppress(av.error.FFmpegError):
+            # A little earlier, because an index goes by the order of decoding.
+            container.seek(int((at - SEEK_EARLIER) / stream.time_base), stream=stream)
+            frames = container.decode(stream)
+            for frame in frames:
+                if frame.pts is None or frame.pts * frame.time_base > at:
+                    break
+                if frame.pts * frame.time_base == at:
+                    return _timed(itertools.chain([frame], frames), rate, began)
+    container.seek(0)
+    return None
 
 
 def _pixels(frame: Any) -> torch.Tensor:

@@ -98,17 +98,14 @@ def test_hosts_that_are_not_there_are_said(folder, capsys):
     assert "--server and --ray: only one" in capsys.readouterr().err
 
 
-def test_comfyuis_own_nodes_load_a_folder(server):
-    """docs/batch.md says so: no node of ours is needed on the canvas."""
+def test_a_workflow_runs_through_a_folder_by_comfyuis_own_node(server):
+    """No node of ours is needed for it."""
     if "LoadImageDataSetFromFolder" not in server.get("/object_info"):
         pytest.skip("this ComfyUI has no node that loads a folder")
-    (server.base / "input" / "many").mkdir()
+    (server.base / "input" / "photos").mkdir()
     for i in range(3):
-        write_picture(server.base / "input" / "many" / f"{i}.png", picture(i, 32, 40 + 8 * i))
-    graph = api_graph("quickstart", size=0, steps=1)
-    transfer = graph[find(graph, "NeuralStyleTransfer")]["inputs"]
-    graph["folder"] = {"class_type": "LoadImageDataSetFromFolder", "inputs": {"folder": "many"}}
-    transfer |= {"content_image": ["folder", 0], "size": 0}
-    run = server.run(graph)
-    made = run.pictures(find(graph, "SaveImage"))
+        write_picture(server.base / "input" / "photos" / f"{i}.png", picture(i, 32, 40 + 8 * i))
+    graph = api_graph("folder", size=0, steps=1)
+    assert find(graph, "LoadImageDataSetFromFolder")
+    made = server.run(graph).pictures(find(graph, "SaveImage"))
     assert sorted(one.size for one in made) == [(40, 32), (48, 32), (56, 32)]

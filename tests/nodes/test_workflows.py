@@ -22,6 +22,7 @@ BLUEPRINT = ROOT / "subgraphs" / "Paint in a Style.json"
 # The host's own nodes that templates may use: their sockets, their widgets, and how many outputs they have.
 CORE: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "LoadImage": ({}, {"image": "COMBO", "upload": "IMAGEUPLOAD"}),
+    "LoadImageDataSetFromFolder": ({}, {"folder": "COMBO"}),
     "ImageCompare": ({"image_a": "IMAGE", "image_b": "IMAGE"}, {}),
     "SaveImage": ({"images": "IMAGE"}, {"filename_prefix": "STRING"}),
     "PreviewImage": ({"images": "IMAGE"}, {}),
@@ -48,8 +49,8 @@ def is_widget(kind: Any) -> bool:
 
 
 def output_type(pack, node: str, slot: int) -> str:
-    kinds = ("VIDEO",) if node == "CreateVideo" else pack.NODE_CLASS_MAPPINGS[node].RETURN_TYPES
-    return kinds[slot]
+    core = {"CreateVideo": ("VIDEO",), "LoadImageDataSetFromFolder": ("IMAGE",)}
+    return (core.get(node) or pack.NODE_CLASS_MAPPINGS[node].RETURN_TYPES)[slot]
 
 
 def canvas_inputs(pack, graph: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -102,7 +103,7 @@ WITH_API = [path for path in CANVAS if api_of(path)]
 def test_every_recipe_of_old_and_every_feature_has_a_workflow():
     names = {path.stem for path in API}
     assert {"quickstart", "balanced", "persson", "udacity", "pytorch-tutorial", "convnet"} <= names
-    assert {"save-style", "style-row", "inside", "regions", "protect", "pooling", "padding"} <= names
+    assert {"save-style", "style-row", "folder", "inside", "regions", "protect", "pooling", "padding"} <= names
     assert {api_of(path).stem for path in WITH_API} == names
 
 

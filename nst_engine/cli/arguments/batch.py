@@ -7,6 +7,7 @@ import argparse
 from .groups import recipe_option
 from .picture import stylize_options
 from .types import whole
+from .video import codec_options, coherence_options
 
 COMBINATIONS = ("every", "pairs", "blend")
 DEFAULT_NAME = "{folder}/{content}-{style}"
@@ -22,8 +23,8 @@ def batch_arguments(parser: argparse.ArgumentParser) -> None:
         "contents",
         metavar="CONTENT",
         nargs="+",
-        help="a picture, a folder (with those below it), a pattern such as 'photos/*.jpg', or a table (.csv, .jsonl) "
-        "with the columns content, style, out, and any option of nst stylize",
+        help="a picture or a clip, a folder (with those below it), a pattern such as 'photos/*.jpg', or a table (.csv, "
+        ".jsonl) with the columns content, style, out, and any option of nst stylize or nst video",
     )
     add = parser.add_argument
     add("--styles", metavar="STYLE", nargs="+", default=[], help="pictures, folders, patterns, saved styles")
@@ -32,6 +33,9 @@ def batch_arguments(parser: argparse.ArgumentParser) -> None:
     _list_group(parser)
     _work_group(parser)
     stylize_options(parser, saves_style=False)
+    group = parser.add_argument_group("of CONTENTs that are clips, a shot at a time; as for nst video")
+    coherence_options(group)
+    codec_options(group)
 
 
 def _list_group(parser: argparse.ArgumentParser) -> None:

@@ -6,6 +6,7 @@ import argparse
 
 from ...objective.controls import STRONGEST
 from .groups import (
+    Arguments,
     common_arguments,
     content_group,
     keep_colours,
@@ -33,12 +34,7 @@ def video_arguments(parser: argparse.ArgumentParser) -> None:
     add("--to", dest="end", type=time, metavar="TIME")
     add("--every", type=whole(1), default=1, metavar="N", help="one frame in N, for a quick look")
     add("--fps", type=rate, metavar="N", help="frames a second of a folder of frames; default: 24")
-    add = parser.add_argument_group("how frames hold together").add_argument
-    add("--temporal-weight", type=float, default=1.0, metavar="X", help="more is calmer, less is livelier; default: 1")
-    add("--frame-steps", type=whole(0), metavar="N", help="of each frame but the first; default: a fifth of --steps")
-    add("--passes", type=int, choices=(1, 2), default=1, help="2: once more backwards, which takes out drift")
-    add("--look-back", type=whole(1), nargs="+", default=[1, 2, 4], metavar="N", help="frames; default: 1 2 4")
-    add("--cuts", action=argparse.BooleanOptionalAction, default=True, help="find shots, and begin each on its own")
+    coherence_options(parser.add_argument_group("how frames hold together"))
     content_group(parser, "CLIP")
     add = parser.add_argument_group("the result as a whole").add_argument
     add("--strength", type=float, default=1.0, metavar="X", help=f"how much style, 0 to {STRONGEST:g}; default: 1")
@@ -49,9 +45,23 @@ def video_arguments(parser: argparse.ArgumentParser) -> None:
     machine_group(parser)
     group = parser.add_argument_group("output")
     add = group.add_argument
-    add("--codec", metavar="NAME", help="such as libx265, prores_ks, ffv1; default: H.264, for .webm VP9")
-    add("--crf", type=whole(0, 63), metavar="N", help="the codec's quality: less is better and larger")
+    codec_options(group)
     add("--bits", type=int, choices=(8, 10, 16), help="per channel; default: as many as CLIP has")
     keep_colours(group, "give OUT CLIP's")
     add("--restart", action="store_true", help="throw away what an unfinished run has made of OUT")
     common_arguments(group)
+
+
+def coherence_options(parser: Arguments) -> None:
+    add = parser.add_argument
+    add("--temporal-weight", type=float, default=1.0, metavar="X", help="more is calmer, less is livelier; default: 1")
+    add("--frame-steps", type=whole(0), metavar="N", help="of each frame but the first; default: a fifth of --steps")
+    add("--passes", type=int, choices=(1, 2), default=1, help="2: once more backwards, which takes out drift")
+    add("--look-back", type=whole(1), nargs="+", default=[1, 2, 4], metavar="N", help="frames; default: 1 2 4")
+    add("--cuts", action=argparse.BooleanOptionalAction, default=True, help="find shots, and begin each on its own")
+
+
+def codec_options(parser: Arguments) -> None:
+    add = parser.add_argument
+    add("--codec", metavar="NAME", help="such as libx265, prores_ks, ffv1; default: H.264, for .webm VP9")
+    add("--crf", type=whole(0, 63), metavar="N", help="the codec's quality: less is better and larger")

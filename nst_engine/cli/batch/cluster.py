@@ -94,7 +94,8 @@ class Maker:
                 )
 
     def _tries(self, job: Job) -> Path:
-        return self.tries / f"tries-{hashlib.sha256(os.fsencode(job.out)).hexdigest()[:16]}"
+        name = job.out if job.shot is None else f"{job.out} {job.shot}"
+        return self.tries / f"tries-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
 
 
 def _column(value: bytes) -> np.ndarray:

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...errors import NSTError
+from .clips import Clips
 from .cluster import Cluster, run_on_ray
 from .devices import device_lanes
 from .estimate import estimate
 from .hosts import Graphs, host_lanes
 from .jobs import Job, named, rows_of
-from .outcome import FAILED
+from .outcome import FAILED, Outcome
 from .output import working_folder
 from .pool import share_out
 from .report import NAME, Console, Report, Tally
@@ -27,38 +28,71 @@ def batch(args: argparse.Namespace, console: Console, load_graphs: Callable[[], 
     ways = [name for name in ("--devices", "--server", "--ray") if getattr(args, name[2:]) is not None]
     if len(ways) > 1:
         raise NSTError(f"{' and '.join(ways)}: only one of them can do the work.")
+    _check_numbers(args)
     out = Path(args.out)
     jobs = named(rows_of(args, read_table), args.name, out)
     if args.dry_run:
-        estimate(jobs, console)
+        estimate(jobs, console, _no_clips(args))
         return DONE
     with working_folder(out) as work, Report(Path(args.report or out / NAME), jobs) as report:
         tally = Tally(len(jobs), report, console, args.fail_fast)
         tally.show()
         try:
-            _run(args, jobs, Settings(str(work), None, args.time_limit), tally, load_graphs)
+            with Clips(work, tally.add, console) as clips:
+                todo = clips.split(jobs, _no_clips(args))
+                if todo:
+                    _run(args, todo, Settings(str(work), None, args.time_limit), clips.add, tally, load_graphs)
         finally:
             if not console.quiet:
                 console.say(tally.summary())
     return SOME_FAILED if tally.counts[FAILED] or tally.done < tally.total else DONE
 
 
+def _check_numbers(args: argparse.Namespace) -> None:
+    """What would be of no effect, or leave nothing to be done."""
+    if args.ray is None:
+        for name in ("actors", "gpus_per_actor", "cpus_per_actor", "return_pictures"):
+            if getattr(args, name):
+                raise NSTError(f"--{name.replace('_', '-')}: this is for --ray, which is not given.")
+    for name in ("time_limit", "cpus_per_actor"):
+        value = getattr(args, name)
+        if value is not None and not value > 0:
+            raise NSTError(f"--{name.replace('_', '-')}: {value:g} will not do; give more than 0.")
+    if args.gpus_per_actor is not None and not args.gpus_per_actor >= 0:
+        raise NSTError(f"--gpus-per-actor: {args.gpus_per_actor:g} will not do; give 0 or more.")
+
+
+def _no_clips(args: argparse.Namespace) -> str:
+    """Why there can be none."""
+    if args.server:
+        return "--server: hosts make no clips for a batch; leave it out, or give the clip alone."
+    if args.return_pictures:
+        return "--return-pictures: the frames of a clip are kept in the output folder, which workers have to see."
+    return ""
+
+
 def _run(
-    args: argparse.Namespace, jobs: list[Job], settings: Settings, tally: Tally, load_graphs: Callable[[], Graphs]
+    args: argparse.Namespace,
+    jobs: list[Job],
+    settings: Settings,
+    report: Callable[[Outcome], bool],
+    tally: Tally,
+    load_graphs: Callable[[], Graphs],
 ) -> None:
     if args.server:
-        share_out(jobs, host_lanes(args.server, settings, load_graphs()), tally.add, tally.console.say)
+        share_out(jobs, host_lanes(args.server, settings, load_graphs()), report, tally.console.say)
         return
     if args.devices:
-        share_out(jobs, device_lanes(args.devices, settings), tally.add, tally.console.say)
+        share_out(jobs, device_lanes(args.devices, settings), report, tally.console.say)
         return
 
     if args.ray is not None:
         cluster = Cluster(args.ray or None, args.actors, args.gpus_per_actor, args.cpus_per_actor, args.return_pictures)
-        run_on_ray(jobs, settings, cluster, tally.add)
+        run_on_ray(jobs, settings, cluster, report)
         return
 
     def on_progress(job: Job, step: int, steps: int) -> None:
-        tally.show(f"{Path(job.out).name} {step} of {steps}")
+        shot = "" if job.shot is None else f", shot {job.shot + 1}, frame"
+        tally.show(f"{Path(job.out).name}{shot} {step} of {steps}")
 
-    Worker(settings, on_progress).run(jobs, tally.add)
+    Worker(settings, on_progress).run(jobs, report)

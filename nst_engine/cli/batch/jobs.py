@@ -19,10 +19,12 @@ from ...network.weights import BUILT_IN
 from ...pictures.files import FORMATS
 from ...styles.saved import SUFFIX
 from ...system.safe_files import below
+from ...video.encode import ENCODERS
 from ..arguments import parser
 from ..inputs import NAMED_STARTS, NONE
 
 PICTURES = (*FORMATS, ".bmp", ".gif", ".pgm", ".ppm")  # what is looked for in folders
+CLIPS = (*ENCODERS, ".avi", ".mpg", ".mpeg")
 TABLES = (".csv", ".jsonl")
 FIELDS = ("content", "style", "folder", "file", "number")  # of a pattern of names, beside the options
 CLASHES_SHOWN = 5
@@ -30,22 +32,28 @@ CLASHES_SHOWN = 5
 
 @dataclass(frozen=True)
 class Job:
-    """One picture to be made. Plain data: it goes to other processes and machines as it is."""
+    """One picture or clip, or a shot of one, to be made. Plain data: it goes to other processes and machines as it
+    is."""
 
     content: str
     styles: tuple[str, ...]
     out: str
-    options: tuple[str, ...]  # of nst stylize, as `words` writes them
+    options: tuple[str, ...]  # of its command, as `words` writes them
+    shot: int | None = None  # of a clip; None: all of it
+
+    @property
+    def command(self) -> str:
+        """That makes this result alone."""
+        return command_for(self.content)
 
     def args(self) -> argparse.Namespace:
-        """As if it had been given to `nst stylize`."""
-        args = copy.copy(parsed(self.options))
+        """As if it had been given to that command."""
+        args = copy.copy(parsed(self.options, self.command))
         args.content, args.styles, args.out = self.content, list(self.styles), self.out
         return args
 
     def argv(self) -> list[str]:
-        """The command that makes this picture alone."""
-        return ["stylize", self.content, *self.styles, "--out", self.out, *self.options]
+        return [self.command, self.content, *self.styles, "--out", self.out, *self.options]
 
 
 @dataclass(frozen=True)
@@ -63,28 +71,43 @@ class Row:
 # --- options ------------------------------------------------------------------------------------------------------
 
 
+def is_clip(content: str) -> bool:
+    return content.lower().endswith(CLIPS)
+
+
+def command_for(content: str) -> str:
+    return "video" if is_clip(content) else "stylize"
+
+
 @functools.cache
-def _stylize() -> argparse.ArgumentParser:
+def _parser() -> argparse.ArgumentParser:
     return parser()
 
 
 @functools.lru_cache(1024)
-def parsed(options: tuple[str, ...]) -> argparse.Namespace:
+def parsed(options: tuple[str, ...], command: str = "stylize") -> argparse.Namespace:
     """Not to be changed: it is shared."""
-    return _stylize().parse_args(["stylize", "CONTENT", "STYLE", "--out", "OUT", *options])
+    return _parser().parse_args([command, "CONTENT", "STYLE", "--out", "OUT", *options])
 
 
 @functools.cache
-def defaults() -> dict[str, Any]:
-    """Every option of `nst stylize` that a job may have, and its default."""
-    ours = ("command", "content", "styles", "out", "save_style", "quiet")
-    return {name: value for name, value in vars(parsed(())).items() if name not in ours}
+def defaults(command: str = "stylize") -> dict[str, Any]:
+    """Every option of a command that a job may have, and its default."""
+    ours = ("command", "content", "styles", "out", "save_style", "quiet", "begin", "end", "every", "fps", "restart")
+    return {name: value for name, value in vars(parsed((), command)).items() if name not in ours}
 
 
-def words(args: argparse.Namespace) -> tuple[str, ...]:
+def options_for(content: str, args: argparse.Namespace) -> tuple[str, ...]:
+    """Those of `args` that are about such a content."""
+    if is_clip(content) and args.seamless:
+        raise NSTError(f"--seamless: this is for pictures, and not for clips such as {content}.")
+    return words(args, command_for(content))
+
+
+def words(args: argparse.Namespace, command: str = "stylize") -> tuple[str, ...]:
     """The options that are not at their defaults, always in the same order and spelling."""
     written: list[str] = []
-    for name, default in defaults().items():
+    for name, default in defaults(command).items():
         value, option = getattr(args, name), "--" + name.replace("_", "-")
         if value == default:
             continue
@@ -168,7 +191,6 @@ def _in_folder(folder: str, what: str, endings: Sequence[str], not_below: Path |
 def rows_of(args: argparse.Namespace, read_table: Callable[[Path, argparse.Namespace], list[Row]]) -> list[Row]:
     """What a command line lists, before anything has a name."""
     styles = [_safe(name) for name, _ in find(args.styles, "--styles", (*PICTURES, SUFFIX))]
-    options = words(args)
     rows: list[Row] = []
     contents: list[tuple[str, str]] = []
     for given in args.contents:
@@ -179,21 +201,21 @@ def rows_of(args: argparse.Namespace, read_table: Callable[[Path, argparse.Names
                 each = [row.styles] if row.styles else _combined(styles, args.combine)
                 rows += [replace(row, styles=styles_of_row) for styles_of_row in each]
         else:
-            contents += find([given], "CONTENT", PICTURES, Path(args.out))
+            contents += find([given], "CONTENT", (*PICTURES, *CLIPS), Path(args.out))
     if contents and not styles:
         raise NSTError("--styles: none is given; name pictures, folders, or styles from --save-style.")
+    combined = _combined(styles, args.combine)
     if args.combine == "pairs":
         if len(contents) != len(styles):
             raise NSTError(
                 f"--combine: pairs of {counted(len(contents), 'content')} and {counted(len(styles), 'style')} "
                 "cannot be made; give as many of the one as of the other."
             )
-        return rows + [
-            Row(_safe(name), (style,), options, folder) for (name, folder), style in zip(contents, styles, strict=True)
-        ]
-    # Style by style, so that few have to be kept, however many there are.
-    combined = _combined(styles, args.combine)
-    return rows + [Row(_safe(name), several, options, folder) for several in combined for name, folder in contents]
+        pairs = list(zip(contents, combined, strict=True))
+    else:  # style by style, so that few have to be kept, however many there are
+        pairs = [(content, several) for several in combined for content in contents]
+    options = functools.cache(lambda ending: options_for(ending, args))
+    return rows + [Row(_safe(name), several, options(Path(name).suffix), folder) for (name, folder), several in pairs]
 
 
 def _combined(styles: list[str], how: str) -> list[tuple[str, ...]]:
@@ -214,14 +236,26 @@ def named(rows: Iterable[Row], pattern: str, folder: Path) -> list[Job]:
     jobs = []
     for number, row in enumerate(rows, 1):
         name = _name(row, number, pattern, fields) if row.out is None else row.out
-        if Path(name).suffix.lower() not in FORMATS:
-            name += ".png"
+        name = _with_ending(name, row.content)
         try:
             jobs.append(Job(row.content, row.styles, str(below(folder, name, portable=False)), row.options))
         except NSTError as error:
             raise NSTError(f"{row.where or '--name'}: {error}") from error
     _check_clashes(jobs)
     return jobs
+
+
+def _with_ending(name: str, content: str) -> str:
+    """A clip's result is a clip, in the file format of its content, if that can be."""
+    path = PurePath(name)
+    if not is_clip(content):
+        return name if path.suffix.lower() in FORMATS else f"{name}.png"
+    if path.suffix.lower() in ENCODERS:
+        return name
+    ending = Path(content).suffix.lower()
+    return (name.removesuffix(path.suffix) if path.suffix.lower() in FORMATS else name) + (
+        ending if ending in ENCODERS else ".mp4"
+    )
 
 
 def _fields(pattern: str) -> set[str]:
@@ -246,8 +280,8 @@ def _name(row: Row, number: int, pattern: str, fields: set[str]) -> str:
         "number": number,
     }
     if options := fields - set(FIELDS):
-        args = parsed(row.options)
-        values |= {name: "recipe" if getattr(args, name) is None else getattr(args, name) for name in options}
+        given = {**defaults(), **vars(parsed(row.options, command_for(row.content)))}
+        values |= {name: "recipe" if given[name] is None else given[name] for name in options}
     try:
         return pattern.format(**values).lstrip("/")
     except (ValueError, TypeError, LookupError, AttributeError) as error:

@@ -44,4 +44,4 @@ def outcome_from(text: str) -> Outcome:
 
 
 def _job(told: dict[str, Any]) -> Job:
-    return Job(told["content"], tuple(told["styles"]), told["out"], tuple(told["options"]))
+    return Job(told["content"], tuple(told["styles"]), told["out"], tuple(told["options"]), told["shot"])

@@ -43,6 +43,22 @@ def working_folder(out: Path) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
+def locked(folder: Path) -> IO[bytes] | None:
+    """A lock on a folder that is kept from one run to the next; None, if another run has it. Closing it, or the end of
+    this process, gives it back."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = (folder / LOCK).open("wb")
+    if fcntl is not None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            return None
+        except OSError:  # not every network drive has locks
+            pass
+    return lock
+
+
 def _locked_folder(out: Path) -> tuple[Path, IO[bytes]]:
     """It has its name only once it is locked, so that nobody takes it for one of a dead run."""
     work = out / f".nst-batch-{os.urandom(8).hex()}"

@@ -11,7 +11,8 @@ from typing import Any
 from ...errors import NSTError
 from ...pictures.files import read_settings
 from ...system.safe_files import open_file
-from .jobs import Job, files_of, parsed, words
+from ...video.encode import clip_settings
+from .jobs import Job, files_of, is_clip, parsed, words
 
 KEY = "batch"  # in the settings that a picture carries
 MACHINE = {"device": "auto", "tile": "auto", "models": [], "large": False}  # what makes no other picture
@@ -21,7 +22,7 @@ _AT_ONCE = 1 << 20
 def asked(job: Job, args: argparse.Namespace) -> dict[str, Any]:
     """What the result has to have been made of to be this job's."""
     return {
-        "options": list(_options(job.options)),
+        "options": list(_options(job.options, job.command)),
         "inputs": {name: digest(Path(file)) for name, file in files_of(args).items() if is_file_to_hash(name, file)},
     }
 
@@ -32,13 +33,16 @@ def is_file_to_hash(name: str, file: str) -> bool:
 
 
 @lru_cache(1024)
-def _options(options: tuple[str, ...]) -> tuple[str, ...]:
-    return words(argparse.Namespace(**{**vars(parsed(options)), **MACHINE}))
+def _options(options: tuple[str, ...], command: str) -> tuple[str, ...]:
+    return words(argparse.Namespace(**{**vars(parsed(options, command)), **MACHINE}), command)
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file; one that has not changed since is not read again."""
+    """SHA-256 of a file; one that has not changed since is not read again. Of a folder of masks, of all its files."""
     try:
+        if path.is_dir():
+            files = sorted(file for file in path.iterdir() if file.is_file() and file.name[0] != ".")
+            return hashlib.sha256("".join(f"{file.name} {digest(file)} " for file in files).encode()).hexdigest()
         found = path.stat()
         return _digest(path, found.st_mtime_ns, found.st_size)
     except OSError as error:
@@ -59,7 +63,7 @@ def made_before(out: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
     if not out.is_file():
         return None
     try:
-        settings = read_settings(out)
+        settings = clip_settings(out) if is_clip(out.name) else read_settings(out)
     except NSTError:  # no picture, or a broken one: it is made again
         return None
     return settings if settings and settings.get(KEY) == wanted else None

@@ -13,32 +13,33 @@ from typing import Any
 from ...errors import NSTError
 from ...system.safe_files import open_file
 from ...system.texts import parse_json, shown
-from .jobs import Row, defaults, parsed, words
+from .jobs import Row, command_for, defaults, options_for, parsed, words
 
 COLUMNS = ("content", "style", "styles", "out")
-FLAGS = ("seamless", "normalise_gradients", "large")
-LISTS = ("style_weights", "style_masks", "regions", "models")
+FLAGS = ("seamless", "normalise_gradients", "large", "cuts")
+LISTS = ("style_weights", "style_masks", "regions", "models", "look_back")
 YES, NO = ("yes", "true", "on", "1"), ("no", "false", "off", "0")
 
 
 def read_table(path: Path, args: argparse.Namespace) -> list[Row]:
     """`args` has the options of rows that do not say otherwise."""
-    common = words(args)
     rows = []
     for where, cells in _cells(path):
         given = {_column(name): value for name, value in cells.items() if value not in ("", None)}
-        if unknown := sorted(set(given) - {*COLUMNS, *defaults()}):
-            known = ", ".join((*COLUMNS, *defaults()))
+        command = command_for(str(given.get("content", "")))
+        if unknown := sorted(set(given) - {*COLUMNS, *defaults(command)}):
+            known = ", ".join((*COLUMNS, *defaults(command)))
             raise NSTError(f"{where}: the column {shown(unknown[0])!r} is not known; there are {known}.")
         if "content" not in given:
             raise NSTError(f"{where}: no content; a table has a column content with the path of a picture.")
+        common = options_for(str(given["content"]), args)
         options_of_row = [
             word for name, value in given.items() if name not in COLUMNS for word in _option(name, value, where)
         ]
         try:
-            options = words(parsed((*common, *options_of_row))) if options_of_row else common
+            options = words(parsed((*common, *options_of_row), command), command) if options_of_row else common
         except NSTError as error:
-            raise NSTError(f"{where}: {str(error).removesuffix('; see nst stylize --help')}") from error
+            raise NSTError(f"{where}: {str(error).removesuffix(f'; see nst {command} --help')}") from error
         out = given.get("out")
         rows.append(Row(str(given["content"]), _styles(given, where), options, "", out and str(out), where))
     if not rows:

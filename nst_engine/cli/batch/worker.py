@@ -28,9 +28,11 @@ from ...system.texts import shown
 from .. import one_picture
 from ..arguments import OPTIONS
 from ..inputs import Inputs, StyleInput, read_inputs
+from ..video import VideoCommand
 from .jobs import Job
 from .outcome import FAILED, KEPT, MADE, Outcome
 from .resume import KEY, asked, made_before
+from .shots import Watch, make_shot, read_shot
 
 NETWORKS = 2  # that differ in pooling, padding and the like
 STYLE_PIXELS = 1 << 28  # of style pictures that are kept
@@ -59,6 +61,7 @@ class Ready:
     args: argparse.Namespace
     inputs: Inputs
     wanted: dict[str, Any]
+    shot: VideoCommand | None = None  # which then makes it
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,9 @@ class Worker:
         one_picture.style_weights(args)
         one_picture.layers_of(args)
         wanted = asked(job, args)
+        if job.shot is not None:
+            found = read_shot(job, args, wanted, self._picture)
+            return found if isinstance(found, Outcome) else Ready(job, args, found[1], wanted, found[0])
         out = Path(job.out)
         if self.settings.moves:
             if before := made_before(out, wanted):
@@ -155,19 +161,27 @@ class Worker:
         def check(*_: object) -> None:
             if self.stopping:
                 raise Stopped
-            if limit is not None and time.perf_counter() - began > limit:
+            if limit is not None and time.perf_counter() - watch.began > limit:
                 raise TooLong(
                     f"--time-limit: it was not done after {limit:g} seconds; fewer --steps or a smaller "
                     "--size take less."
                 )
 
+        def show(done: int, of: int) -> None:
+            if self.on_progress:
+                self.on_progress(ready.job, done, of)
+
         def on_step(progress: Position) -> None:
             check()
-            if self.on_progress:
-                self.on_progress(ready.job, progress.step, progress.steps)
+            show(progress.step, progress.steps)
 
+        watch = Watch(check, show, began)
         vgg = self.network(ready.args)
         grams = one_picture.blended(ready.inputs, ready.args, lambda given: self._style(vgg, given, ready))
+        if ready.shot is not None:
+            outcome = make_shot(ready.job, ready.shot, vgg, grams, ready.inputs, watch)
+            self._trim(grams)
+            return _known(outcome)
         result = one_picture.make(
             vgg, ready.inputs, grams, ready.args, on_step=on_step, on_tile=check, on_measure=check, on_layer=check
         )
@@ -235,7 +249,7 @@ class Worker:
         except Stopped:
             raise
         except Exception as error:
-            return Outcome(job, FAILED, error=in_words(error), ends_all=_disk_is_full(error))
+            return Outcome(job, FAILED, error=in_words(error), ends_all=ends_all(error))
 
 
 def _known(outcome: Outcome) -> Callable[[], Outcome]:
@@ -252,7 +266,8 @@ def in_words(error: BaseException) -> str:
     return shown(f"{type(error).__name__}: {error}", 1000)
 
 
-def _disk_is_full(error: BaseException | None) -> bool:
+def ends_all(error: BaseException | None) -> bool:
+    """The disk is full, which the other pictures will find so as well."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in DISK_IS_FULL:
             return True

@@ -213,6 +213,12 @@ def test_options_come_out_as_they_went_in():
         (["list.jsonl"], "list.jsonl, line 1: a row is an object"),
         (["out.csv"], "out.csv, row 2: '../a.png' does not name a file"),
         (["rows.csv"], "rows.csv: the table has no rows"),
+        (["photos", "--styles", "styles", "--time-limit", "0"], "--time-limit: 0 will not do; give more than 0"),
+        (["photos", "--styles", "styles", "--time-limit", "nan"], "--time-limit: nan will not do"),
+        (["photos", "--styles", "styles", "--actors", "2"], "--actors: this is for --ray, which is not given"),
+        (["photos", "--styles", "styles", "--ray", "--cpus-per-actor", "-1"], "--cpus-per-actor: -1 will not do"),
+        (["photos", "--styles", "styles", "--ray", "--gpus-per-actor", "-1"], "--gpus-per-actor: -1 will not do"),
+        (["photos", "--styles", "styles", "--ray", "--devices", "cpu"], "--devices and --ray: only one of them"),
     ],
 )
 def test_lists_that_cannot_be_used_are_refused_before_anything_is_done(folder, capsys, arguments, told):
@@ -385,6 +391,23 @@ def test_a_process_of_a_device_that_dies_loses_nothing(folder):
     assert files() == {*made, "report.jsonl"} and whole(files())
     lines = [json.loads(line) for line in Path("out/report.jsonl").read_text().splitlines()]
     assert sorted(line["output"] for line in lines) == sorted(f"out/{name}" for name in made)
+
+
+def test_one_device_that_cannot_be_used_leaves_the_work_to_the_others(folder):
+    process = start("photos", "--styles", "styles/one.png", *QUICK[:-1], "--devices", "cpu,cuda:99")
+    _, said = process.communicate(timeout=180)
+    assert process.returncode == 0 and "--devices: 'cuda:99' cannot be used" in said
+    assert files() == {"a-one.png", "b-one.png", "below/a-one.png", "report.jsonl"}
+
+
+def test_fail_fast_ends_all_devices(folder):
+    for i in range(20):
+        write_picture(f"photos/{i}.png", clouds(i, 40, 40))
+    (folder / "photos" / "0.png").write_bytes(b"no picture")  # comes first
+    process = start("photos", "--styles", "styles/one.png", *QUICK[:-1], "--devices", "cpu,cpu", "--fail-fast")
+    _, said = process.communicate(timeout=180)
+    assert process.returncode == 1 and "not done (--fail-fast)" in said and "Traceback" not in said
+    assert len(files()) < 20
 
 
 def test_devices_that_cannot_be_used_are_refused(folder, capsys):

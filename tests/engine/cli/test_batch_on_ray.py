@@ -7,11 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pictures import clouds
+from scenes import pan, write_clip
 
 from nst_engine import NSTError
 from nst_engine.cli import commands as cli
@@ -20,6 +22,7 @@ from nst_engine.cli.batch.jobs import Job
 from nst_engine.cli.batch.outcome import job_text, outcome_from
 from nst_engine.cli.batch.worker import Settings
 from nst_engine.pictures.files import read_picture, write_picture
+from nst_engine.video.source import Part, open_source
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -77,6 +80,31 @@ def test_a_worker_that_is_killed_loses_nothing(folder):
     assert len(out.splitlines()) >= 8 - 4  # those of the block that was lost may be found made
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
+def test_shots_of_a_clip_are_made_by_several_workers_one_of_which_is_killed(folder):
+    pytest.importorskip("ray.data", reason="ray is not installed: pip install -e '.[cluster]'")
+    pytest.importorskip("cv2", reason="opencv-python-headless is not installed")
+    pytest.importorskip("av", reason="av is not installed")
+    write_clip(folder / "film.mp4", [frame for seed in range(4) for frame in pan(4, seed=seed)])
+    command = ("batch", "film.mp4", "--styles", "style.png", "-o", "out", "--steps", "4", "--size", "64", "--ray")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nst_engine", *command, "--actors", "2", "--cpus-per-actor", "1"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    end = time.monotonic() + 120
+    while not list(Path("out").glob(".*.frames/*/*.png")):
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.05)
+    os.kill(workers(process.pid)[0], signal.SIGKILL)
+    out, said = process.communicate(timeout=240)
+    assert process.returncode == 0 and "out/film-style.mp4" in out.splitlines(), said  # Ray says things there, too
+    assert {path.name for path in Path("out").iterdir()} == {"film-style.mp4", "report.jsonl"}
+    assert len(list(open_source(Path("out/film-style.mp4")).frames(Part(), pytest.fail))) == 16
+
+
 def block(*names: str) -> dict[str, np.ndarray]:
     jobs = [Job(f"photos/{name}.png", ("style.png",), f"out/{name}.png", ("--steps=1", "--size=32")) for name in names]
     return {"job": np.array([job_text(job) for job in jobs], dtype=object)}
@@ -113,6 +141,13 @@ def refusal(capsys, *arguments: str) -> str:
     said = capsys.readouterr().err
     assert "Traceback" not in said
     return said
+
+
+def test_the_range_of_ray_is_the_one_that_is_installed():
+    told = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    low, high = cluster.RAY
+    wanted = f"ray[data]>={low[0]}.{low[1]},<{high[0]}.{high[1] + 1}"
+    assert f'cluster = ["{wanted}"]' in told and wanted in cluster.INSTALL
 
 
 def test_what_stands_in_the_way_is_said(folder, capsys, monkeypatch):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from nst_process import ROOT, nst, refusal, start, stylize
+from nst_process import ROOT, nst, refusal, same_pixels, start, stylize
 from pictures import clouds
 
 from nst_engine.cli import commands as cli
@@ -55,6 +55,22 @@ def test_run_reads_elsewhere_only_where_that_is_allowed(folder, capsys):
         assert torch.equal(read_picture(out[0]).pixels, read_picture("content.png").pixels)
     assert "--allow-outside" in " ".join(nst("run", "--help")[0])
     assert "--allow-outside" in (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
+
+
+def test_run_goes_through_a_folder(folder, capsys):
+    for name in ("photos", "empty"):
+        Path(name).mkdir()
+    for name in ("b", "a"):
+        write_picture(f"photos/{name}.png", clouds(ord(name), 40, 48))
+    Path("photos/notes.txt").write_text("no picture")
+    every = {"class_type": "LoadImageDataSetFromFolder", "inputs": {"folder": "photos"}}
+    Path("copy.json").write_text(json.dumps(graph() | {"1": every}))
+    out, _ = nst("run", "copy.json")
+    for made, name in zip(out, ("a", "b"), strict=True):
+        assert same_pixels(made, f"photos/{name}.png")
+    assert "no picture lies in the folder empty" in refusal(capsys, "run", "copy.json", "--set", "1.folder=empty")
+    assert "the folder none cannot be read" in refusal(capsys, "run", "copy.json", "--set", "1.folder=none")
+    assert "does not name a file" in refusal(capsys, "run", "copy.json", "--set", "1.folder=../photos")
 
 
 def test_run_refuses_by_name(folder, capsys):

@@ -19,6 +19,9 @@ from .flow import needed
 # In swscale's and FFmpeg's numbers. Where a clip does not say, high definition is taken for BT.709, as players do.
 BT709, UNKNOWN_SPACES, HIGH_DEFINITION = 1, (0, 2), 720
 
+ATTACHED_PICTURE = 0x400  # FFmpeg's number
+CUT_OFF = 2  # frames that may be missing at the end of a whole file: some count them, and never show them
+
 
 @dataclass(frozen=True, eq=False)
 class Shown:
@@ -67,6 +70,7 @@ class Source:
     time_base: Fraction | None = None
     aspect: Fraction | None = None  # of a pixel
     colour: Colour = Colour()
+    length: Fraction | None = None  # seconds, where the file itself says how long its video is
 
     def expected(self, part: Part) -> int | None:
         """How many frames there will be, more or less."""
@@ -78,7 +82,7 @@ class Source:
 
     def frames(self, part: Part, on_break: Callable[[str], object]) -> Iterator[Shown]:
         """Those of the part, in order. Where the source cannot be read any further, `on_break` is told why."""
-        reader = _of_folder(self, part) if self.names else _of_clip(self, part, on_break)
+        reader = _of_folder(self, part, on_break) if self.names else _of_clip(self, part, on_break)
         for shown in reader:
             if shape_of(shown.pixels) != self.shape:
                 h, w = shape_of(shown.pixels)
@@ -110,14 +114,18 @@ def _by_number(name: str) -> list[tuple[int, int | str]]:
     return [(0, int(part)) if part.isdigit() else (1, part.casefold()) for part in re.split(r"([0-9]+)", name) if part]
 
 
-def _of_folder(source: Source, part: Part) -> Iterator[Shown]:
+def _of_folder(source: Source, part: Part, on_break: Callable[[str], object]) -> Iterator[Shown]:
     assert isinstance(source.path, Path)
     for number, name in enumerate(source.names):
         time = number / source.rate
         if part.ended(time):
             return
         if part.holds(number, time):
-            picture = read_picture(source.path / name)
+            try:
+                picture = read_picture(source.path / name)
+            except NSTError as error:
+                on_break(str(error))
+                return
             yield Shown(number, time, picture.pixels, picture.alpha)
 
 
@@ -128,7 +136,7 @@ def open_clip(path: Path | IO[bytes]) -> Source:
     av = needed("av", "Reading a clip")
     try:
         with opened(path) as container:
-            stream = _video_of(container, path)
+            stream = video_of(container, path)
             first = next(container.decode(stream), None)
             if first is None:
                 raise NSTError(f"{_called(path)}: there is no frame in this clip.")
@@ -140,12 +148,13 @@ def open_clip(path: Path | IO[bytes]) -> Source:
             if _turns(first) % 2:
                 height, width = width, height
             aspect = stream.sample_aspect_ratio or None
-            base = stream.time_base
+            base, length = stream.time_base, _length(stream)
     except (OSError, av.error.FFmpegError) as error:
         raise NSTError(f"{_called(path)}: this cannot be read as a clip ({_why(error)}).") from error
     if aspect is not None and _turns(first) % 2:
         aspect = 1 / aspect
-    return Source(path, (height, width), 8 if bits <= 8 else 16, Fraction(rate), count, (), base, aspect, colour)
+    deep = 8 if bits <= 8 else 16
+    return Source(path, (height, width), deep, Fraction(rate), count, (), base, aspect, colour, length)
 
 
 def opened(path: Path | IO[bytes]) -> Any:
@@ -163,16 +172,21 @@ def _why(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error)
 
 
-def _video_of(container: Any, path: Path | IO[bytes]) -> Any:
-    if not container.streams.video:
+def video_of(container: Any, path: Path | IO[bytes]) -> Any:
+    stream = next((stream for stream in container.streams.video if not _is_cover(stream)), None)
+    if stream is None:
         raise NSTError(f"{_called(path)}: there is no video in this file.")
-    stream = container.streams.video[0]
     if stream.codec_context is None:
         raise NSTError(f"{_called(path)}: PyAV has no decoder for its video here.")
     # Never frame by frame: a thread that decodes ahead may want to log, for which PyAV takes Python's lock, while a
     # reader that stops early holds that lock and waits for the thread. Decoding is not what takes time here.
     stream.thread_type = "SLICE"
     return stream
+
+
+def _is_cover(stream: Any) -> bool:
+    """A picture that goes with music is a stream of video, too."""
+    return bool(int(getattr(stream, "disposition", 0)) & ATTACHED_PICTURE)
 
 
 def _by_length(container: Any, stream: Any, rate: Fraction) -> int | None:
@@ -182,24 +196,60 @@ def _by_length(container: Any, stream: Any, rate: Fraction) -> int | None:
     return max(1, round(Fraction(container.duration, 1_000_000) * rate)) if container.duration else None
 
 
+def _length(stream: Any) -> Fraction | None:
+    """What an index of all frames, or Matroska's tag, says; not what was guessed from the sound."""
+    if stream.frames and stream.duration:
+        return Fraction(stream.duration * stream.time_base)
+    told = re.fullmatch(r"(\d+):(\d\d):(\d\d\.\d{1,9})", stream.metadata.get("DURATION", ""))
+    if told is None:
+        return None
+    end = Fraction(int(told[1]) * 3600 + int(told[2]) * 60) + Fraction(told[3])
+    return end - (stream.start_time or 0) * Fraction(stream.time_base)
+
+
 def _of_clip(source: Source, part: Part, on_break: Callable[[str], object]) -> Iterator[Shown]:
     av = needed("av", "Reading a clip")
-    number, began, time = 0, None, Fraction(0)
+    number, end, times = 0, Fraction(0), Times(1 / source.rate)
     try:
         with opened(source.path) as container:
-            stream = _video_of(container, source.path)
+            stream = video_of(container, source.path)
             for frame in container.decode(stream):
-                # A frame without a time follows the one before at the usual distance.
-                at = time + 1 / source.rate if frame.pts is None else frame.pts * frame.time_base
-                began = at if began is None else began
-                time = at
-                if part.ended(time - began):
+                time = times.of(None if frame.pts is None else frame.pts * frame.time_base)
+                if part.ended(time):
                     return
-                if part.holds(number, time - began):
-                    yield Shown(number, time - began, _pixels(frame))
+                if part.holds(number, time):
+                    yield Shown(number, time, _pixels(frame))
                 number += 1
+                end = time + (frame.duration * frame.time_base if frame.duration else times.usual)
     except (OSError, av.error.FFmpegError) as error:
         on_break(f"it cannot be read beyond frame {number} ({_why(error)})")
+        return
+    if source.length is not None and end + CUT_OFF / source.rate < source.length:
+        on_break(f"it breaks off after {float(end):.3g} s, and is to last {float(source.length):.3g} s")
+
+
+@dataclass
+class Times:
+    """When frames are shown, from the first on, in times that only rise."""
+
+    usual: Fraction  # seconds from one frame to the next
+    last: Fraction = Fraction(-1)
+    shift: Fraction | None = None
+
+    def of(self, given: Fraction | None) -> Fraction:
+        if self.shift is None:
+            self.shift = -(given or Fraction(0))
+            self.last = Fraction(0)
+            return self.last
+        # A frame without a time follows the one before at the usual distance, and so does one that lies before it:
+        # of clips that were joined, each may count from its own beginning.
+        after = self.last + self.usual
+        time = after if given is None else given + self.shift
+        if time <= self.last:
+            self.shift += after - time
+            time = after
+        self.last = time
+        return time
 
 
 def _pixels(frame: Any) -> torch.Tensor:

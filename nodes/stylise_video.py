@@ -146,8 +146,8 @@ class NSTStyliseVideo:
             # Also where the user has cancelled: what there is can be looked at, and the same run goes on from it.
             leave(job, unfinished, source, part, encoding)
             raise
-        if following.finished_early:
-            notes.append(f"{counted(len(job.times()), 'frame')} so far; running again goes on from there")
+        if following.finished_early and not job.is_empty:
+            notes.append(f"{so_far(job)} so far; running again goes on from there")
         else:
             job.end(keep_frames=False)
         unfinished.unlink(missing_ok=True)
@@ -164,8 +164,11 @@ def leave(job: Job, unfinished: Path, source: Source, part: Part, encoding: Enco
         shutil.rmtree(job.folder, ignore_errors=True)
         return
     job.write(unfinished, source, part, encoding, job.waiting())
-    count = len(job.times()) + sum(1 for _ in job.waiting())
-    host.log.info("%s so far are in %s; running again goes on", counted(count, "frame"), unfinished)
+    host.log.info("%s so far are in %s; running again goes on", so_far(job), unfinished)
+
+
+def so_far(job: Job) -> str:
+    return counted(len(job.times()) + sum(1 for _ in job.waiting()), "frame")
 
 
 def open_video(video: Any, every: int) -> tuple[Source, Part]:

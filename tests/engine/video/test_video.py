@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from pictures import clouds
-from scenes import HEIGHT, WIDTH, flow_of_passing, pan, passing
+from scenes import HEIGHT, WIDTH, flow_of_passing, pan, passing, turning
 
 import nst_engine as nst
 from nst_engine.objective.temporal import Temporal
@@ -149,6 +149,24 @@ def test_strokes_go_with_what_moves(vgg: nst.VGGFeatures, painting: nst.StyleGra
 
     assert errors(made) <= errors(alone) / 4
     assert errors(made) <= 1.5 * errors(frames) + 1 / 255
+
+
+def test_strokes_turn_and_grow_with_what_turns_and_grows(vgg: nst.VGGFeatures, painting: nst.StyleGrams) -> None:
+    frames, known = turning(4)
+    assert inner(frames[1] - warp(frames[0], known)) < 0.2 * inner(frames[1] - frames[0])
+    made = [frame.image for frame in run(vgg, frames, painting)]
+    alone = [nst.stylize(vgg, f, painting, recipe="balanced", steps=STEPS, size=0).image for f in frames[:2]]
+
+    def errors(pictures: list[torch.Tensor]) -> float:
+        return max(inner(b - warp(a, known)) for a, b in itertools.pairwise(pictures))
+
+    assert errors(made) <= errors(alone) / 4
+
+
+def test_sixty_still_frames_grow_neither_darker_nor_lighter(vgg: nst.VGGFeatures, painting: nst.StyleGrams) -> None:
+    still = pan(1)[0][..., :40, :60]
+    made = [float(frame.image.mean()) for frame in run(vgg, [still] * 60, painting, steps=10)]
+    assert max(abs(mean - made[0]) for mean in made) <= 1 / 255
 
 
 def test_what_was_hidden_comes_back_as_it_was(vgg: nst.VGGFeatures, painting: nst.StyleGrams) -> None:

@@ -109,11 +109,9 @@ def test_finish_now_keeps_the_picture_and_is_not_taken_for_the_whole_run(server:
 @pytest.mark.parametrize("node", ["NSTVideoTransfer", "NSTStyliseVideo"])
 def test_finish_now_passes_on_the_frames_so_far(server: Server, node: str) -> None:
     skip_without_flow()
-    chosen = {"steps": 4, "frame_steps": LONG, "seed": 9}
-    graph = film_graph(**chosen) if node == "NSTStyliseVideo" else api_graph("video", **chosen)
+    graph = film_graph(filename_prefix="early/film") if node == "NSTStyliseVideo" else api_graph("video")
     paint = find(graph, node)
-    if node == "NSTStyliseVideo":
-        graph[paint]["inputs"]["filename_prefix"] = "early/film"
+    graph[paint]["inputs"] |= {"steps": 4, "frame_steps": LONG, "seed": 9}
     run = server.start(graph, CANVAS)
     while not any(event.data["node"] == paint and event.data["value"] > 1 for event in run.of("progress")):
         run.wait("progress", len(run.of("progress")) + 1)

@@ -24,7 +24,9 @@ from ..run.progress import STOP, Progress
 from ..styles.grams import StyleGrams
 from ..video.coherence import Coherence
 from ..video.encode import Encoding, check_clip
+from ..video.flow import opencv
 from ..video.job import STATE, Job, skipped
+from ..video.raft import raft_flow
 from ..video.source import Part, Shown, Source, open_source
 from ..video.stylize import SHARE, stylize_video
 from .inputs import NONE, Inputs, luma_mask, read_inputs
@@ -59,6 +61,8 @@ class VideoCommand:
         self.folder = self.out if self.into_folder else self.out.with_name(self.out.name + FRAMES)
         self.job = Job(self.folder, self.source.names if self.into_folder else (), bits)
         back = tuple(args.look_back)
+        if args.flow is None:
+            opencv()  # said now, not after a style has been measured
         self.coherence = Coherence(args.temporal_weight, args.frame_steps, back, args.passes, args.cuts)
 
     def _check_out(self) -> None:
@@ -97,12 +101,15 @@ class VideoCommand:
         broken: list[str] = []
         contents, rest = skipped(self.source.frames(self.part, broken.append), done, back)
         in_work: deque[Shown] = deque()
+        coherence = self.coherence
+        if self.args.flow is not None:
+            coherence = replace(coherence, flow=raft_flow(Path(self.args.flow), vgg.device))
         progress = _Progress(listener, self.job, self.source.expected(self.part))
         frames = stylize_video(
             vgg,
             _pixels(rest, in_work),
             grams,
-            coherence=self.coherence,
+            coherence=coherence,
             protect=inputs.protect if self.masks is None else _masks(self.masks, in_work, self.args.protect),
             past=self.job.past(done, contents),
             first=done,

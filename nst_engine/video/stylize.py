@@ -23,7 +23,7 @@ from ..run.progress import STOP, OnStep, Progress, Step
 from ..styles.grams import StyleGrams
 from ..stylize import stylize
 from .coherence import Coherence, Past, anchor
-from .flow import dis_flow
+from .flow import dis_flow, opencv
 from .spool import Spool
 
 # Of the steps that a picture has, for a frame that goes on from earlier ones.
@@ -159,6 +159,8 @@ class _Run:
         self.vgg, self.grams, self.coherence, self.choices, self.on_step = vgg, grams, coherence, choices, on_step
         self.recipe = get_recipe(choices.get("recipe", "balanced"))
         self.flow = coherence.flow or dis_flow
+        if coherence.flow is None:
+            opencv()  # said now, not after the first frame
         self.stopped = False
 
     def forward(self, job: _Given, seen: Sequence[Past]) -> Frame:

@@ -39,6 +39,7 @@ def video_arguments(parser: argparse.ArgumentParser) -> None:
     add("--passes", type=int, choices=(1, 2), default=1, help="2: once more backwards, which takes out drift")
     add("--look-back", type=whole(1), nargs="+", default=[1, 2, 4], metavar="N", help="frames; default: 1 2 4")
     add("--cuts", action=argparse.BooleanOptionalAction, default=True, help="find shots, and begin each on its own")
+    add("--flow", metavar="WEIGHTS", help="optical flow by RAFT with torchvision's weights, instead of OpenCV's")
     content_group(parser, "CLIP")
     add = parser.add_argument_group("the result as a whole").add_argument
     add("--strength", type=float, default=1.0, metavar="X", help=f"how much style, 0 to {STRONGEST:g}; default: 1")

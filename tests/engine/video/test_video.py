@@ -124,8 +124,9 @@ def test_a_missing_package_is_named_with_the_line_that_installs_it(
     vgg: nst.VGGFeatures, painting: nst.StyleGrams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
+    made = nst.stylize_video(vgg, pan(2), painting, recipe="balanced", steps=1, size=0)
     with pytest.raises(nst.NSTError, match="pip install opencv-python-headless"):
-        list(nst.stylize_video(vgg, pan(2), painting, recipe="balanced", steps=1, size=0))
+        next(made)  # before the first frame, which takes longest
 
 
 # --- the bars -----------------------------------------------------------------------------------------------------
@@ -161,12 +162,6 @@ def test_strokes_turn_and_grow_with_what_turns_and_grows(vgg: nst.VGGFeatures, p
         return max(inner(b - warp(a, known)) for a, b in itertools.pairwise(pictures))
 
     assert errors(made) <= errors(alone) / 4
-
-
-def test_sixty_still_frames_grow_neither_darker_nor_lighter(vgg: nst.VGGFeatures, painting: nst.StyleGrams) -> None:
-    still = pan(1)[0][..., :40, :60]
-    made = [float(frame.image.mean()) for frame in run(vgg, [still] * 60, painting, steps=10)]
-    assert max(abs(mean - made[0]) for mean in made) <= 1 / 255
 
 
 def test_what_was_hidden_comes_back_as_it_was(vgg: nst.VGGFeatures, painting: nst.StyleGrams) -> None:

@@ -40,7 +40,10 @@ class Panel:
         self.thread.start()
 
     def add(self, progress: nst.Progress) -> None:
-        """A step, to be read when something is sent. Its pixels are let go: the next level wants the memory."""
+        """A step, to be read when something is sent. Its pixels are let go: the next level wants the memory. What has
+        not been sent of the picture before is not sent any more: the curve is that of one picture."""
+        if self.at and self.at["picture"] != progress.picture:
+            self.taken, self.picture = [], None
         self.taken.append((progress.step, progress.terms))
         self.at = {"step": progress.step, "steps": progress.steps, "picture": progress.picture}
 

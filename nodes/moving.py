@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +15,7 @@ from ..nst_engine.errors import counted
 from ..nst_engine.options import Options
 from . import host, inputs, words
 from .inputs import AS_RECIPE, given
+from .live import Panel
 from .method import Method
 from .neural_style_transfer import NeuralStyleTransfer
 from .preview import AUTO_PREVIEW, Preview, Speaker
@@ -126,30 +129,69 @@ def memory_needed(vgg: nst.VGGFeatures, shape: tuple[int, int], grams: Any, reci
     return nst.memory_needed(vgg, target, used, chosen["layer_weights"], regions=grams.region_count, masks=masks)
 
 
-class Follow:
-    """The host's bar moves with every step, the frame in work is shown now and then, and a cancel is seen at every
-    layer of the network."""
+@contextlib.contextmanager
+def follow(count: int | None, preview_every: int = AUTO_PREVIEW) -> Iterator[Follow]:
+    """A run over so many frames: it is seen, and can be finished early."""
+    run = host.running()
+    with host.may_be_finished(run) as asked:
+        following = Follow(count, Preview(preview_every), run, asked)
+        try:
+            with following.speaker.says_how_it_ended():
+                yield following
+        finally:
+            following.close()
 
-    def __init__(self, count: int | None, first: int = 0, preview_every: int = AUTO_PREVIEW) -> None:
-        self.count, self.first = count, first
-        self.preview = Preview(preview_every)
+
+class Follow:
+    """One run over frames, as the host shows it: the bar moves with every step, the frame in work is shown now and
+    then, and a cancel is seen at every layer of the network."""
+
+    def __init__(self, count: int | None, preview: Preview, run: host.Running | None, asked: threading.Event) -> None:
+        self.count, self.preview, self.run, self.asked = count, preview, run, asked
         self.bar: host.ProgressBar | None = None
-        self.speaker = Speaker()
+        self.panel = Panel(run) if run is not None and host.canvas() is not None else None
+        self.speaker = Speaker(run)
         self.clock = words.Clock()
+
+    @property
+    def finished_early(self) -> bool:
+        return self.asked.is_set()
 
     def arguments(self) -> dict[str, Any]:
         return {"on_step": self.on_step, "on_layer": host.check_cancelled}
 
     def end(self, frames: int) -> None:
-        self.speaker.say(f"Done: {counted(frames, 'frame')}, {words.duration(self.speaker.seconds)}")
+        """Said at the end of a run that ended well."""
+        took = words.duration(self.speaker.seconds)
+        if not self.finished_early:
+            self._say(f"Done: {counted(frames, 'frame')}, {took}", "done")
+            return
+        host.count_short_run(self.run)
+        of = f" of {self.count}" if self.count else ""
+        self._say(f"Finished early: {frames}{of} frames, {took}", "done")
 
-    def on_step(self, progress: nst.Progress) -> None:
+    def close(self) -> None:
+        if self.panel is not None:
+            self.panel.close()
+
+    def on_step(self, progress: nst.Progress) -> object:
         total = max(self.count or 0, progress.picture + 1)
         if self.bar is None or self.bar.total != total:
             self.bar = host.ProgressBar(total)
         picture = self.preview(progress) if self.preview.is_due(progress.step) else None
+        if self.panel is not None:
+            self.panel.add(progress)
+            if picture is not None:
+                self.panel.show(progress.step, picture)
         done = progress.picture + progress.step / max(1, progress.steps)
         self.bar.update(done, picture)
-        left = self.clock.left(done / total, time.monotonic()) if self.count else None
-        frame = f"Frame {progress.picture + 1}" + (f" of {total}" if self.count else "")
-        self.speaker.say_now_and_then(lambda: frame + words.PART + words.at(replace(progress, pictures=1), left))
+        if self.speaker.is_due():
+            left = self.clock.left(done / total, time.monotonic()) if self.count else None
+            frame = f"Frame {progress.picture + 1}" + (f" of {total}" if self.count else "")
+            self._say(frame + words.PART + words.at(replace(progress, pictures=1), left))
+        return nst.STOP if self.asked.is_set() else None
+
+    def _say(self, text: str, state: str = "running") -> None:
+        self.speaker.say(text)
+        if self.panel is not None:
+            self.panel.tell(text, state)

@@ -4,7 +4,9 @@ import hashlib
 import io
 import json
 import shutil
+from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +100,11 @@ class NSTStyliseVideo:
                 return str(error)
         return checks.refusal_of_run(cls, recipe, size, scales, learning_rate, tv_weight, layer_weights) or True
 
+    @classmethod
+    def IS_CHANGED(cls, **_: Any) -> int:
+        """A film that was finished early goes on."""
+        return host.short_runs()
+
     @moving.takes_settings
     def stylise(
         self,
@@ -122,28 +129,46 @@ class NSTStyliseVideo:
         encoding = Encoding(bits=source.bits)
         check_clip(unfinished, encoding)
         job.begin({"key": key})
+        need = moving.memory_needed(vgg, source.shape, style_grams, recipe, chosen)
+        settings = moving.engine_choices(vgg, recipe, chosen)
+        settings |= {"grams": style_grams, "protect": chosen["protect_mask"]}
         try:
-            with host.room_for(moving.memory_needed(vgg, source.shape, style_grams, recipe, chosen), vgg.device):
-                notes = frames_into(job, source, part, vgg, style_grams, chosen, recipe)
+            with (
+                host.room_for(need, vgg.device),
+                moving.follow(source.expected(part), chosen["preview_every"]) as following,
+            ):
+                stylise = partial(nst.stylize_video, vgg, **settings, **following.arguments())
+                notes, alone = frames_into(job, source, part, max(settings["coherence"].back), stylise)
+                path = host.new_output(filename_prefix, SUFFIX)
+                notes += job.write(path, source, part, encoding, [*alone] or job.waiting())
+                following.end(len(job.times()))
         except BaseException:
             # Also where the user has cancelled: what there is can be looked at, and the same run goes on from it.
-            if job.times():
-                job.write(unfinished, source, part, encoding)
-                host.log.info(
-                    "%s so far are in %s; running again goes on", counted(len(job.times()), "frame"), unfinished
-                )
-            elif job.folder.is_dir():
-                shutil.rmtree(job.folder)
+            leave(job, unfinished, source, part, encoding)
             raise
-        path = host.new_output(filename_prefix, SUFFIX)
-        notes += job.write(path, source, part, encoding)
-        job.end(keep_frames=False)
+        if following.finished_early and not job.is_empty:
+            notes.append(f"{so_far(job)} so far; running again goes on from there")
+        else:
+            job.end(keep_frames=False)
         unfinished.unlink(missing_ok=True)
         for note in dict.fromkeys(notes):
             host.log.info("%s", note)
         name, file = host.as_output(path)
         host.show_text(f"Saved as {name}")
         return {"ui": {"images": [file], "animated": (True,)}, "result": (host.video_file(path),)}
+
+
+def leave(job: Job, unfinished: Path, source: Source, part: Part, encoding: Encoding) -> None:
+    """What there is of a run that has ended before its end, as a film; nothing at all where there is no frame."""
+    if job.is_empty:
+        shutil.rmtree(job.folder, ignore_errors=True)
+        return
+    job.write(unfinished, source, part, encoding, job.waiting())
+    host.log.info("%s so far are in %s; running again goes on", so_far(job), unfinished)
+
+
+def so_far(job: Job) -> str:
+    return counted(len(job.times()) + sum(1 for _ in job.waiting()), "frame")
 
 
 def open_video(video: Any, every: int) -> tuple[Source, Part]:
@@ -159,20 +184,12 @@ def open_video(video: Any, every: int) -> tuple[Source, Part]:
 
 
 def frames_into(
-    job: Job,
-    source: Source,
-    part: Part,
-    vgg: nst.VGGFeatures,
-    grams: nst.StyleGrams,
-    chosen: dict[str, Any],
-    recipe: str,
-) -> list[str]:
-    """Every frame that is not finished yet."""
+    job: Job, source: Source, part: Part, back: int, stylise: Callable[..., Iterator[nst.video.Frame]]
+) -> tuple[list[str], list[nst.video.Frame]]:
+    """Every frame that is not finished yet. Given back: what is to be said, and a first frame that was finished early,
+    which nothing may go on from."""
     done, notes = len(job.times()), list[str]()
-    settings = moving.engine_choices(vgg, recipe, chosen)
-    back = max(settings["coherence"].back)
     contents, rest = skipped(source.frames(part, notes.append), done, back)
-    follow = moving.Follow(source.expected(part), done, chosen["preview_every"])
     in_work: list[Shown] = []
 
     def pixels():
@@ -180,22 +197,14 @@ def frames_into(
             in_work.append(Shown(shown.number, shown.time, shown.pixels[..., :0]))
             yield shown.pixels
 
-    for frame in nst.stylize_video(
-        vgg,
-        pixels(),
-        grams,
-        protect=chosen["protect_mask"],
-        past=job.past(done, contents),
-        first=done,
-        spool=job.state / "passes",
-        **settings,
-        **follow.arguments(),
-    ):
+    for frame in stylise(frames=pixels(), past=job.past(done, contents), first=done, spool=job.passes):
+        if frame.settings["stopped_early"]:
+            return notes, [] if done else [frame]
         if not frame.reliable:
             job.forget(frame.number)
         job.keep(frame.number, in_work.pop(0), frame, back)
         notes += frame.notes
-    return notes
+    return notes, []
 
 
 def fingerprint(

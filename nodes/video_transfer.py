@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from .. import nst_engine as nst
 from ..nst_engine.pictures.images import from_host, shape_of, to_host
+from ..nst_engine.video.spool import Spool
 from . import checks, host, inputs, moving
 from .loss_history import LossHistory
 from .masks import painted
@@ -61,6 +64,11 @@ class NSTVideoTransfer:
     ) -> bool | str:
         return checks.refusal_of_run(cls, recipe, size, scales, learning_rate, tv_weight, layer_weights) or True
 
+    @classmethod
+    def IS_CHANGED(cls, **_: Any) -> int:
+        """A clip that was finished early is made again."""
+        return host.short_runs()
+
     @moving.takes_settings
     def transfer(
         self, vgg: nst.VGGFeatures, frames: torch.Tensor, style_grams: nst.StyleGrams, recipe: str, **choices: Any
@@ -73,19 +81,25 @@ class NSTVideoTransfer:
             raise nst.NSTError(
                 f"protect: {len(masks)} masks for {len(clip)} frames; give one for all, or one for each."
             )
-        follow = moving.Follow(len(clip), preview_every=chosen["preview_every"])
-        made = []
-        with host.room_for(moving.memory_needed(vgg, shape_of(clip), style_grams, recipe, chosen), vgg.device):
+        made: list[nst.video.Frame] = []
+        with (
+            host.room_for(moving.memory_needed(vgg, shape_of(clip), style_grams, recipe, chosen), vgg.device),
+            tempfile.TemporaryDirectory(prefix="nst-") as spool,
+            moving.follow(len(clip), chosen["preview_every"]) as following,
+        ):
             for frame in nst.stylize_video(
                 vgg,
                 clip.split(1),
                 style_grams,
                 protect=masks,
+                spool=Path(spool),
                 **moving.engine_choices(vgg, recipe, chosen),
-                **follow.arguments(),
+                **following.arguments(),
             ):
                 made.append(frame)
-        follow.end(len(made))
+            if following.finished_early:  # of a shot that was to be gone through twice
+                made += Spool(Path(spool)).waiting(len(made))
+            following.end(len(made))
         for note in dict.fromkeys(note for frame in made for note in frame.notes):
             host.log.info("%s", note)
         host.log.info("NST Video Transfer made %d frames and used %s", len(made), made[0].settings)

@@ -102,7 +102,7 @@ def _find_files(args: argparse.Namespace, given: argparse.Namespace, folders: li
     if args.content is not None:
         args.content = found(args.content, "CONTENT")
     args.styles = [found(style, "STYLE") for style in args.styles]
-    for option in ("style_masks", "regions", "protect", "start"):
+    for option in ("style_masks", "regions", "protect", "start", *(["flow"] if args.command == "video" else [])):
         look: Callable[[str, str], str] = found if getattr(given, option) is None else found_or_as_given
         value, shown_as = getattr(args, option), "--" + option.replace("_", "-")
         if isinstance(value, list):

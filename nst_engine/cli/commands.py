@@ -164,8 +164,13 @@ def _video(args: argparse.Namespace, argv: list[str]) -> int:
         vgg = one_picture.network_of(args, partial(display, f"download {args.weights}"))
         grams = one_picture.blended(inputs, args, _measuring(vgg, args, display))
         _save_style(grams, vgg, args)
-        finished = command.run(vgg, grams, inputs, Listener(display, asked_to_stop))
-        written = command.write(finished)
+        try:
+            finished = command.run(vgg, grams, inputs, Listener(display, asked_to_stop))
+        except Exception:
+            if not command.job.is_empty:
+                display.say(command.kept(goes_on=True))
+            raise
+        written = command.write(finished, goes_on=asked_to_stop())
     if not args.quiet or not finished:
         for note in command.notes:
             say(note)

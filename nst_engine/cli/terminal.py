@@ -106,7 +106,8 @@ class ProgressDisplay:
             return
         self.last = now
         if self.tqdm is None:
-            say(f"{title}: {value} of {total} {note()}".rstrip())
+            of = f" of {total}" if total else ""
+            say(f"{title}: {value}{of} {note()}".rstrip())
             return
         if fresh:
             self.__exit__()

@@ -24,7 +24,9 @@ from ..run.progress import STOP, Progress
 from ..styles.grams import StyleGrams
 from ..video.coherence import Coherence
 from ..video.encode import Encoding, check_clip
+from ..video.flow import opencv
 from ..video.job import STATE, Job, skipped
+from ..video.raft import raft_flow
 from ..video.source import Part, Shown, Source, open_source
 from ..video.stylize import SHARE, stylize_video
 from .inputs import NONE, Inputs, luma_mask, read_inputs
@@ -65,6 +67,8 @@ class VideoCommand:
         self.folder = self.out if self.into_folder else self.out.with_name(self.out.name + FRAMES)
         self.job = Job(self.folder, self.source.names if self.into_folder else (), self.encoding.bits)
         back = tuple(args.look_back)
+        if args.flow is None:
+            opencv()  # said now, not after a style has been measured
         self.coherence = Coherence(args.temporal_weight, args.frame_steps, back, args.passes, args.cuts)
 
     def _check_out(self) -> None:
@@ -103,16 +107,19 @@ class VideoCommand:
         broken: list[str] = []
         contents, rest = skipped(self.source.frames(self.part, broken.append), done, back)
         in_work: deque[Shown] = deque()
-        progress = _Progress(listener, done, self.source.expected(self.part))
+        coherence = self.coherence
+        if self.args.flow is not None:
+            coherence = replace(coherence, flow=raft_flow(Path(self.args.flow), vgg.device))
+        progress = _Progress(listener, self.job, self.source.expected(self.part))
         frames = stylize_video(
             vgg,
             _pixels(rest, in_work),
             grams,
-            coherence=self.coherence,
+            coherence=coherence,
             protect=inputs.protect if self.masks is None else _masks(self.masks, in_work, self.args.protect),
             past=self.job.past(done, contents),
             first=done,
-            spool=self.job.state / "passes",
+            spool=self.job.passes,
             on_step=progress.on_step,
             on_layer=progress.on_layer,
             **choices(self.args, inputs),
@@ -128,25 +135,33 @@ class VideoCommand:
         self.notes += [f"{self.args.content}: {why}" for why in broken]
         return not listener.asked_to_stop() and not broken
 
-    def write(self, finished: bool) -> Path:
+    def write(self, finished: bool, goes_on: bool) -> Path:
         """What there is, as a clip; what is needed to go on stays where it is unless all is done."""
-        count = len(self.job.times())
-        if count == 0:
+        if self.job.is_empty:
             raise KeyboardInterrupt
         if not self.into_folder:
-            self.notes += self.job.write(self.out, self.source, self.part, self.encoding)
+            more = () if finished else self.job.waiting()
+            self.notes += self.job.write(self.out, self.source, self.part, self.encoding, more)
         if finished:
             self.job.end(self.into_folder)
         else:
-            self.notes.append(f"{counted(count, 'frame')} so far; the same command goes on from there")
+            self.notes.append(self.kept(goes_on or bool(self.source.names)))
         return self.out
+
+    def kept(self, goes_on: bool) -> str:
+        """What is said of a run that did not come to its end, and goes on there if what it reads is sound."""
+        once = sum(1 for _ in self.job.waiting())
+        passes = f", and {once} that the second pass has not reached" if once else ""
+        said = f"{counted(len(self.job.times()), 'frame')} so far{passes}"
+        return f"{said}; the same command goes on from there" if goes_on else f"{said}, kept in {self.folder}"
 
 
 class _Progress:
     """How far it is, and how long it will take."""
 
-    def __init__(self, listener: Listener, done: int, expected: int | None) -> None:
-        self.listener, self.first, self.done = listener, done, done
+    def __init__(self, listener: Listener, job: Job, expected: int | None) -> None:
+        self.listener, self.job = listener, job
+        self.first = self.done = done = len(job.times())
         self.expected = None if expected is None else max(expected, done + 1)
         self.began = time.monotonic()
         self.took: deque[float] = deque(maxlen=25)
@@ -159,13 +174,15 @@ class _Progress:
         return STOP if self.listener.asked_to_stop() else None
 
     def on_layer(self) -> None:
-        if self.listener.asked_to_stop() and self.done == 0:
+        if self.listener.asked_to_stop() and self.job.is_empty:
             raise KeyboardInterrupt  # there is nothing yet that could be kept
 
     def finished(self, done: int) -> None:
         now = time.monotonic()
         self.took.append(now - self.began)
         self.began, self.done = now, done
+        if self.expected is not None:  # of a stream, it was an estimate
+            self.expected = max(self.expected, done + 1)
 
     def note(self, number: int, step: int, steps: int) -> str:
         text = f"frame {number + 1}, step {step} of {steps}"
@@ -209,6 +226,8 @@ def _identity(args: argparse.Namespace) -> dict[str, Any]:
     """What has to be the same for a run to go on where another ended."""
     apart = ("out", "quiet", "restart", "command", "codec", "crf", "models", "device", "tile", "large", "save_style")
     same = {name: str(value) for name, value in vars(args).items() if name not in apart}
+    if Path(args.content).is_dir():  # its date changes with what is put beside the frames
+        return same
     found = Path(args.content).stat()
     return same | {"size of the clip": found.st_size, "its date": found.st_mtime_ns}
 

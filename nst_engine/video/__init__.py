@@ -3,6 +3,7 @@
 
 from .coherence import Coherence, Past
 from .flow import Flow, dis_flow
+from .raft import raft_flow
 from .stylize import Frame, stylize_video
 
-__all__ = ["Coherence", "Flow", "Frame", "Past", "dis_flow", "stylize_video"]
+__all__ = ["Coherence", "Flow", "Frame", "Past", "dis_flow", "raft_flow", "stylize_video"]

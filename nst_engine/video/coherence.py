@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +11,7 @@ import torch
 from ..errors import NSTError
 from ..objective.temporal import Temporal
 from ..pictures.images import shape_of
-from .flow import Flow, warp
+from .flow import Flow, dis_flow, warp
 from .reliability import alike, reliability
 
 
@@ -62,10 +63,11 @@ def anchor(content: torch.Tensor, past: Sequence[Past], coherence: Coherence, fl
     target = torch.zeros_like(content)
     settled = torch.zeros(1, 1, *shape_of(content))
     found = torch.zeros(1, 1, *shape_of(content))
-    for number, earlier in enumerate(past):
-        there, shared = _shared(content, earlier.content, flow)
-        c = torch.minimum(shared, 1 - found)
-        target += c * warp(earlier.painted, there).clamp(0, 1)
+    both_ways = _flows([pair for one in past for pair in ((content, one.content), (one.content, content))], flow)
+    for number, (earlier, there, back) in enumerate(zip(past, both_ways[::2], both_ways[1::2], strict=True)):
+        shown, painted = warp(torch.cat((earlier.content, earlier.painted), 1), there).split(3, 1)
+        c = torch.minimum(reliability(there, back) * alike(content, shown), 1 - found)
+        target += c * painted.clamp(0, 1)
         settled += c * warp(earlier.settled, there, "bilinear")
         found += c
         if number == 0 and coherence.cuts and float(found.mean()) < SAME_SHOT:
@@ -75,10 +77,13 @@ def anchor(content: torch.Tensor, past: Sequence[Past], coherence: Coherence, fl
 
 def cut_between(earlier: torch.Tensor, content: torch.Tensor, flow: Flow) -> bool:
     """Whether another shot begins with `content`."""
-    return float(_shared(content, earlier, flow)[1].mean()) < SAME_SHOT
+    there, back = _flows([(content, earlier), (earlier, content)], flow)
+    return float((reliability(there, back) * alike(content, warp(earlier, there))).mean()) < SAME_SHOT
 
 
-def _shared(content: torch.Tensor, earlier: torch.Tensor, flow: Flow) -> tuple[torch.Tensor, torch.Tensor]:
-    """The flow from one frame to an earlier one, and how far it can be relied on, place by place."""
-    there = flow(content, earlier)
-    return there, reliability(there, flow(earlier, content)) * alike(content, warp(earlier, there))
+def _flows(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]], flow: Flow) -> list[torch.Tensor]:
+    """OpenCV's side by side, as it lets Python go meanwhile; what a caller gives is called in turn."""
+    if flow is not dis_flow:
+        return [flow(*pair) for pair in pairs]
+    with ThreadPoolExecutor(max(1, len(pairs))) as pool:
+        return list(pool.map(lambda pair: dis_flow(*pair), pairs))

@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -17,9 +18,10 @@ import torch
 from ..errors import NSTError
 from ..system.texts import parse_json
 from .flow import needed
+from .sound import sound_of
 from .source import Part, Shown, Source, opened
 
-# By ending: encoders, the best first, and the sound that goes in as it is.
+# By ending: encoders, the best first.
 ENCODERS = {
     ".mp4": ("libx264", "libopenh264", "mpeg4"),
     ".m4v": ("libx264", "libopenh264", "mpeg4"),
@@ -27,17 +29,10 @@ ENCODERS = {
     ".mkv": ("libx264", "libopenh264", "mpeg4", "ffv1"),
     ".webm": ("libvpx-vp9", "libsvtav1", "libaom-av1", "libvpx"),
 }
-SOUND = {
-    ".mp4": ("aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"),
-    ".m4v": ("aac", "mp3", "ac3", "eac3", "alac"),
-    ".mov": ("aac", "mp3", "ac3", "eac3", "alac", "pcm_s16le", "pcm_s24le", "pcm_f32le"),
-    ".mkv": ("aac", "mp3", "ac3", "eac3", "alac", "opus", "flac", "vorbis", "dts", "pcm_s16le", "pcm_s24le"),
-    ".webm": ("opus", "vorbis"),
-}
-SOUND_ENCODER = {".webm": "libopus"}
 # What codes a codec may have, the usual first, then with what precision is left.
 SHALLOW = ("yuv420p", "yuvj420p", "yuv422p", "yuv444p", "rgb24", "bgr0", "nv12")
 DEEP = ("yuv420p10le", "yuv422p10le", "yuv444p10le", "p010le", "gbrp10le")
+TRIAL = (256, 256)  # no encoder finds that too small
 QUALITY = {"libx264": 17, "libx265": 19, "libvpx-vp9": 24, "libsvtav1": 24, "libaom-av1": 24}  # --crf, if not given
 
 
@@ -70,7 +65,21 @@ def check_clip(path: Path, encoding: Encoding) -> str:
         raise NSTError(
             f"--codec: the PyAV installed here cannot write {' or '.join(wanted)}; it has {', '.join(known) or 'none'}."
         )
+    _try(path.suffix, encoding)
     return there[0]
+
+
+def _try(suffix: str, encoding: Encoding) -> None:
+    """One frame written: not every file holds every codec, and not every encoder that is listed works here."""
+    grey = Shown(0, Fraction(0), torch.full((1, 3, *TRIAL), 0.5))
+    source = Source(Path(), TRIAL, encoding.bits, Fraction(24), 1, ("trial",))
+    with tempfile.TemporaryDirectory(prefix="nst-") as folder:
+        try:
+            write_clip(Path(folder) / f"trial{suffix}", [grey], source, Part(), replace(encoding, settings={}))
+        except NSTError as error:
+            named = "" if encoding.codec is None else f"--codec: {encoding.codec}: "
+            why = str(error.__cause__ or error)
+            raise NSTError(f"{named}a clip ending in {suffix} cannot be written so here ({why}).") from error
 
 
 def clip_settings(path: Path) -> dict[str, Any] | None:
@@ -106,19 +115,19 @@ def write_clip(path: Path, frames: Iterable[Shown], source: Source, part: Part, 
         with av.open(str(unfinished), "w", options=options) as container:
             if encoding.settings:
                 container.metadata["comment"] = json.dumps(encoding.settings)
-            writer = _Writer(av, container, path.suffix.lower(), source, encoding, notes)
+            writer = Writer(av, container, path.suffix.lower(), source, encoding, notes)
             writer.write(frames)
         with unfinished.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(unfinished, path)
-    except (OSError, av.error.FFmpegError) as error:
+    except (OSError, ValueError, av.error.FFmpegError) as error:  # ValueError: what PyAV itself finds
         raise NSTError(f"{path}: the clip could not be written ({error}).") from error
     finally:
         unfinished.unlink(missing_ok=True)
     return notes
 
 
-class _Writer:
+class Writer:
     def __init__(
         self, av: Any, container: Any, ending: str, source: Source, encoding: Encoding, notes: list[str]
     ) -> None:
@@ -138,7 +147,7 @@ class _Writer:
                 if began is None:
                     began = shown.time
                     self.stream = self._video(shown.pixels)
-                    sound = stack.enter_context(_sound(self, began))
+                    sound = stack.enter_context(sound_of(self, began))
                     pending = next(sound, None)
                 # Sound that is heard before this frame is shown goes first, so that players need not look ahead.
                 while sound is not None and pending is not None and pending[0] <= shown.time - began:
@@ -172,6 +181,8 @@ class _Writer:
             stream.codec_context.sample_aspect_ratio = self.source.aspect
         if self.codec in QUALITY or self.encoding.crf is not None:
             stream.options = {"crf": str(QUALITY.get(self.codec) if self.encoding.crf is None else self.encoding.crf)}
+        if self.codec == "libx265":  # or it talks
+            stream.options |= {"x265-params": "log-level=error"}
         if "vp9" in self.codec or "aom" in self.codec:
             stream.bit_rate = 0  # or crf is only a limit
         elif self.codec in ("mpeg4", "libopenh264"):
@@ -213,88 +224,3 @@ class _Writer:
         frame.colorspace, frame.color_range = space, 1
         frame.color_primaries, frame.color_trc = self.source.colour.primaries, self.source.colour.transfer
         return frame
-
-
-# --- sound --------------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _sound(writer: _Writer, began: Fraction) -> Iterator[Iterator[tuple[Fraction, Callable[[], object]]]]:
-    """When each piece of the source's sound is heard, from the first frame on, and what writes it."""
-    source, av = writer.source, writer.av
-    if source.names:
-        yield iter(())
-        return
-    with opened(source.path) as container:
-        heard = next((stream for stream in container.streams.audio if stream.codec_context is not None), None)
-        if heard is None:
-            yield iter(())
-            return
-        first = _start_of(container) + began
-        if heard.codec_context.codec.canonical_name in SOUND[writer.ending]:
-            yield _copied(writer, container, heard, writer.container.add_stream_from_template(heard), first)
-        else:
-            name = SOUND_ENCODER.get(writer.ending, "aac")
-            writer.notes.append(f"the sound, {heard.codec_context.name}, was made {name}, which {writer.ending} holds")
-            yield _transcoded(av, writer, container, heard, name, first)
-
-
-def _start_of(container: Any) -> Fraction:
-    """Seconds at which its video begins: what times of frames are counted from."""
-    stream = container.streams.video[0]
-    return Fraction(0) if stream.start_time is None else stream.start_time * stream.time_base
-
-
-def _copied(
-    writer: _Writer, container: Any, heard: Any, stream: Any, first: Fraction
-) -> Iterator[tuple[Fraction, Callable[[], object]]]:
-    start = _start_of(container)
-    shift = round(first / heard.time_base)
-    for packet in container.demux(heard):
-        if packet.dts is None or packet.pts is None:
-            continue
-        # What comes before the first sample fills the decoder, and goes with the beginning.
-        if first > start and packet.pts < shift:
-            continue
-        at = packet.pts * heard.time_base - first
-
-        def write(packet: Any = packet) -> None:
-            packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, stream
-            writer.container.mux(packet)
-
-        yield at, write
-
-
-def _transcoded(
-    av: Any, writer: _Writer, container: Any, heard: Any, name: str, first: Fraction
-) -> Iterator[tuple[Fraction, Callable[[], object]]]:
-    rate = 48000 if name == "libopus" else heard.rate
-    stream = writer.container.add_stream(name, rate=rate, layout=heard.layout.name)
-    resampler = av.AudioResampler(stream.codec_context.format, stream.codec_context.layout, rate)
-    count = 0
-    at = Fraction(0)
-
-    def write(frames: list[Any]) -> None:
-        nonlocal count
-        for frame in frames:
-            frame.pts, frame.time_base = count, Fraction(1, rate)
-            count += frame.samples
-            writer.container.mux(stream.encode(frame))
-
-    for frame in container.decode(heard):
-        if frame.pts is None or frame.pts * frame.time_base < first:
-            continue
-        at = frame.pts * frame.time_base - first
-        if count == 0:
-            count = round(at * rate)  # sound that begins later than the picture
-
-        def write_resampled(frame: Any = frame) -> None:
-            write(resampler.resample(frame))
-
-        yield at, write_resampled
-
-    def flush() -> None:
-        write(resampler.resample(None))
-        writer.container.mux(stream.encode(None))
-
-    yield at, flush

@@ -25,9 +25,13 @@ def needed(module: str, what: str) -> Any:
         raise NSTError(f"{what} needs a package that is not installed here; run: {EXTRA}") from error
 
 
+def opencv() -> Any:
+    return needed("cv2", "Optical flow")
+
+
 def dis_flow(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """Dense inverse search (Kroeger et al. 2016), as OpenCV has it."""
-    cv2 = needed("cv2", "Optical flow")
+    cv2 = opencv()
     search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     flow = search.calc(_grey(a), _grey(b), None)
     return torch.from_numpy(flow).movedim(-1, 0)[None]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from ..system.safe_files import open_file, write_over
 from .coherence import Past
 from .encode import Encoding, write_clip
 from .source import Part, Shown, Source
+from .spool import Spool
 from .stylize import Frame
 
 STATE = ".nst"  # the folder, among the frames, of what is needed to go on
@@ -41,15 +44,16 @@ class Job:
         """How many frames are there already. `command` is what has to be the same to go on."""
         record = self.state / RECORD
         text = json.dumps(command, sort_keys=True, indent=1)
-        if record.is_file():
-            if record.read_text(encoding="utf-8") != text:
+        if record.is_file() and record.read_text(encoding="utf-8") != text:
+            if not self.is_empty:
                 raise NSTError(
                     f"{self.folder}: here lie the frames of a clip begun with other settings. Give those again to go "
                     "on with it, --restart to start over, or another name."
                 )
-        elif self.folder.is_dir() and any(self.folder.iterdir()):
+            shutil.rmtree(self.state)
+        if not self.state.is_dir() and self.folder.is_dir() and any(self.folder.iterdir()):
             raise NSTError(f"{self.folder}: this folder has files already, and none says that it is unfinished work.")
-        else:
+        if not record.is_file():
             self.state.mkdir(parents=True, exist_ok=True)
             write_over(record, lambda file: file.write(text.encode()))
         done = self.times()
@@ -79,6 +83,8 @@ class Job:
         write_over(self._past(index), lambda file: np.save(file, past.numpy()))
         with (self.state / "frames").open("a", encoding="ascii") as file:
             file.write(f"{shown.number} {shown.time}\n")
+            file.flush()
+            os.fsync(file.fileno())
         self._past(index - back).unlink(missing_ok=True)
 
     def forget(self, index: int) -> None:
@@ -103,14 +109,37 @@ class Job:
     def _past(self, index: int) -> Path:
         return self.state / f"past-{index:06}.npy"
 
-    def frames(self) -> Iterator[Shown]:
+    def finished(self) -> Iterator[Shown]:
         for index, (number, time) in enumerate(self.times()):
             picture = read_picture(self.picture(index, number))
             yield Shown(number, time, picture.pixels, picture.alpha)
 
-    def write(self, out: Path, source: Source, part: Part, encoding: Encoding) -> list[str]:
-        """What is finished, as a clip."""
-        return write_clip(out, self.frames(), source, part, encoding)
+    def frames(self, source: Source, part: Part, more: Iterable[Frame]) -> Iterator[Shown]:
+        """The finished ones, and after them `more`, each at the time of its place in the source."""
+        yield from self.finished()
+        frames = iter(more)
+        if (frame := next(frames, None)) is None:
+            return
+        _, rest = skipped(source.frames(part, lambda why: None), len(self.times()), 0)
+        for shown, waiting in zip(rest, itertools.chain([frame], frames), strict=False):
+            yield replace(shown, pixels=waiting.image[:, :3])
+
+    @property
+    def passes(self) -> Path:
+        """Where a shot waits until it has been gone through twice."""
+        return self.state / "passes"
+
+    def waiting(self) -> Iterator[Frame]:
+        """What the shot in work has become so far, when it is to be gone through twice."""
+        return Spool(self.passes).waiting(len(self.times()))
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.times() and next(self.waiting(), None) is None
+
+    def write(self, out: Path, source: Source, part: Part, encoding: Encoding, more: Iterable[Frame] = ()) -> list[str]:
+        """What is finished, and what else there is to be seen, as a clip."""
+        return write_clip(out, self.frames(source, part, more), source, part, encoding)
 
     def end(self, keep_frames: bool) -> None:
         """All is done and written: what was kept to go on from goes."""
@@ -125,5 +154,5 @@ def skipped(frames: Iterable[Shown], done: int, back: int) -> tuple[list[torch.T
         shown = next(rest, None)
         if shown is None:
             break
-        last = [*last, shown.pixels][-back:]
+        last = [*last, shown.pixels][-back:] if back else []
     return last, rest

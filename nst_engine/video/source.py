@@ -22,6 +22,9 @@ from .flow import needed
 BT709, UNKNOWN_SPACES, HIGH_DEFINITION = 1, (0, 2), 720
 SEEK_EARLIER = 1  # seconds
 
+ATTACHED_PICTURE = 0x400  # FFmpeg's number
+CUT_OFF = 2  # frames that may be missing at the end of a whole file: some count them, and never show them
+
 
 @dataclass(frozen=True, eq=False)
 class Shown:
@@ -72,6 +75,7 @@ class Source:
     time_base: Fraction | None = None
     aspect: Fraction | None = None  # of a pixel
     colour: Colour = Colour()
+    length: Fraction | None = None  # seconds, where the file itself says how long its video is
 
     def expected(self, part: Part) -> int | None:
         """How many frames there will be, more or less."""
@@ -83,7 +87,7 @@ class Source:
 
     def frames(self, part: Part, on_break: Callable[[str], object]) -> Iterator[Shown]:
         """Those of the part, in order. Where the source cannot be read any further, `on_break` is told why."""
-        reader = _of_folder(self, part) if self.names else _of_clip(self, part, on_break)
+        reader = _of_folder(self, part, on_break) if self.names else _of_clip(self, part, on_break)
         for shown in reader:
             if shape_of(shown.pixels) != self.shape:
                 h, w = shape_of(shown.pixels)
@@ -115,14 +119,18 @@ def _by_number(name: str) -> list[tuple[int, int | str]]:
     return [(0, int(part)) if part.isdigit() else (1, part.casefold()) for part in re.split(r"([0-9]+)", name) if part]
 
 
-def _of_folder(source: Source, part: Part) -> Iterator[Shown]:
+def _of_folder(source: Source, part: Part, on_break: Callable[[str], object]) -> Iterator[Shown]:
     assert isinstance(source.path, Path)
     for number, name in enumerate(source.names):
         time = number / source.rate
         if part.ended(time):
             return
         if part.holds(number, time):
-            picture = read_picture(source.path / name)
+            try:
+                picture = read_picture(source.path / name)
+            except NSTError as error:
+                on_break(str(error))
+                return
             yield Shown(number, time, picture.pixels, picture.alpha)
 
 
@@ -133,7 +141,7 @@ def open_clip(path: Path | IO[bytes]) -> Source:
     av = needed("av", "Reading a clip")
     try:
         with opened(path) as container:
-            stream = _video_of(container, path)
+            stream = video_of(container, path)
             first = next(container.decode(stream), None)
             if first is None:
                 raise NSTError(f"{_called(path)}: there is no frame in this clip.")
@@ -145,12 +153,13 @@ def open_clip(path: Path | IO[bytes]) -> Source:
             if _turns(first) % 2:
                 height, width = width, height
             aspect = stream.sample_aspect_ratio or None
-            base = stream.time_base
+            base, length = stream.time_base, _length(stream)
     except (OSError, av.error.FFmpegError) as error:
         raise NSTError(f"{_called(path)}: this cannot be read as a clip ({_why(error)}).") from error
     if aspect is not None and _turns(first) % 2:
         aspect = 1 / aspect
-    return Source(path, (height, width), 8 if bits <= 8 else 16, Fraction(rate), count, (), base, aspect, colour)
+    deep = 8 if bits <= 8 else 16
+    return Source(path, (height, width), deep, Fraction(rate), count, (), base, aspect, colour, length)
 
 
 def opened(path: Path | IO[bytes]) -> Any:
@@ -168,16 +177,21 @@ def _why(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error)
 
 
-def _video_of(container: Any, path: Path | IO[bytes]) -> Any:
-    if not container.streams.video:
+def video_of(container: Any, path: Path | IO[bytes]) -> Any:
+    stream = next((stream for stream in container.streams.video if not _is_cover(stream)), None)
+    if stream is None:
         raise NSTError(f"{_called(path)}: there is no video in this file.")
-    stream = container.streams.video[0]
     if stream.codec_context is None:
         raise NSTError(f"{_called(path)}: PyAV has no decoder for its video here.")
     # Never frame by frame: a thread that decodes ahead may want to log, for which PyAV takes Python's lock, while a
     # reader that stops early holds that lock and waits for the thread. Decoding is not what takes time here.
     stream.thread_type = "SLICE"
     return stream
+
+
+def _is_cover(stream: Any) -> bool:
+    """A picture that goes with music is a stream of video, too."""
+    return bool(int(getattr(stream, "disposition", 0)) & ATTACHED_PICTURE)
 
 
 def _by_length(container: Any, stream: Any, rate: Fraction) -> int | None:
@@ -187,35 +201,65 @@ def _by_length(container: Any, stream: Any, rate: Fraction) -> int | None:
     return max(1, round(Fraction(container.duration, 1_000_000) * rate)) if container.duration else None
 
 
+def _length(stream: Any) -> Fraction | None:
+    """What an index of all frames, or Matroska's tag, says; not what was guessed from the sound."""
+    if stream.frames and stream.duration:
+        return Fraction(stream.duration * stream.time_base)
+    told = re.fullmatch(r"(\d+):(\d\d):(\d\d\.\d{1,9})", stream.metadata.get("DURATION", ""))
+    if told is None:
+        return None
+    end = Fraction(int(told[1]) * 3600 + int(told[2]) * 60) + Fraction(told[3])
+    return end - (stream.start_time or 0) * Fraction(stream.time_base)
+
+
 def _of_clip(source: Source, part: Part, on_break: Callable[[str], object]) -> Iterator[Shown]:
     av = needed("av", "Reading a clip")
-    number = 0
+    number, end, times = 0, Fraction(0), Times(1 / source.rate)
     try:
         with opened(source.path) as container:
-            stream = _video_of(container, source.path)
-            sought = _sought(container, stream, source.rate, part) if part.first else None
-            for frame, time in sought or _timed(container.decode(stream), source.rate):
-                number = part.first if sought and not number else number
+            stream = video_of(container, source.path)
+            sought = _sought(container, stream, part, times) if part.first else None
+            number = part.first if sought is not None else 0
+            for frame in container.decode(stream) if sought is None else sought:
+                time = times.of(None if frame.pts is None else frame.pts * frame.time_base)
                 if part.ended(time):
                     return
                 if part.holds(number, time):
                     yield Shown(number, time, _pixels(frame))
                 number += 1
+                end = time + (frame.duration * frame.time_base if frame.duration else times.usual)
     except (OSError, av.error.FFmpegError) as error:
         on_break(f"it cannot be read beyond frame {number} ({_why(error)})")
+        return
+    if source.length is not None and end + CUT_OFF / source.rate < source.length:
+        on_break(f"it breaks off after {float(end):.3g} s, and is to last {float(source.length):.3g} s")
 
 
-def _timed(
-    frames: Iterator[Any], rate: Fraction, began: Fraction | None = None, at: Fraction = Fraction(0)
-) -> Iterator[tuple[Any, Fraction]]:
-    """With seconds since the first. A frame without a time follows the one before at the usual distance."""
-    for frame in frames:
-        at = at + 1 / rate if frame.pts is None else frame.pts * frame.time_base
-        began = at if began is None else began
-        yield frame, at - began
+@dataclass
+class Times:
+    """When frames are shown, from the first on, in times that only rise."""
+
+    usual: Fraction  # seconds from one frame to the next
+    last: Fraction = Fraction(-1)
+    shift: Fraction | None = None
+
+    def of(self, given: Fraction | None) -> Fraction:
+        if self.shift is None:
+            self.shift = -(given or Fraction(0))
+            self.last = Fraction(0)
+            return self.last
+        # A frame without a time follows the one before at the usual distance, and so does one that lies before it:
+        # of clips that were joined, each may count from its own beginning.
+        after = self.last + self.usual
+        time = after if given is None else given + self.shift
+        if time <= self.last:
+            self.shift += after - time
+            time = after
+        self.last = time
+        return time
 
 
-def _sought(container: Any, stream: Any, rate: Fraction, part: Part) -> Iterator[tuple[Any, Fraction]] | None:
+def _sought(container: Any, stream: Any, part: Part, times: Times) -> Iterator[Any] | None:
     """Frames from the part's first one on, by going there at once. None, and back at the beginning, where that does not
     lead to exactly this frame: not every file has an index, and not every frame a time."""
     av = needed("av", "Reading a clip")
@@ -232,7 +276,8 @@ def _sought(container: Any, stream: Any, rate: Fraction, part: Part) -> Iterator
                 if frame.pts is None or frame.pts * frame.time_base > at:
                     break
                 if frame.pts * frame.time_base == at:
-                    return _timed(itertools.chain([frame], frames), rate, began)
+                    times.shift, times.last = -began, part.start - times.usual
+                    return itertools.chain([frame], frames)
     container.seek(0)
     return None
 

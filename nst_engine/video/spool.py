@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,12 @@ class Spool:
             told = json.loads(kept["told"].tobytes())
         told["history"] = [Step(**step) for step in told["history"]]
         return Frame(number=number, image=image, past=Past(*past), **told)
+
+    def waiting(self, first: int) -> Iterator[Frame]:
+        """What there is from this number on, each frame as its last pass has left it."""
+        while (frame := self.frame("backward", first) or self.frame("forward", first)) is not None:
+            yield frame
+            first += 1
 
     def given(self, number: int) -> tuple[torch.Tensor, torch.Tensor | None]:
         with np.load(self._path("forward", number), allow_pickle=False) as kept:

@@ -23,7 +23,7 @@ from ..run.progress import STOP, OnStep, Progress, Step
 from ..styles.grams import StyleGrams
 from ..stylize import stylize
 from .coherence import Coherence, Past, anchor
-from .flow import dis_flow
+from .flow import dis_flow, opencv
 from .spool import Spool
 
 # Of the steps that a picture has, for a frame that goes on from earlier ones.
@@ -65,7 +65,8 @@ def stylize_video(
     `spool` if one is given. `protect` is one mask for all frames, or one for each. `choices` are those of `stylize`.
     To go on where another run ended, give the `past` of its last frames, in order, the number of the `first` frame to
     come, and the same `spool`. `on_step` is told the number of the frame as `picture`; where it returns STOP, no frame
-    follows, and the one in work is dropped unless it is the only one.
+    follows, and the one in work is dropped unless it is the only one. What a shot has become by then, when it is to be
+    gone through twice, is `Spool(spool).waiting(number)`.
     """
     run = _Run(vgg, grams, coherence or Coherence(), choices, on_step)
     masks = _masks(protect, first)
@@ -106,10 +107,14 @@ def _two_passes(run: _Run, jobs: Iterable[_Given], spool: Spool) -> Iterator[Fra
     that no border's drift is left (Ruder et al. 2016, section 4.4)."""
     seen: deque[Past] = deque(maxlen=max(run.coherence.back))
     shot: list[int] = []
+    alone = True
     for job in jobs:
         frame = spool.frame("forward", job.number) or run.forward(job, seen)
         if run.stopped:
+            if alone:
+                yield frame
             return
+        alone = False
         spool.keep("forward", frame, job.picture, job.protect)
         if not frame.reliable:
             yield from _backwards(run, spool, shot)
@@ -154,6 +159,8 @@ class _Run:
         self.vgg, self.grams, self.coherence, self.choices, self.on_step = vgg, grams, coherence, choices, on_step
         self.recipe = get_recipe(choices.get("recipe", "balanced"))
         self.flow = coherence.flow or dis_flow
+        if coherence.flow is None:
+            opencv()  # said now, not after the first frame
         self.stopped = False
 
     def forward(self, job: _Given, seen: Sequence[Past]) -> Frame:

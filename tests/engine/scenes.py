@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -27,6 +28,27 @@ def pan(count: int, dx: float = 1.3, dy: float = 0.4, seed: int = 1) -> list[tor
     """The camera moves by (dx, dy) a frame, so that x in one frame was at x + (dx, dy) in the one before."""
     wide = clouds(seed, 96, 160)
     return [seen_at(wide, 2 + dx * i, 2 + dy * i) for i in range(count)]
+
+
+def turning(count: int, angle: float = 0.02, zoom: float = 1.015) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """The camera turns by so many radians a frame and comes nearer; with the flow from each frame to the one before,
+    which is the same for all."""
+    wide = clouds(1, 128, 160)
+    middle = torch.tensor([WIDTH - 1, HEIGHT - 1]) / 2
+    columns, rows = torch.meshgrid(torch.arange(WIDTH), torch.arange(HEIGHT), indexing="xy")
+    here = torch.stack((columns, rows), -1) - middle
+
+    def moved(times: int) -> torch.Tensor:
+        """Where the places of the frame so many times later were, about its middle."""
+        cos, sin = math.cos(times * angle), math.sin(times * angle)
+        return here @ torch.tensor([[cos, sin], [-sin, cos]]) / zoom**times
+
+    half = torch.tensor([wide.shape[-1], wide.shape[-2]]) / 2
+    frames = [
+        F.grid_sample(wide, (moved(i) / half)[None], mode="bicubic", align_corners=False).clamp(0, 1)
+        for i in range(count)
+    ]
+    return frames, (moved(1) - here).movedim(-1, 0)[None]
 
 
 STEP = 12  # of the board, which is twice as wide: each place is behind it for two frames

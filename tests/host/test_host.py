@@ -468,7 +468,7 @@ def film_graph(**settings: object) -> Graph:
     frames = graph[transfer]["inputs"].pop("frames")
     graph[film]["inputs"]["images"] = frames
     graph[transfer]["class_type"] = "NSTStyliseVideo"
-    graph[transfer]["inputs"] |= {"video": [film, 0], "filename_prefix": "nst/film", **settings}
+    graph[transfer]["inputs"] |= {"video": [film, 0], "filename_prefix": "nst/film"} | settings
     graph[save]["inputs"]["video"] = [transfer, 0]
     return graph
 

@@ -11,6 +11,7 @@ import urllib.request
 
 import pytest
 from live_comfyui import Graph, Run, Server
+from test_host import api_graph, film_graph, find, skip_without_flow
 
 CANVAS = {"supports_preview_metadata": True}
 LONG = 2000  # steps that nobody waits for
@@ -103,6 +104,28 @@ def test_finish_now_keeps_the_picture_and_is_not_taken_for_the_whole_run(server:
         assert done.at - asked < step + 1
         assert run.pictures("save")[0].size == (96, 64)
         assert "'stopped_early': True" in server.log(mark)
+
+
+@pytest.mark.parametrize("node", ["NSTVideoTransfer", "NSTStyliseVideo"])
+def test_finish_now_passes_on_the_frames_so_far(server: Server, node: str) -> None:
+    skip_without_flow()
+    graph = film_graph(filename_prefix="early/film") if node == "NSTStyliseVideo" else api_graph("video")
+    paint = find(graph, node)
+    graph[paint]["inputs"] |= {"steps": 4, "frame_steps": LONG, "seed": 9}
+    run = server.start(graph, CANVAS)
+    while not any(event.data["node"] == paint and event.data["value"] > 1 for event in run.of("progress")):
+        run.wait("progress", len(run.of("progress")) + 1)
+    assert finish(server, run.id, paint) == 200
+    assert run.finish().ending == "execution_success"
+    assert {event.data["node_id"] for event in run.of("nst.live")} == {paint}
+    assert any(re.match(r"Finished early: 1 of \d+ frames, ", text) for text in texts(run, paint))
+    (film,) = run.outputs[find(graph, "SaveVideo")]["images"]
+    assert len(server.get("/view", **film)) > 500
+    again = server.start(graph, CANVAS)
+    again.wait("progress", 2)
+    assert paint not in again.cached
+    server.post("/interrupt", {})
+    again.finish()
 
 
 def test_a_run_that_was_not_finished_early_is_kept(server: Server) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from pathlib import Path
 
@@ -126,6 +127,79 @@ def test_a_film_is_streamed_and_goes_on_after_a_cancel(pack, vgg, grams, clip, p
         assert len(list(container.decode(video=0))) == 4
         assert container.streams.video[0].average_rate == 12
     assert sorted(file.name for file in (places / "nst").iterdir()) == [path.name]
+
+
+@pytest.fixture
+def finishes(pack, monkeypatch):
+    """As if the user pressed Finish now when the bar had come so far."""
+    host = importlib.import_module(f"{pack.__name__}.nodes.host")
+    monkeypatch.setattr(host, "running", lambda: host.Running("prompt", "7"))
+    monkeypatch.setattr(host, "canvas", lambda: None)
+
+    @contextlib.contextmanager
+    def at(so_far: float):
+        def look(value: float, total: int, picture: object) -> None:
+            if value > so_far:
+                assert host.finish("prompt", "7")
+
+        token = host.listener.set(look)
+        before = host.short_runs()
+        yield
+        host.listener.reset(token)
+        assert host.short_runs() == before + 1  # the host will not take it for the whole
+
+    return at
+
+
+@pytest.mark.parametrize(("passes", "so_far", "count"), [(1, 2, 2), (2, 2, 2), (1, 0, 1), (2, 0, 1)])
+def test_finish_now_passes_on_the_frames_so_far(pack, vgg, grams, clip, finishes, passes, so_far, count) -> None:
+    inputs = {**QUICK, "steps": 4, "frame_steps": 3, "passes": passes}
+    with finishes(so_far):
+        frames, history = call(pack, "NSTVideoTransfer", vgg=vgg, frames=clip, style_grams=grams, **inputs)
+    assert len(frames) == len(history.histories) == count
+
+
+@pytest.mark.parametrize("passes", [1, 2])
+def test_finish_now_gives_a_film_and_the_next_run_goes_on(pack, vgg, grams, clip, places, finishes, passes) -> None:
+    video = film(pack, clip, places)
+    inputs = {"vgg": vgg, "video": video, "style_grams": grams, "filename_prefix": "nst/film", **QUICK}
+    inputs |= {"steps": 4, "frame_steps": 3, "passes": passes}
+
+    def frames_of(answer) -> int:
+        with av.open(answer["result"][0].get_stream_source()) as container:
+            return len(list(container.decode(video=0)))
+
+    with finishes(0):  # in the first frame: it is shown as it is, and not gone on from
+        assert frames_of(call(pack, "NSTStyliseVideo", **inputs)) == 1
+    assert [*(places / "nst").glob("*.frames/*.png")] == []
+    with finishes(2):
+        assert frames_of(call(pack, "NSTStyliseVideo", **inputs)) == 2
+    (folder,) = (places / "nst").glob("*.frames")
+    assert len([*folder.glob("*.png")] if passes == 1 else [*folder.glob(".nst/passes/forward-*")]) == 2
+    assert frames_of(call(pack, "NSTStyliseVideo", **inputs)) == 4
+    assert not folder.exists()
+
+
+def test_a_cancel_in_the_first_of_two_passes_loses_nothing(pack, vgg, grams, clip, places) -> None:
+    host = importlib.import_module(f"{pack.__name__}.nodes.host")
+    inputs = {"vgg": vgg, "video": film(pack, clip, places), "style_grams": grams, "filename_prefix": "nst/film"}
+
+    def cancel(value: float, total: int, picture: object) -> None:
+        if value > 2:
+            raise KeyboardInterrupt
+
+    token = host.listener.set(cancel)
+    with pytest.raises(KeyboardInterrupt):
+        call(pack, "NSTStyliseVideo", **inputs, **QUICK, passes=2)
+    host.listener.reset(token)
+    (unfinished,) = (places / "nst").glob("*-unfinished.mp4")
+    with av.open(str(unfinished)) as container:
+        assert len(list(container.decode(video=0))) == 2
+    seen = []
+    token = host.listener.set(lambda value, total, picture: seen.append(value))
+    call(pack, "NSTStyliseVideo", **inputs, **QUICK, passes=2)
+    host.listener.reset(token)
+    assert seen[0] > 2
 
 
 def test_what_is_no_video_is_refused(pack, vgg, grams) -> None:

@@ -34,7 +34,11 @@ def video_arguments(parser: argparse.ArgumentParser) -> None:
     add("--to", dest="end", type=time, metavar="TIME")
     add("--every", type=whole(1), default=1, metavar="N", help="one frame in N, for a quick look")
     add("--fps", type=rate, metavar="N", help="frames a second of a folder of frames; default: 24")
-    coherence_options(parser.add_argument_group("how frames hold together"))
+    coherence = parser.add_argument_group("how frames hold together")
+    coherence_options(coherence)
+    coherence.add_argument(
+        "--flow", metavar="WEIGHTS", help="optical flow by RAFT with torchvision's weights, instead of OpenCV's"
+    )
     content_group(parser, "CLIP")
     add = parser.add_argument_group("the result as a whole").add_argument
     add("--strength", type=float, default=1.0, metavar="X", help=f"how much style, 0 to {STRONGEST:g}; default: 1")

@@ -182,7 +182,7 @@ class Clips:
 
     def _frames(self, clip: _Clip) -> Iterator[Shown]:
         for number in range(len(clip.shots)):
-            for frame in Frames(shot_folder(replace(clip.job, shot=number))).frames():
+            for frame in Frames(shot_folder(replace(clip.job, shot=number))).finished():
                 if self.stopping:
                     raise Stopped
                 yield frame

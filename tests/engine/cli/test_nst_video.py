@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 from pictures import clouds
-from scenes import pan, write_clip
+from scenes import HEIGHT, WIDTH, pan, write_clip
 
 from nst_engine.cli.commands import main
 from nst_engine.pictures.files import read_picture, write_picture
@@ -208,6 +210,28 @@ def test_ctrl_c_leaves_a_clip_that_plays_and_the_same_command_goes_on(style: Pat
 # --- what cannot be read or written -------------------------------------------------------------------------------
 
 
+def test_ctrl_c_in_the_first_of_two_passes_leaves_a_clip_and_the_work(style: Path, tmp_path: Path) -> None:
+    clip, out = write_clip(tmp_path / "in.mp4", pan(8)), tmp_path / "out.mp4"
+    words = (clip, style, "-o", out, *QUICK, "--frame-steps", "6", "--passes", "2")
+    process = begun(*words)
+    waiting = tmp_path / "out.mp4.frames" / ".nst" / "passes"
+    end = time.monotonic() + 120
+    while not (waiting / "forward-000002.npz").exists():
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "0 frames so far, and" in said and "the same command goes on" in said
+    count = len(frames_of(out))
+    assert 3 <= count < 8
+    process = begun(*words)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert re.match(rf"video: 0 of 8 frame {count + 1},", said)  # none was made again
+    assert len(frames_of(out)) == 8
+
+
 def refused(capsys: pytest.CaptureFixture, *words: object) -> str:
     assert nst_video(*words, *QUICK) == 1
     return capsys.readouterr().err
@@ -240,7 +264,7 @@ def test_a_broken_clip_is_kept_up_to_the_break(style: Path, tmp_path: Path, caps
     whole = write_clip(tmp_path / "whole.mkv", [clouds(i, 64, 96) for i in range(8)], codec="ffv1", pixels="yuv420p")
     content = whole.read_bytes()
     (tmp_path / "in.mkv").write_bytes(content[: len(content) * 5 // 8])
-    assert nst_video(tmp_path / "in.mkv", style, "-o", tmp_path / "out.mkv", *QUICK) in (0, 1)
+    assert "in.mkv: it breaks off after" in refused(capsys, tmp_path / "in.mkv", style, "-o", tmp_path / "out.mkv")
     assert 2 <= len(frames_of(tmp_path / "out.mkv")) < 8
 
 
@@ -265,6 +289,71 @@ def test_times_are_read_as_people_write_them() -> None:
 
     args = parser().parse_args(["video", "a", "b", "-o", "c.mp4", "--from", "1:15", "--to", "0:02:00.5"])
     assert (args.begin, args.end) == (75, Fraction(241, 2))
+
+
+def test_what_would_fail_after_a_night_is_refused_at_once(
+    style: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    clip = write_clip(tmp_path / "in.mp4", pan(2))
+    for codec, ending in (("prores_ks", "mp4"), ("libx264", "webm"), ("gif", "mkv")):
+        said = refused(capsys, clip, style, "-o", tmp_path / f"out.{ending}", "--codec", codec)
+        assert f"--codec: {codec}: a clip ending in .{ending} cannot be written so here" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_a_cover_picture_is_no_video(style: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    with av.open(str(tmp_path / "song.m4a"), "w", format="mp4") as container:
+        cover = container.add_stream("mjpeg", rate=1)
+        cover.width = cover.height = 64
+        cover.pix_fmt, cover.disposition = "yuvj420p", 0x400
+        container.mux(cover.encode(av.VideoFrame.from_ndarray(torch.zeros(64, 64, 3).byte().numpy(), format="rgb24")))
+        container.mux(cover.encode(None))
+    assert "there is no video in this file" in refused(capsys, tmp_path / "song.m4a", style, "-o", tmp_path / "out.mp4")
+
+
+def test_joined_clips_of_which_each_counts_from_its_beginning(style: Path, tmp_path: Path) -> None:
+    once = write_clip(tmp_path / "once.ts", pan(4)).read_bytes()
+    (tmp_path / "in.ts").write_bytes(2 * once)
+    assert nst_video(tmp_path / "in.ts", style, "-o", tmp_path / "out.mkv", *QUICK) == 0
+    found = times(tmp_path / "out.mkv")
+    assert len(found) == 8
+    assert [b - a for a, b in itertools.pairwise(found)] == pytest.approx([1 / 24] * 7, abs=2e-3)
+
+
+def test_the_frames_that_an_error_leaves_are_spoken_of_and_gone_on_from(
+    style: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    folder, out = write_folder(tmp_path / "in", pan(4)), tmp_path / "in" / "out.mp4"  # a date that changes, too
+    masks = write_folder(tmp_path / "masks", [torch.zeros_like(frame) for frame in pan(2)])
+    words = (folder, style, "-o", out, "--protect", masks)
+    assert "2 frames so far; the same command goes on from there" in refused(capsys, *words)
+    for number in (10, 11):
+        write_picture(masks / f"shot{number}.png", torch.zeros(1, 3, HEIGHT, WIDTH))
+    assert nst_video(*words, *QUICK) == 0
+    assert len(frames_of(out)) == 4
+
+
+def test_a_frame_that_cannot_be_read_ends_the_film_there(
+    style: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    folder, out = write_folder(tmp_path / "in", pan(4)), tmp_path / "out.mp4"
+    whole = (folder / "shot10.png").read_bytes()
+    (folder / "shot10.png").write_bytes(whole[:20])
+    assert "shot10.png" in refused(capsys, folder, style, "-o", out)
+    assert len(frames_of(out)) == 2
+    (folder / "shot10.png").write_bytes(whole)
+    assert nst_video(folder, style, "-o", out, *QUICK) == 0
+    assert len(frames_of(out)) == 4
+
+
+def test_of_nothing_that_is_finished_other_settings_may_begin(style: Path, tmp_path: Path) -> None:
+    clip, out = write_clip(tmp_path / "in.mp4", pan(6)), tmp_path / "out.mp4"
+    state = tmp_path / "out.mp4.frames" / ".nst"
+    state.mkdir(parents=True)
+    (state / "job.json").write_text("{}")
+    write_picture(state / "first.png", clouds(1, 30, 30))
+    assert nst_video(clip, style, "-o", out, *QUICK, "--from", "0.125") == 0
+    assert len(frames_of(out)) == 3
 
 
 def test_a_film_says_how_it_was_made(style: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -247,15 +247,15 @@ def named(rows: Iterable[Row], pattern: str, folder: Path) -> list[Job]:
 
 def _with_ending(name: str, content: str) -> str:
     """A clip's result is a clip, in the file format of its content, if that can be."""
-    path = PurePath(name)
+    ending = PurePath(name).suffix.lower()
     if not is_clip(content):
-        return name if path.suffix.lower() in FORMATS else f"{name}.png"
-    if path.suffix.lower() in ENCODERS:
+        return name if ending in FORMATS else f"{name}.png"
+    if ending in ENCODERS:
         return name
-    ending = Path(content).suffix.lower()
-    return (name.removesuffix(path.suffix) if path.suffix.lower() in FORMATS else name) + (
-        ending if ending in ENCODERS else ".mp4"
-    )
+    if ending in FORMATS:  # a pattern for pictures and clips alike
+        name = name[: -len(ending)]
+    own = PurePath(content).suffix.lower()
+    return name + (own if own in ENCODERS else ".mp4")
 
 
 def _fields(pattern: str) -> set[str]:

@@ -67,6 +67,15 @@ def test_the_mean_of_each_octaves_own_term(vgg, name):
     assert float(terms.style) == pytest.approx(sum(expected) / 3, rel=1e-3)
 
 
+def test_a_style_of_a_size_of_its_own_shrinks_with_the_picture(vgg):
+    content, style, image = clouds(1, 128, 160), clouds(2, 120, 200), clouds(9, 128, 160)
+    large, small = (nst.compute_style_grams(vgg, style, size=size) for size in (200, 100))
+    both = nst.objective(vgg, content, large, recipe=recipe(2)).value_and_grad(image)[0]
+    first = nst.objective(vgg, content, large).value_and_grad(image)[0]
+    second = nst.objective(vgg, half(content), small).value_and_grad(half(image))[0]
+    assert float(both.style) == pytest.approx(float(first.style + second.style) / 2, rel=1e-3)
+
+
 @pytest.mark.parametrize("name", ["balanced", "classic", "spst"])
 def test_the_gradient_is_the_slope_of_the_total(vgg, style, name):
     content, image = clouds(1, 140, 150), clouds(9, 140, 150)

@@ -59,8 +59,9 @@ class NSTMethod:
                     {
                         "tooltip": "What counts as style. gram: which textures go together, the classic. mean-std: "
                         "looser and faster. covariance: truer colours and contrasts. histogram: nothing washed out. "
-                        "sliced: the most complete. nearest: made of the style's own pieces; best with the"
-                        " preset nnst. The last three are slow, and do not work with tiles or saved styles."
+                        "sliced: the most complete. nearest: made of the style's own pieces; best with the preset "
+                        "nnst. remd: its colours and shapes, point by point; best with the preset strotss. The last "
+                        "four are slow and do not work with saved styles; of them only remd works with tiles."
                     },
                 ),
                 "shift": (

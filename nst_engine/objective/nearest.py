@@ -220,7 +220,7 @@ def _cosines(f: Tensor, targets: Tensor, share: float) -> Cosines:
 
     def work(rows: slice) -> None:
         x = f[rows].float()
-        products[rows] = (x * targets[rows]).sum(1)
+        products[rows] = (x * targets[rows].float()).sum(1)
         squares[rows] = x.square().sum(1) * share
 
     each(work, strips(len(f), f.shape[1], f.device))

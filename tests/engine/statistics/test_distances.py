@@ -14,6 +14,7 @@ from nst_engine.recipes import LBFGS, network_for
 from nst_engine.statistics.distances import (
     BY_MOMENTS,
     BY_POSITION,
+    BY_SAMPLING,
     BY_SORTING,
     LEAST_VARIANCE,
     STATISTICS,
@@ -218,7 +219,7 @@ def test_the_gradient_of_the_whole_is_that_of_small_steps(vgg, pictures, measure
     objective = nst.objective(vgg, content, measured[where], recipe=recipe, layers=LAYERS)
     terms, gradient = objective.value_and_grad(image)
     way = gradient / gradient.norm() + 0.3 * clouds(11, 80, 112) / clouds(11, 80, 112).norm()
-    step = 0.02
+    step = 0.005 if statistic in BY_SAMPLING else 0.02  # before other samples become the nearest
     there, back = (float(objective.value_and_grad(image + e * way)[0].total) for e in (step, -step))
     assert float((gradient * way).sum()) == pytest.approx((there - back) / (2 * step), rel=0.01)
     assert float(terms.style) > 0
@@ -267,7 +268,7 @@ def test_every_statistic_brings_the_style_nearer(vgg, pictures, measured, statis
     )
     assert result.settings["statistic"] == statistic
     # Neighbours' nearest hypercolumns see the same pixels, and do not agree on them.
-    reached = 0.75 if statistic in BY_POSITION else 0.3
+    reached = 0.75 if statistic in BY_POSITION else 0.6 if statistic in BY_SAMPLING else 0.3
     assert result.history[-1].style < reached * result.history[0].style
     before, after = (
         float(nst.objective(vgg, content, measured["plain"], recipe=CLASSIC, layers=LAYERS).value_and_grad(x)[0].style)

@@ -11,7 +11,7 @@ from .objective.controls import LayerWeights, Multipliers
 from .objective.octaves import MOST_OCTAVES
 from .objective.temporal import Temporal
 from .pictures.colour import METHODS, check_strength
-from .recipes import BRISK, LBFGS, WORDS, Adam, Recipe, get_recipe
+from .recipes import CHOICES, FAST_ADAM, LBFGS, Adam, Recipe, get_recipe
 from .run.levels import OWN_SIZE
 
 OPTIMIZERS = ("adam", "lbfgs")
@@ -23,7 +23,7 @@ LARGEST_RATE = 1e30
 CHOICES = {
     "protect_mode": PROTECT_MODES,
     "optimizer": OPTIMIZERS,
-    **{name: WORDS[name] for name in ("start", "statistic", "tv_kind", "content_measure")},
+    **{name: CHOICES[name] for name in ("start", "statistic", "tv_kind", "content_measure")},
 }
 # What stands in place of the recipe's own, by the same name.
 REPLACED = (
@@ -116,7 +116,7 @@ class Options:
         recipe = get_recipe(self.recipe)
         if self.optimizer == "adam" and not isinstance(recipe.optimizer, Adam):
             # In pixels, so that a learning rate means the same whatever space the recipe's own optimiser moves in.
-            recipe = replace(recipe, optimizer=BRISK, variable="pixels")
+            recipe = replace(recipe, optimizer=FAST_ADAM, variable="pixels")
         elif self.optimizer == "lbfgs" and not isinstance(recipe.optimizer, LBFGS):
             recipe = replace(recipe, optimizer=LBFGS())
         if self.learning_rate is not None:

@@ -14,7 +14,7 @@ import torch
 from .errors import NSTError
 from .network.vgg import PADDINGS, POOLINGS, UNWATCHED, Conventions, Network, VGGFeatures, Watch
 from .pictures.images import LARGEST_SIDE
-from .statistics.distances import STATISTICS, Details
+from .statistics.distances import STATISTICS, DistanceSettings
 from .statistics.fits import FITS
 
 
@@ -58,7 +58,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Ladder:
-    """Levels, so many from one size to its double: all that have at least so many pixels on a side."""
+    """Levels, `per_doubling` from one size to its double, down to `least` pixels on `side`."""
 
     per_doubling: int
     side: str  # long | short
@@ -85,7 +85,7 @@ class Refinement:
 
 STARTS = ("content", "noise", "image", "grey", "style", "style-noise")
 # The words that a recipe is made of; the module of the loss, start, fit or network they name says what they mean.
-WORDS = {
+CHOICES = {
     "gram": ("sum", "mean", "mean/C"),
     "style_term": ("mean", "mean/CHW", "gatys", "per channel", "relative", "gap"),
     "content_term": ("mean", "half-sum", "relative"),
@@ -133,7 +133,7 @@ class Recipe:
     tv_weight: float = 0.0
     tv_term: str = "mean"
     tv_kind: str = "l2"
-    # What is compared of style: distances.py holds the formulas, and in `Details` what the numbers mean.
+    # What is compared of style: distances.py holds the formulas, and in `DistanceSettings` what the numbers mean.
     statistic: str = "gram"
     shift: float = 0.0
     mean_std: float = 0.0
@@ -182,8 +182,8 @@ class Recipe:
     octaves: int = 1  # in how many sizes of every level's picture, each half of the one before, style is compared
 
     @property
-    def details(self) -> Details:
-        return Details(self.shift, self.mean_std, self.least_variance, self.root_iterations)
+    def details(self) -> DistanceSettings:
+        return DistanceSettings(self.shift, self.mean_std, self.least_variance, self.root_iterations)
 
     @property
     def looks_at_means(self) -> bool:
@@ -195,7 +195,7 @@ def equal(taps: tuple[str, ...], weight: float = 1.0) -> dict[str, float]:
 
 
 # Adam with a short memory: in half the steps the loss is where betas of (0.9, 0.99) bring it (bench/RESULTS.md).
-BRISK = Adam(0.06, (0.8, 0.9), final_lr=0.05, usual_pixels=128 * 96)
+FAST_ADAM = Adam(0.06, (0.8, 0.9), final_lr=0.05, usual_pixels=128 * 96)
 
 TUTORIAL_DEFAULTS = LBFGS(tolerance_grad=1e-7, tolerance_change=1e-9)
 
@@ -216,7 +216,7 @@ _RECIPES = (
         tv_weight=0.02,
         statistic="covariance",
         padding="replicate",
-        optimizer=BRISK,
+        optimizer=FAST_ADAM,
         averaging=0.9,
         steps=200,
         clamp=True,
@@ -236,7 +236,7 @@ _RECIPES = (
         style_weight=1.0,
         content_weight=0.02,
         tv_unit=0.1,
-        optimizer=BRISK,
+        optimizer=FAST_ADAM,
         clamp=True,
         coarsest=512,
     ),
@@ -509,7 +509,7 @@ RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _RECIPES}
 
 def get_recipe(recipe: str | Recipe) -> Recipe:
     if isinstance(recipe, Recipe):
-        for name, known in WORDS.items():
+        for name, known in CHOICES.items():
             if (word := getattr(recipe, name)) not in known:
                 raise NSTError(f"recipe: {name} {word!r} is not one of {', '.join(known)}.")
         return recipe

@@ -16,7 +16,7 @@ from .network.precision import name_of
 from .network.tiles import grid
 from .network.vgg import UNWATCHED, VGGFeatures, Watch
 from .objective.controls import LayerWeights
-from .objective.memory import SHARE, Asked, footprint, free_memory
+from .objective.memory import USABLE_SHARE, ExtraMemory, footprint, free_memory
 from .objective.octaves import octave_shapes
 from .objective.setup import Setup, set_up
 from .options import Options
@@ -126,7 +126,7 @@ class Plan:
 def plan(
     vgg: VGGFeatures, content: torch.Tensor | None, grams: StyleGrams, options: Options, watch: Watch = UNWATCHED
 ) -> Plan:
-    """Everything that cannot be done is refused here."""
+    """Check everything and plan the run; what cannot be done is refused here."""
     recipe = _with_start(options, content is not None, grams)
     setup = set_up(vgg, recipe, options.layers, content=content is not None, seamless=options.seamless, watch=watch)
     setup = replace(setup, multipliers=options.multipliers, seed=options.seed, temporal=options.temporal)
@@ -345,9 +345,9 @@ def _protects(options: Options, shape: Shape, pictures: int) -> list[Protect | N
     ]
 
 
-def _asked(setup: Setup, grams: StyleGrams, protect: Protect | None) -> Asked:
+def _asked(setup: Setup, grams: StyleGrams, protect: Protect | None) -> ExtraMemory:
     emphasis = protect is not None and protect.weight is not None
-    return Asked(
+    return ExtraMemory(
         grams.region_count,
         grams.guided,
         (protect is not None and not emphasis) or grams.may_leave_some,
@@ -368,9 +368,9 @@ def memory_needed(
     content: bool = True,
     masks: bool = False,
 ) -> int:
-    """Bytes that have to be free for a run at this height and width to save nothing; `masks`: some say where styles go
-    or where the content stays."""
+    """Free bytes that a run at this height and width needs for one pass; `masks`: some say where styles go or where the
+    content stays."""
     setup = set_up(vgg, get_recipe(recipe), layers, content=content, seamless=seamless)
-    asked = Asked(regions, masks or regions > 1, masks, masks, bool(setup.tv_weight))
+    asked = ExtraMemory(regions, masks or regions > 1, masks, masks, bool(setup.tv_weight))
     taken = footprint(setup.network, setup.recipe, (setup.style_layers, setup.content_layers), asked=asked)
-    return round(taken.total(shape) / SHARE)
+    return round(taken.total(shape) / USABLE_SHARE)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from .fast import Arena, each, empty, rows_of
-from .plain import Finish
+from .plain import Epilogue
 
 # For each way of continuing a picture beyond its border: the row that is repeated before the first and the one after
 # the last, counted in the padded picture, whose last row this is.
@@ -47,11 +47,11 @@ def fold_border(gradient: Tensor, edges: str) -> Tensor:
 
 def relu(x: Tensor, arena: Arena | None = None) -> Tensor:
     y = empty(x.shape, x, arena)
-    each(lambda rows: Finish(relu=True).write(x[:, :, rows], y, rows), rows_of(x))
+    each(lambda rows: Epilogue(relu=True).write(x[:, :, rows], y, rows), rows_of(x))
     return y
 
 
 def relu_backward(gradient: Tensor, output: Tensor) -> Tensor:
     """∂L/∂x, in the gradient's memory: 0 where the output is 0."""
-    each(lambda rows: Finish(relu_output=output).in_place(gradient, rows), rows_of(gradient))
+    each(lambda rows: Epilogue(relu_output=output).in_place(gradient, rows), rows_of(gradient))
     return gradient

@@ -79,7 +79,7 @@ def workspace_bytes() -> int:
 
 
 @dataclass(frozen=True)
-class Finish:
+class Epilogue:
     """What is done to a convolution's sums before they are written: `bias` is added; then they go through a ReLU, or
     back through the ReLU that had this output, which lets a gradient through where the output is above 0."""
 
@@ -87,7 +87,7 @@ class Finish:
     relu: bool = False
     relu_output: Tensor | None = None
 
-    def of(self, picture: int) -> Finish:
+    def of(self, picture: int) -> Epilogue:
         """For one picture of a batch."""
         if self.relu_output is None:
             return self
@@ -109,7 +109,7 @@ class Finish:
             self.write(y[:, :, rows], y, rows)
 
 
-AS_IT_IS = Finish()
+NO_EPILOGUE = Epilogue()
 
 
 def unchanged(kernel: Tensor) -> Tensor:
@@ -121,12 +121,12 @@ def flipped(kernel: Tensor) -> Tensor:
     return kernel.flip(2, 3).transpose(0, 1)
 
 
-def convolve(x: Tensor, kernel: Tensor, padding: int, finish: Finish) -> Tensor:
-    bias = finish.bias
-    if finish.relu and bias is not None and (y := exact.convolve_relu(x, kernel, bias, padding)) is not None:
+def convolve(x: Tensor, kernel: Tensor, padding: int, epilogue: Epilogue) -> Tensor:
+    bias = epilogue.bias
+    if epilogue.relu and bias is not None and (y := exact.convolve_relu(x, kernel, bias, padding)) is not None:
         return y
     y = exact.convolve(x, kernel, bias, padding)
-    finish.in_place(y, slice(0, y.shape[2]))
+    epilogue.in_place(y, slice(0, y.shape[2]))
     return y
 
 
@@ -134,15 +134,20 @@ class Convolutions:
     """The 3×3 convolutions of one network, padded with zeros."""
 
     def forward(
-        self, x: Tensor, kernel: Kernel, padding: int, finish: Finish = AS_IT_IS, arena: Arena | None = None
+        self, x: Tensor, kernel: Kernel, padding: int, epilogue: Epilogue = NO_EPILOGUE, arena: Arena | None = None
     ) -> Tensor:
-        return convolve(x, kernel.form(unchanged), padding, finish)
+        return convolve(x, kernel.form(unchanged), padding, epilogue)
 
     def backward(
-        self, gradient: Tensor, kernel: Kernel, padding: int, finish: Finish = AS_IT_IS, arena: Arena | None = None
+        self,
+        gradient: Tensor,
+        kernel: Kernel,
+        padding: int,
+        epilogue: Epilogue = NO_EPILOGUE,
+        arena: Arena | None = None,
     ) -> Tensor:
         """∂L/∂x from ∂L/∂y: a convolution with the flipped kernel."""
-        return convolve(gradient, kernel.form(flipped), padding, finish)
+        return convolve(gradient, kernel.form(flipped), padding, epilogue)
 
     def kernel_bytes(self, shape: torch.Size, dtype: torch.dtype) -> int:
         """Of a kernel of this shape, in the forms that a large picture needs."""

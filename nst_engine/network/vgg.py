@@ -133,7 +133,7 @@ class Conventions:
     """What a recipe takes the network for.
 
     `space` is what the first convolution is fed: `imagenet`, normalised pixels; `caffe`, the same with Caffe's mean,
-    which only the border, where zeros are that mean, tells apart; or `raw`, pixels as they are.
+    which differs only at a border of zeros; or `raw`, pixels as they are.
     """
 
     units: str = "unit"
@@ -166,7 +166,7 @@ class Network:
         self.space = conventions.space
         self.pooling = conventions.pooling if vgg.pooling == "recipe" else vgg.pooling
         self.padding = conventions.padding if vgg.padding == "recipe" else vgg.padding
-        # A picture that is to meet itself on all sides has no border. Styles have, so `key` does not know of this.
+        # A seamless picture has no border. Styles have, so `key` ignores this.
         self.seamless = seamless
         self.gain = POOLING_GAIN[self.pooling] if conventions.rescale_pooling else 1.0
         # Files in torchvision's layout are used as they are, whatever units the recipe was written for.
@@ -312,28 +312,28 @@ class Network:
         x, y = kept
         return pooling.l2_pool_backward(gradient, x, y, self.gain, arena)
 
-    def _relu_below(self, step: Step, tape: Tape) -> plain.Finish:
+    def _relu_below(self, step: Step, tape: Tape) -> plain.Epilogue:
         """The way back through the ReLU below a convolution, at once where nothing comes between: then it is done."""
         if not tape or step.edges != "zeros":
-            return plain.AS_IT_IS
+            return plain.NO_EPILOGUE
         below, shape, kept = tape[-1]
         if below.tap or below.kind != "relu" or not kept:
-            return plain.AS_IT_IS
+            return plain.NO_EPILOGUE
         tape[-1] = below, shape, ()
-        return plain.Finish(relu_output=kept[0])
+        return plain.Epilogue(relu_output=kept[0])
 
     def _convolve(self, x: torch.Tensor, step: Step, arena: Arena | None) -> torch.Tensor:
         padding = 1
         if step.edges != "zeros":
             x, padding = operations.pad(x, step.edges, arena), 0
-        finish = plain.Finish(self._bias(step.layer), step.fused)
-        return self._convolutions.forward(x, self._kernel(step.layer), padding, finish, arena)
+        epilogue = plain.Epilogue(self._bias(step.layer), step.fused)
+        return self._convolutions.forward(x, self._kernel(step.layer), padding, epilogue, arena)
 
     def _convolve_backward(
-        self, gradient: torch.Tensor, step: Step, finish: plain.Finish, arena: Arena | None
+        self, gradient: torch.Tensor, step: Step, epilogue: plain.Epilogue, arena: Arena | None
     ) -> torch.Tensor:
         padding = 1 if step.edges == "zeros" else 2
-        gradient = self._convolutions.backward(gradient, self._kernel(step.layer), padding, finish, arena)
+        gradient = self._convolutions.backward(gradient, self._kernel(step.layer), padding, epilogue, arena)
         if step.edges != "zeros":
             gradient = operations.fold_border(gradient, step.edges).contiguous(memory_format=torch.channels_last)
         return gradient

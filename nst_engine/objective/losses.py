@@ -39,9 +39,9 @@ LEAST_GAP = 0.02
 def style_factor(recipe: Recipe, target: Statistics, n: int, gap: Tensor | None = None) -> Tensor | float:
     """k in: style term of one tap = k · D, where D is the distance that the recipe measures.
 
-    Its conventions are those of the Gram matrix. The other distances are made to count as much as that one at a blank
-    picture, from which the Gram matrix is ‖A‖² away, a cosine 1, and they are tr A. The gap is the content picture's
-    own distance; where there is no content, a blank picture's.
+    k is defined for the Gram matrix. The other distances are scaled to equal its term at an all-zero picture, from
+    which the Gram matrix is ‖A‖² away, a cosine 1, and they are tr A. The gap is D(content, A), or without a content
+    D(0, A).
     """
     a = shifted(target.mean, target.moment, recipe.shift if recipe.statistic == "gram" else 0.0)
     size = a.square().sum().clamp_min(1e-30)
@@ -116,8 +116,8 @@ def total_variation(pixels: Tensor, reduction: str, kind: str = "l2", wraps: boo
 
 
 def _across_border(terms: list[Term], h: int, w: int) -> list[Term]:
-    """Of (h + 1)(w + 1) diagonal differences in each direction those across the border are what neighbours along it
-    have; in a mean, each direction's is divided by their number."""
+    """Across the border, each of the (h + 1)(w + 1) diagonal differences equals the one between neighbours along it; in
+    a mean, each direction's sum is divided by that number."""
     share = h * w / ((h + 1) * (w + 1))
     terms = [(part, (d, r), weight * share if d and r else weight) for part, (d, r), weight in terms]
     along = sum(weight for _, (d, r), weight in terms if d and r)

@@ -23,9 +23,9 @@ from ..statistics.sorting import SORTED_AT_ONCE
 from ..system.limits import left_to_this_process
 
 # Of what is free; the rest is for what nobody foresees: fragmentation, libraries' workspaces, other programs.
-SHARE = 0.8
-# A pass that keeps its memory for the next (`Arena`) needs up to this many times the memory of one that frees it:
-# other tensors cannot use the block while it is empty. Only where there is plenty.
+USABLE_SHARE = 0.8
+# A pass that keeps one block of memory for the next (`Arena`) can need this many times the memory of one that frees it,
+# because other tensors cannot use its free parts. Only where there is plenty.
 AMPLE = 1.7
 PICTURE = 12  # bytes a pixel: three channels in fp32
 MASK = 4
@@ -42,7 +42,7 @@ Taps = tuple[Iterable[str], Iterable[str]]
 
 
 @dataclass(frozen=True)
-class Asked:
+class ExtraMemory:
     """What a run is asked for that takes memory beside pictures and features: masks, mostly."""
 
     regions: int = 1  # parts of the picture with a style each
@@ -62,7 +62,7 @@ class Asked:
         return guides + pinned + emphasis + variation + temporal
 
 
-PLAIN = Asked()
+NO_EXTRAS = ExtraMemory()
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Footprint:
 
 
 def footprint(
-    network: Network, recipe: Recipe, taps: Taps, keep_content: bool = True, asked: Asked = PLAIN
+    network: Network, recipe: Recipe, taps: Taps, keep_content: bool = True, asked: ExtraMemory = NO_EXTRAS
 ) -> Footprint:
     style_taps, content_taps = (tuple(of) for of in taps)
     all_taps = tuple(dict.fromkeys((*style_taps, *content_taps)))
@@ -147,7 +147,7 @@ def footprint(
 
 
 def _bytes_of_statistic(
-    network: Network, statistic: str, style_taps: tuple[str, ...], asked: Asked
+    network: Network, statistic: str, style_taps: tuple[str, ...], asked: ExtraMemory
 ) -> tuple[float, float, float]:
     """What a statistic takes that needs the features themselves: whatever the picture's size, for each pixel in the
     network, and for each pixel of the picture."""
@@ -160,7 +160,7 @@ def _bytes_of_statistic(
     return 0.0, 0.0, 0.0
 
 
-def _sorting_bytes(network: Network, style_taps: tuple[str, ...], asked: Asked) -> tuple[float, float]:
+def _sorting_bytes(network: Network, style_taps: tuple[str, ...], asked: ExtraMemory) -> tuple[float, float]:
     """What a statistic that sorts takes, whatever the picture's size, and for each pixel of the picture."""
     samples = 2 * MOST_SAMPLES * sum(map(channels, style_taps))  # of the style, and of the content for strength
     # The gradient is computed in fp32, from features in fp32; at least one row is sorted at once.
@@ -262,11 +262,11 @@ def lay_out(
     shape: tuple[int, int],
     tile: int | str | None,
     free: int,
-    asked: Asked = PLAIN,
+    asked: ExtraMemory = NO_EXTRAS,
 ) -> Layout:
     """One pass where it fits into what is free; else the tiles and the treatment of the content that take the least
     time. L-BFGS's memory comes first, being the largest, but takes no more than half."""
-    budget = SHARE * free
+    budget = USABLE_SHARE * free
     history = 0
     if isinstance(recipe.optimizer, LBFGS):
         history = int(budget / 2 / (2 * PICTURE * shape[0] * shape[1]))

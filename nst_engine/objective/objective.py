@@ -23,7 +23,7 @@ from .controls import LayerWeights, Multipliers
 from .gradients import Norms, TapGradients, l1
 from .laplacian import LaplacianTerm
 from .losses import total_variation
-from .memory import Asked, Layout, free_memory
+from .memory import ExtraMemory, Layout, free_memory
 from .nearest import NearestGradient, NearestTerm, Stay
 from .octaves import Halving
 from .remd import RemdGradient, RemdTerm
@@ -326,7 +326,7 @@ def objective(
         multipliers = Multipliers(content_weight, style_weight, tv_weight, strength)
         setup = set_up(vgg, recipe, layers, content=content is not None, seamless=seamless)
         setup = replace(setup, multipliers=multipliers, seed=seed)
-        asked = Asked(grams.region_count, grams.guided, emphasis=emphasis is not None)
+        asked = ExtraMemory(grams.region_count, grams.guided, emphasis=emphasis is not None)
         layout = setup.lay_out(shape, tile, free_memory(setup.network.device), asked)
         return build(setup, content, grams, shape, 1.0, layout, emphasis)
 

@@ -10,7 +10,7 @@ from ..layers import check_layers
 from ..network.vgg import UNWATCHED, Network, VGGFeatures, Watch
 from ..recipes import Recipe, network_for
 from .controls import LayerWeights, Multipliers
-from .memory import Asked, Layout, lay_out
+from .memory import ExtraMemory, Layout, lay_out
 from .temporal import Temporal
 
 
@@ -69,7 +69,7 @@ class Setup:
             raise NSTError("content_weight, style_weight, tv_weight: all of them count nothing; raise at least one.")
         return weights
 
-    def lay_out(self, shape: tuple[int, int], tile: int | str | None, free: int, asked: Asked) -> Layout:
+    def lay_out(self, shape: tuple[int, int], tile: int | str | None, free: int, asked: ExtraMemory) -> Layout:
         """How a picture of this shape is worked on with so many bytes free."""
         taps = (self.style_layers, self.content_layers)
         return lay_out(self.network, self.recipe, taps, shape, tile, free, asked)

@@ -7,11 +7,11 @@ import torch
 from ..network.vgg import IMAGENET_MEAN, IMAGENET_STD
 from ..pictures.images import shape_of
 from ..recipes import Recipe
-from .optim import Average, Moments
+from .optim import AdamState, Average
 from .pyramid import Pyramid
 
 
-class Space:
+class Parametrisation:
     """The numbers that the optimiser moves, as an affine image of the pixels: pixels = scale·variable + shift."""
 
     def __init__(self, name: str, device: torch.device) -> None:
@@ -71,12 +71,12 @@ class Canvas:
     variable: torch.Tensor
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
-        self.space: Space | Bands
+        self.space: Parametrisation | Bands
         if recipe.variable != "laplacian":
-            self.space = Space(recipe.variable, device)
+            self.space = Parametrisation(recipe.variable, device)
         self.recipe = recipe
         self.average = Average(recipe.averaging, recipe.average == "exponential") if recipe.averaging else None
-        self.moments: Moments | None = None
+        self.moments: AdamState | None = None
 
     def begin_level(self, pixels: torch.Tensor) -> None:
         if self.recipe.variable == "laplacian":

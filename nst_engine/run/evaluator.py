@@ -20,8 +20,8 @@ T = TypeVar("T")
 
 
 class Evaluator:
-    """What `build(layout)` computes; where memory runs out, what it computes with `smaller(layout)`, and so on until
-    that raises an error."""
+    """Evaluates `build(layout)`. When memory runs out, builds anew with `smaller(layout)` and tries again; `smaller`
+    raises when nothing is left. What the optimiser itself allocates is not tried again."""
 
     def __init__(
         self,

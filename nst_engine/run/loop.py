@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from ..errors import NSTError
 from ..network.precision import name_of
-from ..objective.memory import Asked, Layout
+from ..objective.memory import ExtraMemory, Layout
 from ..objective.objective import build
 from ..objective.setup import Setup
 from ..pictures.images import resize
@@ -34,7 +34,7 @@ class Budget:
 
     tile: int | str | None
     free: int  # bytes
-    asked: Asked
+    asked: ExtraMemory
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,30 +24,30 @@ Evaluate = Callable[[], Tensor]
 
 
 @dataclass
-class Moments:
+class AdamState:
     """What Adam remembers: m and v of Kingma & Ba 2015, after t steps."""
 
     m: Tensor
     v: Tensor
     t: int = 0
 
-    def resized(self, shape: tuple[int, int], moments: str = "scaled") -> Moments:
+    def resized(self, shape: tuple[int, int], moments: str = "scaled") -> AdamState:
         """For the next level of coarse-to-fine. The loss is a mean over the picture, so where there are more pixels
         each one's gradient is smaller by as much."""
         if moments == "kept":
             # On the CPU, for not every device has it.
             m = F.interpolate(self.m.cpu(), size=shape, mode="bicubic", align_corners=False).to(self.m.device)
             v = F.interpolate(self.v, size=shape, mode="bilinear", align_corners=False)
-            return Moments(m, v, self.t)
+            return AdamState(m, v, self.t)
         share = self.m.shape[-2] * self.m.shape[-1] / (shape[0] * shape[1])
         m, v = (F.interpolate(x, size=shape, mode="bilinear", align_corners=False) for x in (self.m, self.v))
-        return Moments(m.mul_(share), v.mul_(share**2), self.t)
+        return AdamState(m.mul_(share), v.mul_(share**2), self.t)
 
 
 @dataclass
 class Average:
-    """A running mean over the last 1 / (1 − decay) pictures or so; while they are fewer, over all of them alike, or
-    each counting `decay` times as much as the next."""
+    """A running mean over the last 1 / (1 − decay) pictures or so. Before there are as many: the plain mean, or, if
+    `exponential`, the bias-corrected one (Kingma & Ba 2015)."""
 
     decay: float
     exponential: bool = False
@@ -72,16 +72,16 @@ def adam(
     evaluate: Evaluate,
     settings: Adam,
     steps: int,
-    moments: Moments | None = None,
+    moments: AdamState | None = None,
     rate_factor: Tensor | None = None,
-) -> Moments:
-    """Kingma & Ba 2015; the rate falls along half a cosine from lr to lr·final_lr, and starts over on every level of
-    coarse-to-fine: what a level adds is as fine as its pixels, and would not converge at a low rate.
+) -> AdamState:
+    """Kingma & Ba 2015; the rate falls along half a cosine from lr to lr·final_lr, and starts over on every level: the
+    detail that a level adds is too fine to converge at a low rate.
     `rate_factor` multiplies the rate, pixel by pixel."""
     beta1, beta2 = settings.betas
     pixels = variable.shape[-2] * variable.shape[-1]
     epsilon = 1e-8 * (min(1.0, settings.usual_pixels / pixels) if settings.usual_pixels else 1.0)
-    state = moments or Moments(torch.zeros_like(variable), torch.zeros_like(variable))
+    state = moments or AdamState(torch.zeros_like(variable), torch.zeros_like(variable))
     try:
         for step in itertools.count():
             evaluate()
@@ -92,7 +92,7 @@ def adam(
             state.t += 1
             state.m.lerp_(g, 1 - beta1)
             state.v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
-            # The denominator is written into the gradient's memory, which is no longer needed.
+            # Both with their bias corrections. The denominator takes the gradient's memory, which is no longer needed.
             denominator = torch.sqrt(state.v, out=g).div_(math.sqrt(1 - beta2**state.t)).add_(epsilon)
             numerator = state.m if rate_factor is None else state.m * rate_factor
             variable.addcdiv_(numerator, denominator, value=-rate / (1 - beta1**state.t))

@@ -2,9 +2,8 @@
 
 The Gram matrix is one answer. The others are squared Wasserstein distances, the least work that brings one cloud of
 features to the other's: of normal distributions with their means and deviations, or with their means and covariances
-(Mroueh 2019), of every channel by itself (the histogram loss of Risser et al. 2017), and of the shadows that the clouds
-cast in random directions (Heitz et al. 2021). They share a unit: the mean of ‖F‖² over a picture, its distance from
-nothing.
+(Mroueh 2019), of every channel by itself (the histogram loss of Risser et al. 2017), and of projections onto random
+directions (Heitz et al. 2021). All are in units of ‖F‖²: a style's distance from an all-zero picture is tr A.
 
 F is N positions of C channels; μ their mean, M = F Fᵀ/N their second moment; those of the style are marked A.
 """
@@ -79,7 +78,7 @@ DistanceTo = Callable[[Tensor, Tensor], Distance]
 
 
 @dataclass(frozen=True)
-class Details:
+class DistanceSettings:
     """What a distance is computed with, where it makes a difference."""
 
     shift: float = 0.0  # of activations, before their Gram matrix
@@ -89,12 +88,12 @@ class Details:
     iterations: int = 0
 
 
-DEFAULT = Details()
+DEFAULT = DistanceSettings()
 
 
-def by_moments(name: str, target: Statistics, details: Details = DEFAULT) -> DistanceTo:
+def by_moments(name: str, target: Statistics, details: DistanceSettings = DEFAULT) -> DistanceTo:
     """The distance of (μ, M) to this target."""
-    distances: dict[str, Callable[[Statistics, Details], DistanceTo]] = {
+    distances: dict[str, Callable[[Statistics, DistanceSettings], DistanceTo]] = {
         "gram": gram if not details.mean_std else gram_and_mean_std,
         "mean-std": mean_std,
         "covariance": covariance,
@@ -107,7 +106,7 @@ def shifted(mean: Tensor, moment: Tensor, s: float) -> Tensor:
     return moment if s == 0 else moment + s * (mean[:, None] + mean) + s**2
 
 
-def gram(target: Statistics, details: Details = DEFAULT) -> DistanceTo:
+def gram(target: Statistics, details: DistanceSettings = DEFAULT) -> DistanceTo:
     """‖S − A‖² of the second moments (Gatys et al. 2016), of activations shifted by s (Novak & Nikulin 2016)."""
     shift = details.shift
     a = shifted(target.mean, target.moment, shift)
@@ -120,11 +119,11 @@ def gram(target: Statistics, details: Details = DEFAULT) -> DistanceTo:
     return distance
 
 
-def gram_and_mean_std(target: Statistics, details: Details) -> DistanceTo:
+def gram_and_mean_std(target: Statistics, details: DistanceSettings) -> DistanceTo:
     """‖S − A‖² + m C³ (‖μ − μ_A‖² + ‖σ − σ_A‖²) (Galerne et al. 2024, whose layers weigh w = 1/C² and add
     w C² times the mean squares of means and deviations to w times that of Gram matrices)."""
     # Next to nothing is added to variances: it only keeps a channel without any from dividing by it.
-    first, second = gram(target, details), mean_std(target, Details(least_variance=1e-8))
+    first, second = gram(target, details), mean_std(target, DistanceSettings(least_variance=1e-8))
     factor = details.mean_std * len(target.mean) ** 3
 
     def distance(mean: Tensor, moment: Tensor) -> Distance:
@@ -136,7 +135,7 @@ def gram_and_mean_std(target: Statistics, details: Details) -> DistanceTo:
     return distance
 
 
-def mean_std(target: Statistics, details: Details = DEFAULT) -> DistanceTo:
+def mean_std(target: Statistics, details: DistanceSettings = DEFAULT) -> DistanceTo:
     """‖μ − μ_A‖² + ‖σ − σ_A‖² (Li et al. 2017, Huang & Belongie 2017)."""
     least = _least_variance(target, details)
 
@@ -154,7 +153,7 @@ def mean_std(target: Statistics, details: Details = DEFAULT) -> DistanceTo:
     return distance
 
 
-def covariance(target: Statistics, details: Details = DEFAULT) -> DistanceTo:
+def covariance(target: Statistics, details: DistanceSettings = DEFAULT) -> DistanceTo:
     """‖μ − μ_A‖² + tr(C + C_A − 2(R C R)^½), where R = C_A^½: the Wasserstein distance of two normal distributions.
 
     Its derivative by C is I − R (R C R)^−½ R.
@@ -179,7 +178,7 @@ def covariance(target: Statistics, details: Details = DEFAULT) -> DistanceTo:
     return distance
 
 
-def gap(statistic: str, details: Details, target: Statistics, found: Statistics) -> Tensor:
+def gap(statistic: str, details: DistanceSettings, target: Statistics, found: Statistics) -> Tensor:
     """How far the statistics found are from the target's. For statistics that sort, the covariances' distance stands
     in, which has about the same scale."""
     name = "covariance" if statistic in BY_SORTING else statistic
@@ -188,7 +187,7 @@ def gap(statistic: str, details: Details, target: Statistics, found: Statistics)
     return by_moments(name, target, details)(found.mean, found.moment).value
 
 
-def _least_variance(target: Statistics, details: Details) -> Tensor:
+def _least_variance(target: Statistics, details: DistanceSettings) -> Tensor:
     """ε, added to every variance; above 0 even where the style is flat and its variance nothing but rounding."""
     if details.least_variance is not None:
         return target.mean.new_tensor(details.least_variance)

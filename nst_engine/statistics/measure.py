@@ -69,7 +69,7 @@ def sums(
                 features[k] += (x if t is None else x * t[rows]).sum(0, dtype=wide)
 
     each(work, range(len(parts)))
-    # One after the other: their order does not depend on which was ready first.
+    # In a fixed order, so that the bits do not depend on which part was ready first.
     for k in range(1, len(parts)):
         features[0] += features[k]
         products[0] += products[k]

@@ -42,9 +42,9 @@ def newton_schulz(a: Tensor, iterations: int = ITERATIONS) -> tuple[Tensor, Tens
 
 
 def truncated_newton_schulz(a: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
-    """What so few iterations of Newton and Schulz make of A^½, and, in place of A^−½, twice the gradient of its trace
-    as as many iterations of the Lyapunov equation X·dA + dA·X = dX give it (Lin & Maji 2017). Of a matrix, or of its
-    eigenvalues (a vector): with those, products are number by number."""
+    """A^½ after so few Newton–Schulz iterations, and 2·d tr(A^½)/dA, which stands in for A^−½, after as many iterations
+    of the Lyapunov equation X·dA + dA·X = dX (Lin & Maji 2017). Of a matrix, or of its eigenvalues (a vector): with
+    those, products are number by number."""
     matrix = a.ndim == 2
     times = product if matrix else torch.mul
     eye = torch.eye(len(a), device=a.device, dtype=a.dtype) if matrix else torch.ones_like(a)

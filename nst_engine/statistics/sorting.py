@@ -89,8 +89,8 @@ def by_sorting(
     """The distance of N rows of C to the target's, and its gradient.
 
     Along one direction the least work keeps the order, so the distance is that of the sorted numbers. Directions are
-    the columns of a C×K matrix of unit vectors, or the channels themselves if there is none; C/K of their sum is what
-    all directions would come to. A target may be sorted already, along the same ones.
+    the columns of a C×K matrix of unit vectors, or the channels themselves if there is none; their sum is scaled by C/K
+    to estimate that of C directions. A target may be sorted already, along the same ones.
     """
     f = f.to(torch.promote_types(f.dtype, torch.float32))
     c = f.shape[1]

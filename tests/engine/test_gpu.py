@@ -14,7 +14,7 @@ from nst_engine.objective.controls import Multipliers
 from nst_engine.objective.memory import Layout
 from nst_engine.objective.objective import Terms, build
 from nst_engine.objective.setup import set_up
-from nst_engine.run.canvas import Space
+from nst_engine.run.canvas import Parametrisation
 from nst_engine.run.optim import Finished, adam
 from nst_engine.run.recording import WARM_UP, Recorded, record_on_cuda, worth_recording
 from nst_engine.statistics.distances import STATISTICS
@@ -89,7 +89,7 @@ def test_adam_and_what_is_around_a_step_do_not_wait(vgg):
     recipe = nst.RECIPES["pytorch-tutorial"]
     objective = fake_objective(vgg, recipe)
     with FakeDevice(), torch.no_grad():
-        space = Space("imagenet", DEVICE)
+        space = Parametrisation("imagenet", DEVICE)
         variable = space.variable(torch.rand(1, 3, *SHAPE, device=DEVICE)).requires_grad_()
         evaluations = 0
 

@@ -12,7 +12,7 @@ from ...objective.losses import VARIATIONS
 from ...objective.octaves import MOST_OCTAVES
 from ...options import OPTIMIZERS, PROTECT_MODES
 from ...pictures.files import FORMATS
-from ...recipes import WORDS
+from ...recipes import CHOICES
 from ...run.levels import OWN_SIZE, RECIPE_SIZE
 from ...statistics.distances import STATISTICS
 from ...statistics.regions import MODES
@@ -124,7 +124,11 @@ def content_group(parser: argparse.ArgumentParser, content: str) -> None:
     add("--style-weight", type=float, default=1.0, metavar="X", help=multiplies)
     add("--size", type=whole(RECIPE_SIZE), default=RECIPE_SIZE, metavar="PIXELS", help=f"long side; 0: {content}'s own")
     add("--content-layers", metavar="LAYERS")
-    add("--content-measure", choices=WORDS["content_measure"], help="what of CONTENT is kept: laplacian adds its edges")
+    add(
+        "--content-measure",
+        choices=CHOICES["content_measure"],
+        help="what of CONTENT is kept: laplacian adds its edges",
+    )
 
 
 def protect_group(parser: argparse.ArgumentParser, content: str, region: str, protect: str) -> None:

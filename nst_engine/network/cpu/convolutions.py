@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .. import plain
 from ..kernels import Kernel
-from ..plain import AS_IT_IS, CPU, Arena, Finish, empty, flipped, unchanged
+from ..plain import CPU, NO_EPILOGUE, Arena, Epilogue, empty, flipped, unchanged
 from . import winograd
 from .threads import each, strips
 from .winograd.workspace import Workspace
@@ -24,22 +24,27 @@ class Convolutions(plain.Convolutions):
         self._workspace = Workspace()
 
     def forward(
-        self, x: Tensor, kernel: Kernel, padding: int, finish: Finish = AS_IT_IS, arena: Arena | None = None
+        self, x: Tensor, kernel: Kernel, padding: int, epilogue: Epilogue = NO_EPILOGUE, arena: Arena | None = None
     ) -> Tensor:
         if _in_fewer_products(x, kernel, padding):
             transformed = kernel.form(winograd.transform_kernel)
-            return winograd.convolve(x, transformed, padding, False, self._workspace, arena, finish)
-        return by_strips(x, kernel.form(unchanged), padding, finish, arena)
+            return winograd.convolve(x, transformed, padding, False, self._workspace, arena, epilogue)
+        return by_strips(x, kernel.form(unchanged), padding, epilogue, arena)
 
     def backward(
-        self, gradient: Tensor, kernel: Kernel, padding: int, finish: Finish = AS_IT_IS, arena: Arena | None = None
+        self,
+        gradient: Tensor,
+        kernel: Kernel,
+        padding: int,
+        epilogue: Epilogue = NO_EPILOGUE,
+        arena: Arena | None = None,
     ) -> Tensor:
         if _in_fewer_products(gradient, kernel, padding):
             transformed = kernel.form(winograd.transform_kernel)
-            return winograd.convolve(gradient, transformed, padding, True, self._workspace, arena, finish)
+            return winograd.convolve(gradient, transformed, padding, True, self._workspace, arena, epilogue)
         if kernel.shape[1] <= 4:
             return four_at_once(gradient, kernel.form(flipped_for_four), padding)
-        return by_strips(gradient, kernel.form(flipped), padding, finish, arena)
+        return by_strips(gradient, kernel.form(flipped), padding, epilogue, arena)
 
     def kernel_bytes(self, shape: torch.Size, dtype: torch.dtype) -> int:
         """A picture with small levels has, for a time, the other forms as well."""
@@ -57,7 +62,7 @@ def by_strips(
     x: Tensor,
     kernel: Tensor,
     padding: int,
-    finish: Finish = AS_IT_IS,
+    epilogue: Epilogue = NO_EPILOGUE,
     arena: Arena | None = None,
     stride: int = 1,
 ) -> Tensor:
@@ -67,11 +72,11 @@ def by_strips(
     numbers = x.shape[0] * max(len(kernel) * width, x.shape[1] * x.shape[3] * stride)  # of a row, read or written
     rows = strips(height, numbers, x.device, least=1 << 20)  # each is a call, which takes as long as many sums
     if len(rows) == 1 and len(kernel) > CHANNELS and height * width * kernel.numel() >= LEAST_PRODUCTS:
-        return _by_channels(x, kernel, padding, finish, arena)
+        return _by_channels(x, kernel, padding, epilogue, arena)
     if len(rows) == 1:
         if stride > 1:
-            return F.conv2d(x, kernel, finish.bias, stride, padding)
-        return plain.convolve(x, kernel, padding, finish)
+            return F.conv2d(x, kernel, epilogue.bias, stride, padding)
+        return plain.convolve(x, kernel, padding, epilogue)
     y = empty((x.shape[0], len(kernel), height, width), x, arena)
 
     def work(part: slice) -> None:
@@ -80,23 +85,23 @@ def by_strips(
         read = x[:, :, first + above : end - below]
         if above or below:
             read = F.pad(read, (0, 0, above, below))
-        finish.write(F.conv2d(read, kernel, finish.bias, stride=stride, padding=(0, padding)), y, part)
+        epilogue.write(F.conv2d(read, kernel, epilogue.bias, stride=stride, padding=(0, padding)), y, part)
 
     each(work, rows)
     return y
 
 
-def _by_channels(x: Tensor, kernel: Tensor, padding: int, finish: Finish, arena: Arena | None) -> Tensor:
+def _by_channels(x: Tensor, kernel: Tensor, padding: int, epilogue: Epilogue, arena: Arena | None) -> Tensor:
     """Of a picture so small that strips of it would read the kernels more often than they are worth."""
     height, width = (side + 2 * padding - 2 for side in x.shape[2:])
     y = empty((len(x), len(kernel), height, width), x, arena)
 
     def work(part: slice) -> None:
-        bias = None if finish.bias is None else finish.bias[part]
+        bias = None if epilogue.bias is None else epilogue.bias[part]
         y[:, part] = F.conv2d(x, kernel[part], bias, padding=padding)
 
     each(work, [slice(first, first + CHANNELS) for first in range(0, len(kernel), CHANNELS)])
-    finish.in_place(y, slice(0, height))
+    epilogue.in_place(y, slice(0, height))
     return y
 
 

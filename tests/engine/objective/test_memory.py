@@ -18,7 +18,7 @@ from nst_engine.network import precision
 from nst_engine.network.vgg import Conventions, Network
 from nst_engine.objective import memory
 from nst_engine.objective.content import ContentTarget
-from nst_engine.objective.memory import Asked, Layout, bytes_per_pixel, footprint, lay_out
+from nst_engine.objective.memory import ExtraMemory, Layout, bytes_per_pixel, footprint, lay_out
 from nst_engine.objective.objective import build
 from nst_engine.objective.setup import set_up
 from nst_engine.recipes import FIVE, LBFGS, Adam
@@ -159,11 +159,11 @@ print(peak() - before)
 @pytest.mark.parametrize(
     ("words", "asked"),
     [
-        ((), Asked()),
-        (("regions", "protect"), Asked(6, guided=True, pinned=True)),
-        (("emphasis",), Asked(emphasis=True)),
-        (("laplacian",), Asked()),
-        (("octaves",), Asked()),
+        ((), ExtraMemory()),
+        (("regions", "protect"), ExtraMemory(6, guided=True, pinned=True)),
+        (("emphasis",), ExtraMemory(emphasis=True)),
+        (("laplacian",), ExtraMemory()),
+        (("octaves",), ExtraMemory()),
     ],
 )
 def test_a_run_by_tiles_takes_what_is_said_for_each_pixel_of_the_picture(vgg, words, asked):
@@ -215,7 +215,7 @@ def test_a_gpu_is_given_no_more_numbers_at_a_time_than_it_counts(vgg):
 
 
 def test_memory_is_kept_from_pass_to_pass_only_where_there_is_plenty(vgg):
-    whole = taken(vgg).total((512, 512)) / memory.SHARE
+    whole = taken(vgg).total((512, 512)) / memory.USABLE_SHARE
     assert lay(vgg, (512, 512), whole * 1.01 * memory.AMPLE).ample
     assert not lay(vgg, (512, 512), whole * 0.99 * memory.AMPLE).ample
     by_tiles = lay(vgg, (512, 512), whole * 0.8)
@@ -224,21 +224,21 @@ def test_memory_is_kept_from_pass_to_pass_only_where_there_is_plenty(vgg):
 
 
 def test_one_pass_when_it_fits_and_tiles_as_large_as_fit_when_it_does_not(vgg):
-    whole = taken(vgg).total((1024, 1024)) / memory.SHARE
+    whole = taken(vgg).total((1024, 1024)) / memory.USABLE_SHARE
     assert lay(vgg, (1024, 1024), whole * 1.01).tile is None
     tiles = [lay(vgg, (1024, 1024), whole * share).tile for share in (0.99, 0.8, 0.6)]
     assert tiles == sorted(tiles, reverse=True)
     assert all(tile % 16 == 0 and 128 <= tile < 1024 for tile in tiles)
     # Never more than there is, and not much less either.
     for share, tile in zip((0.99, 0.8, 0.6), tiles, strict=True):
-        assert taken(vgg).total((1024, 1024), tile) <= share * whole * memory.SHARE
-        assert taken(vgg).total((1024, 1024), tile + 16) > share * whole * memory.SHARE or tile + 16 > 1024 - 160
+        assert taken(vgg).total((1024, 1024), tile) <= share * whole * memory.USABLE_SHARE
+        assert taken(vgg).total((1024, 1024), tile + 16) > share * whole * memory.USABLE_SHARE or tile + 16 > 1024 - 160
 
 
 def test_content_targets_are_given_up_when_that_saves_time_or_makes_it_possible(vgg):
     shape = (8192, 8192)
     keeping = taken(vgg)
-    tight = (keeping.network + keeping.state * 8192**2 + keeping.seen * 400**2) / memory.SHARE
+    tight = (keeping.network + keeping.state * 8192**2 + keeping.seen * 400**2) / memory.USABLE_SHARE
     assert lay(vgg, shape, 64 * GB).keep_content
     assert not lay(vgg, shape, tight).keep_content
     assert not lay(vgg, shape, tight - 0.3 * GB).keep_content
@@ -248,7 +248,7 @@ def test_lbfgs_remembers_no_more_than_half_of_what_is_free(vgg):
     assert lay(vgg, (512, 512), 8 * GB, LBFGS(history=100)).history == 100
     layout = lay(vgg, (4096, 4096), 16 * GB, LBFGS(history=100))
     assert 4 <= layout.history < 100
-    assert 24 * layout.history * 4096**2 <= 0.5 * memory.SHARE * 16 * GB
+    assert 24 * layout.history * 4096**2 <= 0.5 * memory.USABLE_SHARE * 16 * GB
     assert lay(vgg, (512, 512), 8 * GB).history == 0
 
 
@@ -418,21 +418,21 @@ def test_a_limit_of_the_process_counts():
 
 def test_moments_are_carried_to_the_next_level(vgg, content, grams, monkeypatch):
     """With them, the second level begins where the first ended instead of feeling its way from nothing."""
-    from nst_engine.run.optim import Moments
+    from nst_engine.run.optim import AdamState
 
     seen = []
-    real = Moments.resized
+    real = AdamState.resized
 
     def spy(self, shape, *choices):
         seen.append((self.t, shape))
         return real(self, shape, *choices)
 
-    monkeypatch.setattr(Moments, "resized", spy)
+    monkeypatch.setattr(AdamState, "resized", spy)
     result = nst.stylize(vgg, content, grams, steps=8, scales=2)
     first, second = result.settings["levels"]
     assert seen == [(first[2], tuple(second[:2]))]
     m = torch.ones(1, 3, 4, 6)
-    grown = Moments(m, 4 * m, 7).resized((8, 12))
+    grown = AdamState(m, 4 * m, 7).resized((8, 12))
     assert torch.allclose(grown.m, torch.full((1, 3, 8, 12), 0.25))
     assert torch.allclose(grown.v, torch.full((1, 3, 8, 12), 0.25))
     assert replace(grown, t=0).t == 0 and grown.t == 7

@@ -18,7 +18,7 @@ from nst_engine.statistics.distances import (
     BY_SORTING,
     LEAST_VARIANCE,
     STATISTICS,
-    Details,
+    DistanceSettings,
     Statistics,
     by_moments,
     mixed,
@@ -68,15 +68,17 @@ def by_formula(name: str, f: np.ndarray, a: np.ndarray, shift: float) -> float:
 @pytest.mark.parametrize("name", BY_MOMENTS)
 def test_what_follows_from_moments_is_its_formula(name, shift):
     f, a = rows(1, 300), rows(2, 200)
-    found = by_moments(name, of(a), Details(shift))(of(f).mean, of(f).moment)
+    found = by_moments(name, of(a), DistanceSettings(shift))(of(f).mean, of(f).moment)
     assert float(found.value) == pytest.approx(by_formula(name, f.numpy(), a.numpy(), shift), rel=1e-9)
-    assert float(by_moments(name, of(a), Details(shift))(of(a).mean, of(a).moment).value) == pytest.approx(0, abs=1e-9)
+    assert float(by_moments(name, of(a), DistanceSettings(shift))(of(a).mean, of(a).moment).value) == pytest.approx(
+        0, abs=1e-9
+    )
 
 
 @pytest.mark.parametrize("shift", [0.0, -0.7])
 @pytest.mark.parametrize("name", BY_MOMENTS)
 def test_its_slope_is_that_of_small_steps(name, shift):
-    f, distance = rows(1, 300), by_moments(name, of(rows(2, 200)), Details(shift))
+    f, distance = rows(1, 300), by_moments(name, of(rows(2, 200)), DistanceSettings(shift))
     way = torch.randn(f.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     there, back = (float(distance(s.mean, s.moment).value) for s in (of(f + 1e-6 * way), of(f - 1e-6 * way)))
     found = distance(of(f).mean, of(f).moment)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from ...plain import AS_IT_IS, Arena, Finish, empty, split
+from ...plain import NO_EPILOGUE, Arena, Epilogue, empty, split
 from ...plain import each as in_turn
 from ...precision import has_matrix_units, keeps_fp32
 from ..threads import each
@@ -62,7 +62,7 @@ def convolve(
     flipped: bool = False,
     workspace: Workspace | None = None,
     arena: Arena | None = None,
-    finish: Finish = AS_IT_IS,
+    epilogue: Epilogue = NO_EPILOGUE,
 ) -> torch.Tensor:
     """conv2d of x, padded with zeros, with the kernels that `transform_kernel` gave; or with those flipped, from `out`
     to `in`, as gradients go back through the layer. In channels_last, without autograd."""
@@ -72,7 +72,7 @@ def convolve(
     batch, height, width, _ = source.shape
     y = empty((batch, kernels.shape[2], height + 2 * padding - 2, width + 2 * padding - 2), x, arena)
     for k, (picture, result) in enumerate(zip(source, y.permute(0, 2, 3, 1), strict=True)):
-        _by_strips(Layer(picture, result, kernels, padding, flipped, finish.of(k), workspace or Workspace()))
+        _by_strips(Layer(picture, result, kernels, padding, flipped, epilogue.of(k), workspace or Workspace()))
     return y
 
 

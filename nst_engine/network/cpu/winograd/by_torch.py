@@ -52,7 +52,7 @@ def transforms(layer: Layer, rows: range, data: Tensor, products: Tensor) -> Tra
         outputs, result = outputs.view(outputs_shape), result.view(result_shape)
         _inverse_transform(_of(products, part, rows).unbind(0), outputs, spare, layer.flipped)
         _inverse_transform(outputs.unbind(1), result, spare, layer.flipped)
-        _write(result, layer.finish.bias, y[4 * part.start : 4 * part.stop], spare)
+        _write(result, layer.epilogue.bias, y[4 * part.start : 4 * part.stop], spare)
         layer.finish_rows(part)
 
     return transform_data, inverse_transform

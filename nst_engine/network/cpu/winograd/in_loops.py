@@ -30,10 +30,10 @@ def can(dtype: torch.dtype, incoming: int, outgoing: int) -> bool:
 def transforms(layer: Layer, rows: range, data: Tensor, products: Tensor) -> Transforms:
     """For some of a strip's rows of cells: from the picture to the transformed data, and from the products to the
     outputs."""
-    picture, y, finish, across = layer.picture, layer.y, layer.finish, layer.cells[1]
-    bias = finish.bias
+    picture, y, epilogue, across = layer.picture, layer.y, layer.epilogue, layer.cells[1]
+    bias = epilogue.bias
     assert bias is None or (bias.dtype == y.dtype and bias.shape == y.shape[2:] and bias.is_contiguous())
-    data_loop, inverse_loop = _data(y.dtype), (_inverse_relu if finish.relu else _inverse)(y.dtype)
+    data_loop, inverse_loop = _data(y.dtype), (_inverse_relu if epilogue.relu else _inverse)(y.dtype)
     assert data_loop is not None and inverse_loop is not None
     zeros, unread = _lines(y.dtype, max(picture.shape[2], y.shape[2]))
 
@@ -48,7 +48,7 @@ def transforms(layer: Layer, rows: range, data: Tensor, products: Tensor) -> Tra
     def inverse_transform(part: range) -> None:
         addresses = products.data_ptr(), y.data_ptr(), (zeros if bias is None else bias).data_ptr(), unread.data_ptr()
         inverse_loop(*addresses, *y.shape, 0, *cells(part))
-        if not finish.relu:
+        if not epilogue.relu:
             layer.finish_rows(part)
 
     return transform_data, inverse_transform

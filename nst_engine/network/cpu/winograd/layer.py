@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ...plain import Finish
+from ...plain import Epilogue
 from .transform import cells
 from .workspace import Workspace
 
@@ -22,7 +22,7 @@ class Layer:
     kernels: Tensor  # transformed: 36 × in × out
     padding: int
     flipped: bool
-    finish: Finish
+    epilogue: Epilogue
     workspace: Workspace
 
     @property
@@ -32,4 +32,4 @@ class Layer:
 
     def finish_rows(self, part: range) -> None:
         """What comes after the bias, in place, for the pixels of these rows of cells."""
-        self.finish.in_place(self.y.permute(2, 0, 1)[None], slice(4 * part.start, min(4 * part.stop, len(self.y))))
+        self.epilogue.in_place(self.y.permute(2, 0, 1)[None], slice(4 * part.start, min(4 * part.stop, len(self.y))))

@@ -18,7 +18,7 @@ import nst_engine as nst
 from nst_engine.network.cpu import winograd
 from nst_engine.network.cpu.winograd import by_torch, in_loops
 from nst_engine.network.cpu.winograd.workspace import Workspace
-from nst_engine.network.plain import Finish
+from nst_engine.network.plain import Epilogue
 from nst_engine.network.vgg import Conventions, Network
 from nst_engine.recipes import FIVE
 
@@ -29,16 +29,16 @@ def numbers(seed, *shape):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def expected_and_found(kernel, x, bias, padding, flipped, finish):
+def expected_and_found(kernel, x, bias, padding, flipped, epilogue):
     plain = kernel.flip(2, 3).transpose(0, 1) if flipped else kernel
     expected = F.conv2d(x, plain, bias, padding=padding)
-    gave = numbers(4, *expected.shape).contiguous(memory_format=torch.channels_last) if finish == "back" else None
-    if finish == "relu":
+    gave = numbers(4, *expected.shape).contiguous(memory_format=torch.channels_last) if epilogue == "back" else None
+    if epilogue == "relu":
         expected = expected.relu()
     elif gave is not None:
         expected = expected * (gave > 0)
-    finishing = Finish(bias, finish == "relu", gave)
-    found = winograd.convolve(x, winograd.transform_kernel(kernel), padding, flipped, finish=finishing)
+    finishing = Epilogue(bias, epilogue == "relu", gave)
+    found = winograd.convolve(x, winograd.transform_kernel(kernel), padding, flipped, epilogue=finishing)
     assert found.shape == expected.shape
     assert found.is_contiguous(memory_format=torch.channels_last)
     return expected, found
@@ -57,10 +57,10 @@ def expected_and_found(kernel, x, bias, padding, flipped, finish):
     cells=st.integers(1, 60),
     fewest=st.integers(1, 3),
     loops=st.booleans(),
-    finish=st.sampled_from(["as it is", "relu", "back"]),
+    epilogue=st.sampled_from(["as it is", "relu", "back"]),
 )
 def test_it_is_the_convolution(
-    batch, incoming, outgoing, height, width, padding, flipped, biased, cells, fewest, loops, finish
+    batch, incoming, outgoing, height, width, padding, flipped, biased, cells, fewest, loops, epilogue
 ):
     if loops:  # they take eight numbers of a format with 64 bits at a time
         incoming, outgoing = 8 * incoming, 8 * outgoing
@@ -74,7 +74,7 @@ def test_it_is_the_convolution(
         patch.setattr(by_torch, "CELLS", cells // 3 + 1)
         if not loops:
             patch.setattr(in_loops, "can", lambda *_: False)
-        expected, found = expected_and_found(kernel, x, bias, padding, flipped, finish)
+        expected, found = expected_and_found(kernel, x, bias, padding, flipped, epilogue)
     assert (found - expected).norm() <= 1e-13 * expected.norm()
 
 
@@ -126,7 +126,7 @@ def test_loops_let_through_what_is_no_number():
             x[0, 3, 5, 6] = bad
             kernels = winograd.transform_kernel(torch.ones(64, 64, 3, 3)).to(dtype)
             for relu in (False, True):
-                found = winograd.convolve(x, kernels, finish=Finish(relu=relu))
+                found = winograd.convolve(x, kernels, epilogue=Epilogue(relu=relu))
                 assert not torch.isfinite(found[0, :, 5, 6]).any()
 
 

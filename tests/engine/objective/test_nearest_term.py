@@ -170,7 +170,7 @@ def test_tiles_saved_styles_and_weights_are_refused_in_words(vgg, content, style
         nst.objective(vgg, content, grams + grams.weighted(3), recipe="nnst")
     grams.save(tmp_path / "style.safetensors")
     loaded = nst.StyleGrams.load(tmp_path / "style.safetensors")
-    with pytest.raises(nst.NSTError, match=r"style was loaded from a file.*nearest need the style picture"):
+    with pytest.raises(nst.NSTError, match=r"style was loaded from a file.*nearest and remd need the style picture"):
         nst.stylize(vgg, content, loaded, recipe="nnst", steps=1)
 
 

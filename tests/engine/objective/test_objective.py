@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -22,7 +24,8 @@ def image() -> torch.Tensor:
     return clouds(9, 70, 90)
 
 
-@pytest.mark.parametrize("recipe", nst.RECIPES)
+# strotss looks at other samples at every step: test_strotss.py holds its gradient to the slope along the same ones.
+@pytest.mark.parametrize("recipe", [name for name in nst.RECIPES if name != "strotss"])
 def test_the_gradient_is_the_slope_of_the_total(vgg, content, style, image, recipe):
     grams = nst.compute_style_grams(vgg, style, recipe=recipe)
     objective = nst.objective(vgg, content, grams, recipe=recipe, tv_weight=1.0)
@@ -61,7 +64,9 @@ def written_out(recipe: nst.Recipe, vgg, content, style, image) -> tuple[torch.T
         else:
             term = (f @ f.T / n - s @ s.T / m).square().sum() / (s @ s.T / m).square().sum() / 5
         style_term = style_term + w * term
-    return recipe.content_weight * content_term, recipe.style_weight * style_term
+    # In a picture as small as this the content counts more.
+    more = max(1.0, recipe.small_level / 2 / max(content.shape[-2:])) ** 2
+    return more * recipe.content_weight * content_term, recipe.style_weight * style_term
 
 
 def work_between(f: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
@@ -86,14 +91,16 @@ def test_the_papers_formulas(vgg, content, style, image, name):
 
 
 def test_on_a_small_level_the_content_counts_more(vgg, content, style, image):
-    """By the square of the final side over the level's; a final size as small has it as it is."""
-    grams = nst.compute_style_grams(vgg, style)
-    result = nst.stylize(vgg, content, grams, scales=3, steps=3, start="image", start_image=image)
+    """By the square of 64 over the level's side; a picture of that size alone has the content as it is."""
+    recipe = replace(nst.RECIPES["balanced"], small_level=64)
+    grams = nst.compute_style_grams(vgg, style, recipe=recipe)
+    options = {"recipe": recipe, "scales": 3, "steps": 3}
+    result = nst.stylize(vgg, content, grams, start="image", start_image=image, **options)
     height, width, _ = result.settings["levels"][0]
     assert width * 2 == content.shape[-1]
     small, start = resize(content, (height, width)), resize(image, (height, width))
-    alone = nst.objective(vgg, small, grams).value_and_grad(start)[0]
-    assert float(result.history[0].content) == pytest.approx(4 * float(alone.content), rel=1e-4)
+    alone = nst.objective(vgg, small, grams, recipe=recipe).value_and_grad(start)[0]
+    assert float(result.history[0].content) == pytest.approx((64 / width) ** 2 * float(alone.content), rel=1e-4)
 
 
 def test_johnsons_total_variation_is_half_the_squares_on_bytes(vgg, content, style, image):

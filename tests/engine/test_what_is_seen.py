@@ -1,7 +1,7 @@
 """What a judge by eye would see at once in a picture of the default recipe, as far as a number tells it.
 
-The bound lies between what is measured of good pictures (0.33 to 0.44) and of bad ones (0.56 to 0.61): of a recipe whose
-deep layers count most, on levels from 64 pixels, with next to no content.
+The bound lies between what is measured of good pictures (0.33 to 0.44) and of bad ones (0.56 to 0.61): of a recipe
+whose deep layers count most, on levels from 64 pixels, with next to no content.
 """
 
 from __future__ import annotations

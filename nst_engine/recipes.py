@@ -163,8 +163,8 @@ class Recipe:
     passes: tuple[Pass, ...] = SINGLE_PASS
     coarsest: int = 0  # 0: the passes. Else levels √2 apart, the first with about this long side, whatever the last has
     level_steps: int = 0  # of every level; what is left of all steps is shared out, more to the smaller ones
-    # On levels with a shorter long side than this the content counts more, by the ratio to this power: what is lost on a
-    # small level, such as a face, does not come back. The final side stands in for this where it is shorter, though for
+    # On levels with a shorter long side than this the content counts more, by the ratio to this power: what is lost on
+    # a small level, such as a face, does not come back. The final side stands in for this where it is shorter, but for
     # no less than half of it. 0: on none.
     small_level: int = 0
     small_level_power: float = 2.0

@@ -93,20 +93,8 @@ def parsed(options: tuple[str, ...], command: str = "stylize") -> argparse.Names
 @functools.cache
 def defaults(command: str = "stylize") -> dict[str, Any]:
     """Every option of a command that a job may have, and its default."""
-    ours = (
-        "command",
-        "content",
-        "styles",
-        "out",
-        "save_style",
-        "quiet",
-        "begin",
-        "end",
-        "every",
-        "fps",
-        "flow",
-        "restart",
-    )
+    ours = {"command", "content", "styles", "out", "save_style", "quiet"}
+    ours |= {"begin", "end", "every", "fps", "flow", "restart"}
     return {name: value for name, value in vars(parsed((), command)).items() if name not in ours}
 
 

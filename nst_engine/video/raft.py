@@ -29,7 +29,7 @@ def raft_flow(weights: Path, device: torch.device) -> Flow:
         raise NSTError(
             f"flow: {weights} does not hold weights of torchvision's raft_large or raft_small ({type(error).__name__})."
         ) from error
-    model = model.to(device).eval().requires_grad_(False)
+    model = model.to(device).train(False).requires_grad_(False)
 
     def flow(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         height, width = a.shape[-2:]

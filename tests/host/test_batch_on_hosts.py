@@ -102,10 +102,10 @@ def test_a_workflow_runs_through_a_folder_by_comfyuis_own_node(server):
     """No node of ours is needed for it."""
     if "LoadImageDataSetFromFolder" not in server.get("/object_info"):
         pytest.skip("this ComfyUI has no node that loads a folder")
-    (server.base / "input" / "photos").mkdir()
+    (server.base / "input" / "album").mkdir()
     for i in range(3):
-        write_picture(server.base / "input" / "photos" / f"{i}.png", picture(i, 32, 40 + 8 * i))
+        write_picture(server.base / "input" / "album" / f"{i}.png", picture(i, 32, 40 + 8 * i))
     graph = api_graph("folder", size=0, steps=1)
-    assert find(graph, "LoadImageDataSetFromFolder")
+    graph[find(graph, "LoadImageDataSetFromFolder")]["inputs"]["folder"] = "album"
     made = server.run(graph).pictures(find(graph, "SaveImage"))
     assert sorted(one.size for one in made) == [(40, 32), (48, 32), (56, 32)]

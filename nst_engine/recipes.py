@@ -164,9 +164,10 @@ class Recipe:
     coarsest: int = 0  # 0: the passes. Else levels √2 apart, the first with about this long side, whatever the last has
     level_steps: int = 0  # of every level; what is left of all steps is shared out, more to the smaller ones
     # On levels with a shorter long side than this the content counts more, by the ratio to this power: what is lost on
-    # a small level, such as a face, does not come back. The final side stands in for this where it is shorter, but for
-    # no less than half of it. 0: on none.
+    # a small level, such as a face, does not come back. 0: on none. A shorter final side stands in for it, unless it is
+    # shorter than `small_final`.
     small_level: int = 0
+    small_final: int = 0
     small_level_power: float = 2.0
     ladder: Ladder | None = None  # stands in place of all that; `steps` is then what it comes to at the recipe's size
     refinement: Refinement | None = None
@@ -224,6 +225,7 @@ _RECIPES = (
         coarsest=128,
         level_steps=6,
         small_level=512,
+        small_final=256,
     ),
     Recipe(
         name="classic",

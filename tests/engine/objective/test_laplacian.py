@@ -13,7 +13,9 @@ import nst_engine as nst
 from nst_engine.objective.laplacian import LEAST, POOLS, SHARE
 
 KERNEL = torch.tensor([[0.0, -1.0, 0.0], [-1.0, 4.0, -1.0], [0.0, -1.0, 0.0]], dtype=torch.float64).view(1, 1, 3, 3)
-BY_EDGES = replace(nst.RECIPES["balanced"], content_measure="laplacian")
+# The content as it is, however small the picture.
+BY_FEATURES = replace(nst.RECIPES["balanced"], small_final=0)
+BY_EDGES = replace(BY_FEATURES, content_measure="laplacian")
 WEIGHT = BY_EDGES.content_weight
 
 
@@ -40,7 +42,7 @@ def written_out(image: torch.Tensor, content: torch.Tensor, emphasis: torch.Tens
 
 def added(vgg, content, grams, image, **options) -> tuple[float, torch.Tensor]:
     """What the choice adds to the content term, and to the gradient."""
-    plain, plain_gradient = nst.objective(vgg, content, grams, **options).value_and_grad(image)
+    plain, plain_gradient = nst.objective(vgg, content, grams, recipe=BY_FEATURES, **options).value_and_grad(image)
     terms, gradient = nst.objective(vgg, content, grams, recipe=BY_EDGES, **options).value_and_grad(image)
     assert float(terms.style) == float(plain.style)
     return float(terms.content) - float(plain.content), gradient - plain_gradient
@@ -112,7 +114,7 @@ def test_tiles_give_what_one_pass_gives(vgg, grams, normalised):
 
 
 def test_normalised_its_gradient_is_as_large_as_its_weight(vgg, content, grams, image):
-    recipes = [replace(r, normalise_gradients=True) for r in (BY_EDGES, nst.RECIPES["balanced"])]
+    recipes = [replace(r, normalise_gradients=True) for r in (BY_EDGES, BY_FEATURES)]
     found, plain = (nst.objective(vgg, content, grams, recipe=r).value_and_grad(image)[1] for r in recipes)
     assert float((found - plain).abs().sum()) == pytest.approx(WEIGHT, rel=1e-3)
 

@@ -65,7 +65,7 @@ def written_out(recipe: nst.Recipe, vgg, content, style, image) -> tuple[torch.T
             term = (f @ f.T / n - s @ s.T / m).square().sum() / (s @ s.T / m).square().sum() / 5
         style_term = style_term + w * term
     # In a picture as small as this the content counts more.
-    more = max(1.0, recipe.small_level / 2 / max(content.shape[-2:])) ** 2
+    more = max(1.0, recipe.small_final / max(content.shape[-2:])) ** 2
     return more * recipe.content_weight * content_term, recipe.style_weight * style_term
 
 
@@ -92,7 +92,7 @@ def test_the_papers_formulas(vgg, content, style, image, name):
 
 def test_on_a_small_level_the_content_counts_more(vgg, content, style, image):
     """By the square of 64 over the level's side; a picture of that size alone has the content as it is."""
-    recipe = replace(nst.RECIPES["balanced"], small_level=64)
+    recipe = replace(nst.RECIPES["balanced"], small_level=64, small_final=0)
     grams = nst.compute_style_grams(vgg, style, recipe=recipe)
     options = {"recipe": recipe, "scales": 3, "steps": 3}
     result = nst.stylize(vgg, content, grams, start="image", start_image=image, **options)

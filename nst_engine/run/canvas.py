@@ -68,19 +68,17 @@ class Canvas:
     """The variable, in the recipe's space; Adam's moments, which go from level to level; the mean of the last pictures,
     which is the result if the recipe averages."""
 
+    space: Parametrisation | Bands
     variable: torch.Tensor
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
-        self.space: Parametrisation | Bands
-        if recipe.variable != "laplacian":
-            self.space = Parametrisation(recipe.variable, device)
-        self.recipe = recipe
+        self.space_name, self.device = recipe.variable, device
         self.average = Average(recipe.averaging, recipe.average == "exponential") if recipe.averaging else None
         self.moments: AdamState | None = None
 
     def begin_level(self, pixels: torch.Tensor) -> None:
-        if self.recipe.variable == "laplacian":
-            self.space = Bands(shape_of(pixels))
+        bands = self.space_name == "laplacian"
+        self.space = Bands(shape_of(pixels)) if bands else Parametrisation(self.space_name, self.device)
         self.variable = self.space.variable(pixels).requires_grad_()
 
     def pixels(self) -> torch.Tensor:

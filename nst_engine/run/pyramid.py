@@ -27,15 +27,15 @@ class Pyramid:
         """What each level of detail adds to the one below, and the smallest level, 1×C×1×Σ."""
         found = []
         for shape in self.shapes[1:]:
-            smaller = _reduced(pixels, shape)
-            found.append(pixels - _enlarged(smaller, shape_of(pixels)))
+            smaller = _resized(pixels, shape)
+            found.append(pixels - _resized(smaller, shape_of(pixels)))
             pixels = smaller
         return _packed([*found, pixels])
 
     def pixels(self, bands: Tensor) -> Tensor:
         *finer, pixels = self._unpacked(bands)
         for band in reversed(finer):
-            pixels = _enlarged(pixels, shape_of(band)) + band
+            pixels = _resized(pixels, shape_of(band)) + band
         return pixels
 
     def gradient(self, by_pixels: Tensor) -> Tensor:
@@ -60,8 +60,5 @@ def _packed(parts: list[Tensor]) -> Tensor:
     return torch.cat([part.flatten(2) for part in parts], 2).unsqueeze(2)
 
 
-def _reduced(pixels: Tensor, shape: tuple[int, int]) -> Tensor:
+def _resized(pixels: Tensor, shape: tuple[int, int]) -> Tensor:
     return F.interpolate(pixels, size=shape, mode="bilinear", align_corners=False)
-
-
-_enlarged = _reduced

@@ -253,7 +253,7 @@ def _sampled(
 def _check_alike(styles: list[Style]) -> None:
     """A feature is taken over from one style or from another: there is no nearest by weight."""
     for style in styles:
-        _ = style.known_picture
+        style.needed_picture()
     if len({style.weight for style in styles}) > 1:
         listed = ", ".join(f"{style.name} {style.weight:g}" for style in styles)
         raise NSTError(

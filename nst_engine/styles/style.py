@@ -27,7 +27,6 @@ log = logging.getLogger("nst_engine.styles.style")
 
 # Less than this of a mask at a tap is nothing.
 NO_POSITIONS = 1e-5
-TURNS = (0, 1, 2, 3)  # of a picture, by 90 degrees each
 
 
 def mirrored(moment: torch.Tensor) -> torch.Tensor:
@@ -133,9 +132,8 @@ class Style:
         self, network: Network, taps: Iterable[str], shape: tuple[int, int], copy: Copy
     ) -> tuple[torch.Tensor, tuple[str, ...], dict[str, torch.Tensor]]:
         """A copy's pixels, what is to be measured, and its mask there."""
-        assert self.picture is not None
         taps = tuple(taps)
-        return copy.of(resize(self.picture, copy.shape(shape))), taps, self._guides(taps, shape, network, copy)
+        return copy.of(resize(self.needed_picture(), copy.shape(shape))), taps, self._guides(taps, shape, network, copy)
 
     def _guides(
         self, taps: Iterable[str], shape: tuple[int, int], network: Network, copy: Copy = AS_IT_IS
@@ -152,7 +150,7 @@ class Style:
         self, network: Network, taps: Iterable[str], shape: tuple[int, int], fraction: float
     ) -> dict[str, Samples]:
         """The features themselves, computed each time: they are too many to keep."""
-        _ = self.known_picture
+        self.needed_picture()
         taps = tuple(taps)
         self._check_size(network, taps, shape, fraction)
         measuring, copies = network.measuring(), self.fitting_copies(network, taps, shape)
@@ -166,23 +164,24 @@ class Style:
         every tap. A position counts whole, or not at all if less than half of what the mask has most is there."""
         taps = tuple(taps)
         self._check_size(network, taps, shape, fraction)
-        picture, mask = resize(self.known_picture, shape), None
+        picture, mask = resize(self.needed_picture(), shape), None
         if self.mask is not None:
             grid = grid_tap(taps)
             t = self._guides((grid,), shape, network)[grid]
             mask = t * 2 >= t.max()
-        measuring, most = network.measuring(), MOST_HYPERCOLUMNS // len(TURNS)
-        copies = []
-        for turn in TURNS:
-            inside = None if mask is None else mask.rot90(turn, (2, 3))
-            copies.append(whole_hypercolumns(measuring, picture.rot90(turn, (2, 3)), taps, inside, most))
-        return {tap: Samples(torch.cat([copy[tap] for copy in copies])) for tap in taps}
+        turned = COPIES["rotated"]
+        measuring, most = network.measuring(), MOST_HYPERCOLUMNS // len(turned)
+        found = [
+            whole_hypercolumns(measuring, copy.of(picture), taps, None if mask is None else copy.of(mask), most)
+            for copy in turned
+        ]
+        return {tap: Samples(torch.cat([columns[tap] for columns in found])) for tap in taps}
 
     def sampled(
         self, network: Network, taps: Iterable[str], shape: tuple[int, int], fraction: float, count: int
     ) -> dict[str, torch.Tensor]:
         """About so many hypercolumns, and the colours there: the same positions at every tap."""
-        _ = self.known_picture
+        self.needed_picture()
         taps = tuple(taps)
         self._check_size(network, taps, shape, fraction)
         measuring, copies = network.measuring(), self.fitting_copies(network, taps, shape)
@@ -202,8 +201,7 @@ class Style:
             found.setdefault(COLOURS, []).append(pixels[0, :, samples[:, 0], samples[:, 1]].T)
         return {name: torch.cat(rows) for name, rows in found.items()}
 
-    @property
-    def known_picture(self) -> torch.Tensor:
+    def needed_picture(self) -> torch.Tensor:
         if self.picture is None:
             raise NSTError(
                 f"grams: {self.name} was loaded from a file, which holds {', '.join(BY_MOMENTS)}; the statistics "

@@ -634,8 +634,8 @@ TEMPLATES = (
     ),
     compare(
         "pooling",
-        "How the network halves its maps: by the largest of four values, by their mean, or by the root of their mean "
-        "square. The style is measured with the same network.",
+        "How the network halves its maps: by the largest of four values, by their mean, or by the root of the sum of "
+        "their squares. The style is measured with the same network.",
         LANDSCAPE,
         "style-strokes",
         [(pooling, {"pooling": pooling}) for pooling in ("max", "average", "l2")],

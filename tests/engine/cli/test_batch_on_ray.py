@@ -56,18 +56,23 @@ def workers(parent: int) -> list[int]:
     return found
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
-def test_a_worker_that_is_killed_loses_nothing(folder):
-    pytest.importorskip("ray.data", reason="ray is not installed: pip install -e '.[cluster]'")
-    (folder / "photos" / "broken.png").write_bytes(b"no picture")
-    command = ("batch", "photos", "--styles", "style.png", "-o", "out", "--steps", "3", "--size", "32", "--ray")
-    process = subprocess.Popen(
+def started(*command: str) -> subprocess.Popen[str]:
+    """With two workers of a core each."""
+    return subprocess.Popen(
         [sys.executable, "-m", "nst_engine", *command, "--actors", "2", "--cpus-per-actor", "1"],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
+def test_a_worker_that_is_killed_loses_nothing(folder):
+    pytest.importorskip("ray.data", reason="ray is not installed: pip install -e '.[cluster]'")
+    (folder / "photos" / "broken.png").write_bytes(b"no picture")
+    command = ("batch", "photos", "--styles", "style.png", "-o", "out", "--steps", "3", "--size", "32", "--ray")
+    process = started(*command)
     assert process.stdout and process.stdout.readline()
     os.kill(workers(process.pid)[0], signal.SIGKILL)
     out, said = process.communicate(timeout=240)
@@ -87,13 +92,7 @@ def test_shots_of_a_clip_are_made_by_several_workers_one_of_which_is_killed(fold
     pytest.importorskip("av", reason="av is not installed")
     write_clip(folder / "film.mp4", [frame for seed in range(4) for frame in pan(4, seed=seed)])
     command = ("batch", "film.mp4", "--styles", "style.png", "-o", "out", "--steps", "4", "--size", "64", "--ray")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "nst_engine", *command, "--actors", "2", "--cpus-per-actor", "1"],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = started(*command)
     end = time.monotonic() + 120
     while not list(Path("out").glob(".*.frames/*/*.png")):
         assert process.poll() is None and time.monotonic() < end

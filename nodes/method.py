@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ..nst_engine.objective.losses import VARIATIONS
 from ..nst_engine.objective.octaves import MOST_OCTAVES
-from ..nst_engine.recipes import CHOICES
+from ..nst_engine.recipes import VOCABULARY
 from ..nst_engine.statistics.distances import STATISTICS
 from . import host
 from .checks import refusal_of
@@ -98,7 +98,7 @@ class NSTMethod:
             },
             "optional": {
                 "content_measure": (
-                    [RECIPE, *CHOICES["content_measure"]],
+                    [RECIPE, *VOCABULARY["content_measure"]],
                     {
                         "tooltip": "How your picture is kept. features: what is in it. laplacian: its edges and "
                         "outlines as well, so that faces, roofs and thin lines come through. self-similarity: what is "

@@ -85,7 +85,7 @@ class Refinement:
 
 STARTS = ("content", "noise", "image", "grey", "style", "style-noise")
 # The words that a recipe is made of; the module of the loss, start, fit or network they name says what they mean.
-CHOICES = {
+VOCABULARY = {
     "gram": ("sum", "mean", "mean/C"),
     "style_term": ("mean", "mean/CHW", "gatys", "per channel", "relative", "gap"),
     "content_term": ("mean", "half-sum", "relative"),
@@ -106,11 +106,8 @@ CHOICES = {
 
 FIVE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 FIVE_CHANNELS = (64, 128, 256, 512, 512)
-# The convolutions of VGG-16 but for the second and third of its last two blocks (STROTSS, section 2.1).
-NINE = (
-    *("relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1", "relu3_2", "relu3_3"),
-    *("relu4_1", "relu5_1"),
-)
+# The convolutions of VGG-16's first three blocks.
+SEVEN = ("relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1", "relu3_2", "relu3_3")
 SINGLE_PASS = (Pass(1.0, 1.0),)
 
 
@@ -454,20 +451,7 @@ _RECIPES = (
         title="Neural Neighbor Style Transfer",
         source="Kolkin et al.: Neural Neighbor Style Transfer, arXiv 2203.13215, 2022",
         # All convolutions of the first four blocks of VGG-16.
-        style_layers=equal(
-            (
-                "relu1_1",
-                "relu1_2",
-                "relu2_1",
-                "relu2_2",
-                "relu3_1",
-                "relu3_2",
-                "relu3_3",
-                "relu4_1",
-                "relu4_2",
-                "relu4_3",
-            )
-        ),
+        style_layers=equal((*SEVEN, "relu4_1", "relu4_2", "relu4_3")),
         content_layers={},
         gram="mean",
         style_term="relative",
@@ -486,8 +470,9 @@ _RECIPES = (
         name="strotss",
         title="STROTSS",
         source="Kolkin, Salavon & Shakhnarovich: Style Transfer by Relaxed Optimal Transport and Self-Similarity, 2019",
-        style_layers=equal(NINE),
-        content_layers=equal(NINE),
+        # Of the last two blocks, the first convolution (section 2.1).
+        style_layers=equal((*SEVEN, "relu4_1", "relu5_1")),
+        content_layers=equal((*SEVEN, "relu4_1", "relu5_1")),
         gram="mean",
         style_term="relative",
         content_term="relative",
@@ -512,7 +497,7 @@ RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _RECIPES}
 
 def get_recipe(recipe: str | Recipe) -> Recipe:
     if isinstance(recipe, Recipe):
-        for name, known in CHOICES.items():
+        for name, known in VOCABULARY.items():
             if (word := getattr(recipe, name)) not in known:
                 raise NSTError(f"recipe: {name} {word!r} is not one of {', '.join(known)}.")
         return recipe

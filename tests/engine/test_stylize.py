@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 import nst_engine as nst
 from nst_engine.layers import parse_layers
 from nst_engine.network.vgg import Network
-from nst_engine.recipes import CHOICES
+from nst_engine.recipes import VOCABULARY
 from nst_engine.run.levels import plan
 from nst_engine.statistics.distances import Statistics
 from nst_engine.statistics.measure import statistics
@@ -462,7 +462,7 @@ def test_every_level_begins_with_the_full_rate_and_ends_with_the_last(vgg, conte
         assert last < 0.3 * first
 
 
-@pytest.mark.parametrize("name", CHOICES)
+@pytest.mark.parametrize("name", VOCABULARY)
 def test_a_word_that_a_recipe_of_ones_own_has_wrong_is_named(vgg, content, grams, name):
     own = replace(nst.RECIPES["balanced"], **{name: "unheard-of"})
     says = f"^recipe: {name} 'unheard-of' is not one of "

@@ -257,7 +257,7 @@ OPTIONS = [
         "-o",
     ],
 ]
-CHOICES = [
+WORDS = [
     *[
         "0",
         "1",
@@ -298,10 +298,10 @@ def test_random_command_lines_end_in_a_picture_or_a_sentence(capfd):
     stylize = ["stylize", "content.png", "style.png", "-o", "out.png", "--steps", "1", "--size", "32"]
     codes = []
     for _ in range(150):
-        words = [word for _ in range(draw.randint(1, 2)) for word in (draw.choice(OPTIONS), draw.choice(CHOICES))]
+        words = [word for _ in range(draw.randint(1, 2)) for word in (draw.choice(OPTIONS), draw.choice(WORDS))]
         command = [*stylize, *words]
         if draw.random() < 0.2:
-            command[draw.randrange(len(command))] = draw.choice(CHOICES)
+            command[draw.randrange(len(command))] = draw.choice(WORDS)
         with contextlib.suppress(SystemExit):
             codes.append(cli.main([*command, "--quiet"]))
     assert set(codes) <= {0, 1} and codes.count(1) > 100

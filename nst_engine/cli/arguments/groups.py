@@ -12,7 +12,7 @@ from ...objective.losses import VARIATIONS
 from ...objective.octaves import MOST_OCTAVES
 from ...options import OPTIMIZERS, PROTECT_MODES
 from ...pictures.files import FORMATS
-from ...recipes import CHOICES
+from ...recipes import VOCABULARY
 from ...run.levels import OWN_SIZE, RECIPE_SIZE
 from ...statistics.distances import STATISTICS
 from ...statistics.regions import MODES
@@ -126,7 +126,7 @@ def content_group(parser: argparse.ArgumentParser, content: str) -> None:
     add("--content-layers", metavar="LAYERS")
     add(
         "--content-measure",
-        choices=CHOICES["content_measure"],
+        choices=VOCABULARY["content_measure"],
         help="what of CONTENT is kept: laplacian adds its edges",
     )
 

@@ -111,5 +111,5 @@ def make_shot(
     text = json.dumps({"seconds": seconds, "notes": command.notes})
     write_over(command.folder / FINISHED, lambda file: file.write(text.encode()))
     command.job.forget(-1)  # nothing goes on from it
-    shutil.rmtree(command.job.state / "passes", ignore_errors=True)
+    shutil.rmtree(command.job.passes, ignore_errors=True)
     return Outcome(job, MADE, seconds, where=str(vgg.device), notes=tuple(command.notes))

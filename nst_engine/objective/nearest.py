@@ -14,7 +14,7 @@ from ..network.fast import each, strips
 from ..network.tiles import Tile
 from ..pictures.images import shape_of
 from ..statistics.measure import positions
-from ..statistics.nearest import from_grid, grid_tap, nearest, to_grid
+from ..statistics.nearest import from_grid, grid_tap, nearest_by_cosine, to_grid
 from ..statistics.regions import Region
 from .losses import style_factor
 from .setup import Setup
@@ -136,7 +136,7 @@ class NearestTerm:
             drawn = torch.randperm(m, generator=self.generator)[:MOST_REMATCHED].to(self.network.device)
             theirs = {tap: rows[drawn] for tap, rows in theirs.items()}
         weights = None if part.where is None else part.counts
-        chosen = nearest(self._joined(ours), self._joined(theirs), weights, self.network.watch.layer)
+        chosen = nearest_by_cosine(self._joined(ours), self._joined(theirs), weights, self.network.watch.layer)
         targets = _unit({tap: rows[chosen].float() * self.shares[tap] ** 0.5 for tap, rows in theirs.items()})
         if self.own:
             own = {tap: _at(self.own[tap], part.where).float() * self.shares[tap] ** 0.5 for tap in group}

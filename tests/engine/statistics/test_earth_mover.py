@@ -71,7 +71,7 @@ TERMS = [
 @pytest.mark.parametrize(("term", "formula", "c", "m"), TERMS, ids=["remd", "palette", "moments", "similarity"])
 def test_value_and_gradient_are_the_formulas(monkeypatch, term, formula, c, m, sizes):
     if sizes == "in parts":
-        monkeypatch.setattr(earth_mover, "COMPARED_AT_ONCE", 5 * m)
+        monkeypatch.setattr(earth_mover, "DISTANCES_AT_ONCE", 5 * m)
     n = 10 if sizes == "ours the fewer" and m != 50 else 50
     a, b = rows(1, n, c).requires_grad_(), rows(2, m, c) ** 2
     (found, gradient), (expected, slope) = (

@@ -36,7 +36,7 @@ import nst_engine as nst
 from nst_engine.network.weights import best_device
 from nst_engine.objective.objective import Objective
 from nst_engine.run.recording import WARM_UP, Evaluation, Recorded, record_on_cuda
-from nst_engine.system.shortage import is_out_of_memory, release
+from nst_engine.system.out_of_memory import is_out_of_memory, release
 
 from . import programs
 from .__main__ import contestants, high_water, pictures, processor

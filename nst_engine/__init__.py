@@ -1,7 +1,7 @@
 """Neural style transfer: a picture takes on another's style by moving its pixels until VGG sees it so."""
 
 # ruff: noqa: E402
-from .system.early import until_main
+from .system.interrupts import until_main
 
 until_main()
 

@@ -15,7 +15,7 @@ from .errors import NSTError
 from .network.vgg import PADDINGS, POOLINGS, UNWATCHED, Conventions, Network, VGGFeatures, Watch
 from .pictures.images import LARGEST_SIDE
 from .statistics.distances import STATISTICS, DistanceSettings
-from .statistics.fits import FITS
+from .statistics.style_fit import STYLE_FITS
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ VOCABULARY = {
     "start": STARTS,
     "average": ("flat", "exponential"),
     "enlarging": ("smooth", "sharp"),
-    "style_fit": tuple(FITS),
+    "style_fit": tuple(STYLE_FITS),
     "content_measure": ("features", "self-similarity", "laplacian"),
 }
 
@@ -174,7 +174,7 @@ class Recipe:
     average: str = "flat"
     # From level to level, bicubically: smooth, with a = −0.5, as pictures are resized everywhere; sharp, with −0.75.
     enlarging: str = "smooth"
-    style_fit: str = "long"  # what "as large as the transfer" means for a style: fits.py has the choices
+    style_fit: str = "long"  # what "as large as the transfer" means for a style: style_fit.py has the choices
     # How the content is compared: by its features; by how alike they are among themselves; or by features and, beside
     # them, the picture's edges.
     content_measure: str = "features"

@@ -16,7 +16,7 @@ from . import precision as precisions
 from .architecture import Step, check_taps, layers_to, plan
 from .fast import Arena, new_convolutions, team
 from .kernels import Form, Kernel, Kernels
-from .units import unit_scales
+from .mean_activations import unit_scales
 
 POOLINGS = ("recipe", "max", "average", "l2")
 PADDINGS = ("recipe", "zeros", "replicate", "reflect")

@@ -16,7 +16,7 @@ from ..errors import NSTError
 from .architecture import CHANNELS, CONVOLUTIONS, convolution_names
 from .download import download
 from .exact import einsum
-from .units import CAFFE_VGG19_MEAN_ACTIVATIONS, measure_mean_activations
+from .mean_activations import CAFFE_VGG19_MEAN_ACTIVATIONS, measure_mean_activations
 from .vgg import CAFFE_MEAN_RGB, IMAGENET_MEAN, IMAGENET_STD, VGGFeatures
 
 Convolutions = dict[str, tuple[torch.Tensor, torch.Tensor]]

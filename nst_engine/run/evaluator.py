@@ -13,7 +13,7 @@ from ..objective.memory import Layout, does_at_once
 from ..objective.objective import OnTile, Terms
 from ..objective.setup import Setup
 from ..statistics.distances import BY_FEATURES, BY_MOMENTS
-from ..system.shortage import is_out_of_memory, release
+from ..system.out_of_memory import is_out_of_memory, release
 
 Evaluate = Callable[[torch.Tensor, OnTile], tuple[Terms, torch.Tensor]]
 T = TypeVar("T")

@@ -15,7 +15,7 @@ from ..network.fast import each, split, team, workspace_bytes
 from ..network.tiles import Tile, cut, fit_tile, margin
 from ..network.vgg import Network, VGGFeatures
 from ..pictures.images import fit_long, shape_of
-from ..system.shortage import is_out_of_memory, release
+from ..system.out_of_memory import is_out_of_memory, release
 from .distances import Statistics
 from .nearest import MOST_HYPERCOLUMNS, grid_tap, to_grid
 from .sorting import Samples

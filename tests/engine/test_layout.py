@@ -11,7 +11,7 @@ ENGINE = Path(__file__).resolve().parents[2] / "nst_engine"
 # From the ground up: each may import what stands before it, and nothing after.
 FLOORS = (
     *("errors", "system", "network", "pictures", "statistics", "layers", "recipes", "styles", "objective", "run"),
-    *("options", "stylize", "inside", "video", "__init__", "cli", "__main__"),
+    *("options", "stylize", "visualise", "video", "__init__", "cli", "__main__"),
 )
 MODULES = {tuple(path.relative_to(ENGINE).with_suffix("").parts): path for path in sorted(ENGINE.rglob("*.py"))}
 

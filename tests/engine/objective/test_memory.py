@@ -22,7 +22,7 @@ from nst_engine.objective.memory import ExtraMemory, Layout, bytes_per_pixel, fo
 from nst_engine.objective.objective import build
 from nst_engine.objective.setup import set_up
 from nst_engine.recipes import FIVE, LBFGS, Adam
-from nst_engine.system.shortage import is_out_of_memory
+from nst_engine.system.out_of_memory import is_out_of_memory
 
 CONTENT = ("relu4_2",)
 GB = 2**30

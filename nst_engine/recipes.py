@@ -70,7 +70,7 @@ class Ladder:
 class Pass:
     """A run of the optimiser at a fraction of the final size."""
 
-    scale: float
+    fraction: float
     share: float  # of all steps
 
 

@@ -14,7 +14,7 @@ from ..errors import NSTError
 from . import operations, plain, pooling
 from . import precision as precisions
 from .architecture import Step, check_taps, layers_to, plan
-from .fast import Arena, new_convolutions, team
+from .fast import Arena, new_convolutions, thread_pool
 from .kernels import Form, Kernel, Kernels
 from .mean_activations import unit_scales
 
@@ -236,7 +236,7 @@ class Network:
 
     def features(self, pixels: torch.Tensor, taps: Iterable[str]) -> dict[str, torch.Tensor]:
         """The activations at `taps` for pixels (Nx3xHxW, RGB 0..1), no layer run that they do not need."""
-        with team(self.device):
+        with thread_pool(self.device):
             return dict(self.activations(pixels, taps))
 
     @torch.no_grad()

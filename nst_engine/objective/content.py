@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from ..network.architecture import stride
-from ..network.fast import Arena, each, rows_of
+from ..network.fast import Arena, parallel_for, rows_of
 from ..network.tiles import Tile
 from ..network.vgg import Network
 from ..pictures.images import shape_of
@@ -102,7 +102,7 @@ class ContentTerm:
                 squares *= emphasis[:, :, rows[k]]
             totals[k] = squares.sum()
 
-        each(work, range(len(rows)))
+        parallel_for(work, range(len(rows)))
         return self.factors[tap] * totals.sum()
 
     def gradient(self, tap: str, f: Tensor, target: Tensor, tile: Tile | None = None) -> Tensor:
@@ -117,7 +117,7 @@ class ContentTerm:
             if emphasis is not None:
                 part *= emphasis[:, :, rows]
 
-        each(work, rows_of(f))
+        parallel_for(work, rows_of(f))
         return gradient
 
     def _emphasis(self, tap: str, tile: Tile | None) -> Tensor | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..network.fast import each, rows_of
+from ..network.fast import parallel_for, rows_of
 from ..network.tiles import Tile
 from ..statistics.hypercolumns import ColumnGradient
 from ..statistics.measure import positions
@@ -78,4 +78,4 @@ def l1(gradient: Tensor) -> Tensor:
 
 
 def add_(total: Tensor, part: Tensor) -> None:
-    each(lambda rows: total[:, :, rows].add_(part[:, :, rows]), rows_of(total))
+    parallel_for(lambda rows: total[:, :, rows].add_(part[:, :, rows]), rows_of(total))

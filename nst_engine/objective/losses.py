@@ -46,10 +46,10 @@ def style_factor(recipe: Recipe, target: Statistics, n: int, gap: Tensor | None 
     a = shifted(target.mean, target.moment, recipe.shift if recipe.statistic == "gram" else 0.0)
     size = a.square().sum().clamp_min(1e-30)
     trace = target.moment.trace().clamp_min(1e-30)
-    by_cosine = recipe.statistic in BY_POSITION + BY_SAMPLING
-    blank = torch.ones_like(size) if by_cosine else size if recipe.statistic == "gram" else trace
+    of_cosines = recipe.statistic in BY_POSITION + BY_SAMPLING
+    blank = torch.ones_like(size) if of_cosines else size if recipe.statistic == "gram" else trace
     if recipe.style_term == "per channel":  # D/C, whatever the statistic
-        return trace / len(a) if by_cosine else 1.0 / len(a)
+        return trace / len(a) if of_cosines else 1.0 / len(a)
     if recipe.style_term == "gap":  # D over the gap: how much of the way from the content to the style is left
         return 1.0 / (blank if gap is None else torch.maximum(gap.to(blank), LEAST_GAP * blank))
     if recipe.style_term == "relative":  # ‖G − A‖² / ‖A‖²: the same whatever the convention
@@ -102,16 +102,16 @@ def total_variation(pixels: Tensor, reduction: str, kind: str = "l2", wraps: boo
             there, here = _shifted(pixels[part], down, right)
             step = there - here
         if power == 2:
-            total, by_step = total + k * weight * step.square().sum(), step.mul_(2 * k * weight)
+            total, grad_step = total + k * weight * step.square().sum(), step.mul_(2 * k * weight)
         else:
-            total, by_step = total + k * weight * step.abs().sum(), step.sign_().mul_(k * weight)
+            total, grad_step = total + k * weight * step.abs().sum(), step.sign_().mul_(k * weight)
         if wraps:
-            gradient.add_(by_step.roll((down, right), (2, 3))).sub_(by_step)
+            gradient.add_(grad_step.roll((down, right), (2, 3))).sub_(grad_step)
         else:
             there, here = _shifted(gradient[part], down, right)
-            there.add_(by_step)
-            here.sub_(by_step)
-        del step, by_step  # before the next are computed
+            there.add_(grad_step)
+            here.sub_(grad_step)
+        del step, grad_step  # before the next are computed
     return total, gradient
 
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from ..network.architecture import stride
-from ..network.fast import each, strips
+from ..network.fast import parallel_for, strips
 from ..network.tiles import Tile
 from ..pictures.images import shape_of
 from ..statistics.measure import positions
@@ -174,8 +174,8 @@ class NearestTerm:
                 squares = torch.stack([sums[tap][i].squares for tap in group]).sum(0).clamp_min(LEAST)
                 counts, length = self._factor(part, group) * part.counts, squares.sqrt()
                 total = total + (counts * (1 - products / length)).sum()
-                by_row = counts * products / (squares * length), -counts / length
-                gradient.by_row.update({(tap, i): by_row for tap in group})
+                factors = counts * products / (squares * length), -counts / length
+                gradient.factors.update({(tap, i): factors for tap in group})
         return total, gradient
 
     def _factor(self, part: Part, group: Sequence[str]) -> Tensor | float:
@@ -190,7 +190,7 @@ class NearestGradient:
     """∂(style term)/∂F at one tap after the other: of every position, w a F + b u."""
 
     term: NearestTerm
-    by_row: dict[tuple[str, int], tuple[Tensor, Tensor]] = field(default_factory=dict)  # a and b, by tap and region
+    factors: dict[tuple[str, int], tuple[Tensor, Tensor]] = field(default_factory=dict)  # a and b, by tap and region
     values: Mapping[object, Tensor] = field(default_factory=dict)
 
     def at(self, tap: str, f: Tensor, tile: Tile | None) -> Tensor | None:
@@ -200,7 +200,7 @@ class NearestGradient:
         columns = term.columns(tap, f)
         total = torch.zeros_like(columns)
         for i, part in enumerate(term.parts):
-            a, b = (factor[:, None].to(term.dtype) for factor in self.by_row[tap, i])
+            a, b = (factor[:, None].to(term.dtype) for factor in self.factors[tap, i])
             rows = _at(columns, part.where) * (a * term.shares[tap])
             rows.addcmul_(part.targets[tap], b)
             total = rows if part.where is None else total.index_add_(0, part.where, rows)
@@ -223,7 +223,7 @@ def _cosines(f: Tensor, targets: Tensor, share: float) -> Cosines:
         products[rows] = (x * targets[rows].float()).sum(1)
         squares[rows] = x.square().sum(1) * share
 
-    each(work, strips(len(f), f.shape[1], f.device))
+    parallel_for(work, strips(len(f), f.shape[1], f.device))
     return Cosines(products, squares)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ..errors import NSTError
-from ..network.fast import new_arena, team
+from ..network.fast import new_arena, thread_pool
 from ..network.tiles import Tile, cut, fit_tile, grid
 from ..network.vgg import Tape, VGGFeatures
 from ..pictures.images import check_picture, check_size, shape_of
@@ -131,7 +131,7 @@ class Objective:
             if on_tile is not None:
                 on_tile(done, of)
 
-        with team(self.network.device):
+        with thread_pool(self.network.device):
             return self._value_and_grad(x, tell)
 
     def _value_and_grad(self, x: torch.Tensor, tell: Callable[[], None]) -> tuple[Terms, torch.Tensor]:
@@ -143,20 +143,20 @@ class Objective:
         else:
             style, content, gradient = self._by_tiles(x, self.tiles, tell)
         if self.smaller is not None and self.halving is not None:
-            terms, by_half = self.smaller._value_and_grad(self.halving(x), tell)
+            terms, grad_half = self.smaller._value_and_grad(self.halving(x), tell)
             style = style + terms.style
-            gradient.add_(self.halving.backward(by_half))
+            gradient.add_(self.halving.backward(grad_half))
         if isinstance(self.style, RemdTerm):
             style = style + self.style.add_palette(gradient, x)
         if self.laplacian is not None:
             content = content + self.laplacian.add_to(gradient, x)
         if self.tv_weight:
-            value, by_pixel = total_variation(x, self.recipe.tv_term, self.recipe.tv_kind, self.network.seamless)
+            value, grad_pixels = total_variation(x, self.recipe.tv_term, self.recipe.tv_kind, self.network.seamless)
             tv = self.tv_weight * value
-            gradient.add_(by_pixel, alpha=self.tv_weight)
+            gradient.add_(grad_pixels, alpha=self.tv_weight)
         if self.temporal is not None:
-            temporal, by_pixel = self.temporal.value_and_grad(x)
-            gradient.add_(by_pixel)
+            temporal, grad_pixels = self.temporal.value_and_grad(x)
+            gradient.add_(grad_pixels)
         return Terms(content + style + tv + temporal, content, style, tv, temporal), gradient
 
     def _begin(self, x: torch.Tensor) -> None:

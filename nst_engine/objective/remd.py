@@ -123,10 +123,10 @@ class RemdTerm:
             ours = looks.of(x).clone().requires_grad_()
             with torch.enable_grad():
                 value = cloud.palette * palette(ours, cloud.colours)
-                (by_colour,) = torch.autograd.grad(value, ours)
+                (grad_colour,) = torch.autograd.grad(value, ours)
             index = looks.samples[:, 0] * self.shape[1] + looks.samples[:, 1]
-            by_pixel = gradient.new_zeros(3, self.shape[0] * self.shape[1]).index_add_(1, index, by_colour.T)
-            gradient.add_(by_pixel.view(gradient.shape))
+            grad_pixels = gradient.new_zeros(3, self.shape[0] * self.shape[1]).index_add_(1, index, grad_colour.T)
+            gradient.add_(grad_pixels.view(gradient.shape))
             total = total + value.detach()
         return total
 
@@ -151,7 +151,7 @@ class RemdGradient:
         """Nothing that is a matrix product."""
 
 
-def between(region: Region, strength: float, network: Network, content: Tensor, seed: int) -> Region:
+def mixed_with_content(region: Region, strength: float, network: Network, content: Tensor, seed: int) -> Region:
     """The same with a cloud in which samples of the content itself stand for what is missing to strength 1."""
     count = len(region.samples[COLOURS].rows)
     own_count = round((1 - strength) * count)

@@ -12,18 +12,18 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from ..network.architecture import channels, stride
-from ..network.exact import add_product, product
-from ..network.fast import each, strips
-from ..network.plain import each as in_turn
+from ..network.exact import add_matmul, matmul
+from ..network.fast import parallel_for, strips
+from ..network.plain import parallel_for as serial_for
 from ..network.precision import widest_float
 from ..network.tiles import Tile
 from ..network.vgg import Network
 from ..pictures.images import shape_of
 from ..recipes import LBFGS, Recipe
-from ..statistics.distances import BY_SORTING, DistanceTo, by_moments
+from ..statistics.distances import BY_SORTING, DistanceTo, distance_to
 from ..statistics.measure import positions, sums
 from ..statistics.regions import Region
-from ..statistics.sorting import Quantiles, Samples, by_sorting, random_directions
+from ..statistics.sorting import Quantiles, Samples, random_directions, sorted_distance
 from .losses import style_factor
 
 Tensor = torch.Tensor
@@ -55,22 +55,22 @@ class RowGradient:
 
     def of(self, f: Tensor) -> Tensor:
         if f.device.type != "cpu":
-            return product(f, self.matrix, self.row)
+            return matmul(f, self.matrix, self.row)
         out = torch.empty_like(f)
 
         def work(rows: slice) -> None:
-            out[rows] = product(f[rows], self.matrix, self.row)
+            out[rows] = matmul(f[rows], self.matrix, self.row)
 
-        each(work, self._strips(f))
+        parallel_for(work, self._strips(f))
         return out
 
     def add_to(self, gradient: Tensor, f: Tensor) -> None:
         def work(rows: slice) -> None:
-            add_product(gradient[rows], f[rows], self.matrix)
+            add_matmul(gradient[rows], f[rows], self.matrix)
             if self.row is not None:
                 gradient[rows] += self.row
 
-        each(work, self._strips(f))
+        parallel_for(work, self._strips(f))
 
     def _strips(self, f: Tensor) -> list[slice]:
         """Of as many products, whatever the channels."""
@@ -117,7 +117,7 @@ class StyleTerm:
             return {}
         wide = torch.promote_types(self.sum_dtype, torch.float32)
         recipe = self.recipe
-        return {t: by_moments(recipe.statistic, a.to(wide), recipe.details) for t, a in region.targets.items()}
+        return {t: distance_to(recipe.statistic, a.to(wide), recipe.details) for t, a in region.targets.items()}
 
     def regions_at(self, tap: str) -> list[int]:
         return [i for i, region in enumerate(self.regions) if tap in region.targets] if tap in self.weights else []
@@ -145,7 +145,7 @@ class StyleTerm:
         means = self.recipe.looks_at_means
         found = {}
         for i in self.regions_at(tap):
-            summed, products = sums(f, self.regions[i].rows(tap, tile, f), self.sum_dtype, means)
+            summed, products = sums(f, self.regions[i].guide_column(tap, tile, f), self.sum_dtype, means)
             found[i] = Sums(summed if means else None, products)
         return found
 
@@ -157,7 +157,7 @@ class StyleTerm:
         def work(tap: str) -> None:
             found[tap] = self._at_tap(tap, sums[tap])
 
-        (each if self.device.type == "cpu" else in_turn)(work, taps)
+        (parallel_for if self.device.type == "cpu" else serial_for)(work, taps)
         total = sum((found[tap][0] for tap in taps), torch.zeros((), device=self.device))
         return total, {tap: found[tap][1] for tap in taps}
 
@@ -200,7 +200,7 @@ class StyleGradient:
     def at(self, tap: str, f: Tensor, tile: Tile | None) -> Tensor | None:
         total: Tensor | None = None
         for i in self.term.regions_at(tap):
-            t = self.term.regions[i].rows(tap, tile, f)
+            t = self.term.regions[i].guide_column(tap, tile, f)
             if self.term.sorts:
                 rows = self._sorted(i, tap, f, t)
             else:
@@ -222,6 +222,6 @@ class StyleGradient:
         term = self.term
         k, n, n_all = term.factor(i, tap), term.regions[i].count[tap], term.position_count(tap)
         weights = None if t is None else t.flatten().float().square()
-        value, gradient = by_sorting(positions(f), weights, term.samples[i][tap], self.directions.get(tap))
+        value, gradient = sorted_distance(positions(f), weights, term.samples[i][tap], self.directions.get(tap))
         self.values[tap, i] = k * (n / n_all) * value
         return gradient.mul_(k * (n / n_all)).to(term.dtype)

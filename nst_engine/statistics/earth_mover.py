@@ -9,8 +9,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from ..network.exact import product
-from ..network.fast import each, strips
+from ..network.exact import matmul
+from ..network.fast import parallel_for, strips
 from .neighbours import neighbours_both_ways
 
 Tensor = torch.Tensor
@@ -44,9 +44,9 @@ def _product(a: Tensor, b: Tensor) -> Tensor:
     out = a.new_empty(len(a), b.shape[1])
 
     def work(rows: slice) -> None:
-        out[rows] = product(a[rows], b)
+        out[rows] = matmul(a[rows], b)
 
-    each(work, strips(len(a), b.numel(), a.device, least=1 << 26))
+    parallel_for(work, strips(len(a), b.numel(), a.device, least=1 << 26))
     return out
 
 
@@ -62,7 +62,7 @@ def nearest(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     of_a, of_b = a.square().sum(1), b.square().sum(1)
 
     def distances(rows: slice, columns: slice) -> Tensor:
-        return product(a[rows], b[columns].T).mul_(-2).add_(of_a[rows, None]).add_(of_b[columns])
+        return matmul(a[rows], b[columns].T).mul_(-2).add_(of_a[rows, None]).add_(of_b[columns])
 
     block = max(1, DISTANCES_AT_ONCE // len(b)), len(b)
     return neighbours_both_ways(distances, a, b, block)

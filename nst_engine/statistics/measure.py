@@ -10,8 +10,8 @@ import torch
 
 from ..errors import NSTError
 from ..network.architecture import channels, stride
-from ..network.exact import AT_ONCE, product, squares
-from ..network.fast import each, split, team, workspace_bytes
+from ..network.exact import AT_ONCE, matmul, transpose_matmul
+from ..network.fast import parallel_for, split, thread_pool, workspace_bytes
 from ..network.tiles import Tile, cut, fit_tile, margin
 from ..network.vgg import Network, VGGFeatures
 from ..pictures.images import fit_long, shape_of
@@ -64,11 +64,11 @@ def sums(
             rows = slice(first, min(first + at_once, parts[k].stop))
             x = f[rows] if t is None else f[rows] * t[rows]
             x = x.to(kind)
-            products[k] += product(x.T, x) if on_cpu else _squares(x)
+            products[k] += matmul(x.T, x) if on_cpu else _transpose_matmul(x)
             if means:
                 features[k] += (x if t is None else x * t[rows]).sum(0, dtype=wide)
 
-    each(work, range(len(parts)))
+    parallel_for(work, range(len(parts)))
     # In a fixed order, so that the bits do not depend on which part was ready first.
     for k in range(1, len(parts)):
         features[0] += features[k]
@@ -76,10 +76,10 @@ def sums(
     return features[0], products[0]
 
 
-def _squares(x: torch.Tensor) -> torch.Tensor:
+def _transpose_matmul(x: torch.Tensor) -> torch.Tensor:
     """FᵀF in few operations: a GPU has to launch each."""
     if x.dtype in (torch.float32, torch.float64):
-        return squares(x)
+        return transpose_matmul(x)
     # So many that a large GPU has something to do for all of it: with 16, 64 channels of 16 megapixels take 1.4 ms
     # instead of 0.5.
     parts = max(16, 8192 // x.shape[1])
@@ -257,7 +257,7 @@ def in_pieces_that_fit(network: Network, shape: tuple[int, int], measured: Calla
     side = PIECE
     while True:
         try:
-            with team(network.device):
+            with thread_pool(network.device):
                 return measured(side)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from ..network.architecture import channels, stride
-from ..network.exact import product
+from ..network.exact import matmul
 from .neighbours import nearest_neighbours
 
 Tensor = torch.Tensor
@@ -68,7 +68,7 @@ def nearest_by_cosine(
     def distances(rows: slice, columns: slice) -> Tensor:
         if on_block is not None:
             on_block()
-        return product(a[rows], b[columns].T)  # −cos
+        return matmul(a[rows], b[columns].T)  # −cos
 
     side = math.isqrt(COSINES_AT_ONCE)
     return nearest_neighbours(distances, a, b, (side, side))

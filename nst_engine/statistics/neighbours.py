@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from ..network.fast import each
+from ..network.fast import parallel_for
 
 Tensor = torch.Tensor
 
@@ -30,7 +30,7 @@ def nearest_neighbours(distances: Distances, a: Tensor, b: Tensor, block: tuple[
             best = torch.where(nearer, least, best)
             found[rows] = torch.where(nearer, number + columns.start, found[rows])
 
-    each(work, _parts(len(a), block[0]))
+    parallel_for(work, _parts(len(a), block[0]))
     return found
 
 

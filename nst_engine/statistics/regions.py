@@ -14,12 +14,12 @@ import torch.nn.functional as F
 
 from ..errors import NSTError, one_or
 from ..network.architecture import stride
-from ..network.tiles import Tile, reach
+from ..network.tiles import Tile, receptive_radius
 from ..network.vgg import Network
 from ..pictures.images import shape_of
-from .distances import Statistics, mixed
+from .distances import Statistics, weighted_mean
 from .measure import whole_samples
-from .sorting import Samples, pooled
+from .sorting import Samples, merged
 
 # How much a neuron at a mask's edge counts: by how much of its position lies within the mask, or only if all of the
 # neuron's receptive field does.
@@ -71,7 +71,7 @@ def guide(mask: torch.Tensor, tap: str, mode: str, architecture: str) -> torch.T
     if mode != "inside":
         raise NSTError(f"mask_mode: {mode!r} is not one of {', '.join(MODES)}.")
     # The least of all that a position sees. What lies outside of the picture does not count.
-    r = reach((tap,), architecture)
+    r = receptive_radius((tap,), architecture)
     outside = 1 - mask
     for size, padding in (((2 * r + 1, 1), (r, 0)), ((1, 2 * r + 1), (0, r))):
         outside = F.max_pool2d(outside, size, stride=1, padding=padding)
@@ -104,7 +104,7 @@ class Region:
     mask: torch.Tensor | None = None  # 1x1xHxW on the CPU, or None for everywhere
     name: str = "region"
 
-    def rows(self, tap: str, tile: Tile | None, like: torch.Tensor) -> torch.Tensor | None:
+    def guide_column(self, tap: str, tile: Tile | None, like: torch.Tensor) -> torch.Tensor | None:
         """T as a column beside the features' rows, or None where everything counts."""
         if tap not in self.guides:
             return None
@@ -132,7 +132,7 @@ def guides_of(
     return {tap: guides[tap].to(device) for tap in counts}, counts
 
 
-def nearer(
+def towards_content(
     region: Region,
     strength: float,
     found: Mapping[str, Statistics],
@@ -141,16 +141,17 @@ def nearer(
     sorts: bool,
 ) -> Region:
     """The same with targets between the statistics found of the content (0) and the style's (1)."""
-    shares = (1 - strength, strength)
     targets = {
-        tap: mixed([(shares[0], found[tap].to(measuring.device)), (shares[1], style)]) if tap in found else style
+        tap: weighted_mean([(1 - strength, found[tap].to(measuring.device)), (strength, style)])
+        if tap in found
+        else style
         for tap, style in region.targets.items()
     }
     samples = dict(region.samples)
     if sorts:
         seen = whole_samples(measuring, content, region.samples, region.guides)
         samples = {
-            tap: pooled([(shares[0], seen[tap].to(measuring.device)), (shares[1], style)])
+            tap: merged([(1 - strength, seen[tap].to(measuring.device)), (strength, style)])
             for tap, style in region.samples.items()
         }
     return replace(region, targets=targets, samples=samples)

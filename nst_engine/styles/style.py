@@ -19,7 +19,7 @@ from ..statistics.hypercolumns import COLOURS, LEAST_SAMPLES, columns_at, random
 from ..statistics.measure import whole_hypercolumns, whole_samples, whole_statistics
 from ..statistics.nearest import MOST_HYPERCOLUMNS, grid_tap
 from ..statistics.regions import MODES, guide, stretch
-from ..statistics.sorting import Samples, pooled
+from ..statistics.sorting import Samples, merged
 from ..statistics.style_fit import STYLE_FITS
 from .copies import AS_IT_IS, COPIES, Copy, averaged
 
@@ -155,7 +155,7 @@ class Style:
         self._check_size(network, taps, shape, fraction)
         measuring, copies = network.measuring(), self.fitting_copies(network, taps, shape)
         each = [whole_samples(measuring, *self._copied(network, taps, shape, copy)) for copy in copies]
-        return {tap: pooled([(1 / len(each), found[tap]) for found in each if tap in found]) for tap in taps}
+        return {tap: merged([(1 / len(each), found[tap]) for found in each if tap in found]) for tap in taps}
 
     def hypercolumns(
         self, network: Network, taps: Iterable[str], shape: tuple[int, int], fraction: float

@@ -15,7 +15,7 @@ from test_host import NODES
 EXPLAINED = {
     "nst_engine/network/download.py",
     "nst_engine/network/cpu/loops.py",
-    "nst_engine/run/recording.py",
+    "nst_engine/run/cuda_graphs.py",
     "nst_engine/system/safe_files.py",
     "nodes/host.py",
 }

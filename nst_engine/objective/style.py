@@ -23,7 +23,7 @@ from ..recipes import LBFGS, Recipe
 from ..statistics.distances import BY_SORTING, DistanceTo, distance_to
 from ..statistics.measure import positions, sums
 from ..statistics.regions import Region
-from ..statistics.sorting import Quantiles, Samples, random_directions, sorted_distance
+from ..statistics.sorting import DIRECTIONS, Quantiles, Samples, sorted_distance
 from .losses import style_factor
 
 Tensor = torch.Tensor
@@ -96,6 +96,7 @@ class StyleTerm:
         self.device, self.recipe, self.weights, self.shape = network.device, recipe, weights, shape
         self.dtype = gradient_dtype(network)
         self.sorts = recipe.statistic in BY_SORTING
+        self.new_directions = DIRECTIONS[recipe.statistic] if self.sorts else None
         # A covariance is a small difference of large numbers, whose rounding its root multiplies.
         self.sum_dtype = network.dtype
         if recipe.statistic != "gram" or recipe.mean_std:
@@ -107,7 +108,7 @@ class StyleTerm:
         self.generator = torch.Generator().manual_seed(seed)
 
     def _samples(self, region: Region) -> Mapping[str, Samples | Quantiles]:
-        if self.recipe.statistic != "histogram":
+        if not self.sorts or self.new_directions is not None:
             return region.samples
         # Channels stay the same from step to step, so that the style's are sorted once.
         return {tap: samples.along(None, torch.float32) for tap, samples in region.samples.items()}
@@ -178,14 +179,12 @@ class StyleTerm:
         return total, gradients
 
     def directions(self) -> dict[str, Tensor]:
-        """For the sliced distance, as many for each tap as it has channels: new ones at every step, but for L-BFGS,
-        which compares steps, always the same."""
-        if self.recipe.statistic != "sliced":
+        """For the sliced distance: new ones at every step, but for L-BFGS, which compares steps, always the same."""
+        if self.new_directions is None:
             return {}
         if isinstance(self.recipe.optimizer, LBFGS):
             self.generator.manual_seed(self.seed)
-        sizes = {tap: channels(tap) for tap in self.weights}
-        return {tap: random_directions(c, c, self.generator, self.device) for tap, c in sizes.items()}
+        return {tap: self.new_directions(channels(tap), self.generator, self.device) for tap in self.weights}
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,13 @@ import torch
 from ..network.exact import matmul
 from ..network.precision import widest_float
 from .roots import square_root
+from .sorting import DIRECTIONS
 
 Tensor = torch.Tensor
 
 # What follows from μ and M can be collected tile by tile; what sorts wants the whole picture at once.
 BY_MOMENTS = ("gram", "mean-std", "covariance")
-BY_SORTING = ("histogram", "sliced")
+BY_SORTING = tuple(DIRECTIONS)
 # What compares position by position, with the nearest of the style's: `nearest` has how.
 BY_POSITION = ("nearest",)
 # What compares samples of hypercolumns, which can be gathered tile by tile: `earth_mover` has how.

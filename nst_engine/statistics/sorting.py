@@ -3,6 +3,7 @@ directions (Heitz et al. 2021)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -151,3 +152,10 @@ def random_directions(c: int, k: int, generator: torch.Generator, device: torch.
     v /= v.norm(dim=0)
     # Pinned memory is fetched by a GPU when it comes to it; for other memory Python waits.
     return v.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else v.to(device)
+
+
+# By statistic, the directions along which features of C channels are sorted; None: every channel by itself.
+DIRECTIONS: dict[str, Callable[[int, torch.Generator, torch.device], Tensor] | None] = {
+    "histogram": None,
+    "sliced": lambda c, generator, device: random_directions(c, c, generator, device),
+}

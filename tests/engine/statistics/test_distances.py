@@ -10,6 +10,7 @@ import torch
 from pictures import clouds
 
 import nst_engine as nst
+from nst_engine.objective import style as style_module
 from nst_engine.recipes import LBFGS, network_for
 from nst_engine.statistics.distances import (
     BY_MOMENTS,
@@ -239,6 +240,16 @@ def test_sums_can_be_had_by_tiles(vgg, pictures, measured, statistic, where):
     )
     assert float(tiled[0].total) == pytest.approx(float(whole[0].total), rel=1e-6)
     assert (tiled[1] - whole[1]).norm() < 1e-5 * whole[1].norm()
+
+
+@pytest.mark.parametrize("sorts", [True, False])
+def test_an_unknown_statistic_is_not_taken_for_another(vgg, measured, monkeypatch, sorts):
+    """A name that a list has and the table of what it stands for has not."""
+    monkeypatch.setattr(style_module, "BY_SORTING", ("third",) if sorts else ())
+    network = network_for(vgg, CLASSIC)
+    regions = measured["plain"].regions(network, TAPS, (64, 64), 1.0, "long", "gram")
+    with pytest.raises(KeyError, match="third"):
+        style_module.StyleTerm(network, replace(CLASSIC, statistic="third"), LAYERS.style, regions, (64, 64), 0)
 
 
 @pytest.mark.parametrize("statistic", BY_SORTING)

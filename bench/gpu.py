@@ -36,7 +36,8 @@ import nst_engine as nst
 from nst_engine.network.weights import best_device
 from nst_engine.objective.objective import Objective
 from nst_engine.run.cuda_graphs import WARM_UP, Evaluation, Recorded, capture_cuda_graph
-from nst_engine.system.out_of_memory import is_out_of_memory, release
+from nst_engine.system.devices import release
+from nst_engine.system.out_of_memory import is_out_of_memory
 
 from . import programs
 from .__main__ import contestants, high_water, pictures, processor

@@ -16,6 +16,7 @@ from .network.vgg import PADDINGS, POOLINGS, UNWATCHED, Conventions, Network, VG
 from .pictures.images import LARGEST_SIDE
 from .statistics.distances import STATISTICS, DistanceSettings
 from .statistics.style_fit import STYLE_FITS
+from .system.devices import kind_of
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Size:
     pixels_without_gpu: tuple[int, ...] | None = None
 
     def pixels_on(self, device: torch.device) -> tuple[int, ...]:
-        return self.pixels_without_gpu if self.pixels_without_gpu and device.type == "cpu" else self.pixels
+        return self.pixels_without_gpu if self.pixels_without_gpu and kind_of(device).is_cpu else self.pixels
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from .network.precision import name_of
 from .network.tiles import grid
 from .network.vgg import UNWATCHED, VGGFeatures, Watch
 from .objective.controls import LayerWeights
-from .objective.memory import USABLE_SHARE, ExtraMemory, footprint, free_memory
+from .objective.memory import USABLE_SHARE, ExtraMemory, footprint
 from .objective.octaves import octave_shapes
 from .objective.setup import Setup, set_up
 from .options import Options
@@ -30,6 +30,7 @@ from .run.picture import Picture, Protect
 from .run.progress import OnStep, OnTile, Reporter, Step
 from .statistics.regions import check_mask, fit_mask
 from .styles.grams import StyleGrams
+from .system.devices import free_memory
 
 Shape = tuple[int, int]  # height and width
 

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..system.devices import kind_of
 from .fast import Arena, empty, parallel_for, strips
 
 BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes
@@ -61,14 +62,14 @@ def max_pool_backward(gradient: Tensor, argmax: Tensor, shape: torch.Size, arena
 def _greater(a: Tensor, b: Tensor | int) -> Tensor:
     """1 or 0. On a CPU, comparing takes a tenth of the time where the result is an integer as long as the numbers; and
     numbers that are not below 0 have the order of their bits."""
-    if a.device.type != "cpu":
+    if not kind_of(a.device).is_cpu:
         return torch.gt(a, b).view(torch.uint8)
     bits = _bits(a)
     return torch.gt(bits, _bits(b) if isinstance(b, Tensor) else b, out=torch.empty_like(bits))
 
 
 def _bits(x: Tensor) -> Tensor:
-    return x.view(BITS[x.itemsize]) if x.device.type == "cpu" else x
+    return x.view(BITS[x.itemsize]) if kind_of(x.device).is_cpu else x
 
 
 def average_pool(x: Tensor, gain: float = 1.0, arena: Arena | None = None) -> Tensor:

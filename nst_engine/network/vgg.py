@@ -11,6 +11,7 @@ from functools import cache
 import torch
 
 from ..errors import NSTError
+from ..system.devices import kind_of
 from . import operations, plain, pooling
 from . import precision as precisions
 from .architecture import Step, check_taps, layers_to, plan
@@ -175,7 +176,7 @@ class Network:
         # Statistics are comparable between two networks exactly when this is equal.
         self.key = "/".join((vgg.weights_key, f"{self.pooling}*{self.gain:g}", self.padding, self.space, units_in_use))
 
-        self._kernels = vgg.kernels if self.device.type == "cpu" else Kernels()
+        self._kernels = vgg.kernels if kind_of(self.device).is_cpu else Kernels()
         self._convolutions = new_convolutions(self.device)
 
     def weights(self, layer: str) -> tuple[torch.Tensor, torch.Tensor]:

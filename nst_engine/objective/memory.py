@@ -1,4 +1,4 @@
-"""The memory that a run takes and that the device has; the two decide whether it works in one pass or by tiles."""
+"""The memory that a run takes; with what the device has free it decides whether it works in one pass or by tiles."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 
-import psutil
 import torch
 
 from ..errors import NSTError
@@ -20,7 +19,7 @@ from ..statistics.hypercolumns import bytes_of_samples
 from ..statistics.measure import MOST_SAMPLES
 from ..statistics.nearest import bytes_of_matches
 from ..statistics.sorting import SORTED_AT_ONCE
-from ..system.limits import left_to_this_process
+from ..system.devices import kind_of
 
 # Of what is free; the rest is for what nobody foresees: fragmentation, libraries' workspaces, other programs.
 USABLE_SHARE = 0.8
@@ -141,8 +140,7 @@ def footprint(
         margin=margin(all_taps, network.vgg.architecture),
         grid=grid(all_taps),
         wraps=network.seamless,
-        # Some of torch's kernels for GPUs count a tensor's numbers with 32 bits, and the first layers have the most.
-        most=math.inf if network.device.type == "cpu" else 2**31 / channels("conv1_1"),
+        most=kind_of(network.device).most_numbers / channels("conv1_1"),  # of all layers, the first have the most
     )
 
 
@@ -211,25 +209,6 @@ def _forward_bytes(steps: Iterable[Step], itemsize: int) -> tuple[list[float], d
 def _padded_copies(step: Step) -> int:
     """Paddings other than zeros copy what they pad."""
     return int(step.kind == "conv" and step.edges != "zeros")
-
-
-def free_memory(device: torch.device) -> int:
-    """Bytes that can still be had: from the driver, or from the operating system and whatever limits it sets."""
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    if device.type == "mps":
-        # A Mac's GPU shares the memory of all programs. Before torch 2.5 nothing tells how much of it the GPU may take.
-        left: list[int] = [psutil.virtual_memory().available]
-        if hasattr(torch.mps, "recommended_max_memory"):
-            left.append(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
-        return int(max(0, min(left)))
-    if device.type == "xpu":
-        if not hasattr(torch.xpu, "mem_get_info"):  # before torch 2.6
-            return int(torch.xpu.get_device_properties(device).total_memory)
-        free, _ = torch.xpu.mem_get_info(device)
-        return int(free + torch.xpu.memory_reserved(device) - torch.xpu.memory_allocated(device))
-    return max(0, min([int(psutil.virtual_memory().available), *left_to_this_process()]))
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,13 @@ from ..statistics.distances import BY_POSITION, BY_SAMPLING
 from ..statistics.hypercolumns import ColumnGradient
 from ..statistics.regions import Region
 from ..styles.grams import StyleGrams
+from ..system.devices import free_memory, kind_of
 from .content import ContentTarget, ContentTerm
 from .controls import LayerWeights, Multipliers
 from .gradients import Norms, TapGradients, l1
 from .laplacian import LaplacianTerm
 from .losses import total_variation
-from .memory import ExtraMemory, Layout, free_memory
+from .memory import ExtraMemory, Layout
 from .nearest import NearestGradient, NearestTerm, Stay
 from .octaves import Halving
 from .remd import RemdGradient, RemdTerm
@@ -60,7 +61,7 @@ class Objective:
         emphasis: torch.Tensor | None = None,
     ) -> None:
         self.network, self.recipe, self.shape = setup.network, setup.recipe, shape
-        self.arena = new_arena() if layout.ample and self.network.device.type == "cpu" else None
+        self.arena = new_arena() if layout.ample and kind_of(self.network.device).is_cpu else None
         weights = setup.weights()
         self.tv_weight = weights.tv
         self.taps = tuple(dict.fromkeys((*weights.style, *weights.content)))

@@ -24,6 +24,7 @@ from ..statistics.distances import BY_SORTING, DistanceTo, distance_to
 from ..statistics.measure import positions, sums
 from ..statistics.regions import Region
 from ..statistics.sorting import DIRECTIONS, Quantiles, Samples, sorted_distance
+from ..system.devices import kind_of
 from .losses import style_factor
 
 Tensor = torch.Tensor
@@ -54,7 +55,7 @@ class RowGradient:
     row: Tensor | None
 
     def of(self, f: Tensor) -> Tensor:
-        if f.device.type != "cpu":
+        if not kind_of(f.device).is_cpu:
             return matmul(f, self.matrix, self.row)
         out = torch.empty_like(f)
 
@@ -158,7 +159,7 @@ class StyleTerm:
         def work(tap: str) -> None:
             found[tap] = self._at_tap(tap, sums[tap])
 
-        (parallel_for if self.device.type == "cpu" else serial_for)(work, taps)
+        (parallel_for if kind_of(self.device).is_cpu else serial_for)(work, taps)
         total = sum((found[tap][0] for tap in taps), torch.zeros((), device=self.device))
         return total, {tap: found[tap][1] for tap in taps}
 

@@ -13,7 +13,8 @@ from ..objective.memory import Layout, does_at_once
 from ..objective.objective import OnTile, Terms
 from ..objective.setup import Setup
 from ..statistics.distances import BY_FEATURES, BY_MOMENTS
-from ..system.out_of_memory import is_out_of_memory, release
+from ..system.devices import release
+from ..system.out_of_memory import is_out_of_memory
 
 ValueAndGrad = Callable[[torch.Tensor, OnTile], tuple[Terms, torch.Tensor]]
 T = TypeVar("T")

@@ -15,6 +15,7 @@ from ..objective.objective import build
 from ..objective.setup import Setup
 from ..pictures.images import resize
 from ..recipes import LBFGS, Adam
+from ..system.devices import kind_of
 from .canvas import Canvas
 from .cuda_graphs import Recorded, capture_cuda_graph, worth_recording
 from .evaluator import Evaluator, ValueAndGrad, smaller_layout
@@ -25,7 +26,7 @@ from .progress import Reporter
 from .starts import start_pixels
 
 # Asking a GPU whether the loss is finite waits for it, so that is done once in so many steps, and at the end.
-PATIENCE_ON_GPU = 16
+PATIENCE = 16
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def descend(
     """The steps of one level. Where it is `pinned` (0..1), the picture stays as it is."""
     variable, space, recipe, device = canvas.variable, canvas.parametrisation, setup.recipe, setup.network.device
     first, pace = report.step, _Pace(device)
-    patience = 1 if device.type == "cpu" else PATIENCE_ON_GPU
+    patience = PATIENCE if kind_of(device).queues else 1
 
     def step() -> torch.Tensor:
         if canvas.average is not None and report.step > first:

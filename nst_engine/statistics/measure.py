@@ -15,7 +15,8 @@ from ..network.fast import parallel_for, split, thread_pool, workspace_bytes
 from ..network.tiles import Tile, cut, fit_tile, margin
 from ..network.vgg import Network, VGGFeatures
 from ..pictures.images import fit_long, shape_of
-from ..system.out_of_memory import is_out_of_memory, release
+from ..system.devices import kind_of, release
+from ..system.out_of_memory import is_out_of_memory
 from .distances import Statistics
 from .nearest import MOST_HYPERCOLUMNS, grid_tap, to_grid
 from .sorting import Samples
@@ -51,7 +52,7 @@ def sums(
     kind = kind or f.dtype
     kind = torch.float32 if kind == torch.float16 else kind  # whose range is too small for squares
     wide = torch.promote_types(kind, torch.float32)
-    on_cpu = f.device.type == "cpu"
+    on_cpu = kind_of(f.device).is_cpu
     shares = n * c**2 // A_SHARE if on_cpu else 1
     parts = split(n, max(1, min(16, MOST_PRODUCTS // c**2, shares)))
     features = torch.zeros(len(parts), c, dtype=wide, device=f.device)

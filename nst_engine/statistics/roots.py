@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..network.exact import matmul
+from ..system.devices import kind_of
 
 Tensor = torch.Tensor
 
@@ -15,7 +16,7 @@ ITERATIONS = 22
 def square_root(a: Tensor, iterations: int = 0) -> tuple[Tensor, Tensor]:
     """A^½ and A^−½ of a positive definite matrix, or what so many iterations make of them. Eigenvalues are found in a
     quarter of the iteration's time on a CPU, and exactly; other devices are good at products only."""
-    if a.device.type == "cpu":
+    if kind_of(a.device).eigenvalues:
         return root_of_eigenvalues(a, iterations)
     return truncated_newton_schulz(a, iterations) if iterations else newton_schulz(a)
 

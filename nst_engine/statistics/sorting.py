@@ -10,6 +10,7 @@ import torch
 
 from ..network.exact import add_matmul, matmul
 from ..network.fast import parallel_for, strips
+from ..system.devices import sent
 
 Tensor = torch.Tensor
 
@@ -150,8 +151,7 @@ def random_directions(c: int, k: int, generator: torch.Generator, device: torch.
     """Unit vectors as the columns of a C×K matrix; drawn on the CPU, so that they are the same on every device."""
     v = torch.randn(c, k, generator=generator)
     v /= v.norm(dim=0)
-    # Pinned memory is fetched by a GPU when it comes to it; for other memory Python waits.
-    return v.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else v.to(device)
+    return sent(v, device)
 
 
 # By statistic, the directions along which features of C channels are sorted; None: every channel by itself.

@@ -22,6 +22,7 @@ from nst_engine.objective.memory import ExtraMemory, Layout, bytes_per_pixel, fo
 from nst_engine.objective.objective import build
 from nst_engine.objective.setup import set_up
 from nst_engine.recipes import FIVE, LBFGS, Adam
+from nst_engine.system.devices import free_memory
 from nst_engine.system.out_of_memory import is_out_of_memory
 
 CONTENT = ("relu4_2",)
@@ -401,14 +402,14 @@ def test_a_device_without_room_for_the_smallest_tile_says_so(vgg, content, grams
 
 
 def test_what_is_free_is_known_here():
-    free = memory.free_memory(torch.device("cpu"))
+    free = free_memory(torch.device("cpu"))
     assert 2**20 < free < 2**44
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no ulimit")
 def test_a_limit_of_the_process_counts():
     code = (
-        "import json, resource, torch\nfrom nst_engine.objective import memory as m\n"
+        "import json, resource, torch\nfrom nst_engine.system import devices as m\n"
         "resource.setrlimit(resource.RLIMIT_AS, (2**36, 2**36))\n"
         "print(json.dumps(m.free_memory(torch.device('cpu'))))"
     )

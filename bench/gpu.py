@@ -33,10 +33,9 @@ from xml.etree import ElementTree
 import torch
 
 import nst_engine as nst
-from nst_engine.network.weights import best_device
 from nst_engine.objective.objective import Objective
 from nst_engine.run.cuda_graphs import WARM_UP, Evaluation, Recorded, capture_cuda_graph
-from nst_engine.system.devices import release
+from nst_engine.system.devices import best_device, release
 from nst_engine.system.out_of_memory import is_out_of_memory
 
 from . import programs

@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 import torch
 
 from ..nst_engine import NSTError
-from ..nst_engine.network.weights import BUILT_IN, best_device
+from ..nst_engine.network.weights_location import BUILT_IN
 from ..nst_engine.pictures.images import fit_long, shape_of
 from ..nst_engine.system import devices
+from ..nst_engine.system.devices import best_device
 from ..nst_engine.system.safe_files import Write, below, numbered, write_new
 from .file_names import fill_in, styles_in
 

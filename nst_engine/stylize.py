@@ -16,7 +16,8 @@ from .network.precision import name_of
 from .network.tiles import grid
 from .network.vgg import UNWATCHED, VGGFeatures, Watch
 from .objective.controls import LayerWeights
-from .objective.memory import USABLE_SHARE, ExtraMemory, footprint
+from .objective.footprint import ExtraMemory, footprint
+from .objective.layout import USABLE_SHARE
 from .objective.octaves import octave_shapes
 from .objective.setup import Setup, set_up
 from .options import Options
@@ -28,7 +29,7 @@ from .run.levels import plan as plan_levels
 from .run.loop import Budget, Run, paint
 from .run.picture import Picture, Protect
 from .run.progress import OnStep, OnTile, Reporter, Step
-from .statistics.regions import check_mask, fit_mask
+from .statistics.masks import check_mask, fit_mask
 from .styles.grams import StyleGrams
 from .system.devices import free_memory
 

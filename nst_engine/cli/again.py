@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import NSTError
-from ..network.weights import BUILT_IN, is_there
+from ..network.weights_location import BUILT_IN, is_there
 from ..pictures.files import read_settings
 from ..recipes import RECIPES
 from ..run.levels import usual_steps

@@ -12,7 +12,7 @@ from ..network.fast import Arena, parallel_for, rows_of
 from ..network.tiles import Tile
 from ..network.vgg import Network
 from ..pictures.images import shape_of
-from .losses import content_factor
+from .factors import content_factor
 
 Tensor = torch.Tensor
 
@@ -68,7 +68,7 @@ class ContentTarget:
 
 
 class ContentTerm:
-    """Σ over taps of k Σ E (F − P)², with `losses.content_factor`'s k; E is how much more each position counts."""
+    """Σ over taps of k Σ E (F − P)², with `factors.content_factor`'s k; E is how much more each position counts."""
 
     def __init__(
         self, target: ContentTarget | None, term: str, weights: Mapping[str, float], emphasis: Tensor | None

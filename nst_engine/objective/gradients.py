@@ -10,7 +10,7 @@ import torch
 from ..network.fast import parallel_for, rows_of
 from ..network.tiles import Tile
 from ..statistics.hypercolumns import ColumnGradient
-from ..statistics.measure import positions
+from ..statistics.moments import positions
 from .content import ContentTerm
 from .nearest import NearestGradient
 from .remd import RemdGradient

@@ -13,10 +13,10 @@ from ..network.architecture import stride
 from ..network.fast import parallel_for, strips
 from ..network.tiles import Tile
 from ..pictures.images import shape_of
-from ..statistics.measure import positions
+from ..statistics.moments import positions
 from ..statistics.nearest import from_grid, grid_tap, nearest_by_cosine, to_grid
 from ..statistics.regions import Region
-from .losses import style_factor
+from .factors import style_factor
 from .setup import Setup
 from .style import gradient_dtype
 

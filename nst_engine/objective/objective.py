@@ -21,10 +21,10 @@ from ..styles.grams import StyleGrams
 from ..system.devices import free_memory, kind_of
 from .content import ContentTarget, ContentTerm
 from .controls import LayerWeights, Multipliers
+from .footprint import ExtraMemory
 from .gradients import Norms, TapGradients, l1
 from .laplacian import LaplacianTerm
-from .losses import total_variation
-from .memory import ExtraMemory, Layout
+from .layout import Layout
 from .nearest import NearestGradient, NearestTerm, Stay
 from .octaves import Halving
 from .remd import RemdGradient, RemdTerm
@@ -32,6 +32,7 @@ from .setup import Setup, set_up
 from .similarity import SelfSimilarity
 from .style import StyleGradient, StyleTerm, gradient_dtype
 from .targets import Octave, octaves
+from .total_variation import total_variation
 
 OnTile = Callable[[int, int], object]
 AnyStyleGradient = StyleGradient | NearestGradient | RemdGradient

@@ -28,7 +28,7 @@ from ..statistics.hypercolumns import (
 )
 from ..statistics.regions import Region
 from ..statistics.sorting import Samples
-from .losses import style_factor
+from .factors import style_factor
 from .setup import Setup
 
 Tensor = torch.Tensor

@@ -21,11 +21,11 @@ from ..network.vgg import Network
 from ..pictures.images import shape_of
 from ..recipes import LBFGS, Recipe
 from ..statistics.distances import BY_SORTING, DistanceTo, distance_to
-from ..statistics.measure import positions, sums
+from ..statistics.moments import positions, sums
 from ..statistics.regions import Region
 from ..statistics.sorting import DIRECTIONS, Quantiles, Samples, sorted_distance
 from ..system.devices import kind_of
-from .losses import style_factor
+from .factors import style_factor
 
 Tensor = torch.Tensor
 
@@ -83,7 +83,7 @@ RowGradients = Mapping[str, Mapping[int, RowGradient]]
 
 
 class StyleTerm:
-    """Σ over taps and regions of w·k·(n/N)·D, with `losses.style_factor`'s k."""
+    """Σ over taps and regions of w·k·(n/N)·D, with `factors.style_factor`'s k."""
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ import torch
 
 from ..errors import NSTError
 from ..network.tiles import margin
-from ..objective.memory import Layout, does_at_once
+from ..objective.layout import Layout, does_at_once
 from ..objective.objective import OnTile, Terms
 from ..objective.setup import Setup
 from ..statistics.distances import BY_FEATURES, BY_MOMENTS

@@ -10,8 +10,8 @@ from ..network.vgg import IMAGENET_MEAN
 from ..pictures.images import resize, shape_of
 from ..recipes import Recipe
 from ..statistics.distances import Statistics, weighted_mean
-from ..statistics.measure import statistics
-from ..statistics.regions import fit_mask
+from ..statistics.masks import fit_mask
+from ..statistics.moments import statistics
 from ..styles.grams import StyleGrams
 from ..styles.style import Style
 

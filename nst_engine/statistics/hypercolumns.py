@@ -17,7 +17,8 @@ from ..network.tiles import Tile
 from ..network.vgg import Network
 from ..pictures.images import shape_of
 from ..system.devices import sent
-from .measure import in_pieces_that_fit, pieces, positions
+from .measure import in_pieces_that_fit, pieces
+from .moments import positions
 
 Tensor = torch.Tensor
 Shape = tuple[int, int]  # height and width

@@ -15,8 +15,8 @@ from ..network.architecture import smallest_side
 from ..network.vgg import VGGFeatures, Watch
 from ..pictures.images import LARGEST_SIDE, check_picture, shape_of
 from ..recipes import Recipe, get_recipe, network_for
+from ..statistics.masks import check_mask, fit_mask
 from ..statistics.measure import pieces
-from ..statistics.regions import check_mask, fit_mask
 from .copies import check_copies
 from .grams import StyleGrams
 from .style import Style, check_mode, check_weight

@@ -13,7 +13,8 @@ from ..errors import NSTError, counted, one_or
 from ..network.vgg import Network, VGGFeatures
 from ..statistics.distances import BY_FEATURES, BY_MOMENTS, BY_POSITION, BY_SAMPLING, Statistics, weighted_mean
 from ..statistics.hypercolumns import STYLE_SAMPLES
-from ..statistics.regions import Region, check_mask, complement, fit_mask, guides_of, stretch
+from ..statistics.masks import check_mask, complement, fit_mask, stretch
+from ..statistics.regions import Region, guides_of
 from ..statistics.sorting import Samples, merged
 from . import saved
 from .style import Style, check_mode, check_weight

@@ -16,9 +16,9 @@ from ..network.vgg import Network
 from ..pictures.images import check_size, fit_long, resize, shape_of
 from ..statistics.distances import BY_MOMENTS, WITHOUT_SUMS, Statistics
 from ..statistics.hypercolumns import COLOURS, LEAST_SAMPLES, columns_at, random_positions
+from ..statistics.masks import MODES, guide, stretch
 from ..statistics.measure import whole_hypercolumns, whole_samples, whole_statistics
 from ..statistics.nearest import MOST_HYPERCOLUMNS, grid_tap
-from ..statistics.regions import MODES, guide, stretch
 from ..statistics.sorting import Samples, merged
 from ..statistics.style_fit import STYLE_FITS
 from .copies import AS_IT_IS, COPIES, Copy, averaged

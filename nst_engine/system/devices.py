@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import psutil
 import torch
 
+from ..errors import NSTError
 from .limits import left_to_this_process
 
 
@@ -84,3 +85,23 @@ def sent(numbers: torch.Tensor, device: torch.device) -> torch.Tensor:
     if kind_of(device).fetches:
         return numbers.pin_memory().to(device, non_blocking=True)
     return numbers.to(device)
+
+
+def usable_device(device: str | torch.device) -> torch.device:
+    if device == "auto":
+        return best_device()
+    try:
+        found = torch.device(device)
+        torch.zeros(1, device=found).item()  # meta makes tensors, but none with a value
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise NSTError(f"device: {str(device)!r} cannot be used ({reason}); try auto, or cpu.") from error
+    return found
+
+
+def best_device() -> torch.device:
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")

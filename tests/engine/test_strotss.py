@@ -57,7 +57,7 @@ def test_levels_from_64_pixels_and_the_content_halved_on_each(vgg, pictures, sty
     assert nst.stylize(vgg, content, styled, recipe=replace(STROTSS, ladder=None), steps=1).history
     shares = []
     for fraction in (0.5, 1.0):
-        from nst_engine.objective.memory import Layout
+        from nst_engine.objective.layout import Layout
         from nst_engine.objective.objective import build
         from nst_engine.objective.setup import set_up
 

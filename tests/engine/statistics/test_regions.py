@@ -11,7 +11,7 @@ import nst_engine as nst
 from nst_engine.network.architecture import layer_names, stride
 from nst_engine.network.tiles import receptive_radius
 from nst_engine.network.vgg import Network
-from nst_engine.statistics.regions import check_mask, complement, fit_mask, guide
+from nst_engine.statistics.masks import check_mask, complement, fit_mask, guide
 
 TAPS = {"relu1_1": 1.0, "relu2_1": 0.5, "relu3_1": 2.0}
 LAYERS = nst.LayerWeights(style=TAPS, content={"relu2_2": 1.0})

@@ -8,8 +8,8 @@ until_main()
 from .errors import NSTError
 from .network.vgg import VGGFeatures
 from .network.weights import load_vgg
+from .objective.build import objective
 from .objective.controls import LayerWeights
-from .objective.objective import objective
 from .pictures.colour import match_colours
 from .recipes import RECIPES, Recipe
 from .run.levels import target_shape

@@ -178,6 +178,10 @@ class NearestTerm:
                 gradient.factors.update({(tap, i): factors for tap in group})
         return total, gradient
 
+    def add_to(self, gradient: Tensor, x: Tensor) -> float:
+        """Nothing depends on the pixels themselves."""
+        return 0.0
+
     def _factor(self, part: Part, group: Sequence[str]) -> Tensor | float:
         n = {tap: (self.shape[0] // stride(tap)) * (self.shape[1] // stride(tap)) for tap in group}
         targets = part.region.targets
@@ -192,6 +196,10 @@ class NearestGradient:
     term: NearestTerm
     factors: dict[tuple[str, int], tuple[Tensor, Tensor]] = field(default_factory=dict)  # a and b, by tap and region
     values: Mapping[object, Tensor] = field(default_factory=dict)
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        return self.term.weights
 
     def at(self, tap: str, f: Tensor, tile: Tile | None) -> Tensor | None:
         term = self.term

@@ -116,7 +116,7 @@ class RemdTerm:
             parts.append(ColumnGradient(looks, split(gradient, columns, self.weights)))
         return total, RemdGradient(self, parts)
 
-    def add_palette(self, gradient: Tensor, x: Tensor) -> Tensor:
+    def add_to(self, gradient: Tensor, x: Tensor) -> Tensor:
         """Add the colours' gradient by the pixels; returns their value."""
         total = x.new_zeros(())
         for cloud, looks in zip(self.clouds, self.looks, strict=True):
@@ -138,6 +138,10 @@ class RemdGradient:
     term: RemdTerm
     parts: list[ColumnGradient]
     values: Mapping[object, Tensor] = field(default_factory=dict)
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        return self.term.weights
 
     def at(self, tap: str, f: Tensor, tile: Tile | None) -> Tensor | None:
         total: Tensor | None = None

@@ -141,6 +141,10 @@ class StyleTerm:
         value, rows = self.value_and_gradients(sums)
         return value, StyleGradient(self, rows, self.directions())
 
+    def add_to(self, gradient: Tensor, x: Tensor) -> float:
+        """Nothing depends on the pixels themselves."""
+        return 0.0
+
     def sums(self, tap: str, features: Tensor, tile: Tile | None = None) -> dict[int, Sums]:
         """By region, Σ T²F and F Fᵀ of the features that it counts, T∘F."""
         f = positions(features)
@@ -196,6 +200,10 @@ class StyleGradient:
     rows: RowGradients = field(default_factory=dict)
     directions: Mapping[str, Tensor] = field(default_factory=dict)  # for the sliced distance
     values: dict[tuple[str, int], Tensor] = field(default_factory=dict)  # of distances that are known only now
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        return self.term.weights
 
     def at(self, tap: str, f: Tensor, tile: Tile | None) -> Tensor | None:
         total: Tensor | None = None

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 
 from ..errors import NSTError
 from ..network.precision import name_of
+from ..objective.build import build
 from ..objective.footprint import ExtraMemory
 from ..objective.layout import Layout
-from ..objective.objective import build
 from ..objective.setup import Setup
 from ..pictures.images import resize
 from ..recipes import LBFGS, Adam

@@ -10,9 +10,10 @@ from fake_device import DEVICE, FakeDevice
 from pictures import clouds
 
 import nst_engine as nst
+from nst_engine.objective.build import build
 from nst_engine.objective.controls import Multipliers
 from nst_engine.objective.layout import Layout
-from nst_engine.objective.objective import Terms, build
+from nst_engine.objective.objective import Terms
 from nst_engine.objective.setup import set_up
 from nst_engine.run.canvas import Parametrisation
 from nst_engine.run.cuda_graphs import WARM_UP, Recorded, capture_cuda_graph, worth_recording

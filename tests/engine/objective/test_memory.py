@@ -17,10 +17,10 @@ import nst_engine as nst
 from nst_engine.network import precision
 from nst_engine.network.vgg import Conventions, Network
 from nst_engine.objective import layout as layout_module
+from nst_engine.objective.build import build
 from nst_engine.objective.content import ContentTarget
 from nst_engine.objective.footprint import ExtraMemory, bytes_per_pixel, footprint
 from nst_engine.objective.layout import Layout, lay_out
-from nst_engine.objective.objective import build
 from nst_engine.objective.setup import set_up
 from nst_engine.recipes import FIVE, LBFGS, Adam
 from nst_engine.system.devices import free_memory

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from live_comfyui import PACK, ROOT, Server, api_graph, find, find_comfyui, find_interpreter, furnish
-from test_host import NODES
+from test_nodes_on_host import NODES
 
 # What may speak to a network, a process or the machine, with its reason in docs/for-reviewers.md.
 EXPLAINED = {

@@ -10,19 +10,9 @@ import sys
 
 import numpy as np
 import pytest
-from live_comfyui import (
-    EXTRA_WEIGHTS,
-    PACK,
-    ROOT,
-    WORKFLOWS,
-    Graph,
-    Server,
-    api_graph,
-    find,
-    find_comfyui,
-    find_interpreter,
-    package_folder,
-)
+from comfyui_found import ROOT, find_comfyui, find_interpreter, package_folder
+from comfyui_runs import Graph
+from live_comfyui import EXTRA_WEIGHTS, PACK, WORKFLOWS, Server, api_graph, find
 from PIL import Image
 from test_progress_on_host import bar_of
 

@@ -6,7 +6,8 @@ import time
 
 import numpy as np
 import pytest
-from live_comfyui import Event, Graph, Run, Server, api_graph, find
+from comfyui_runs import Event, Graph, Run
+from live_comfyui import Server, api_graph, find
 
 
 def bar_of(run: Run, graph: Graph, node: str = "NeuralStyleTransfer", total: int | None = None) -> list[Event]:

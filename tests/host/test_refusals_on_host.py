@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from live_comfyui import Graph, Refused, Server, api_graph, find
+from comfyui_runs import Graph, Refused
+from live_comfyui import Server, api_graph, find
 
 
 def refusal(server: Server, graph: Graph) -> dict:

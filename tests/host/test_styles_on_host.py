@@ -7,7 +7,8 @@ import shutil
 
 import numpy as np
 import pytest
-from live_comfyui import Graph, Server, api_graph, find
+from comfyui_runs import Graph
+from live_comfyui import Server, api_graph, find
 from test_progress_on_host import bar_of
 from test_refusals_on_host import refusal
 

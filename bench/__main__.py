@@ -26,10 +26,10 @@ import torch
 import nst_engine as nst
 from nst_engine.network.cpu import winograd
 from nst_engine.network.precision import name_of, resolve
-from nst_engine.network.weights import best_device
 from nst_engine.pictures.files import read_picture, write_picture
 from nst_engine.pictures.images import resize
 from nst_engine.recipes import Adam
+from nst_engine.system.devices import best_device
 
 from . import beside, programs
 

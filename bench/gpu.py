@@ -33,10 +33,10 @@ from xml.etree import ElementTree
 import torch
 
 import nst_engine as nst
-from nst_engine.network.weights import best_device
 from nst_engine.objective.objective import Objective
-from nst_engine.run.recording import WARM_UP, Evaluation, Recorded, record_on_cuda
-from nst_engine.system.shortage import is_out_of_memory, release
+from nst_engine.run.cuda_graphs import WARM_UP, Evaluation, Recorded, capture_cuda_graph
+from nst_engine.system.devices import best_device, release
+from nst_engine.system.out_of_memory import is_out_of_memory
 
 from . import programs
 from .__main__ import contestants, high_water, pictures, processor
@@ -205,7 +205,9 @@ def agreement_rows(size: int, device: str) -> dict[str, Measure]:
     def recorded(precision: str) -> dict[str, Any]:
         usual = objective(precision, device).value_and_grad
         # Without CUDA nothing can be recorded: what surrounds a recording is tried with the step itself.
-        record = record_on_cuda if device.startswith("cuda") else lambda evaluate, _: lambda pixels: evaluate(pixels)
+        record = (
+            capture_cuda_graph if device.startswith("cuda") else lambda evaluate, _: lambda pixels: evaluate(pixels)
+        )
         step = Recorded(usual, record)
         for k in range(WARM_UP + 1):
             step(torch.lerp(start, content, 0.2 * (k + 1)).to(device))

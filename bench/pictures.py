@@ -27,8 +27,8 @@ import torch
 from PIL import Image
 
 import nst_engine as nst
-from nst_engine.network.weights import best_device
 from nst_engine.pictures.files import read_picture, write_picture
+from nst_engine.system.devices import best_device
 
 from . import programs
 

@@ -17,9 +17,9 @@ from pathlib import Path
 import torch
 
 import nst_engine as nst
-from nst_engine.network.weights import best_device
 from nst_engine.pictures.files import read_picture, write_picture
 from nst_engine.pictures.images import resize
+from nst_engine.system.devices import best_device
 
 from .__main__ import EXAMPLES, high_water, machine, table
 from .programs import now, pastiche

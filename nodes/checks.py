@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import nst_engine as nst
 from ..nst_engine.network.architecture import smallest_side
-from ..nst_engine.statistics.regions import complement, stretch
+from ..nst_engine.statistics.masks import complement, stretch
 from .inputs import AS_RECIPE
 
 # The default of a wire in VALIDATE_INPUTS: the host passes None for one that is connected, and nothing else.

@@ -4,8 +4,8 @@ import torch
 
 from .. import nst_engine as nst
 from ..nst_engine.pictures.images import from_host
+from ..nst_engine.statistics.masks import MODES
 from ..nst_engine.statistics.measure import memory_to_measure
-from ..nst_engine.statistics.regions import MODES
 from ..nst_engine.styles.copies import COPIES
 from . import checks, host
 from .masks import painted, painted_or_whole

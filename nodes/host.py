@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 import torch
 
 from ..nst_engine import NSTError
-from ..nst_engine.network.weights import BUILT_IN, best_device
-from ..nst_engine.objective import memory
+from ..nst_engine.network.weights_location import BUILT_IN
 from ..nst_engine.pictures.images import fit_long, shape_of
+from ..nst_engine.system import devices
+from ..nst_engine.system.devices import best_device
 from ..nst_engine.system.safe_files import Write, below, numbered, write_new
 from .file_names import fill_in, styles_in
 
@@ -360,10 +361,10 @@ def as_pil(picture: torch.Tensor) -> Any:
 def free_memory(on: torch.device) -> int:
     """Bytes that a run may take."""
     if not _in_comfyui:
-        return memory.free_memory(on)
+        return devices.free_memory(on)
     free = int(model_management.get_free_memory(on))
     # The host asks the machine, and knows nothing of the limits of a container or of ulimit.
-    return min(free, memory.free_memory(on)) if on.type == "cpu" else free
+    return min(free, devices.free_memory(on)) if devices.kind_of(on).is_cpu else free
 
 
 @contextlib.contextmanager

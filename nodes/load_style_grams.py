@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from .. import nst_engine as nst
-from ..nst_engine.statistics.regions import MODES
+from ..nst_engine.statistics.masks import MODES
 from ..nst_engine.styles.saved import THUMBNAIL
 from . import host
 from .masks import painted

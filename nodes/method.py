@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..nst_engine.objective.losses import VARIATIONS
 from ..nst_engine.objective.octaves import MOST_OCTAVES
+from ..nst_engine.objective.total_variation import VARIATIONS
 from ..nst_engine.recipes import VOCABULARY
 from ..nst_engine.statistics.distances import STATISTICS
 from . import host

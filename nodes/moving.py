@@ -13,7 +13,7 @@ from typing import Any
 from .. import nst_engine as nst
 from ..nst_engine.errors import counted
 from ..nst_engine.options import Options
-from . import host, inputs, words
+from . import host, inputs, progress_text
 from .inputs import AS_RECIPE, given
 from .live import Panel
 from .method import Method
@@ -151,7 +151,7 @@ class Follow:
         self.bar: host.ProgressBar | None = None
         self.panel = Panel(run) if run is not None and host.canvas() is not None else None
         self.speaker = Speaker(run)
-        self.clock = words.Clock()
+        self.clock = progress_text.Clock()
 
     @property
     def finished_early(self) -> bool:
@@ -162,7 +162,7 @@ class Follow:
 
     def end(self, frames: int) -> None:
         """Said at the end of a run that ended well."""
-        took = words.duration(self.speaker.seconds)
+        took = progress_text.duration(self.speaker.seconds)
         if not self.finished_early:
             self._say(f"Done: {counted(frames, 'frame')}, {took}", "done")
             return
@@ -188,7 +188,7 @@ class Follow:
         if self.speaker.is_due():
             left = self.clock.left(done / total, time.monotonic()) if self.count else None
             frame = f"Frame {progress.picture + 1}" + (f" of {total}" if self.count else "")
-            self._say(frame + words.PART + words.at(replace(progress, pictures=1), left))
+            self._say(frame + progress_text.PART + progress_text.at(replace(progress, pictures=1), left))
         return nst.STOP if self.asked.is_set() else None
 
     def _say(self, text: str, state: str = "running") -> None:

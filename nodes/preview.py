@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from .. import nst_engine as nst
-from . import host, words
+from . import host, progress_text
 from .live import Panel
 
 AUTO_PREVIEW = -1
@@ -34,15 +34,15 @@ def _measured(done: int, of: int) -> None:
 def measuring(what: str) -> Iterator[dict[str, Any]]:
     """The same, in words as well."""
     speaker = Speaker()
-    speaker.say(words.measuring(what))
+    speaker.say(progress_text.measuring(what))
 
     def on_measure(done: int, of: int) -> None:
         _measured(done, of)
-        speaker.say_now_and_then(lambda: words.measuring(what, done, of))
+        speaker.say_now_and_then(lambda: progress_text.measuring(what, done, of))
 
     with speaker.says_how_it_ended():
         yield {**follow_measuring(), "on_measure": on_measure}
-    speaker.say(f"Done: measured {what}, {words.duration(speaker.seconds)}")
+    speaker.say(f"Done: measured {what}, {progress_text.duration(speaker.seconds)}")
 
 
 @contextlib.contextmanager
@@ -88,7 +88,7 @@ class Speaker:
             yield
         except BaseException as error:
             how = "Cancelled" if host.is_cancel(error) else "Stopped by an error"
-            self.say(f"{how} after {words.duration(self.seconds)}")
+            self.say(f"{how} after {progress_text.duration(self.seconds)}")
             raise
 
 
@@ -98,10 +98,10 @@ class Follow:
     def __init__(self, preview: Preview, run: host.Running | None, asked: threading.Event) -> None:
         self.preview, self.run, self.asked = preview, run, asked
         self.speaker = Speaker(run)
-        self.clock = words.Clock()
+        self.clock = progress_text.Clock()
         self.bar: host.ProgressBar | None = None
         self.panel = Panel(run) if run is not None and host.canvas() is not None else None
-        self._say(words.measuring("the pictures"))
+        self._say(progress_text.measuring("the pictures"))
 
     def arguments(self) -> dict[str, Any]:
         return {
@@ -126,7 +126,7 @@ class Follow:
     def on_measure(self, done: int, of: int) -> None:
         _measured(done, of)
         if self.speaker.is_due():
-            self._say(words.measuring("the pictures", done, of))
+            self._say(progress_text.measuring("the pictures", done, of))
 
     def end(self, result: nst.Result) -> None:
         """Said at the end of a run that ended well."""
@@ -136,7 +136,7 @@ class Follow:
             host.count_short_run(self.run)
         # As many pictures as were begun.
         steps = used["steps"] * len(result.histories)
-        self._say(words.done(used["width"], used["height"], steps, taken, self.speaker.seconds), "done")
+        self._say(progress_text.done(used["width"], used["height"], steps, taken, self.speaker.seconds), "done")
 
     def close(self) -> None:
         if self.panel is not None:
@@ -146,7 +146,7 @@ class Follow:
         self.bar = self.bar or host.ProgressBar(position.steps * position.pictures)
         self.bar.update(done, picture)
         if self.speaker.is_due():
-            self._say(words.at(position, self.clock.left(position.share, time.monotonic())))
+            self._say(progress_text.at(position, self.clock.left(position.share, time.monotonic())))
 
     def _say(self, text: str, state: str = "running") -> None:
         self.speaker.say(text)

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 
 from .. import nst_engine as nst
-from ..nst_engine.inside import PARTS, reconstruct
 from ..nst_engine.pictures.images import fit_long, from_host, shape_of, to_host
+from ..nst_engine.visualise import PARTS, reconstruct
 from . import checks, host
 from .layer_weights import layer_choice
 from .loss_history import LossHistory

@@ -3,9 +3,9 @@ from __future__ import annotations
 import torch
 
 from .. import nst_engine as nst
-from ..nst_engine.inside import ORDERS, feature_sheet
 from ..nst_engine.pictures.images import from_host
 from ..nst_engine.statistics.measure import memory_to_measure
+from ..nst_engine.visualise import ORDERS, feature_sheet
 from . import checks, host
 from .layer_weights import layer_choice
 from .preview import follow_measuring

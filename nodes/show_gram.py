@@ -3,8 +3,8 @@ from __future__ import annotations
 import torch
 
 from .. import nst_engine as nst
-from ..nst_engine.inside import ORDERS, SCALES, gram_sheet
 from ..nst_engine.statistics.measure import memory_to_measure
+from ..nst_engine.visualise import ORDERS, SCALES, gram_sheet
 from . import host
 from .layer_weights import layer_choice
 from .preview import follow_measuring

@@ -1,15 +1,15 @@
 """Neural style transfer: a picture takes on another's style by moving its pixels until VGG sees it so."""
 
 # ruff: noqa: E402
-from .system.early import until_main
+from .system.interrupts import until_main
 
 until_main()
 
 from .errors import NSTError
 from .network.vgg import VGGFeatures
 from .network.weights import load_vgg
+from .objective.build import objective
 from .objective.controls import LayerWeights
-from .objective.objective import objective
 from .pictures.colour import match_colours
 from .recipes import RECIPES, Recipe
 from .run.levels import target_shape

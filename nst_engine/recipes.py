@@ -15,7 +15,8 @@ from .errors import NSTError
 from .network.vgg import PADDINGS, POOLINGS, UNWATCHED, Conventions, Network, VGGFeatures, Watch
 from .pictures.images import LARGEST_SIDE
 from .statistics.distances import STATISTICS, DistanceSettings
-from .statistics.fits import FITS
+from .statistics.style_fit import STYLE_FITS
+from .system.devices import kind_of
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Size:
     pixels_without_gpu: tuple[int, ...] | None = None
 
     def pixels_on(self, device: torch.device) -> tuple[int, ...]:
-        return self.pixels_without_gpu if self.pixels_without_gpu and device.type == "cpu" else self.pixels
+        return self.pixels_without_gpu if self.pixels_without_gpu and kind_of(device).is_cpu else self.pixels
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Ladder:
 class Pass:
     """A run of the optimiser at a fraction of the final size."""
 
-    scale: float
+    fraction: float
     share: float  # of all steps
 
 
@@ -100,7 +101,7 @@ VOCABULARY = {
     "start": STARTS,
     "average": ("flat", "exponential"),
     "enlarging": ("smooth", "sharp"),
-    "style_fit": tuple(FITS),
+    "style_fit": tuple(STYLE_FITS),
     "content_measure": ("features", "self-similarity", "laplacian"),
 }
 
@@ -174,7 +175,7 @@ class Recipe:
     average: str = "flat"
     # From level to level, bicubically: smooth, with a = −0.5, as pictures are resized everywhere; sharp, with −0.75.
     enlarging: str = "smooth"
-    style_fit: str = "long"  # what "as large as the transfer" means for a style: fits.py has the choices
+    style_fit: str = "long"  # what "as large as the transfer" means for a style: style_fit.py has the choices
     # How the content is compared: by its features; by how alike they are among themselves; or by features and, beside
     # them, the picture's edges.
     content_measure: str = "features"

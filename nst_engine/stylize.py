@@ -11,12 +11,13 @@ import torch
 
 from .errors import NSTError, counted, one_or
 from .network.architecture import smallest_side
-from .network.fast import team
+from .network.fast import thread_pool
 from .network.precision import name_of
 from .network.tiles import grid
 from .network.vgg import UNWATCHED, VGGFeatures, Watch
 from .objective.controls import LayerWeights
-from .objective.memory import USABLE_SHARE, ExtraMemory, footprint, free_memory
+from .objective.footprint import ExtraMemory, footprint
+from .objective.layout import USABLE_SHARE
 from .objective.octaves import octave_shapes
 from .objective.setup import Setup, set_up
 from .options import Options
@@ -28,8 +29,9 @@ from .run.levels import plan as plan_levels
 from .run.loop import Budget, Run, paint
 from .run.picture import Picture, Protect
 from .run.progress import OnStep, OnTile, Reporter, Step
-from .statistics.regions import check_mask, fit_mask
+from .statistics.masks import check_mask, fit_mask
 from .styles.grams import StyleGrams
+from .system.devices import free_memory
 
 Shape = tuple[int, int]  # height and width
 
@@ -96,9 +98,8 @@ def stylize(
         image = finished[0] if len(finished) == 1 else torch.cat(finished)
         if planned.alpha is not None:
             image = torch.cat([image, resize(planned.alpha, planned.shape)], 1)
-    return Result(
-        image, report.histories, record(planned, options, report), planned.notes + report.notes, torch.cat(painted)
-    )
+    settings, notes = settings_used(planned, options, report), planned.notes + report.notes
+    return Result(image, report.histories, settings, notes, torch.cat(painted))
 
 
 def _public_signature() -> inspect.Signature:
@@ -164,7 +165,7 @@ def plan(
 def run(planned: Plan, picture: Picture, report: Reporter) -> torch.Tensor:
     """The picture as it is painted, in the result's size."""
     network = planned.run.setup.network
-    with team(network.device):
+    with thread_pool(network.device):
         painted = paint(planned.run, picture, report)
     return resize(painted, planned.shape, network.seamless)
 
@@ -182,7 +183,7 @@ def finish(painted: torch.Tensor, picture: Picture, shape: Shape, options: Optio
     return painted if pinned is None else torch.lerp(painted, content, pinned)
 
 
-def record(planned: Plan, options: Options, report: Reporter) -> dict[str, Any]:
+def settings_used(planned: Plan, options: Options, report: Reporter) -> dict[str, Any]:
     """What was used in the end, as it is written into pictures and logs."""
     setup = planned.run.setup
     network, recipe, levels = setup.network, setup.recipe, planned.run.levels

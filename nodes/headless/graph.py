@@ -12,7 +12,7 @@ from typing import Any
 
 from ...nst_engine import NSTError
 from ...nst_engine.system.safe_files import open_file
-from ...nst_engine.system.texts import parse_json, shown
+from ...nst_engine.system.safe_text import parse_json, shown
 from .. import host
 
 Graph = dict[str, dict[str, Any]]

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import NSTError
-from ..network.weights import BUILT_IN, is_there
+from ..network.weights_location import BUILT_IN, is_there
 from ..pictures.files import read_settings
 from ..recipes import RECIPES
 from ..run.levels import usual_steps
 from ..system.safe_files import below
-from ..system.texts import shown
+from ..system.safe_text import shown
 from ..video.encode import ENCODERS, clip_settings
 from .arguments import COSTLY_SIDE, COSTLY_STYLES, COSTLY_WORK, parser
 from .inputs import NAMED_STARTS, NONE, result_shape, style_side

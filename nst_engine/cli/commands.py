@@ -11,9 +11,9 @@ from pathlib import Path
 
 from .. import RECIPES, STOP, NSTError, Position, Progress, StyleGrams, VGGFeatures, __version__
 from ..pictures.files import write_somewhere
-from ..system.early import main_has_begun, main_has_ended
-from ..system.shortage import is_out_of_memory
-from ..system.texts import shown
+from ..system.interrupts import main_has_begun, main_has_ended
+from ..system.out_of_memory import is_out_of_memory
+from ..system.safe_text import shown
 from . import one_picture
 from .again import repeat
 from .arguments import OPTIONS, parser, printable

@@ -16,7 +16,7 @@ from ..pictures.files import Picture, check_target, picture_shape, read_picture
 from ..pictures.images import shape_of
 from ..recipes import RECIPES, STARTS
 from ..run.levels import stroke_side, target_shape
-from ..statistics.regions import check_mask, fit_mask
+from ..statistics.masks import check_mask, fit_mask
 from ..styles.grams import StyleGrams
 from ..styles.saved import SUFFIX
 

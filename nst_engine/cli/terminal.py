@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ..system.texts import shown
+from ..system.safe_text import shown
 
 SECONDS_BETWEEN_LINES = 5.0  # where there is no terminal to draw a bar on
 SECONDS_BETWEEN_DRAWINGS = 0.25

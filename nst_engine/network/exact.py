@@ -81,15 +81,15 @@ def _goes_to_cudnn(x: Tensor, kernel: Tensor) -> bool:
     return largest < 2**31 or (cudnn.version() or 0) >= 90300
 
 
-def product(a: Tensor, b: Tensor, row: Tensor | None = None) -> Tensor:
+def matmul(a: Tensor, b: Tensor, row: Tensor | None = None) -> Tensor:
     """A·B + row."""
     if not _rounded(a):
         return a @ b if row is None else torch.addmm(row, a, b)
     total = a.new_zeros(len(a), b.shape[1])
-    return add_product(total if row is None else total.add_(row), a, b)
+    return add_matmul(total if row is None else total.add_(row), a, b)
 
 
-def add_product(into: Tensor, a: Tensor, b: Tensor) -> Tensor:
+def add_matmul(into: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """Adds A·B."""
     if not _rounded(a):
         return into.addmm_(a, b)
@@ -99,7 +99,7 @@ def add_product(into: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return into
 
 
-def squares(f: Tensor) -> Tensor:
+def transpose_matmul(f: Tensor) -> Tensor:
     """FᵀF of N rows."""
     if not _rounded(f):
         return f.T @ f

@@ -10,23 +10,23 @@ from torch import Tensor
 from .plain import Arena, Convolutions, empty, split
 
 try:
-    from .cpu import each, new_arena, new_convolutions, strips, team, workspace_bytes
+    from .cpu import new_arena, new_convolutions, parallel_for, strips, thread_pool, workspace_bytes
 except ImportError as error:
     if error.name != f"{__package__}.cpu":
         raise
-    from .plain import each, new_arena, new_convolutions, strips, team, workspace_bytes
+    from .plain import new_arena, new_convolutions, parallel_for, strips, thread_pool, workspace_bytes
 
 __all__ = (
     "Arena",
     "Convolutions",
-    "each",
     "empty",
     "new_arena",
     "new_convolutions",
+    "parallel_for",
     "rows_of",
     "split",
     "strips",
-    "team",
+    "thread_pool",
     "workspace_bytes",
 )
 

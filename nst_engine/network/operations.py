@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from .fast import Arena, each, empty, rows_of
+from .fast import Arena, empty, parallel_for, rows_of
 from .plain import Epilogue
 
 # For each way of continuing a picture beyond its border: the row that is repeated before the first and the one after
@@ -27,7 +27,7 @@ def pad(x: Tensor, edges: str, arena: Arena | None = None) -> Tensor:
     def work(rows: slice) -> None:
         y[:, :, 1 + rows.start : 1 + rows.stop, 1:-1] = x[:, :, rows]
 
-    each(work, rows_of(x))
+    parallel_for(work, rows_of(x))
     for dim in (3, 2):
         last = y.shape[dim] - 1
         for side, source in zip((0, last), CONTINUED[edges](last), strict=True):
@@ -47,11 +47,11 @@ def fold_border(gradient: Tensor, edges: str) -> Tensor:
 
 def relu(x: Tensor, arena: Arena | None = None) -> Tensor:
     y = empty(x.shape, x, arena)
-    each(lambda rows: Epilogue(relu=True).write(x[:, :, rows], y, rows), rows_of(x))
+    parallel_for(lambda rows: Epilogue(relu=True).write(x[:, :, rows], y, rows), rows_of(x))
     return y
 
 
 def relu_backward(gradient: Tensor, output: Tensor) -> Tensor:
     """∂L/∂x, in the gradient's memory: 0 where the output is 0."""
-    each(lambda rows: Epilogue(relu_output=output).in_place(gradient, rows), rows_of(gradient))
+    parallel_for(lambda rows: Epilogue(relu_output=output).in_place(gradient, rows), rows_of(gradient))
     return gradient

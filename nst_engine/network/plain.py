@@ -25,15 +25,15 @@ CPU = torch.device("cpu")
 # --- threads ------------------------------------------------------------------------------------------------------
 
 
-def each(do: Callable[[Task], object], tasks: Sequence[Task]) -> None:
+def parallel_for(do: Callable[[Task], object], tasks: Sequence[Task]) -> None:
     """do(task) for every task, in this thread."""
     for task in tasks:
         do(task)
 
 
 @contextlib.contextmanager
-def team(device: torch.device = CPU) -> Iterator[None]:
-    """While this lasts, `each` may use several threads: here it does not."""
+def thread_pool(device: torch.device = CPU) -> Iterator[None]:
+    """While this lasts, `parallel_for` may use several threads: here it does not."""
     yield
 
 

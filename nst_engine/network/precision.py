@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..errors import NSTError
+from ..system.devices import kind_of
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
@@ -51,9 +52,8 @@ def keeps_fp32(device: torch.device) -> bool:
 
 
 def widest_float(device: torch.device) -> torch.dtype:
-    """The format of sums for which fp32 is not enough. Of other devices, some have no float64 (Apple's, Intel's Arc A,
-    most under DirectML), and those that have it do not all say so."""
-    return torch.float64 if device.type in ("cpu", "cuda") else torch.float32
+    """The format of sums for which fp32 is not enough."""
+    return torch.float64 if kind_of(device).float64 else torch.float32
 
 
 def _cpu_has(question: str) -> bool:

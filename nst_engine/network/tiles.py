@@ -80,16 +80,16 @@ def grid(taps: Iterable[str]) -> int:
     return max(stride(tap) for tap in taps)
 
 
-def reach(taps: Iterable[str], architecture: str) -> int:
+def receptive_radius(taps: Iterable[str], architecture: str) -> int:
     """How many pixels a neuron of the deepest tap sees beyond those that its position stands for."""
     # A 3×3 kernel reaches one position further.
     return sum(stride(layer) for layer in layers_to(taps, architecture) if layer.startswith("conv"))
 
 
 def margin(taps: Iterable[str], architecture: str) -> int:
-    """`reach`, rounded up to the grid."""
+    """`receptive_radius`, rounded up to the grid."""
     taps = tuple(taps)
-    return math.ceil(reach(taps, architecture) / grid(taps)) * grid(taps)
+    return math.ceil(receptive_radius(taps, architecture) / grid(taps)) * grid(taps)
 
 
 def fit_tile(tile: int, taps: Iterable[str]) -> int:

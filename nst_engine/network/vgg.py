@@ -11,12 +11,13 @@ from functools import cache
 import torch
 
 from ..errors import NSTError
+from ..system.devices import kind_of
 from . import operations, plain, pooling
 from . import precision as precisions
 from .architecture import Step, check_taps, layers_to, plan
-from .fast import Arena, new_convolutions, team
+from .fast import Arena, new_convolutions, thread_pool
 from .kernels import Form, Kernel, Kernels
-from .units import unit_scales
+from .mean_activations import unit_scales
 
 POOLINGS = ("recipe", "max", "average", "l2")
 PADDINGS = ("recipe", "zeros", "replicate", "reflect")
@@ -175,7 +176,7 @@ class Network:
         # Statistics are comparable between two networks exactly when this is equal.
         self.key = "/".join((vgg.weights_key, f"{self.pooling}*{self.gain:g}", self.padding, self.space, units_in_use))
 
-        self._kernels = vgg.kernels if self.device.type == "cpu" else Kernels()
+        self._kernels = vgg.kernels if kind_of(self.device).is_cpu else Kernels()
         self._convolutions = new_convolutions(self.device)
 
     def weights(self, layer: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -236,7 +237,7 @@ class Network:
 
     def features(self, pixels: torch.Tensor, taps: Iterable[str]) -> dict[str, torch.Tensor]:
         """The activations at `taps` for pixels (Nx3xHxW, RGB 0..1), no layer run that they do not need."""
-        with team(self.device):
+        with thread_pool(self.device):
             return dict(self.activations(pixels, taps))
 
     @torch.no_grad()

@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 
 from ..network.architecture import stride
-from ..network.fast import Arena, each, rows_of
+from ..network.fast import Arena, parallel_for, rows_of
 from ..network.tiles import Tile
 from ..network.vgg import Network
 from ..pictures.images import shape_of
-from .losses import content_factor
+from .factors import content_factor
 
 Tensor = torch.Tensor
 
@@ -68,7 +68,7 @@ class ContentTarget:
 
 
 class ContentTerm:
-    """Σ over taps of k Σ E (F − P)², with `losses.content_factor`'s k; E is how much more each position counts."""
+    """Σ over taps of k Σ E (F − P)², with `factors.content_factor`'s k; E is how much more each position counts."""
 
     def __init__(
         self, target: ContentTarget | None, term: str, weights: Mapping[str, float], emphasis: Tensor | None
@@ -102,7 +102,7 @@ class ContentTerm:
                 squares *= emphasis[:, :, rows[k]]
             totals[k] = squares.sum()
 
-        each(work, range(len(rows)))
+        parallel_for(work, range(len(rows)))
         return self.factors[tap] * totals.sum()
 
     def gradient(self, tap: str, f: Tensor, target: Tensor, tile: Tile | None = None) -> Tensor:
@@ -117,7 +117,7 @@ class ContentTerm:
             if emphasis is not None:
                 part *= emphasis[:, :, rows]
 
-        each(work, rows_of(f))
+        parallel_for(work, rows_of(f))
         return gradient
 
     def _emphasis(self, tap: str, tile: Tile | None) -> Tensor | None:

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 
 import torch
 
-from ..network.fast import each, rows_of
+from ..network.fast import parallel_for, rows_of
 from ..network.tiles import Tile
 from ..statistics.hypercolumns import ColumnGradient
-from ..statistics.measure import positions
+from ..statistics.moments import positions
+from .any_style import AnyStyleGradient
 from .content import ContentTerm
-from .nearest import NearestGradient
-from .remd import RemdGradient
-from .style import StyleGradient
 
 Tensor = torch.Tensor
 
@@ -26,7 +24,7 @@ Norms = dict[tuple[str, str], Tensor]
 class TapGradients:
     """∂L/∂F of one tap after the other, for the whole picture or for a tile."""
 
-    style: StyleGradient | NearestGradient | RemdGradient
+    style: AnyStyleGradient
     content: ContentTerm
     targets: Mapping[str, Tensor]  # P, of the tile
     dtype: torch.dtype
@@ -68,7 +66,7 @@ class TapGradients:
 
     def _normalise(self, part: str, tap: str, gradient: Tensor) -> None:
         norm = l1(gradient) if self.norms is None else self.norms[part, tap]
-        weights = self.style.term.weights if part == "style" else self.content.weights
+        weights = self.style.weights if part == "style" else self.content.weights
         gradient.mul_(weights[tap] / norm.clamp_min(1e-30))
 
 
@@ -78,4 +76,4 @@ def l1(gradient: Tensor) -> Tensor:
 
 
 def add_(total: Tensor, part: Tensor) -> None:
-    each(lambda rows: total[:, :, rows].add_(part[:, :, rows]), rows_of(total))
+    parallel_for(lambda rows: total[:, :, rows].add_(part[:, :, rows]), rows_of(total))

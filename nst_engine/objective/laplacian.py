@@ -57,14 +57,14 @@ class LaplacianTerm:
 
     def add_to(self, gradient: Tensor, x: Tensor) -> Tensor:
         """Add the gradient by the pixels, the same in every channel; returns the value."""
-        total, by_pixel = x.new_zeros(()), torch.zeros_like(x[:, :1])
+        total, grad_pixels = x.new_zeros(()), torch.zeros_like(x[:, :1])
         for part in self.parts:
-            value, by_pool = part.value_and_grad(x)
+            value, grad_pool = part.value_and_grad(x)
             total = total + value
-            _spread(by_pixel, by_pool, part.pool)
+            _spread(grad_pixels, grad_pool, part.pool)
         if self.normalised is not None:
-            by_pixel *= self.normalised / (x.shape[1] * by_pixel.abs().sum()).clamp_min(1e-30)
-        gradient.add_(by_pixel)
+            grad_pixels *= self.normalised / (x.shape[1] * grad_pixels.abs().sum()).clamp_min(1e-30)
+        gradient.add_(grad_pixels)
         return total
 
 
@@ -92,8 +92,8 @@ def laplacian(x: Tensor) -> Tensor:
     return edges
 
 
-def _spread(by_pixel: Tensor, by_pool: Tensor, pool: int) -> None:
+def _spread(grad_pixels: Tensor, grad_pool: Tensor, pool: int) -> None:
     """Add to every pixel its part of the gradient of its pool."""
-    rows, columns = shape_of(by_pool)
-    covered = by_pixel[:, :, : rows * pool, : columns * pool]
-    covered.unflatten(3, (columns, pool)).unflatten(2, (rows, pool)).add_(by_pool[:, :, :, None, :, None] / pool**2)
+    rows, columns = shape_of(grad_pool)
+    covered = grad_pixels[:, :, : rows * pool, : columns * pool]
+    covered.unflatten(3, (columns, pool)).unflatten(2, (rows, pool)).add_(grad_pool[:, :, :, None, :, None] / pool**2)

@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F
 
 from ..network.architecture import stride
-from ..network.fast import each, strips
+from ..network.fast import parallel_for, strips
 from ..network.tiles import Tile
 from ..pictures.images import shape_of
-from ..statistics.measure import positions
-from ..statistics.nearest import from_grid, grid_tap, nearest, to_grid
+from ..statistics.moments import positions
+from ..statistics.nearest import from_grid, grid_tap, nearest_by_cosine, to_grid
 from ..statistics.regions import Region
-from .losses import style_factor
+from .factors import style_factor
 from .setup import Setup
 from .style import gradient_dtype
 
@@ -136,7 +136,7 @@ class NearestTerm:
             drawn = torch.randperm(m, generator=self.generator)[:MOST_REMATCHED].to(self.network.device)
             theirs = {tap: rows[drawn] for tap, rows in theirs.items()}
         weights = None if part.where is None else part.counts
-        chosen = nearest(self._joined(ours), self._joined(theirs), weights, self.network.watch.layer)
+        chosen = nearest_by_cosine(self._joined(ours), self._joined(theirs), weights, self.network.watch.layer)
         targets = _unit({tap: rows[chosen].float() * self.shares[tap] ** 0.5 for tap, rows in theirs.items()})
         if self.own:
             own = {tap: _at(self.own[tap], part.where).float() * self.shares[tap] ** 0.5 for tap in group}
@@ -174,9 +174,13 @@ class NearestTerm:
                 squares = torch.stack([sums[tap][i].squares for tap in group]).sum(0).clamp_min(LEAST)
                 counts, length = self._factor(part, group) * part.counts, squares.sqrt()
                 total = total + (counts * (1 - products / length)).sum()
-                by_row = counts * products / (squares * length), -counts / length
-                gradient.by_row.update({(tap, i): by_row for tap in group})
+                factors = counts * products / (squares * length), -counts / length
+                gradient.factors.update({(tap, i): factors for tap in group})
         return total, gradient
+
+    def add_to(self, gradient: Tensor, x: Tensor) -> float:
+        """Nothing depends on the pixels themselves."""
+        return 0.0
 
     def _factor(self, part: Part, group: Sequence[str]) -> Tensor | float:
         n = {tap: (self.shape[0] // stride(tap)) * (self.shape[1] // stride(tap)) for tap in group}
@@ -190,8 +194,12 @@ class NearestGradient:
     """∂(style term)/∂F at one tap after the other: of every position, w a F + b u."""
 
     term: NearestTerm
-    by_row: dict[tuple[str, int], tuple[Tensor, Tensor]] = field(default_factory=dict)  # a and b, by tap and region
+    factors: dict[tuple[str, int], tuple[Tensor, Tensor]] = field(default_factory=dict)  # a and b, by tap and region
     values: Mapping[object, Tensor] = field(default_factory=dict)
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        return self.term.weights
 
     def at(self, tap: str, f: Tensor, tile: Tile | None) -> Tensor | None:
         term = self.term
@@ -200,7 +208,7 @@ class NearestGradient:
         columns = term.columns(tap, f)
         total = torch.zeros_like(columns)
         for i, part in enumerate(term.parts):
-            a, b = (factor[:, None].to(term.dtype) for factor in self.by_row[tap, i])
+            a, b = (factor[:, None].to(term.dtype) for factor in self.factors[tap, i])
             rows = _at(columns, part.where) * (a * term.shares[tap])
             rows.addcmul_(part.targets[tap], b)
             total = rows if part.where is None else total.index_add_(0, part.where, rows)
@@ -223,7 +231,7 @@ def _cosines(f: Tensor, targets: Tensor, share: float) -> Cosines:
         products[rows] = (x * targets[rows].float()).sum(1)
         squares[rows] = x.square().sum(1) * share
 
-    each(work, strips(len(f), f.shape[1], f.device))
+    parallel_for(work, strips(len(f), f.shape[1], f.device))
     return Cosines(products, squares)
 
 

@@ -9,31 +9,29 @@ from typing import Any
 import torch
 
 from ..errors import NSTError
-from ..network.fast import new_arena, team
-from ..network.tiles import Tile, cut, fit_tile, grid
-from ..network.vgg import Tape, VGGFeatures
-from ..pictures.images import check_picture, check_size, shape_of
-from ..recipes import Recipe, get_recipe
+from ..network.fast import new_arena, thread_pool
+from ..network.tiles import Tile, cut, fit_tile
+from ..network.vgg import Tape
+from ..pictures.images import shape_of
 from ..statistics.distances import BY_POSITION, BY_SAMPLING
 from ..statistics.hypercolumns import ColumnGradient
 from ..statistics.regions import Region
-from ..styles.grams import StyleGrams
+from ..system.devices import kind_of
+from .any_style import AnyStyleGradient, AnyStyleTerm
 from .content import ContentTarget, ContentTerm
-from .controls import LayerWeights, Multipliers
 from .gradients import Norms, TapGradients, l1
 from .laplacian import LaplacianTerm
-from .losses import total_variation
-from .memory import ExtraMemory, Layout, free_memory
-from .nearest import NearestGradient, NearestTerm, Stay
+from .layout import Layout
+from .nearest import NearestTerm, Stay
 from .octaves import Halving
-from .remd import RemdGradient, RemdTerm
-from .setup import Setup, set_up
+from .remd import RemdTerm
+from .setup import Setup
 from .similarity import SelfSimilarity
-from .style import StyleGradient, StyleTerm, gradient_dtype
-from .targets import Octave, octaves
+from .style import StyleTerm, gradient_dtype
+from .targets import Octave
+from .total_variation import total_variation
 
 OnTile = Callable[[int, int], object]
-AnyStyleGradient = StyleGradient | NearestGradient | RemdGradient
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class Objective:
         emphasis: torch.Tensor | None = None,
     ) -> None:
         self.network, self.recipe, self.shape = setup.network, setup.recipe, shape
-        self.arena = new_arena() if layout.ample and self.network.device.type == "cpu" else None
+        self.arena = new_arena() if layout.ample and kind_of(self.network.device).is_cpu else None
         weights = setup.weights()
         self.tv_weight = weights.tv
         self.taps = tuple(dict.fromkeys((*weights.style, *weights.content)))
@@ -78,16 +76,7 @@ class Objective:
             else:
                 target = ContentTarget(self.network, content, weights.content, self.tiles, layout.keep_content)
         self.content = ContentTerm(target, self.recipe.content_term, weights.content, emphasis)
-        self.style: StyleTerm | NearestTerm | RemdTerm
-        if self.recipe.statistic in BY_POSITION:
-            share = min(1.0, self.recipe.content_share * setup.multipliers.content_in_all)
-            stay = Stay(content, share, setup.multipliers.strength, emphasis)
-            self.style = NearestTerm(setup, weights.style, regions, shape, stay)
-        elif self.recipe.statistic in BY_SAMPLING:
-            counts = self.content.of_blank if self.similarity is None else self.similarity.factor
-            self.style = RemdTerm(setup, weights.style, regions, shape, counts if weights.content else None)
-        else:
-            self.style = StyleTerm(self.network, self.recipe, weights.style, regions, shape, setup.seed)
+        self.style = self._style_term(setup, regions, content, emphasis)
         self.laplacian: LaplacianTerm | None = None
         if target is not None and self.recipe.content_measure == "laplacian":
             normalised = sum(weights.content.values()) if self.recipe.normalise_gradients else None
@@ -100,6 +89,20 @@ class Objective:
         self.halving: Halving | None = None
         self.smaller: Objective | None = None  # the next octave's
         self.temporal = None if setup.temporal is None else setup.temporal.at(shape, self.network.device)
+
+    def _style_term(
+        self, setup: Setup, regions: Sequence[Region], content: torch.Tensor | None, emphasis: torch.Tensor | None
+    ) -> AnyStyleTerm:
+        """Of the recipe's statistic."""
+        recipe, weights = self.recipe, setup.weights()
+        if recipe.statistic in BY_POSITION:
+            share = min(1.0, recipe.content_share * setup.multipliers.content_in_all)
+            stay = Stay(content, share, setup.multipliers.strength, emphasis)
+            return NearestTerm(setup, weights.style, regions, self.shape, stay)
+        if recipe.statistic in BY_SAMPLING:
+            counts = self.content.of_blank if self.similarity is None else self.similarity.factor
+            return RemdTerm(setup, weights.style, regions, self.shape, counts if weights.content else None)
+        return StyleTerm(self.network, recipe, weights.style, regions, self.shape, setup.seed)
 
     def continued(self, setup: Setup, octave: Octave, layout: Layout) -> Objective:
         """The objective of the next octave, which this one adds to its own style term from now on."""
@@ -131,7 +134,7 @@ class Objective:
             if on_tile is not None:
                 on_tile(done, of)
 
-        with team(self.network.device):
+        with thread_pool(self.network.device):
             return self._value_and_grad(x, tell)
 
     def _value_and_grad(self, x: torch.Tensor, tell: Callable[[], None]) -> tuple[Terms, torch.Tensor]:
@@ -143,20 +146,19 @@ class Objective:
         else:
             style, content, gradient = self._by_tiles(x, self.tiles, tell)
         if self.smaller is not None and self.halving is not None:
-            terms, by_half = self.smaller._value_and_grad(self.halving(x), tell)
+            terms, grad_half = self.smaller._value_and_grad(self.halving(x), tell)
             style = style + terms.style
-            gradient.add_(self.halving.backward(by_half))
-        if isinstance(self.style, RemdTerm):
-            style = style + self.style.add_palette(gradient, x)
+            gradient.add_(self.halving.backward(grad_half))
+        style = style + self.style.add_to(gradient, x)
         if self.laplacian is not None:
             content = content + self.laplacian.add_to(gradient, x)
         if self.tv_weight:
-            value, by_pixel = total_variation(x, self.recipe.tv_term, self.recipe.tv_kind, self.network.seamless)
+            value, grad_pixels = total_variation(x, self.recipe.tv_term, self.recipe.tv_kind, self.network.seamless)
             tv = self.tv_weight * value
-            gradient.add_(by_pixel, alpha=self.tv_weight)
+            gradient.add_(grad_pixels, alpha=self.tv_weight)
         if self.temporal is not None:
-            temporal, by_pixel = self.temporal.value_and_grad(x)
-            gradient.add_(by_pixel)
+            temporal, grad_pixels = self.temporal.value_and_grad(x)
+            gradient.add_(grad_pixels)
         return Terms(content + style + tv + temporal, content, style, tv, temporal), gradient
 
     def _begin(self, x: torch.Tensor) -> None:
@@ -287,74 +289,3 @@ class Objective:
 
         gradient = self.network.backward(tape, add_gradient, self.arena)
         return gradient if scale is None else gradient / scale
-
-
-def objective(
-    vgg: VGGFeatures,
-    content: torch.Tensor | None,
-    grams: StyleGrams,
-    *,
-    recipe: str | Recipe = "balanced",
-    layers: LayerWeights | None = None,
-    content_weight: float = 1.0,
-    style_weight: float = 1.0,
-    tv_weight: float | None = None,
-    shape: tuple[int, int] | None = None,
-    tile: int | str | None = None,
-    strength: float = 1.0,
-    seamless: bool = False,
-    emphasis: torch.Tensor | None = None,
-    seed: int = 0,
-) -> Objective:
-    """The objective of a recipe for one content picture (1x3xHxW), or for none: then `shape` is the picture's.
-
-    A `seamless` picture wraps around at its edges; its sides are multiples of the pooling grid (16 for relu5_1).
-    `emphasis` (1x1xHxW) is what the content term is multiplied by, pixel by pixel. `seed` is that of the directions in
-    which the statistic `sliced` looks.
-
-    With `tile`, a size in pixels (rounded down to the pooling grid), the network never sees more than a tile and its
-    margin at a time; value and gradient are the same. "auto": in one pass if that fits into what the device has free.
-    """
-    recipe = get_recipe(recipe)
-    with torch.inference_mode(False):
-        if content is not None:
-            content = check_picture(content, "content")
-            shape = shape_of(content)
-        if shape is None:
-            raise NSTError("shape: without a content picture, give height and width of the result.")
-        grams.check(shape)
-        multipliers = Multipliers(content_weight, style_weight, tv_weight, strength)
-        setup = set_up(vgg, recipe, layers, content=content is not None, seamless=seamless)
-        setup = replace(setup, multipliers=multipliers, seed=seed)
-        asked = ExtraMemory(grams.region_count, grams.guided, emphasis=emphasis is not None)
-        layout = setup.lay_out(shape, tile, free_memory(setup.network.device), asked)
-        return build(setup, content, grams, shape, 1.0, layout, emphasis)
-
-
-def build(
-    setup: Setup,
-    content: torch.Tensor | None,
-    grams: StyleGrams,
-    shape: tuple[int, int],
-    fraction: float,
-    layout: Layout,
-    emphasis: torch.Tensor | None = None,
-) -> Objective:
-    """The objective of one level: content already at `shape`, `fraction` of the final size."""
-    network, recipe = setup.network, setup.recipe
-    grams.check_network(network.vgg)
-    step = grid(setup.layers)
-    if network.seamless and (shape[0] % step or shape[1] % step):
-        raise NSTError(f"seamless: {shape[1]}×{shape[0]} will not do; the sides have to be multiples of {step}.")
-    check_size(shape, setup.layers, network.edges, "size", fraction=fraction)
-    [first, *others] = pyramid = octaves(setup, content, grams, shape, fraction)
-    # What is lost on a small level does not come back: there the content counts more.
-    usual = min(recipe.small_level, max(max(shape) / fraction, recipe.small_final))
-    more = max(1.0, usual / max(shape)) ** recipe.small_level_power
-    # As a mean over the octaves, style weighs the same however many there are.
-    share = recipe.style_weight / len(pyramid)
-    setup = replace(setup, recipe=replace(recipe, content_weight=recipe.content_weight * more, style_weight=share))
-    made = within = Objective(setup, content, first.regions, shape, layout, emphasis)
-    for octave in others:
-        within = within.continued(setup.of_style_alone, octave, layout)
-    return made

@@ -28,7 +28,7 @@ from ..statistics.hypercolumns import (
 )
 from ..statistics.regions import Region
 from ..statistics.sorting import Samples
-from .losses import style_factor
+from .factors import style_factor
 from .setup import Setup
 
 Tensor = torch.Tensor
@@ -116,17 +116,17 @@ class RemdTerm:
             parts.append(ColumnGradient(looks, split(gradient, columns, self.weights)))
         return total, RemdGradient(self, parts)
 
-    def add_palette(self, gradient: Tensor, x: Tensor) -> Tensor:
+    def add_to(self, gradient: Tensor, x: Tensor) -> Tensor:
         """Add the colours' gradient by the pixels; returns their value."""
         total = x.new_zeros(())
         for cloud, looks in zip(self.clouds, self.looks, strict=True):
             ours = looks.of(x).clone().requires_grad_()
             with torch.enable_grad():
                 value = cloud.palette * palette(ours, cloud.colours)
-                (by_colour,) = torch.autograd.grad(value, ours)
+                (grad_colour,) = torch.autograd.grad(value, ours)
             index = looks.samples[:, 0] * self.shape[1] + looks.samples[:, 1]
-            by_pixel = gradient.new_zeros(3, self.shape[0] * self.shape[1]).index_add_(1, index, by_colour.T)
-            gradient.add_(by_pixel.view(gradient.shape))
+            grad_pixels = gradient.new_zeros(3, self.shape[0] * self.shape[1]).index_add_(1, index, grad_colour.T)
+            gradient.add_(grad_pixels.view(gradient.shape))
             total = total + value.detach()
         return total
 
@@ -138,6 +138,10 @@ class RemdGradient:
     term: RemdTerm
     parts: list[ColumnGradient]
     values: Mapping[object, Tensor] = field(default_factory=dict)
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        return self.term.weights
 
     def at(self, tap: str, f: Tensor, tile: Tile | None) -> Tensor | None:
         total: Tensor | None = None
@@ -151,7 +155,7 @@ class RemdGradient:
         """Nothing that is a matrix product."""
 
 
-def between(region: Region, strength: float, network: Network, content: Tensor, seed: int) -> Region:
+def mixed_with_content(region: Region, strength: float, network: Network, content: Tensor, seed: int) -> Region:
     """The same with a cloud in which samples of the content itself stand for what is missing to strength 1."""
     count = len(region.samples[COLOURS].rows)
     own_count = round((1 - strength) * count)

@@ -10,7 +10,8 @@ from ..layers import check_layers
 from ..network.vgg import UNWATCHED, Network, VGGFeatures, Watch
 from ..recipes import Recipe, network_for
 from .controls import LayerWeights, Multipliers
-from .memory import ExtraMemory, Layout, lay_out
+from .footprint import ExtraMemory
+from .layout import Layout, lay_out
 from .temporal import Temporal
 
 

@@ -13,7 +13,7 @@ from ..network.vgg import Network
 from ..recipes import LBFGS, Recipe
 from ..statistics.earth_mover import self_similarity, similarities
 from ..statistics.hypercolumns import STEPS_AHEAD, ColumnGradient, Draws, Looks, columns_at, joined, split
-from .losses import content_factor
+from .factors import content_factor
 
 Tensor = torch.Tensor
 

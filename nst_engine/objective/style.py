@@ -12,19 +12,20 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from ..network.architecture import channels, stride
-from ..network.exact import add_product, product
-from ..network.fast import each, strips
-from ..network.plain import each as in_turn
+from ..network.exact import add_matmul, matmul
+from ..network.fast import parallel_for, strips
+from ..network.plain import parallel_for as serial_for
 from ..network.precision import widest_float
 from ..network.tiles import Tile
 from ..network.vgg import Network
 from ..pictures.images import shape_of
 from ..recipes import LBFGS, Recipe
-from ..statistics.distances import BY_SORTING, DistanceTo, by_moments
-from ..statistics.measure import positions, sums
+from ..statistics.distances import BY_SORTING, DistanceTo, distance_to
+from ..statistics.moments import positions, sums
 from ..statistics.regions import Region
-from ..statistics.sorting import Quantiles, Samples, by_sorting, random_directions
-from .losses import style_factor
+from ..statistics.sorting import DIRECTIONS, Quantiles, Samples, sorted_distance
+from ..system.devices import kind_of
+from .factors import style_factor
 
 Tensor = torch.Tensor
 
@@ -54,23 +55,23 @@ class RowGradient:
     row: Tensor | None
 
     def of(self, f: Tensor) -> Tensor:
-        if f.device.type != "cpu":
-            return product(f, self.matrix, self.row)
+        if not kind_of(f.device).is_cpu:
+            return matmul(f, self.matrix, self.row)
         out = torch.empty_like(f)
 
         def work(rows: slice) -> None:
-            out[rows] = product(f[rows], self.matrix, self.row)
+            out[rows] = matmul(f[rows], self.matrix, self.row)
 
-        each(work, self._strips(f))
+        parallel_for(work, self._strips(f))
         return out
 
     def add_to(self, gradient: Tensor, f: Tensor) -> None:
         def work(rows: slice) -> None:
-            add_product(gradient[rows], f[rows], self.matrix)
+            add_matmul(gradient[rows], f[rows], self.matrix)
             if self.row is not None:
                 gradient[rows] += self.row
 
-        each(work, self._strips(f))
+        parallel_for(work, self._strips(f))
 
     def _strips(self, f: Tensor) -> list[slice]:
         """Of as many products, whatever the channels."""
@@ -82,7 +83,7 @@ RowGradients = Mapping[str, Mapping[int, RowGradient]]
 
 
 class StyleTerm:
-    """Σ over taps and regions of w·k·(n/N)·D, with `losses.style_factor`'s k."""
+    """Σ over taps and regions of w·k·(n/N)·D, with `factors.style_factor`'s k."""
 
     def __init__(
         self,
@@ -96,6 +97,7 @@ class StyleTerm:
         self.device, self.recipe, self.weights, self.shape = network.device, recipe, weights, shape
         self.dtype = gradient_dtype(network)
         self.sorts = recipe.statistic in BY_SORTING
+        self.new_directions = DIRECTIONS[recipe.statistic] if self.sorts else None
         # A covariance is a small difference of large numbers, whose rounding its root multiplies.
         self.sum_dtype = network.dtype
         if recipe.statistic != "gram" or recipe.mean_std:
@@ -107,7 +109,7 @@ class StyleTerm:
         self.generator = torch.Generator().manual_seed(seed)
 
     def _samples(self, region: Region) -> Mapping[str, Samples | Quantiles]:
-        if self.recipe.statistic != "histogram":
+        if not self.sorts or self.new_directions is not None:
             return region.samples
         # Channels stay the same from step to step, so that the style's are sorted once.
         return {tap: samples.along(None, torch.float32) for tap, samples in region.samples.items()}
@@ -117,7 +119,7 @@ class StyleTerm:
             return {}
         wide = torch.promote_types(self.sum_dtype, torch.float32)
         recipe = self.recipe
-        return {t: by_moments(recipe.statistic, a.to(wide), recipe.details) for t, a in region.targets.items()}
+        return {t: distance_to(recipe.statistic, a.to(wide), recipe.details) for t, a in region.targets.items()}
 
     def regions_at(self, tap: str) -> list[int]:
         return [i for i, region in enumerate(self.regions) if tap in region.targets] if tap in self.weights else []
@@ -139,13 +141,17 @@ class StyleTerm:
         value, rows = self.value_and_gradients(sums)
         return value, StyleGradient(self, rows, self.directions())
 
+    def add_to(self, gradient: Tensor, x: Tensor) -> float:
+        """Nothing depends on the pixels themselves."""
+        return 0.0
+
     def sums(self, tap: str, features: Tensor, tile: Tile | None = None) -> dict[int, Sums]:
         """By region, Σ T²F and F Fᵀ of the features that it counts, T∘F."""
         f = positions(features)
         means = self.recipe.looks_at_means
         found = {}
         for i in self.regions_at(tap):
-            summed, products = sums(f, self.regions[i].rows(tap, tile, f), self.sum_dtype, means)
+            summed, products = sums(f, self.regions[i].guide_column(tap, tile, f), self.sum_dtype, means)
             found[i] = Sums(summed if means else None, products)
         return found
 
@@ -157,7 +163,7 @@ class StyleTerm:
         def work(tap: str) -> None:
             found[tap] = self._at_tap(tap, sums[tap])
 
-        (each if self.device.type == "cpu" else in_turn)(work, taps)
+        (parallel_for if kind_of(self.device).is_cpu else serial_for)(work, taps)
         total = sum((found[tap][0] for tap in taps), torch.zeros((), device=self.device))
         return total, {tap: found[tap][1] for tap in taps}
 
@@ -178,14 +184,12 @@ class StyleTerm:
         return total, gradients
 
     def directions(self) -> dict[str, Tensor]:
-        """For the sliced distance, as many for each tap as it has channels: new ones at every step, but for L-BFGS,
-        which compares steps, always the same."""
-        if self.recipe.statistic != "sliced":
+        """For the sliced distance: new ones at every step, but for L-BFGS, which compares steps, always the same."""
+        if self.new_directions is None:
             return {}
         if isinstance(self.recipe.optimizer, LBFGS):
             self.generator.manual_seed(self.seed)
-        sizes = {tap: channels(tap) for tap in self.weights}
-        return {tap: random_directions(c, c, self.generator, self.device) for tap, c in sizes.items()}
+        return {tap: self.new_directions(channels(tap), self.generator, self.device) for tap in self.weights}
 
 
 @dataclass(frozen=True)
@@ -197,10 +201,14 @@ class StyleGradient:
     directions: Mapping[str, Tensor] = field(default_factory=dict)  # for the sliced distance
     values: dict[tuple[str, int], Tensor] = field(default_factory=dict)  # of distances that are known only now
 
+    @property
+    def weights(self) -> Mapping[str, float]:
+        return self.term.weights
+
     def at(self, tap: str, f: Tensor, tile: Tile | None) -> Tensor | None:
         total: Tensor | None = None
         for i in self.term.regions_at(tap):
-            t = self.term.regions[i].rows(tap, tile, f)
+            t = self.term.regions[i].guide_column(tap, tile, f)
             if self.term.sorts:
                 rows = self._sorted(i, tap, f, t)
             else:
@@ -222,6 +230,6 @@ class StyleGradient:
         term = self.term
         k, n, n_all = term.factor(i, tap), term.regions[i].count[tap], term.position_count(tap)
         weights = None if t is None else t.flatten().float().square()
-        value, gradient = by_sorting(positions(f), weights, term.samples[i][tap], self.directions.get(tap))
+        value, gradient = sorted_distance(positions(f), weights, term.samples[i][tap], self.directions.get(tap))
         self.values[tap, i] = k * (n / n_all) * value
         return gradient.mul_(k * (n / n_all)).to(term.dtype)

@@ -12,10 +12,10 @@ from ..network.vgg import Network
 from ..recipes import Recipe
 from ..statistics.distances import BY_POSITION, BY_SAMPLING, BY_SORTING, gap
 from ..statistics.measure import whole_statistics
-from ..statistics.regions import Region, nearer
+from ..statistics.regions import Region, towards_content
 from ..styles.grams import StyleGrams
 from .octaves import Halving, octave_shapes
-from .remd import between
+from .remd import mixed_with_content
 from .setup import Setup
 
 Shape = tuple[int, int]  # height and width
@@ -63,7 +63,7 @@ def _regions(
         return [_beside_content(region, recipe, strength, measuring, content) for region in regions]
     if content is not None and recipe.statistic in BY_SAMPLING and strength < 1:
         measuring = network.measuring(network.seamless)
-        return [between(region, strength, measuring, content, setup.seed) for region in regions]
+        return [mixed_with_content(region, strength, measuring, content, setup.seed) for region in regions]
     return regions
 
 
@@ -77,4 +77,4 @@ def _beside_content(
         region = replace(region, gaps=gaps)
     if strength >= 1:
         return region
-    return nearer(region, strength, found, measuring, content, recipe.statistic in BY_SORTING)
+    return towards_content(region, strength, found, measuring, content, recipe.statistic in BY_SORTING)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from ..pictures.images import resize, shape_of
-from ..statistics.regions import stretch
+from ..statistics.masks import stretch
 
 # Of the optimiser's rate, where a result is finished. At the full rate Adam's first steps would shake what is right
 # already, and the few that follow would not calm it.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 
 from ..errors import NSTError, counted, one_or
-from ..network.exact import einsum, product
+from ..network.exact import einsum, matmul
 from .images import alpha_of, check_picture, resize, shape_of
 
 # Both are 1×3×H×W in 0..1; the result has the first one's size, and may leave 0..1.
@@ -72,7 +72,7 @@ def _linear(matrix: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Met
         (m, s), (n, t) = _moments(picture), _moments(reference)
         a = matrix(_with_floor(s), t)
         b = n - a @ m
-        return product(a.float(), picture.view(3, -1), b.float()).view_as(picture)
+        return matmul(a.float(), picture.view(3, -1), b.float()).view_as(picture)
 
     return match
 

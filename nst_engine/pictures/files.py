@@ -22,7 +22,7 @@ from PIL import Image, ImageCms, ImageFile, ImageOps, PngImagePlugin, TiffImageP
 
 from ..errors import NSTError
 from ..system.safe_files import open_file, why_no_path, write_over
-from ..system.texts import parse_json
+from ..system.safe_text import parse_json
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"}
 MOST_PIXELS = 2**30  # 12 GiB as float RGB: beyond any picture a person means, below what a bomb asks for

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from ..errors import NSTError
 from ..network.architecture import layer_names, smallest_side, stride
+from ..system.devices import kind_of
 
 # Of a picture or a style: far beyond what can be computed, and the end of the nodes' sliders.
 LARGEST_SIDE = 16384
@@ -88,7 +89,7 @@ def small_copy(pixels: torch.Tensor, side: int) -> torch.Tensor:
     factor, which every device can do."""
     height, width = shape = shape_of(pixels)
     factor = max(shape) // side
-    if factor > 1 and pixels.device.type != "cpu":
+    if factor > 1 and not kind_of(pixels.device).is_cpu:
         pixels = F.avg_pool2d(pixels, (min(factor, height), min(factor, width)))
     pixels = pixels.cpu()
     return pixels.clone() if max(shape) <= side else F.interpolate(pixels, size=fit_long(shape, side), mode="area")

@@ -30,13 +30,13 @@ class Parametrisation:
     def variable(self, pixels: torch.Tensor) -> torch.Tensor:
         return pixels.clone() if self.plain else (pixels - self.shift) / self.scale
 
-    def gradient(self, by_pixels: torch.Tensor) -> torch.Tensor:
+    def gradient(self, gradient: torch.Tensor) -> torch.Tensor:
         """By the variable. Contiguous: torch's L-BFGS flattens it with a view."""
-        return (by_pixels if self.plain else by_pixels * self.scale).contiguous()
+        return (gradient if self.plain else gradient * self.scale).contiguous()
 
-    def rate_factor(self, by_pixel: torch.Tensor) -> torch.Tensor:
+    def rate_factor(self, factor: torch.Tensor) -> torch.Tensor:
         """What is to multiply each number's rate, from what is to multiply each pixel's."""
-        return by_pixel
+        return factor
 
     def clamp_(self, variable: torch.Tensor) -> None:
         variable.clamp_(-self.shift / self.scale, (1 - self.shift) / self.scale)
@@ -54,11 +54,11 @@ class Bands:
     def variable(self, pixels: torch.Tensor) -> torch.Tensor:
         return self.pyramid.bands(pixels)
 
-    def gradient(self, by_pixels: torch.Tensor) -> torch.Tensor:
-        return self.pyramid.gradient(by_pixels)
+    def gradient(self, gradient: torch.Tensor) -> torch.Tensor:
+        return self.pyramid.gradient(gradient)
 
-    def rate_factor(self, by_pixel: torch.Tensor) -> torch.Tensor:
-        return self.pyramid.means(by_pixel)
+    def rate_factor(self, factor: torch.Tensor) -> torch.Tensor:
+        return self.pyramid.means(factor)
 
     def clamp_(self, variable: torch.Tensor) -> None:
         variable.copy_(self.variable(self.pixels(variable).clamp_(0, 1)))
@@ -68,22 +68,22 @@ class Canvas:
     """The variable, in the recipe's space; Adam's moments, which go from level to level; the mean of the last pictures,
     which is the result if the recipe averages."""
 
-    space: Parametrisation | Bands
+    parametrisation: Parametrisation | Bands
     variable: torch.Tensor
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
-        self.space_name, self.device = recipe.variable, device
+        self.variable_name, self.device = recipe.variable, device
         self.average = Average(recipe.averaging, recipe.average == "exponential") if recipe.averaging else None
         self.moments: AdamState | None = None
 
     def begin_level(self, pixels: torch.Tensor) -> None:
-        bands = self.space_name == "laplacian"
-        self.space = Bands(shape_of(pixels)) if bands else Parametrisation(self.space_name, self.device)
-        self.variable = self.space.variable(pixels).requires_grad_()
+        bands = self.variable_name == "laplacian"
+        self.parametrisation = Bands(shape_of(pixels)) if bands else Parametrisation(self.variable_name, self.device)
+        self.variable = self.parametrisation.variable(pixels).requires_grad_()
 
     def pixels(self) -> torch.Tensor:
         """The picture that the optimiser's variable stands for."""
-        return self.space.pixels(self.variable.detach()).clamp(0, 1)
+        return self.parametrisation.pixels(self.variable.detach()).clamp(0, 1)
 
     def shown(self) -> torch.Tensor:
         """The result if the run ended now."""

@@ -9,13 +9,14 @@ import torch
 
 from ..errors import NSTError
 from ..network.tiles import margin
-from ..objective.memory import Layout, does_at_once
+from ..objective.layout import Layout, does_at_once
 from ..objective.objective import OnTile, Terms
 from ..objective.setup import Setup
 from ..statistics.distances import BY_FEATURES, BY_MOMENTS
-from ..system.shortage import is_out_of_memory, release
+from ..system.devices import release
+from ..system.out_of_memory import is_out_of_memory
 
-Evaluate = Callable[[torch.Tensor, OnTile], tuple[Terms, torch.Tensor]]
+ValueAndGrad = Callable[[torch.Tensor, OnTile], tuple[Terms, torch.Tensor]]
 T = TypeVar("T")
 
 
@@ -25,20 +26,20 @@ class Evaluator:
 
     def __init__(
         self,
-        build: Callable[[Layout], Evaluate],
+        build: Callable[[Layout], ValueAndGrad],
         layout: Layout,
         smaller: Callable[[Layout], Layout],
         device: torch.device,
     ) -> None:
         self.build, self.layout, self.smaller, self.device = build, layout, smaller, device
-        self.evaluate: Evaluate | None = None
+        self.evaluate: ValueAndGrad | None = None
         # Built even if no step is to follow, so that unusable input is refused all the same.
         self._try(lambda _: None)
 
     def __call__(self, pixels: torch.Tensor, on_tile: OnTile) -> tuple[Terms, torch.Tensor]:
         return self._try(lambda evaluate: evaluate(pixels, on_tile))
 
-    def _try(self, use: Callable[[Evaluate], T]) -> T:
+    def _try(self, use: Callable[[ValueAndGrad], T]) -> T:
         while True:
             try:
                 if self.evaluate is None:

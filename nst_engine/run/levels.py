@@ -101,7 +101,7 @@ def plan(shape: tuple[int, int], recipe: Recipe, scales: int | None, grid: int =
     refinement = recipe.refinement
     if refinement:
         share = refinement.steps / max(1, usual_steps(shape, recipe, scales, least))
-        passes = (*(Pass(p.scale, p.share * (1 - share)) for p in passes), Pass(1.0, share))
+        passes = (*(Pass(p.fraction, p.share * (1 - share)) for p in passes), Pass(1.0, share))
     levels = []
     done = 0.0
     least_steps = min(recipe.level_steps, recipe.steps // len(passes))
@@ -109,9 +109,9 @@ def plan(shape: tuple[int, int], recipe: Recipe, scales: int | None, grid: int =
     for p in passes:
         first, done = done, done + p.share
         steps = least_steps + round(done * rest) - round(first * rest)
-        height, width = (max(1, round(side * p.scale / grid)) * grid for side in shape)
+        height, width = (max(1, round(side * p.fraction / grid)) * grid for side in shape)
         # A level without steps would only blur what the next one starts from.
         if steps or p is passes[-1]:
             rematch = refinement.rematch if refinement and p is passes[-1] else 0
-            levels.append(Level((height, width), p.scale, steps, rematch))
+            levels.append(Level((height, width), p.fraction, steps, rematch))
     return levels

@@ -10,22 +10,24 @@ import torch.nn.functional as F
 
 from ..errors import NSTError
 from ..network.precision import name_of
-from ..objective.memory import ExtraMemory, Layout
-from ..objective.objective import build
+from ..objective.build import build
+from ..objective.footprint import ExtraMemory
+from ..objective.layout import Layout
 from ..objective.setup import Setup
 from ..pictures.images import resize
 from ..recipes import LBFGS, Adam
+from ..system.devices import kind_of
 from .canvas import Canvas
-from .evaluator import Evaluate, Evaluator, smaller_layout
+from .cuda_graphs import Recorded, capture_cuda_graph, worth_recording
+from .evaluator import Evaluator, ValueAndGrad, smaller_layout
 from .levels import Level
 from .optim import Finished, adam, lbfgs
 from .picture import Picture
 from .progress import Reporter
-from .recording import Recorded, record_on_cuda, worth_recording
 from .starts import start_pixels
 
 # Asking a GPU whether the loss is finite waits for it, so that is done once in so many steps, and at the end.
-PATIENCE_ON_GPU = 16
+PATIENCE = 16
 
 
 @dataclass(frozen=True)
@@ -116,9 +118,9 @@ def descend(
     pinned: torch.Tensor | None = None,
 ) -> None:
     """The steps of one level. Where it is `pinned` (0..1), the picture stays as it is."""
-    variable, space, recipe, device = canvas.variable, canvas.space, setup.recipe, setup.network.device
+    variable, space, recipe, device = canvas.variable, canvas.parametrisation, setup.recipe, setup.network.device
     first, pace = report.step, _Pace(device)
-    patience = 1 if device.type == "cpu" else PATIENCE_ON_GPU
+    patience = PATIENCE if kind_of(device).queues else 1
 
     def step() -> torch.Tensor:
         if canvas.average is not None and report.step > first:
@@ -156,12 +158,12 @@ def _evaluator(run: Run, setup: Setup, picture: Picture, content: torch.Tensor |
     """The evaluator of the level that the report is at."""
     level = run.levels[report.level]
 
-    def build_with(layout: Layout) -> Evaluate:
+    def build_with(layout: Layout) -> ValueAndGrad:
         emphasis = picture.emphasis(level.shape)
         objective = build(setup, content, picture.grams, level.shape, level.fraction, layout, emphasis)
         if not worth_recording(objective, level.steps):
             return objective.value_and_grad
-        recorded = Recorded(objective.value_and_grad, record_on_cuda)
+        recorded = Recorded(objective.value_and_grad, capture_cuda_graph)
         return lambda pixels, _: recorded(pixels)
 
     def smaller(layout: Layout) -> Layout:

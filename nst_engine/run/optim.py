@@ -20,7 +20,7 @@ class Finished(Exception):
 
 
 # Evaluates at the variable as it stands, leaves the gradient in variable.grad and returns the loss.
-Evaluate = Callable[[], Tensor]
+Closure = Callable[[], Tensor]
 
 
 @dataclass
@@ -69,7 +69,7 @@ class Average:
 
 def adam(
     variable: Tensor,
-    evaluate: Evaluate,
+    evaluate: Closure,
     settings: Adam,
     steps: int,
     moments: AdamState | None = None,
@@ -102,7 +102,7 @@ def adam(
     return state
 
 
-def lbfgs(variable: Tensor, evaluate: Evaluate, settings: LBFGS) -> None:
+def lbfgs(variable: Tensor, evaluate: Closure, settings: LBFGS) -> None:
     """Liu & Nocedal 1989, torch's, in calls of `inner` evaluations; its history lasts from call to call."""
     optimizer = torch.optim.LBFGS(
         [variable],

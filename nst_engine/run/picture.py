@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..statistics.regions import stretch
+from ..statistics.masks import stretch
 from ..styles.grams import StyleGrams
 
 

@@ -38,18 +38,18 @@ class Pyramid:
             pixels = _resized(pixels, shape_of(band)) + band
         return pixels
 
-    def gradient(self, by_pixels: Tensor) -> Tensor:
+    def gradient(self, gradient: Tensor) -> Tensor:
         """By the bands."""
-        found = [by_pixels]
+        found = [gradient]
         for shape in self.shapes[1:]:
             g = found[-1]
             size = [*g.shape[:2], *shape]
             found.append(torch.ops.aten.upsample_bilinear2d_backward(g, shape_of(g), size, False))
         return _packed(found)
 
-    def means(self, by_pixel: Tensor) -> Tensor:
+    def means(self, x: Tensor) -> Tensor:
         """A number for every pixel, as one for every number of the bands."""
-        return _packed([F.adaptive_avg_pool2d(by_pixel, shape) for shape in self.shapes])
+        return _packed([F.adaptive_avg_pool2d(x, shape) for shape in self.shapes])
 
     def _unpacked(self, bands: Tensor) -> list[Tensor]:
         parts = bands.split([h * w for h, w in self.shapes], dim=3)

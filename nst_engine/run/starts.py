@@ -9,9 +9,9 @@ from ..network.exact import einsum
 from ..network.vgg import IMAGENET_MEAN
 from ..pictures.images import resize, shape_of
 from ..recipes import Recipe
-from ..statistics.distances import Statistics, mixed
-from ..statistics.measure import statistics
-from ..statistics.regions import fit_mask
+from ..statistics.distances import Statistics, weighted_mean
+from ..statistics.masks import fit_mask
+from ..statistics.moments import statistics
 from ..styles.grams import StyleGrams
 from ..styles.style import Style
 
@@ -47,7 +47,7 @@ def coloured(noise: torch.Tensor, grams: StyleGrams, start: str) -> torch.Tensor
     """White noise given the mean colour of the styles and the covariance of their colours."""
     styles = grams.counted
     total = sum(style.weight for style in styles)
-    colours = mixed([(style.weight / total, _colours(style, start)) for style in styles])
+    colours = weighted_mean([(style.weight / total, _colours(style, start)) for style in styles])
     covariance = colours.moment - torch.outer(colours.mean, colours.mean)
     # A picture of one colour has no covariance to take the root of.
     values, vectors = torch.linalg.eigh(covariance.double())

@@ -15,15 +15,16 @@ from dataclasses import dataclass
 
 import torch
 
-from ..network.exact import product
+from ..network.exact import matmul
 from ..network.precision import widest_float
 from .roots import square_root
+from .sorting import DIRECTIONS
 
 Tensor = torch.Tensor
 
 # What follows from μ and M can be collected tile by tile; what sorts wants the whole picture at once.
 BY_MOMENTS = ("gram", "mean-std", "covariance")
-BY_SORTING = ("histogram", "sliced")
+BY_SORTING = tuple(DIRECTIONS)
 # What compares position by position, with the nearest of the style's: `nearest` has how.
 BY_POSITION = ("nearest",)
 # What compares samples of hypercolumns, which can be gathered tile by tile: `earth_mover` has how.
@@ -53,7 +54,7 @@ class Statistics:
         return Statistics(self.mean.to(kind), self.moment.to(kind), self.n)
 
 
-def mixed(parts: list[tuple[float, Statistics]]) -> Statistics:
+def weighted_mean(parts: list[tuple[float, Statistics]]) -> Statistics:
     """Of all features together, each part having its share."""
     if len(parts) == 1:
         return parts[0][1]
@@ -91,7 +92,7 @@ class DistanceSettings:
 DEFAULT = DistanceSettings()
 
 
-def by_moments(name: str, target: Statistics, details: DistanceSettings = DEFAULT) -> DistanceTo:
+def distance_to(name: str, target: Statistics, details: DistanceSettings = DEFAULT) -> DistanceTo:
     """The distance of (μ, M) to this target."""
     distances: dict[str, Callable[[Statistics, DistanceSettings], DistanceTo]] = {
         "gram": gram if not details.mean_std else gram_and_mean_std,
@@ -147,8 +148,8 @@ def mean_std(target: Statistics, details: DistanceSettings = DEFAULT) -> Distanc
     def distance(mean: Tensor, moment: Tensor) -> Distance:
         sigma = deviation(mean, moment)
         value = (mean - target.mean).square().sum() + (sigma - sigma_a).square().sum()
-        by_variance = (sigma - sigma_a) / sigma
-        return Distance(value, by_variance.diag(), 2 * (mean - target.mean) - 2 * by_variance * mean)
+        grad_variance = (sigma - sigma_a) / sigma
+        return Distance(value, grad_variance.diag(), 2 * (mean - target.mean) - 2 * grad_variance * mean)
 
     return distance
 
@@ -160,20 +161,20 @@ def covariance(target: Statistics, details: DistanceSettings = DEFAULT) -> Dista
     """
     least = _least_variance(target, details)
 
-    def covered(mean: Tensor, moment: Tensor) -> Tensor:
+    def covariance_of(mean: Tensor, moment: Tensor) -> Tensor:
         return moment - torch.outer(mean, mean) + least * torch.eye(len(mean), device=mean.device, dtype=mean.dtype)
 
-    c_a = covered(target.mean, target.moment)
+    c_a = covariance_of(target.mean, target.moment)
     root_a, _ = square_root(c_a, details.iterations)
 
     def distance(mean: Tensor, moment: Tensor) -> Distance:
-        c = covered(mean, moment)
-        root, inverse = square_root(product(product(root_a, c), root_a), details.iterations)
+        c = covariance_of(mean, moment)
+        root, inverse = square_root(matmul(matmul(root_a, c), root_a), details.iterations)
         value = (mean - target.mean).square().sum() + c.trace() + c_a.trace() - 2 * root.trace()
-        by_covariance = -product(product(root_a, inverse), root_a)
-        by_covariance.diagonal().add_(1)
-        by_covariance = (by_covariance + by_covariance.T) / 2
-        return Distance(value, by_covariance, 2 * (mean - target.mean) - 2 * by_covariance @ mean)
+        grad_covariance = -matmul(matmul(root_a, inverse), root_a)
+        grad_covariance.diagonal().add_(1)
+        grad_covariance = (grad_covariance + grad_covariance.T) / 2
+        return Distance(value, grad_covariance, 2 * (mean - target.mean) - 2 * grad_covariance @ mean)
 
     return distance
 
@@ -184,7 +185,7 @@ def gap(statistic: str, details: DistanceSettings, target: Statistics, found: St
     name = "covariance" if statistic in BY_SORTING else statistic
     wide = widest_float(found.mean.device)
     found, target = found.to(wide), target.to(found.mean.device).to(wide)
-    return by_moments(name, target, details)(found.mean, found.moment).value
+    return distance_to(name, target, details)(found.mean, found.moment).value
 
 
 def _least_variance(target: Statistics, details: DistanceSettings) -> Tensor:

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from ..network.exact import product
-from ..network.fast import each, strips
+from ..network.exact import matmul
+from ..network.fast import parallel_for, strips
+from .neighbours import neighbours_both_ways
 
 Tensor = torch.Tensor
 
-COMPARED_AT_ONCE = 1 << 22  # distances in memory at a time, for each thread
+DISTANCES_AT_ONCE = 1 << 22  # in memory, for each thread: so few that there is something for every thread
 LEAST_LENGTH = 1e-6  # a feature that is nothing has no direction
 # Of distances, on average: where a content is flat they are rounding, and their proportions would be noise.
 LEAST_DISTANCE = 1e-5
@@ -43,9 +44,9 @@ def _product(a: Tensor, b: Tensor) -> Tensor:
     out = a.new_empty(len(a), b.shape[1])
 
     def work(rows: slice) -> None:
-        out[rows] = product(a[rows], b)
+        out[rows] = matmul(a[rows], b)
 
-    each(work, strips(len(a), b.numel(), a.device, least=1 << 26))
+    parallel_for(work, strips(len(a), b.numel(), a.device, least=1 << 26))
     return out
 
 
@@ -56,25 +57,15 @@ def square(a: Tensor) -> Tensor:
 
 @torch.no_grad()
 def nearest(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """For each of N rows the number of the nearest of M, and the other way round, by ‖a − b‖. Never more than
-    COMPARED_AT_ONCE of the N·M distances exist at a time."""
+    """For each of N rows the number of the nearest of M, and the other way round, by ‖a − b‖²."""
     a, b = a.detach(), b.detach()
-    at_once = max(1, COMPARED_AT_ONCE // len(b))
-    parts = [slice(first, min(first + at_once, len(a))) for first in range(0, len(a), at_once)]
-    to_b = torch.empty(len(a), dtype=torch.long, device=a.device)
-    least = a.new_empty(len(parts), len(b))
-    which = torch.empty(len(parts), len(b), dtype=torch.long, device=a.device)
-    of_a, of_b, there = a.square().sum(1), b.square().sum(1), b.T
+    of_a, of_b = a.square().sum(1), b.square().sum(1)
 
-    def work(number: int) -> None:
-        rows = parts[number]
-        squares = product(a[rows], there).mul_(-2).add_(of_a[rows, None]).add_(of_b)
-        to_b[rows] = squares.argmin(1)
-        least[number], found = squares.min(0)
-        which[number] = found + rows.start
+    def distances(rows: slice, columns: slice) -> Tensor:
+        return matmul(a[rows], b[columns].T).mul_(-2).add_(of_a[rows, None]).add_(of_b[columns])
 
-    each(work, range(len(parts)))
-    return to_b, which.gather(0, least.argmin(0, keepdim=True))[0]
+    block = max(1, DISTANCES_AT_ONCE // len(b)), len(b)
+    return neighbours_both_ways(distances, a, b, block)
 
 
 def directions(rows: Tensor) -> Tensor:

@@ -16,7 +16,9 @@ from ..network.architecture import channels, stride
 from ..network.tiles import Tile
 from ..network.vgg import Network
 from ..pictures.images import shape_of
-from .measure import in_pieces_that_fit, pieces, positions
+from ..system.devices import sent
+from .measure import in_pieces_that_fit, pieces
+from .moments import positions
 
 Tensor = torch.Tensor
 Shape = tuple[int, int]  # height and width
@@ -139,9 +141,7 @@ class Looks:
     """Samples in a picture of one shape, at any tap."""
 
     def __init__(self, samples: Tensor, shape: Shape, device: torch.device) -> None:
-        # Pinned memory is fetched by a GPU when it comes to it; for other memory Python waits.
-        samples = samples.pin_memory() if device.type == "cuda" else samples
-        self.samples, self.shape = samples.to(device, non_blocking=True), shape
+        self.samples, self.shape = sent(samples, device), shape
         self._corners: dict[str, Corners] = {}
 
     def at(self, tap: str) -> Corners:

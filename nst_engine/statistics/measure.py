@@ -10,13 +10,14 @@ import torch
 
 from ..errors import NSTError
 from ..network.architecture import channels, stride
-from ..network.exact import AT_ONCE, product, squares
-from ..network.fast import each, split, team, workspace_bytes
+from ..network.fast import thread_pool, workspace_bytes
 from ..network.tiles import Tile, cut, fit_tile, margin
 from ..network.vgg import Network, VGGFeatures
 from ..pictures.images import fit_long, shape_of
-from ..system.shortage import is_out_of_memory, release
+from ..system.devices import release
+from ..system.out_of_memory import is_out_of_memory
 from .distances import Statistics
+from .moments import positions, statistics
 from .nearest import MOST_HYPERCOLUMNS, grid_tap, to_grid
 from .sorting import Samples
 
@@ -25,78 +26,8 @@ PIECE = 512
 SMALLEST_PIECE = 128  # where memory runs out; smaller ones would be nearly all margin
 # Maps that are only looked at are no larger than this.
 MAP_SIDE = 512
-A_SHARE = 1 << 24  # products worth a thread's attention
-MOST_PRODUCTS = 1 << 20  # partial sums in memory at a time
 # Features that are compared by sorting: more of them, evenly spread, would not tell more.
 MOST_SAMPLES = 1 << 14
-
-
-def positions(features: torch.Tensor) -> torch.Tensor:
-    """A 1xCxHxW tensor as N rows of C; no copy, since features lie in memory channel by channel last."""
-    return features.movedim(1, -1).flatten(1, 2)[0]
-
-
-def second_moment(f: torch.Tensor) -> torch.Tensor:
-    """F Fᵀ/N in fp32 from N rows of C."""
-    return sums(f, means=False)[1] / len(f)
-
-
-def sums(
-    f: torch.Tensor, t: torch.Tensor | None = None, kind: torch.dtype | None = None, means: bool = True
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Σ T²F (0 unless `means` are wanted) and Σ (TF)(TF)ᵀ over N rows of C, in fp32; or in float64, if that is the
-    `kind` of numbers to multiply. Half-precision products are rounded to half precision, so they are computed in parts
-    and summed in fp32."""
-    n, c = f.shape
-    kind = kind or f.dtype
-    kind = torch.float32 if kind == torch.float16 else kind  # whose range is too small for squares
-    wide = torch.promote_types(kind, torch.float32)
-    on_cpu = f.device.type == "cpu"
-    shares = n * c**2 // A_SHARE if on_cpu else 1
-    parts = split(n, max(1, min(16, MOST_PRODUCTS // c**2, shares)))
-    features = torch.zeros(len(parts), c, dtype=wide, device=f.device)
-    products = torch.zeros(len(parts), c, c, dtype=wide, device=f.device)
-    # In float64, all of them would be the most that a step holds beside its features.
-    at_once = max(1, AT_ONCE // c if wide == torch.float64 else -(-n // 16) if on_cpu else n)
-
-    def work(k: int) -> None:
-        for first in range(parts[k].start, parts[k].stop, at_once):
-            rows = slice(first, min(first + at_once, parts[k].stop))
-            x = f[rows] if t is None else f[rows] * t[rows]
-            x = x.to(kind)
-            products[k] += product(x.T, x) if on_cpu else _squares(x)
-            if means:
-                features[k] += (x if t is None else x * t[rows]).sum(0, dtype=wide)
-
-    each(work, range(len(parts)))
-    # In a fixed order, so that the bits do not depend on which part was ready first.
-    for k in range(1, len(parts)):
-        features[0] += features[k]
-        products[0] += products[k]
-    return features[0], products[0]
-
-
-def _squares(x: torch.Tensor) -> torch.Tensor:
-    """FᵀF in few operations: a GPU has to launch each."""
-    if x.dtype in (torch.float32, torch.float64):
-        return squares(x)
-    # So many that a large GPU has something to do for all of it: with 16, 64 channels of 16 megapixels take 1.4 ms
-    # instead of 0.5.
-    parts = max(16, 8192 // x.shape[1])
-    whole = len(x) // parts * parts
-    stacked = x[:whole].view(parts, -1, x.shape[1])
-    return torch.bmm(stacked.mT, stacked).sum(0, dtype=torch.float32) + (x[whole:].T @ x[whole:]).float()
-
-
-def statistics(features: torch.Tensor, t: torch.Tensor | None = None) -> Statistics:
-    """Statistics of a 1xCxHxW tensor, in fp32 whatever the features' precision; where `t` is, if that is given."""
-    f = positions(features)
-    if t is not None:
-        t = t.reshape(-1, 1).to(f)
-    summed, products = sums(f, t)
-    n = float(len(f)) if t is None else float(t.square().sum())
-    whole = max(n, 1e-30)
-    return Statistics(summed / whole, products / whole, n)
 
 
 def whole_statistics(
@@ -257,7 +188,7 @@ def in_pieces_that_fit(network: Network, shape: tuple[int, int], measured: Calla
     side = PIECE
     while True:
         try:
-            with team(network.device):
+            with thread_pool(network.device):
                 return measured(side)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 
 from ..network.architecture import channels, stride
-from ..network.exact import product
-from ..network.fast import each
+from ..network.exact import matmul
+from .neighbours import nearest_neighbours
 
 Tensor = torch.Tensor
 
@@ -23,8 +23,7 @@ GRID_STRIDE = 4
 # Of a style, in all copies: more are drawn from, which bounds the memory of a match and keeps its time in proportion to
 # the picture.
 MOST_HYPERCOLUMNS = 1 << 16
-# Cosines in memory at a time, for each thread.
-COMPARED_AT_ONCE = 1 << 24
+COSINES_AT_ONCE = 1 << 24  # in memory, for each thread
 # A flat picture's features are their own mean; what is left of them by rounding has no direction.
 NO_LENGTH = 1e-6
 
@@ -59,29 +58,20 @@ def from_grid(gradient: Tensor, tap: str, grid: str, shape: tuple[int, int]) -> 
     return F.pad(spread, (0, right, 0, below)) if below or right else spread
 
 
-def nearest(
-    ours: Tensor, theirs: Tensor, weights: Tensor | None = None, on_part: Callable[[], object] | None = None
+def nearest_by_cosine(
+    ours: Tensor, theirs: Tensor, weights: Tensor | None = None, on_block: Callable[[], object] | None = None
 ) -> Tensor:
     """For each of N rows the number of the row of M at the least cosine distance, each side's mean removed. `weights`
-    say how much each of ours counts for their mean. No more than COMPARED_AT_ONCE of the N·M cosines exist at a time;
-    `on_part` is called before each part."""
-    a, b = _directions(ours, weights), _directions(theirs, None)
-    found = torch.zeros(len(a), dtype=torch.long, device=a.device)
-    best = torch.full((len(a),), -math.inf, device=a.device)
-    side = math.isqrt(COMPARED_AT_ONCE)
+    say how much each of ours counts for their mean; `on_block` is called before each block of COSINES_AT_ONCE."""
+    a, b = _directions(ours, weights), -_directions(theirs, None)
 
-    def work(first: int) -> None:
-        rows = slice(first, first + side)
-        for start in range(0, len(b), side):
-            if on_part is not None:
-                on_part()
-            cosine, number = product(a[rows], b[start : start + side].T).max(1)
-            nearer = cosine > best[rows]
-            best[rows] = torch.where(nearer, cosine, best[rows])
-            found[rows] = torch.where(nearer, number + start, found[rows])
+    def distances(rows: slice, columns: slice) -> Tensor:
+        if on_block is not None:
+            on_block()
+        return matmul(a[rows], b[columns].T)  # −cos
 
-    each(work, range(0, len(a), side))
-    return found
+    side = math.isqrt(COSINES_AT_ONCE)
+    return nearest_neighbours(distances, a, b, (side, side))
 
 
 def _directions(rows: Tensor, weights: Tensor | None) -> Tensor:
@@ -96,6 +86,6 @@ def bytes_of_matches(taps: Sequence[str], itemsize: int, regions: int) -> tuple[
     picture, the targets, and the content's hypercolumns in three forms while these are made."""
     grid = grid_tap(taps)
     wide = 4 * sum(map(channels, taps))
-    style = (regions + 2) * MOST_HYPERCOLUMNS * wide + 4 * COMPARED_AT_ONCE
+    style = (regions + 2) * MOST_HYPERCOLUMNS * wide + 4 * COSINES_AT_ONCE
     targets = (3 * wide + wide * itemsize / 4) / stride(grid) ** 2
     return style, 4 * itemsize * max(map(channels, taps)) / stride(grid) ** 2, targets

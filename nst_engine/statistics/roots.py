@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from ..network.exact import product
+from ..network.exact import matmul
+from ..system.devices import kind_of
 
 Tensor = torch.Tensor
 
@@ -15,12 +16,12 @@ ITERATIONS = 22
 def square_root(a: Tensor, iterations: int = 0) -> tuple[Tensor, Tensor]:
     """A^½ and A^−½ of a positive definite matrix, or what so many iterations make of them. Eigenvalues are found in a
     quarter of the iteration's time on a CPU, and exactly; other devices are good at products only."""
-    if a.device.type == "cpu":
-        return by_eigenvalues(a, iterations)
+    if kind_of(a.device).eigenvalues:
+        return root_of_eigenvalues(a, iterations)
     return truncated_newton_schulz(a, iterations) if iterations else newton_schulz(a)
 
 
-def by_eigenvalues(a: Tensor, iterations: int = 0) -> tuple[Tensor, Tensor]:
+def root_of_eigenvalues(a: Tensor, iterations: int = 0) -> tuple[Tensor, Tensor]:
     values, vectors = torch.linalg.eigh(a.double())
     if iterations:
         # What the iterations make of a matrix, they make of its eigenvalues.
@@ -36,8 +37,8 @@ def newton_schulz(a: Tensor, iterations: int = ITERATIONS) -> tuple[Tensor, Tens
     norm = a.norm().clamp_min(1e-30)
     y, z = a / norm, eye
     for _ in range(iterations):
-        t = 1.5 * eye - product(0.5 * z, y)
-        y, z = product(y, t), product(t, z)
+        t = 1.5 * eye - matmul(0.5 * z, y)
+        y, z = matmul(y, t), matmul(t, z)
     return y * norm.sqrt(), z / norm.sqrt()
 
 
@@ -46,7 +47,7 @@ def truncated_newton_schulz(a: Tensor, iterations: int) -> tuple[Tensor, Tensor]
     of the Lyapunov equation X·dA + dA·X = dX (Lin & Maji 2017). Of a matrix, or of its eigenvalues (a vector): with
     those, products are number by number."""
     matrix = a.ndim == 2
-    times = product if matrix else torch.mul
+    times = matmul if matrix else torch.mul
     eye = torch.eye(len(a), device=a.device, dtype=a.dtype) if matrix else torch.ones_like(a)
     norm = a.norm().clamp_min(1e-30)
     y, z = a / norm, eye

@@ -3,12 +3,14 @@ directions (Heitz et al. 2021)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
-from ..network.exact import add_product, product
-from ..network.fast import each, strips
+from ..network.exact import add_matmul, matmul
+from ..network.fast import parallel_for, strips
+from ..system.devices import sent
 
 Tensor = torch.Tensor
 
@@ -28,11 +30,11 @@ class Samples:
     def along(self, directions: Tensor | None, dtype: torch.dtype) -> Quantiles:
         """In every direction, or for every channel, sorted."""
         rows = self.rows.to(dtype)
-        sorted_ = Quantiles.of((rows if directions is None else product(rows, directions)).T, self.weights)
+        sorted_ = Quantiles.of((rows if directions is None else matmul(rows, directions)).T, self.weights)
         return Quantiles(sorted_.values, sorted_.shares, None, None)
 
 
-def pooled(parts: list[tuple[float, Samples]]) -> Samples:
+def merged(parts: list[tuple[float, Samples]]) -> Samples:
     """All of them together, each part having its share."""
     if len(parts) == 1:
         return parts[0][1]
@@ -83,7 +85,7 @@ class Quantiles:
         return torch.lerp(self.values.gather(1, low), self.values.gather(1, high), part)
 
 
-def by_sorting(
+def sorted_distance(
     f: Tensor, weights: Tensor | None, target: Samples | Quantiles, directions: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """The distance of N rows of C to the target's, and its gradient.
@@ -108,9 +110,9 @@ def by_sorting(
             if v is None:
                 gradient[rows, some] = along[:, rows].T
             else:
-                add_product(gradient[rows], along[:, rows].T, v.T)
+                add_matmul(gradient[rows], along[:, rows].T, v.T)
 
-        each(add, strips(len(f), c, f.device))
+        parallel_for(add, strips(len(f), c, f.device))
     scale = c / k
     return total * scale, gradient.mul_(scale)
 
@@ -128,7 +130,7 @@ def _along(
         part = parts[number]
         some = slice(channels.start + part.start, channels.start + part.stop)
         u = None if v is None else v[:, part]
-        x = (f[:, some] if u is None else product(f, u)).T
+        x = (f[:, some] if u is None else matmul(f, u)).T
         ours = Quantiles.of(x, weights)
         assert ours.order is not None
         if isinstance(target, Quantiles):
@@ -137,11 +139,11 @@ def _along(
             there = Samples(target.rows[:, some], target.weights) if u is None else target
             theirs = there.along(u, f.dtype)
         far = ours.values - theirs.at(ours.shares)
-        by_x = 2 * far * (1 / len(f) if ours.weights is None else ours.weights)
-        values[number] = (far * by_x).sum() / 2
-        gradient[part] = torch.empty_like(x).scatter_(1, ours.order, by_x)
+        grad_x = 2 * far * (1 / len(f) if ours.weights is None else ours.weights)
+        values[number] = (far * grad_x).sum() / 2
+        gradient[part] = torch.empty_like(x).scatter_(1, ours.order, grad_x)
 
-    each(work, range(len(parts)))
+    parallel_for(work, range(len(parts)))
     return values.sum(), gradient
 
 
@@ -149,5 +151,11 @@ def random_directions(c: int, k: int, generator: torch.Generator, device: torch.
     """Unit vectors as the columns of a C×K matrix; drawn on the CPU, so that they are the same on every device."""
     v = torch.randn(c, k, generator=generator)
     v /= v.norm(dim=0)
-    # Pinned memory is fetched by a GPU when it comes to it; for other memory Python waits.
-    return v.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else v.to(device)
+    return sent(v, device)
+
+
+# By statistic, the directions along which features of C channels are sorted; None: every channel by itself.
+DIRECTIONS: dict[str, Callable[[int, torch.Generator, torch.device], Tensor] | None] = {
+    "histogram": None,
+    "sliced": lambda c, generator, device: random_directions(c, c, generator, device),
+}

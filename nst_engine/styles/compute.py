@@ -15,8 +15,8 @@ from ..network.architecture import smallest_side
 from ..network.vgg import VGGFeatures, Watch
 from ..pictures.images import LARGEST_SIDE, check_picture, shape_of
 from ..recipes import Recipe, get_recipe, network_for
+from ..statistics.masks import check_mask, fit_mask
 from ..statistics.measure import pieces
-from ..statistics.regions import check_mask, fit_mask
 from .copies import check_copies
 from .grams import StyleGrams
 from .style import Style, check_mode, check_weight
@@ -117,7 +117,7 @@ def _measure_ladder(styles: list[Style], vgg: VGGFeatures, recipe: Recipe, taps:
     rungs = []
     for style in styles:
         count = max(RUNGS, 1 + math.ceil(2 * math.log2(style.size / SMALLEST)))
-        fractions = (*(2 ** (-rung / 2) for rung in range(count)), *(p.scale for p in recipe.passes))
+        fractions = (*(2 ** (-rung / 2) for rung in range(count)), *(p.fraction for p in recipe.passes))
         for fraction in dict.fromkeys(fractions):
             shape = style.shape_at((0, 0), fraction, fit="long")
             if (fraction == 1 or min(shape) >= needed) and style.missing(network, taps, shape):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from ..errors import NSTError
-from ..statistics.distances import Statistics, mixed
+from ..statistics.distances import Statistics, weighted_mean
 
 Shape = tuple[int, int]  # height and width
 
@@ -53,4 +53,4 @@ def averaged(measured: list[dict[str, Statistics]]) -> dict[str, Statistics]:
     nothing of a copy, it is the others'."""
     taps = dict.fromkeys(tap for statistics in measured for tap in statistics)
     there = {tap: [statistics[tap] for statistics in measured if tap in statistics] for tap in taps}
-    return {tap: mixed([(1 / len(found), statistics) for statistics in found]) for tap, found in there.items()}
+    return {tap: weighted_mean([(1 / len(found), statistics) for statistics in found]) for tap, found in there.items()}

@@ -11,10 +11,11 @@ import torch
 
 from ..errors import NSTError, counted, one_or
 from ..network.vgg import Network, VGGFeatures
-from ..statistics.distances import BY_FEATURES, BY_MOMENTS, BY_POSITION, BY_SAMPLING, Statistics, mixed
+from ..statistics.distances import BY_FEATURES, BY_MOMENTS, BY_POSITION, BY_SAMPLING, Statistics, weighted_mean
 from ..statistics.hypercolumns import STYLE_SAMPLES
-from ..statistics.regions import Region, check_mask, complement, fit_mask, guides_of, stretch
-from ..statistics.sorting import Samples, pooled
+from ..statistics.masks import check_mask, complement, fit_mask, stretch
+from ..statistics.regions import Region, guides_of
+from ..statistics.sorting import Samples, merged
 from . import saved
 from .style import Style, check_mode, check_weight
 
@@ -162,7 +163,7 @@ class StyleGrams:
                 measure = Style.hypercolumns if statistic in BY_POSITION else Style.samples
                 each = [measure(s, network, taps, shape, fraction) for s, shape in zip(group, shapes, strict=True)]
                 seen = taps if statistic in BY_POSITION else counts
-                region = replace(region, samples={tap: pooled(_shared(group, each, tap)).to(device) for tap in seen})
+                region = replace(region, samples={tap: merged(_shared(group, each, tap)).to(device) for tap in seen})
             found.append(region)
         return found
 
@@ -230,7 +231,7 @@ def _blended(
 ) -> dict[str, Statistics]:
     """The weighted mean of these styles' statistics."""
     each = [s.statistics(network, taps, s.shape_at(transfer, fraction, fit), fraction) for s in styles]
-    return {tap: mixed(_shared(styles, each, tap)) for tap in taps}
+    return {tap: weighted_mean(_shared(styles, each, tap)) for tap in taps}
 
 
 def _sampled(

@@ -20,7 +20,7 @@ from ..network.architecture import channels, check_taps
 from ..pictures.images import LARGEST_SIDE, fit_long, resize
 from ..statistics.distances import Statistics
 from ..system.safe_files import open_file, write_over
-from ..system.texts import parse_json, shown
+from ..system.safe_text import parse_json, shown
 from .copies import check_copies
 from .style import MemoKey, Style, check_weight
 

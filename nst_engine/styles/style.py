@@ -15,12 +15,12 @@ from ..network.architecture import smallest_side
 from ..network.vgg import Network
 from ..pictures.images import check_size, fit_long, resize, shape_of
 from ..statistics.distances import BY_MOMENTS, WITHOUT_SUMS, Statistics
-from ..statistics.fits import FITS
 from ..statistics.hypercolumns import COLOURS, LEAST_SAMPLES, columns_at, random_positions
+from ..statistics.masks import MODES, guide, stretch
 from ..statistics.measure import whole_hypercolumns, whole_samples, whole_statistics
 from ..statistics.nearest import MOST_HYPERCOLUMNS, grid_tap
-from ..statistics.regions import MODES, guide, stretch
-from ..statistics.sorting import Samples, pooled
+from ..statistics.sorting import Samples, merged
+from ..statistics.style_fit import STYLE_FITS
 from .copies import AS_IT_IS, COPIES, Copy, averaged
 
 log = logging.getLogger("nst_engine.styles.style")
@@ -63,7 +63,7 @@ class Style:
         """Height and width at which the style is measured for a level of this shape, `fraction` of the final size."""
         if self.size:
             return fit_long(self.aspect, max(1, round(self.size * fraction)))
-        return FITS[fit](self.aspect, transfer, fraction)
+        return STYLE_FITS[fit](self.aspect, transfer, fraction)
 
     def statistics(
         self, network: Network, taps: Iterable[str], shape: tuple[int, int], fraction: float = 1.0
@@ -155,7 +155,7 @@ class Style:
         self._check_size(network, taps, shape, fraction)
         measuring, copies = network.measuring(), self.fitting_copies(network, taps, shape)
         each = [whole_samples(measuring, *self._copied(network, taps, shape, copy)) for copy in copies]
-        return {tap: pooled([(1 / len(each), found[tap]) for found in each if tap in found]) for tap in taps}
+        return {tap: merged([(1 / len(each), found[tap]) for found in each if tap in found]) for tap in taps}
 
     def hypercolumns(
         self, network: Network, taps: Iterable[str], shape: tuple[int, int], fraction: float

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from ..errors import NSTError
-from ..system.texts import parse_json
+from ..system.safe_text import parse_json
 from .flow import needed
 from .sound import sound_of
 from .source import Part, Shown, Source, opened

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from comfyui_runs import Refused
 from hostile import ESCAPE, Graph, as_json, for_nst_run, odd_files, odd_pictures, sound, spoilt_inputs, spoilt_workflows
-from live_comfyui import PACK, Refused, Server, api_graph
+from live_comfyui import PACK, Server, api_graph
 
 from nst_engine.cli import commands as cli
 

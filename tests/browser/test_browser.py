@@ -10,7 +10,8 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from live_comfyui import CHROMIUM_FLAGS, FRONT_END, NEWEST, NODES_2_SINCE, PACK, ROOT, WORKFLOWS, Server, find_chromium
+from comfyui_found import CHROMIUM_FLAGS, FRONT_END, NEWEST, NODES_2_SINCE, ROOT, find_chromium
+from live_comfyui import PACK, WORKFLOWS, Server
 
 playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright (it drives the browser)")
 

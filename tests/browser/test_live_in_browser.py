@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from live_comfyui import FRONT_END, NEWEST, Graph, Server
+from comfyui_found import FRONT_END, NEWEST
+from comfyui_runs import Graph
+from live_comfyui import Server
 
 playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright (it drives the browser)")
 

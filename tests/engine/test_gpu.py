@@ -10,13 +10,14 @@ from fake_device import DEVICE, FakeDevice
 from pictures import clouds
 
 import nst_engine as nst
+from nst_engine.objective.build import build
 from nst_engine.objective.controls import Multipliers
-from nst_engine.objective.memory import Layout
-from nst_engine.objective.objective import Terms, build
+from nst_engine.objective.layout import Layout
+from nst_engine.objective.objective import Terms
 from nst_engine.objective.setup import set_up
 from nst_engine.run.canvas import Parametrisation
+from nst_engine.run.cuda_graphs import WARM_UP, Recorded, capture_cuda_graph, worth_recording
 from nst_engine.run.optim import Finished, adam
-from nst_engine.run.recording import WARM_UP, Recorded, record_on_cuda, worth_recording
 from nst_engine.statistics.distances import STATISTICS
 
 GPU = torch.device("cuda")
@@ -255,7 +256,7 @@ def test_which_steps_are_recorded(vgg, monkeypatch):
 def test_a_recorded_step_on_a_gpu(vgg, precision):
     on_gpu = replace(vgg, device=GPU, precision=precision)
     objective = nst.objective(on_gpu, clouds(1, 160, 224), nst.compute_style_grams(on_gpu, clouds(2, 96, 96)))
-    recorded = Recorded(objective.value_and_grad, record_on_cuda)
+    recorded = Recorded(objective.value_and_grad, capture_cuda_graph)
     starts = [clouds(k, 160, 224).to(GPU) for k in range(WARM_UP + 4)]
     given = [recorded(x) for x in starts]  # all kept, so that one that is written over is seen
     for x, (terms, gradient) in zip(starts, given, strict=True):

@@ -17,7 +17,7 @@ from test_recipes_match_seeds import Weights, differences, mid_tones, report
 
 import nst_engine as nst
 from nst_engine.run.levels import plan, usual_steps
-from nst_engine.statistics.roots import by_eigenvalues, truncated_newton_schulz
+from nst_engine.statistics.roots import root_of_eigenvalues, truncated_newton_schulz
 from nst_engine.styles.style import Style
 
 TERMS = ("total", "content", "style")
@@ -99,11 +99,11 @@ def test_crowsonkb_objective_at_the_programs_iterates(loud, crowsonkb, record_pr
 def test_an_unfinished_root_is_the_same_by_products_and_by_eigenvalues():
     f = torch.randn(30, 20, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     matrix = f @ f.T / 20 + 1e-4 * torch.eye(30)  # of rank 20, so that 12 iterations do leave some undone
-    for ours, theirs in zip(truncated_newton_schulz(matrix, 12), by_eigenvalues(matrix, 12), strict=True):
+    for ours, theirs in zip(truncated_newton_schulz(matrix, 12), root_of_eigenvalues(matrix, 12), strict=True):
         assert torch.allclose(ours, theirs, rtol=1e-9, atol=1e-9 * float(theirs.abs().max()))
-    root = by_eigenvalues(matrix, 12)[0]
+    root = root_of_eigenvalues(matrix, 12)[0]
     assert (root @ root - matrix).norm() > 1e-7 * matrix.norm()
-    assert (by_eigenvalues(matrix)[0] - root).norm() > 1e-5 * root.norm()
+    assert (root_of_eigenvalues(matrix)[0] - root).norm() > 1e-5 * root.norm()
 
 
 # --- pastiche and spst ------------------------------------------------------------------------------------------------

@@ -57,8 +57,8 @@ def test_levels_from_64_pixels_and_the_content_halved_on_each(vgg, pictures, sty
     assert nst.stylize(vgg, content, styled, recipe=replace(STROTSS, ladder=None), steps=1).history
     shares = []
     for fraction in (0.5, 1.0):
-        from nst_engine.objective.memory import Layout
-        from nst_engine.objective.objective import build
+        from nst_engine.objective.build import build
+        from nst_engine.objective.layout import Layout
         from nst_engine.objective.setup import set_up
 
         small = clouds(1, *(round(side * fraction) for side in (96, 128)))

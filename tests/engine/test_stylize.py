@@ -18,7 +18,7 @@ from nst_engine.network.vgg import Network
 from nst_engine.recipes import VOCABULARY
 from nst_engine.run.levels import plan
 from nst_engine.statistics.distances import Statistics
-from nst_engine.statistics.measure import statistics
+from nst_engine.statistics.moments import statistics
 from nst_engine.styles.style import Style
 
 

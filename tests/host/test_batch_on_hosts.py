@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from live_comfyui import ROOT, Server, api_graph, find, furnish
+from comfyui_found import ROOT
+from live_comfyui import Server, api_graph, find, furnish
 
 from nst_engine.cli import commands as cli
 from nst_engine.pictures.files import read_picture, read_settings, write_picture

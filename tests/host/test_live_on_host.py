@@ -10,7 +10,8 @@ import urllib.error
 import urllib.request
 
 import pytest
-from live_comfyui import Graph, Run, Server
+from comfyui_runs import Graph, Run
+from live_comfyui import Server
 from test_host import api_graph, film_graph, find, skip_without_flow
 
 CANVAS = {"supports_preview_metadata": True}

@@ -8,14 +8,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from live_comfyui import PACK, ROOT, Server, api_graph, find, find_comfyui, find_interpreter, furnish
-from test_host import NODES
+from comfyui_found import ROOT, find_comfyui, find_interpreter
+from live_comfyui import PACK, Server, api_graph, find, furnish
+from test_nodes_on_host import NODES
 
 # What may speak to a network, a process or the machine, with its reason in docs/for-reviewers.md.
 EXPLAINED = {
     "nst_engine/network/download.py",
     "nst_engine/network/cpu/loops.py",
-    "nst_engine/run/recording.py",
+    "nst_engine/run/cuda_graphs.py",
     "nst_engine/system/safe_files.py",
     "nodes/host.py",
 }

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from live_comfyui import PACK, ROOT, Refused, Server, api_graph, find
+from comfyui_found import ROOT
+from comfyui_runs import Refused
+from live_comfyui import PACK, Server, api_graph, find
 from PIL import Image
 
 LANGUAGES = ("en", "zh", "ja", "fr")

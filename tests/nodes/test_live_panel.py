@@ -34,13 +34,13 @@ def position(pack):
 
 
 def test_progress_in_words(pack, position):
-    words = pack.nodes.words
-    assert words.at(position(), 240) == "Step 15 of 300 · level 2 of 4 · 512×341 · about 4 min left"
-    assert words.at(position(levels=1, level=0)) == "Step 15 of 300 · 512×341"
-    assert words.at(position(pictures=3)).startswith("Picture 1 of 3 · Step 15 of 300 · ")
-    assert "Step 15 of 300 · tile 2 of 9 · level" in words.at(position(tile=2, tiles=9))
-    assert words.done(384, 256, 100, 100, 52) == "Done: 384×256, 100 steps, 52 s"
-    assert words.done(384, 256, 300, 15, 8.2) == "Finished early: 384×256, 15 of 300 steps, 8 s"
+    text = pack.nodes.progress_text
+    assert text.at(position(), 240) == "Step 15 of 300 · level 2 of 4 · 512×341 · about 4 min left"
+    assert text.at(position(levels=1, level=0)) == "Step 15 of 300 · 512×341"
+    assert text.at(position(pictures=3)).startswith("Picture 1 of 3 · Step 15 of 300 · ")
+    assert "Step 15 of 300 · tile 2 of 9 · level" in text.at(position(tile=2, tiles=9))
+    assert text.done(384, 256, 100, 100, 52) == "Done: 384×256, 100 steps, 52 s"
+    assert text.done(384, 256, 300, 15, 8.2) == "Finished early: 384×256, 15 of 300 steps, 8 s"
 
 
 @pytest.mark.parametrize(
@@ -48,11 +48,11 @@ def test_progress_in_words(pack, position):
     [(0.01, "0.1 s"), (0.44, "0.4 s"), (52, "52 s"), (240, "4 min"), (3600, "1 h"), (4830, "1 h 20 min")],
 )
 def test_a_time_as_somebody_would_say_it(pack, seconds, said):
-    assert pack.nodes.words.duration(seconds) == said
+    assert pack.nodes.progress_text.duration(seconds) == said
 
 
 def test_the_time_that_is_left_follows_the_latest_pace(pack):
-    clock = pack.nodes.words.Clock()
+    clock = pack.nodes.progress_text.Clock()
     assert clock.left(0.0, 0.0) is None
     for second in range(1, 41):  # slow first: 1 % a second, then 2
         left = clock.left(0.01 * min(second, 20) + 0.02 * max(0, second - 20), float(second))

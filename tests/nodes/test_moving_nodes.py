@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_nodes import call
+from node_calls import call
 
 av = pytest.importorskip("av", reason="av is not installed")
 pytest.importorskip("cv2", reason="opencv-python-headless is not installed")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from test_nodes import call, transfer
+from node_calls import call, transfer
 
 
 @pytest.fixture(scope="module")

@@ -7,15 +7,16 @@ import argparse
 from ... import RECIPES
 from ...network.precision import PRECISIONS
 from ...network.vgg import PADDINGS, POOLINGS
-from ...network.weights import BUILT_IN, INPUTS
-from ...objective.losses import VARIATIONS
+from ...network.weights_format import INPUTS
+from ...network.weights_location import BUILT_IN
 from ...objective.octaves import MOST_OCTAVES
+from ...objective.total_variation import VARIATIONS
 from ...options import OPTIMIZERS, PROTECT_MODES
 from ...pictures.files import FORMATS
 from ...recipes import VOCABULARY
 from ...run.levels import OWN_SIZE, RECIPE_SIZE
 from ...statistics.distances import STATISTICS
-from ...statistics.regions import MODES
+from ...statistics.masks import MODES
 from ...styles.copies import COPIES
 from ..inputs import NAMED_STARTS
 from .types import colours, strokes, tile, whole

@@ -16,7 +16,7 @@ from multiprocessing.process import BaseProcess
 import torch
 
 from ...errors import NSTError
-from ...network.weights import usable_device
+from ...system.devices import usable_device
 from .jobs import Job
 from .outcome import Outcome
 from .pool import Pool

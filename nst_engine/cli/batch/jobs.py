@@ -15,7 +15,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from ...errors import NSTError, counted
-from ...network.weights import BUILT_IN
+from ...network.weights_location import BUILT_IN
 from ...pictures.files import FORMATS
 from ...styles.saved import SUFFIX
 from ...system.safe_files import below

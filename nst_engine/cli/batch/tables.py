@@ -12,7 +12,7 @@ from typing import Any
 
 from ...errors import NSTError
 from ...system.safe_files import open_file
-from ...system.texts import parse_json, shown
+from ...system.safe_text import parse_json, shown
 from .jobs import Row, command_for, defaults, options_for, parsed, words
 
 COLUMNS = ("content", "style", "styles", "out")

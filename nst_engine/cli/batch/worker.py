@@ -22,9 +22,9 @@ from ...pictures.files import Picture, read_picture, write_picture
 from ...run.progress import Position
 from ...styles.grams import StyleGrams
 from ...stylize import Result
+from ...system.out_of_memory import is_out_of_memory
 from ...system.safe_files import move_over
-from ...system.shortage import is_out_of_memory
-from ...system.texts import shown
+from ...system.safe_text import shown
 from .. import one_picture
 from ..arguments import OPTIONS
 from ..inputs import Inputs, StyleInput, read_inputs

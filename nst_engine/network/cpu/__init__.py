@@ -9,10 +9,10 @@ import torch
 from .. import plain
 from .arena import Arena
 from .convolutions import Convolutions
-from .threads import each, strips, team
+from .threads import parallel_for, strips, thread_pool
 from .winograd.workspace import workspace_bytes
 
-__all__ = ["each", "new_arena", "new_convolutions", "strips", "team", "workspace_bytes"]
+__all__ = ["new_arena", "new_convolutions", "parallel_for", "strips", "thread_pool", "workspace_bytes"]
 
 
 def new_arena() -> plain.Arena | None:

@@ -10,7 +10,7 @@ from .. import plain
 from ..kernels import Kernel
 from ..plain import CPU, NO_EPILOGUE, Arena, Epilogue, empty, flipped, unchanged
 from . import winograd
-from .threads import each, strips
+from .threads import parallel_for, strips
 from .winograd.workspace import Workspace
 
 CHANNELS = 128  # of a convolution's output that a thread makes of a small picture
@@ -29,7 +29,7 @@ class Convolutions(plain.Convolutions):
         if _in_fewer_products(x, kernel, padding):
             transformed = kernel.form(winograd.transform_kernel)
             return winograd.convolve(x, transformed, padding, False, self._workspace, arena, epilogue)
-        return by_strips(x, kernel.form(unchanged), padding, epilogue, arena)
+        return convolve_strips(x, kernel.form(unchanged), padding, epilogue, arena)
 
     def backward(
         self,
@@ -44,7 +44,7 @@ class Convolutions(plain.Convolutions):
             return winograd.convolve(gradient, transformed, padding, True, self._workspace, arena, epilogue)
         if kernel.shape[1] <= 4:
             return four_at_once(gradient, kernel.form(flipped_for_four), padding)
-        return by_strips(gradient, kernel.form(flipped), padding, epilogue, arena)
+        return convolve_strips(gradient, kernel.form(flipped), padding, epilogue, arena)
 
     def kernel_bytes(self, shape: torch.Size, dtype: torch.dtype) -> int:
         """A picture with small levels has, for a time, the other forms as well."""
@@ -58,7 +58,7 @@ def _in_fewer_products(x: Tensor, kernel: Kernel, padding: int) -> bool:
     return winograd.pays(kernel.shape, (x.shape[2] + grown, x.shape[3] + grown), x.dtype, x.device)
 
 
-def by_strips(
+def convolve_strips(
     x: Tensor,
     kernel: Tensor,
     padding: int,
@@ -87,7 +87,7 @@ def by_strips(
             read = F.pad(read, (0, 0, above, below))
         epilogue.write(F.conv2d(read, kernel, epilogue.bias, stride=stride, padding=(0, padding)), y, part)
 
-    each(work, rows)
+    parallel_for(work, rows)
     return y
 
 
@@ -100,7 +100,7 @@ def _by_channels(x: Tensor, kernel: Tensor, padding: int, epilogue: Epilogue, ar
         bias = None if epilogue.bias is None else epilogue.bias[part]
         y[:, part] = F.conv2d(x, kernel[part], bias, padding=padding)
 
-    each(work, [slice(first, first + CHANNELS) for first in range(0, len(kernel), CHANNELS)])
+    parallel_for(work, [slice(first, first + CHANNELS) for first in range(0, len(kernel), CHANNELS)])
     epilogue.in_place(y, slice(0, height))
     return y
 
@@ -111,7 +111,7 @@ def four_at_once(gradient: Tensor, kernel: Tensor, padding: int) -> Tensor:
     height, width = (side + 2 * padding - 2 for side in gradient.shape[2:])
     if height % 2 or width % 2:
         gradient = F.pad(gradient, (0, width % 2, 0, height % 2))
-    windows = by_strips(gradient, kernel, padding, stride=2)
+    windows = convolve_strips(gradient, kernel, padding, stride=2)
     return F.pixel_shuffle(windows, 2)[:, :, :height, :width]
 
 

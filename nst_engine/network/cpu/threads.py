@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 
 from ..plain import CPU, Task, split
-from ..plain import each as in_turn
+from ..plain import parallel_for as serial_for
 
 
 class _Job:
@@ -41,7 +41,7 @@ class _Job:
             try:
                 if self.error is None:
                     self.do(self.tasks[number])
-            except BaseException as error:  # raised again in `each`
+            except BaseException as error:  # raised again in `parallel_for`
                 self.error = error
             with self.lock:
                 self.left -= 1
@@ -92,7 +92,7 @@ def _forget_helpers() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_helpers)
 
-_team = threading.local()
+_pool = threading.local()
 
 
 def _use_one_thread() -> None:
@@ -106,19 +106,19 @@ def _use_one_thread() -> None:
 
 
 @contextlib.contextmanager
-def team(device: torch.device = CPU) -> Iterator[None]:
-    """While this lasts, `each` uses as many threads as torch would, and torch's operations use one. Other devices
-    divide their work themselves."""
+def thread_pool(device: torch.device = CPU) -> Iterator[None]:
+    """While this lasts, `parallel_for` uses as many threads as torch would, and torch's operations use one. Other
+    devices divide their work themselves."""
     usual = torch.get_num_threads()
-    if device.type != "cpu" or usual == 1:  # within a team, or as the user wishes
+    if device.type != "cpu" or usual == 1:  # within such a pool, or as the user wishes
         yield
         return
     _use_one_thread()
-    _team.size = usual
+    _pool.size = usual
     try:
         yield
     finally:
-        _team.size = 1
+        _pool.size = 1
         torch.set_num_threads(usual)
 
 
@@ -150,14 +150,14 @@ def _running() -> int:
 _crowd = _Crowd()
 
 
-def each(do: Callable[[Task], object], tasks: Sequence[Task]) -> None:
+def parallel_for(do: Callable[[Task], object], tasks: Sequence[Task]) -> None:
     """do(task) for every task, in any order and any thread; what one of them raises is raised here."""
     if len(tasks) < 2:
-        in_turn(do, tasks)
+        serial_for(do, tasks)
         return
-    with team():
+    with thread_pool():
         job = _Job(do, tasks)
-        threads = getattr(_team, "size", 1)
+        threads = getattr(_pool, "size", 1)
         if threads > 1 and _crowd.is_there(threads):
             threads += 1
         _helpers.call(job, min(threads, len(tasks)) - 1)

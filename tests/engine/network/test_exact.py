@@ -138,9 +138,9 @@ def test_products_in_parts(monkeypatch):
     monkeypatch.setattr(exact, "AT_ONCE", 32)
     torch.set_float32_matmul_precision("high")
     a, b, row = torch.rand(37, 8), torch.rand(8, 5), torch.rand(5)
-    torch.testing.assert_close(exact.product(a, b, row), (a.double() @ b.double() + row).float())
-    torch.testing.assert_close(exact.add_product(torch.ones(37, 5), a, b), (a.double() @ b.double() + 1).float())
-    torch.testing.assert_close(exact.squares(a), (a.double().T @ a.double()).float())
+    torch.testing.assert_close(exact.matmul(a, b, row), (a.double() @ b.double() + row).float())
+    torch.testing.assert_close(exact.add_matmul(torch.ones(37, 5), a, b), (a.double() @ b.double() + 1).float())
+    torch.testing.assert_close(exact.transpose_matmul(a), (a.double().T @ a.double()).float())
 
 
 SET_FIRST = ["nothing", *(name for name in SETTINGS if "cudnn" in name or "all" in name)]
@@ -190,4 +190,4 @@ def test_on_a_gpu(setting):
     assert (found - expected).norm() < 1e-6 * expected.norm()
     f = torch.randn(5000, 64)
     expected = f.double().T @ f.double()
-    assert (exact.squares(f.cuda()).cpu() - expected).norm() < 1e-6 * expected.norm()
+    assert (exact.transpose_matmul(f.cuda()).cpu() - expected).norm() < 1e-6 * expected.norm()

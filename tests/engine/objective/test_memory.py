@@ -16,13 +16,15 @@ from pictures import clouds
 import nst_engine as nst
 from nst_engine.network import precision
 from nst_engine.network.vgg import Conventions, Network
-from nst_engine.objective import memory
+from nst_engine.objective import layout as layout_module
+from nst_engine.objective.build import build
 from nst_engine.objective.content import ContentTarget
-from nst_engine.objective.memory import ExtraMemory, Layout, bytes_per_pixel, footprint, lay_out
-from nst_engine.objective.objective import build
+from nst_engine.objective.footprint import ExtraMemory, bytes_per_pixel, footprint
+from nst_engine.objective.layout import Layout, lay_out
 from nst_engine.objective.setup import set_up
 from nst_engine.recipes import FIVE, LBFGS, Adam
-from nst_engine.system.shortage import is_out_of_memory
+from nst_engine.system.devices import free_memory
+from nst_engine.system.out_of_memory import is_out_of_memory
 
 CONTENT = ("relu4_2",)
 GB = 2**30
@@ -44,9 +46,9 @@ def lay(vgg, shape, free, optimizer=ADAM, tile="auto"):
 MEASURE = """
 import json, sys, torch
 import nst_engine as nst
-from nst_engine.objective import memory
+from nst_engine.objective import layout as layout_module
 from nst_engine.network.cpu.winograd import workspace
-from nst_engine.objective.memory import bytes_per_pixel, footprint
+from nst_engine.objective.footprint import bytes_per_pixel, footprint
 from nst_engine.recipes import FIVE, Adam
 from nst_engine.network.vgg import Conventions, Network
 
@@ -55,7 +57,7 @@ def peak():
 
 size, dtype, pooling, padding, recipe = int(sys.argv[1]), *sys.argv[2:6]
 torch.set_num_threads(1)
-memory.AMPLE = 0 if "ample" in sys.argv else 1e9
+layout_module.AMPLE = 0 if "ample" in sys.argv else 1e9
 workspace.MOST_BYTES = 1 << 20  # what does not grow with the picture is to be small
 vgg = nst.load_vgg("vgg19-caffe", precision=dtype, device="cpu", pooling=pooling, padding=padding)
 content = torch.rand(1, 3, size, size)
@@ -192,7 +194,7 @@ def test_a_run_by_tiles_takes_what_is_said_for_each_pixel_of_the_picture(vgg, wo
 @pytest.mark.parametrize(("dtype", "recipe"), [("fp32", "balanced"), ("bf16", "persson")])
 def test_passes_that_share_memory_take_no_more_than_is_ample(vgg, dtype, recipe):
     measured, said = bytes_per_pixel_measured_and_said(vgg, dtype, "max", "zeros", recipe, "ample")
-    assert measured <= memory.AMPLE * said
+    assert measured <= layout_module.AMPLE * said
 
 
 def test_a_gpu_is_given_no_more_numbers_at_a_time_than_it_counts(vgg):
@@ -215,30 +217,33 @@ def test_a_gpu_is_given_no_more_numbers_at_a_time_than_it_counts(vgg):
 
 
 def test_memory_is_kept_from_pass_to_pass_only_where_there_is_plenty(vgg):
-    whole = taken(vgg).total((512, 512)) / memory.USABLE_SHARE
-    assert lay(vgg, (512, 512), whole * 1.01 * memory.AMPLE).ample
-    assert not lay(vgg, (512, 512), whole * 0.99 * memory.AMPLE).ample
+    whole = taken(vgg).total((512, 512)) / layout_module.USABLE_SHARE
+    assert lay(vgg, (512, 512), whole * 1.01 * layout_module.AMPLE).ample
+    assert not lay(vgg, (512, 512), whole * 0.99 * layout_module.AMPLE).ample
     by_tiles = lay(vgg, (512, 512), whole * 0.8)
     assert by_tiles.tile and not by_tiles.ample
     assert not lay(vgg, (512, 512), whole * 100).smaller((512, 512), 80).ample
 
 
 def test_one_pass_when_it_fits_and_tiles_as_large_as_fit_when_it_does_not(vgg):
-    whole = taken(vgg).total((1024, 1024)) / memory.USABLE_SHARE
+    whole = taken(vgg).total((1024, 1024)) / layout_module.USABLE_SHARE
     assert lay(vgg, (1024, 1024), whole * 1.01).tile is None
     tiles = [lay(vgg, (1024, 1024), whole * share).tile for share in (0.99, 0.8, 0.6)]
     assert tiles == sorted(tiles, reverse=True)
     assert all(tile % 16 == 0 and 128 <= tile < 1024 for tile in tiles)
     # Never more than there is, and not much less either.
     for share, tile in zip((0.99, 0.8, 0.6), tiles, strict=True):
-        assert taken(vgg).total((1024, 1024), tile) <= share * whole * memory.USABLE_SHARE
-        assert taken(vgg).total((1024, 1024), tile + 16) > share * whole * memory.USABLE_SHARE or tile + 16 > 1024 - 160
+        assert taken(vgg).total((1024, 1024), tile) <= share * whole * layout_module.USABLE_SHARE
+        assert (
+            taken(vgg).total((1024, 1024), tile + 16) > share * whole * layout_module.USABLE_SHARE
+            or tile + 16 > 1024 - 160
+        )
 
 
 def test_content_targets_are_given_up_when_that_saves_time_or_makes_it_possible(vgg):
     shape = (8192, 8192)
     keeping = taken(vgg)
-    tight = (keeping.network + keeping.state * 8192**2 + keeping.seen * 400**2) / memory.USABLE_SHARE
+    tight = (keeping.network + keeping.state * 8192**2 + keeping.seen * 400**2) / layout_module.USABLE_SHARE
     assert lay(vgg, shape, 64 * GB).keep_content
     assert not lay(vgg, shape, tight).keep_content
     assert not lay(vgg, shape, tight - 0.3 * GB).keep_content
@@ -248,7 +253,7 @@ def test_lbfgs_remembers_no_more_than_half_of_what_is_free(vgg):
     assert lay(vgg, (512, 512), 8 * GB, LBFGS(history=100)).history == 100
     layout = lay(vgg, (4096, 4096), 16 * GB, LBFGS(history=100))
     assert 4 <= layout.history < 100
-    assert 24 * layout.history * 4096**2 <= 0.5 * memory.USABLE_SHARE * 16 * GB
+    assert 24 * layout.history * 4096**2 <= 0.5 * layout_module.USABLE_SHARE * 16 * GB
     assert lay(vgg, (512, 512), 8 * GB).history == 0
 
 
@@ -401,14 +406,14 @@ def test_a_device_without_room_for_the_smallest_tile_says_so(vgg, content, grams
 
 
 def test_what_is_free_is_known_here():
-    free = memory.free_memory(torch.device("cpu"))
+    free = free_memory(torch.device("cpu"))
     assert 2**20 < free < 2**44
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no ulimit")
 def test_a_limit_of_the_process_counts():
     code = (
-        "import json, resource, torch\nfrom nst_engine.objective import memory as m\n"
+        "import json, resource, torch\nfrom nst_engine.system import devices as m\n"
         "resource.setrlimit(resource.RLIMIT_AS, (2**36, 2**36))\n"
         "print(json.dumps(m.free_memory(torch.device('cpu'))))"
     )

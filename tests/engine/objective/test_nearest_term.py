@@ -13,9 +13,10 @@ from pictures import clouds
 
 import nst_engine as nst
 from nst_engine.objective import nearest as module
+from nst_engine.objective.build import build
 from nst_engine.objective.controls import Multipliers
-from nst_engine.objective.memory import Layout
-from nst_engine.objective.objective import Objective, build
+from nst_engine.objective.layout import Layout
+from nst_engine.objective.objective import Objective
 from nst_engine.objective.setup import set_up
 from nst_engine.recipes import network_for
 

@@ -12,11 +12,11 @@ from pictures import clouds
 import nst_engine as nst
 from nst_engine.network.architecture import layer_names
 from nst_engine.network.vgg import IMAGENET_MEAN, IMAGENET_STD, Conventions, Network, Tape
-from nst_engine.objective.losses import total_variation
+from nst_engine.objective.total_variation import total_variation
 from nst_engine.pictures.images import resize
 from nst_engine.recipes import network_for
 from nst_engine.statistics.distances import LEAST_VARIANCE
-from nst_engine.statistics.measure import second_moment, statistics
+from nst_engine.statistics.moments import second_moment, statistics
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from pictures import clouds
 
 import nst_engine as nst
 from nst_engine.network.tiles import cut
-from nst_engine.objective.losses import ACROSS_BORDER, VARIATIONS, total_variation
-from nst_engine.objective.memory import footprint
+from nst_engine.objective.footprint import footprint
+from nst_engine.objective.total_variation import ACROSS_BORDER, VARIATIONS, total_variation
 from nst_engine.pictures.images import resize
 from nst_engine.recipes import FIVE, STARTS, network_for
 from nst_engine.run.starts import covering

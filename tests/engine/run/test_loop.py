@@ -10,7 +10,7 @@ import torch
 from pictures import clouds
 
 import nst_engine as nst
-from nst_engine.objective.memory import Layout
+from nst_engine.objective.layout import Layout
 from nst_engine.objective.objective import Terms
 from nst_engine.objective.setup import set_up
 from nst_engine.options import Options

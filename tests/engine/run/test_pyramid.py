@@ -48,8 +48,8 @@ def test_clamped_bands_are_those_of_the_clamped_picture():
     picture = 3 * clouds(1, 40, 56) - 1
     canvas.begin_level(picture)
     with torch.no_grad():
-        canvas.space.clamp_(canvas.variable)
-    assert torch.allclose(canvas.space.pixels(canvas.variable), picture.clamp(0, 1), atol=1e-5)
+        canvas.parametrisation.clamp_(canvas.variable)
+    assert torch.allclose(canvas.parametrisation.pixels(canvas.variable), picture.clamp(0, 1), atol=1e-5)
 
 
 @pytest.mark.parametrize("choices", [{}, {"optimizer": "lbfgs"}, {"averaging": 0.9}], ids=["adam", "lbfgs", "averaged"])

@@ -10,6 +10,7 @@ import torch
 from pictures import clouds
 
 import nst_engine as nst
+from nst_engine.objective import style as style_module
 from nst_engine.recipes import LBFGS, network_for
 from nst_engine.statistics.distances import (
     BY_MOMENTS,
@@ -20,12 +21,12 @@ from nst_engine.statistics.distances import (
     STATISTICS,
     DistanceSettings,
     Statistics,
-    by_moments,
-    mixed,
+    distance_to,
+    weighted_mean,
 )
 from nst_engine.statistics.measure import MOST_SAMPLES, whole_samples, whole_statistics
-from nst_engine.statistics.roots import by_eigenvalues, newton_schulz
-from nst_engine.statistics.sorting import Quantiles, Samples, by_sorting, pooled, random_directions
+from nst_engine.statistics.roots import newton_schulz, root_of_eigenvalues
+from nst_engine.statistics.sorting import Quantiles, Samples, merged, random_directions, sorted_distance
 
 CLASSIC = nst.RECIPES["classic"]
 TAPS = {"relu1_1": 1.0, "relu2_1": 0.5, "relu3_1": 2.0}
@@ -68,9 +69,9 @@ def by_formula(name: str, f: np.ndarray, a: np.ndarray, shift: float) -> float:
 @pytest.mark.parametrize("name", BY_MOMENTS)
 def test_what_follows_from_moments_is_its_formula(name, shift):
     f, a = rows(1, 300), rows(2, 200)
-    found = by_moments(name, of(a), DistanceSettings(shift))(of(f).mean, of(f).moment)
+    found = distance_to(name, of(a), DistanceSettings(shift))(of(f).mean, of(f).moment)
     assert float(found.value) == pytest.approx(by_formula(name, f.numpy(), a.numpy(), shift), rel=1e-9)
-    assert float(by_moments(name, of(a), DistanceSettings(shift))(of(a).mean, of(a).moment).value) == pytest.approx(
+    assert float(distance_to(name, of(a), DistanceSettings(shift))(of(a).mean, of(a).moment).value) == pytest.approx(
         0, abs=1e-9
     )
 
@@ -78,7 +79,7 @@ def test_what_follows_from_moments_is_its_formula(name, shift):
 @pytest.mark.parametrize("shift", [0.0, -0.7])
 @pytest.mark.parametrize("name", BY_MOMENTS)
 def test_its_slope_is_that_of_small_steps(name, shift):
-    f, distance = rows(1, 300), by_moments(name, of(rows(2, 200)), DistanceSettings(shift))
+    f, distance = rows(1, 300), distance_to(name, of(rows(2, 200)), DistanceSettings(shift))
     way = torch.randn(f.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     there, back = (float(distance(s.mean, s.moment).value) for s in (of(f + 1e-6 * way), of(f - 1e-6 * way)))
     found = distance(of(f).mean, of(f).moment)
@@ -88,7 +89,7 @@ def test_its_slope_is_that_of_small_steps(name, shift):
     assert float((slope * way).sum()) == pytest.approx((there - back) / 2e-6, rel=1e-5)
 
 
-@pytest.mark.parametrize("way", [by_eigenvalues, newton_schulz])
+@pytest.mark.parametrize("way", [root_of_eigenvalues, newton_schulz])
 def test_the_square_root_of_a_covariance_with_a_wide_spectrum(way):
     """On the CPU and on other devices, in double precision and in single."""
     generator = torch.Generator().manual_seed(0)
@@ -107,10 +108,10 @@ def test_the_two_ways_agree_on_real_features(vgg, monkeypatch):
     taps = ("relu2_1", "relu3_1")
     ours, theirs = (whole_statistics(network, clouds(seed, 160, 200), taps) for seed in (1, 2))
     for tap in taps:
-        exact = by_moments("covariance", theirs[tap])(ours[tap].mean, ours[tap].moment)
+        exact = distance_to("covariance", theirs[tap])(ours[tap].mean, ours[tap].moment)
         with monkeypatch.context() as patch:
             patch.setattr("nst_engine.statistics.distances.square_root", lambda a, _: newton_schulz(a))
-            other = by_moments("covariance", theirs[tap])(ours[tap].mean, ours[tap].moment)
+            other = distance_to("covariance", theirs[tap])(ours[tap].mean, ours[tap].moment)
         assert float(other.value) == pytest.approx(float(exact.value), rel=1e-3)
         assert (other.grad_moment - exact.grad_moment).norm() < 0.05 * exact.grad_moment.norm()
 
@@ -135,14 +136,14 @@ def test_what_sorts_is_its_formula(name, weighted):
     generator = torch.Generator().manual_seed(5)
     w_f, w_a = (torch.rand(len(x), generator=generator) if weighted else None for x in (f, a))
     v = random_directions(6, 9, generator, f.device).double() if name == "sliced" else None
-    value, _ = by_sorting(f, w_f, Samples(a, w_a), v)
+    value, _ = sorted_distance(f, w_f, Samples(a, w_a), v)
     project = torch.eye(6, dtype=torch.float64) if v is None else v
     numpy_of = [None if w is None else w.double().numpy() for w in (w_f, w_a)]
     columns = [
         quantile_distance(*((x @ project).numpy()[:, i] for x in (f, a)), *numpy_of) for i in range(project.shape[1])
     ]
     assert float(value) == pytest.approx(6 / project.shape[1] * sum(columns), rel=1e-6)
-    assert float(by_sorting(a, w_a, Samples(a, w_a), v)[0]) == pytest.approx(0, abs=1e-12)
+    assert float(sorted_distance(a, w_a, Samples(a, w_a), v)[0]) == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -153,8 +154,8 @@ def test_the_slope_of_what_sorts_is_that_of_small_steps(name, weighted):
     w = torch.rand(len(f), generator=generator) if weighted else None
     v = random_directions(6, 6, generator, f.device).double() if name == "sliced" else None
     way = torch.randn(f.shape, generator=generator, dtype=torch.float64)
-    _, slope = by_sorting(f, w, Samples(a), v)
-    there, back = (float(by_sorting(f + e * way, w, Samples(a), v)[0]) for e in (1e-8, -1e-8))
+    _, slope = sorted_distance(f, w, Samples(a), v)
+    there, back = (float(sorted_distance(f + e * way, w, Samples(a), v)[0]) for e in (1e-8, -1e-8))
     assert float((slope * way).sum()) == pytest.approx((there - back) / 2e-8, rel=1e-4)
 
 
@@ -163,16 +164,16 @@ def test_a_sliced_distance_sees_what_channels_alone_do_not():
     line = torch.randn(500, generator=torch.Generator().manual_seed(0))
     up, down = torch.stack([line, line], 1), torch.stack([line, -line], 1)
     directions = random_directions(2, 64, torch.Generator().manual_seed(1), line.device)
-    histogram = float(by_sorting(up, None, Samples(down), None)[0])
-    sliced = float(by_sorting(up, None, Samples(down), directions)[0])
+    histogram = float(sorted_distance(up, None, Samples(down), None)[0])
+    sliced = float(sorted_distance(up, None, Samples(down), directions)[0])
     assert sliced > 0.3 > 5 * histogram
 
 
 def test_numbers_are_sorted_in_portions_without_a_difference(monkeypatch):
     f, a = rows(1, 150), Samples(rows(2, 211))
-    whole = by_sorting(f, None, a, None)
+    whole = sorted_distance(f, None, a, None)
     monkeypatch.setattr("nst_engine.statistics.sorting.SORTED_AT_ONCE", 250)
-    parts = by_sorting(f, None, a, None)
+    parts = sorted_distance(f, None, a, None)
     assert float(parts[0]) == pytest.approx(float(whole[0]), rel=1e-12)
     assert torch.allclose(parts[1], whole[1])
 
@@ -180,12 +181,12 @@ def test_numbers_are_sorted_in_portions_without_a_difference(monkeypatch):
 def test_blends_are_mixtures():
     a, b = rows(1, 100), rows(2, 300)
     together = of(torch.cat([a, b]))
-    found = mixed([(0.25, of(a)), (0.75, of(b))])
+    found = weighted_mean([(0.25, of(a)), (0.75, of(b))])
     assert torch.allclose(found.mean, together.mean) and torch.allclose(found.moment, together.moment)
-    samples = pooled([(0.25, Samples(a)), (0.75, Samples(b))])
-    value, _ = by_sorting(torch.cat([a, b]), None, samples, None)
+    samples = merged([(0.25, Samples(a)), (0.75, Samples(b))])
+    value, _ = sorted_distance(torch.cat([a, b]), None, samples, None)
     assert float(value) == pytest.approx(0, abs=1e-9)
-    assert mixed([(1.0, of(a))]).moment is not None
+    assert weighted_mean([(1.0, of(a))]).moment is not None
 
 
 def test_quantiles_of_one_number_and_of_two():
@@ -239,6 +240,16 @@ def test_sums_can_be_had_by_tiles(vgg, pictures, measured, statistic, where):
     )
     assert float(tiled[0].total) == pytest.approx(float(whole[0].total), rel=1e-6)
     assert (tiled[1] - whole[1]).norm() < 1e-5 * whole[1].norm()
+
+
+@pytest.mark.parametrize("sorts", [True, False])
+def test_an_unknown_statistic_is_not_taken_for_another(vgg, measured, monkeypatch, sorts):
+    """A name that a list has and the table of what it stands for has not."""
+    monkeypatch.setattr(style_module, "BY_SORTING", ("third",) if sorts else ())
+    network = network_for(vgg, CLASSIC)
+    regions = measured["plain"].regions(network, TAPS, (64, 64), 1.0, "long", "gram")
+    with pytest.raises(KeyError, match="third"):
+        style_module.StyleTerm(network, replace(CLASSIC, statistic="third"), LAYERS.style, regions, (64, 64), 0)
 
 
 @pytest.mark.parametrize("statistic", BY_SORTING)
@@ -410,7 +421,9 @@ def test_samples_of_a_large_picture_are_few_and_from_everywhere(vgg, monkeypatch
     # Half of the positions is more than is taken; of both, the same is to be found.
     for samples in (whole, in_pieces):
         assert abs(len(samples.rows) - MOST_SAMPLES) < 20
-    assert float(by_sorting(in_pieces.rows, None, whole, None)[0]) < 1e-3 * float(whole.rows.square().sum(1).mean())
+    assert float(sorted_distance(in_pieces.rows, None, whole, None)[0]) < 1e-3 * float(
+        whole.rows.square().sum(1).mean()
+    )
     guided = whole_samples(network, picture, ("relu1_1",), guide)["relu1_1"]
     assert guided.weights is not None and (guided.weights > 0).all()
     assert len(guided.weights) == len(guided.rows) <= MOST_SAMPLES + 20

@@ -71,7 +71,7 @@ TERMS = [
 @pytest.mark.parametrize(("term", "formula", "c", "m"), TERMS, ids=["remd", "palette", "moments", "similarity"])
 def test_value_and_gradient_are_the_formulas(monkeypatch, term, formula, c, m, sizes):
     if sizes == "in parts":
-        monkeypatch.setattr(earth_mover, "COMPARED_AT_ONCE", 5 * m)
+        monkeypatch.setattr(earth_mover, "DISTANCES_AT_ONCE", 5 * m)
     n = 10 if sizes == "ours the fewer" and m != 50 else 50
     a, b = rows(1, n, c).requires_grad_(), rows(2, m, c) ** 2
     (found, gradient), (expected, slope) = (
@@ -102,18 +102,18 @@ def test_clouds_of_one_point_and_of_nothing_have_a_finite_gradient(term):
 def test_the_threads_that_help_compute_no_gradient(monkeypatch):
     """In them torch does not know of `no_grad`, nor of being inside an autograd function."""
 
-    def each(do, tasks):
+    def parallel_for(do, tasks):
         with torch.enable_grad():
             for task in tasks:
                 do(task)
 
-    def product(a, b):
+    def matmul(a, b):
         assert not a.requires_grad
         assert not b.requires_grad
         return a @ b
 
-    monkeypatch.setattr(earth_mover, "each", each)
-    monkeypatch.setattr(earth_mover, "product", product)
+    monkeypatch.setattr(earth_mover, "parallel_for", parallel_for)
+    monkeypatch.setattr(earth_mover, "matmul", matmul)
     a = rows(1, 30).requires_grad_()
     value = similarity(a, rows(2, 30)) + earth_mover.remd(a, rows(2, 40))
     assert torch.isfinite(torch.autograd.grad(value, a)[0]).all()

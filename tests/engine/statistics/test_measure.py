@@ -7,8 +7,8 @@ import torch
 from pictures import clouds
 
 import nst_engine as nst
-from nst_engine.inside import feature_sheet, gram_sheet, reconstruct
 from nst_engine.network.vgg import Network
+from nst_engine.visualise import feature_sheet, gram_sheet, reconstruct
 
 SHALLOW = {"relu1_1": 1.0, "relu2_1": 1.0}
 

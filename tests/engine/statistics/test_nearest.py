@@ -13,7 +13,7 @@ from nst_engine.network.vgg import Network
 from nst_engine.statistics import measure
 from nst_engine.statistics import nearest as module
 from nst_engine.statistics.measure import whole_hypercolumns
-from nst_engine.statistics.nearest import from_grid, grid_tap, nearest, to_grid
+from nst_engine.statistics.nearest import from_grid, grid_tap, nearest_by_cosine, to_grid
 
 TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 
@@ -32,10 +32,10 @@ def by_formula(ours: np.ndarray, theirs: np.ndarray, weights: np.ndarray | None)
 @pytest.mark.parametrize("at_once", [1, 200, 1 << 20])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_nearest_is_the_one_at_the_least_cosine_distance(monkeypatch, weighted, at_once):
-    monkeypatch.setattr(module, "COMPARED_AT_ONCE", at_once)
+    monkeypatch.setattr(module, "COSINES_AT_ONCE", at_once)
     ours, theirs = rows(1, 61), rows(2, 90)
     weights = torch.linspace(0.1, 3, 61) if weighted else None
-    found = nearest(ours, theirs, weights)
+    found = nearest_by_cosine(ours, theirs, weights)
     expected = by_formula(ours.double().numpy(), theirs.double().numpy(), None if weights is None else weights.numpy())
     assert found.tolist() == expected.tolist()
     assert len(set(found.tolist())) > 10
@@ -44,13 +44,13 @@ def test_the_nearest_is_the_one_at_the_least_cosine_distance(monkeypatch, weight
 def test_without_the_means_removed_others_would_be_nearest():
     ours, theirs = rows(1, 61), rows(2, 90)
     plain = (F.normalize(ours, dim=1) @ F.normalize(theirs, dim=1).T).argmax(1)
-    assert not torch.equal(nearest(ours, theirs), plain)
+    assert not torch.equal(nearest_by_cosine(ours, theirs), plain)
 
 
 def test_no_more_cosines_than_are_said_exist_at_a_time(monkeypatch):
-    monkeypatch.setattr(module, "COMPARED_AT_ONCE", 500)
+    monkeypatch.setattr(module, "COSINES_AT_ONCE", 500)
     parts = []
-    found = nearest(rows(1, 100), rows(2, 50), on_part=lambda: parts.append(1))
+    found = nearest_by_cosine(rows(1, 100), rows(2, 50), on_block=lambda: parts.append(1))
     assert len(found) == 100
     assert len(parts) == 5 * 3  # of at most 22×22
 
@@ -58,7 +58,7 @@ def test_no_more_cosines_than_are_said_exist_at_a_time(monkeypatch):
 @pytest.mark.parametrize("flat", [rows(3, 1).expand(40, -1), torch.zeros(40, 7), rows(3, 1)])
 def test_what_is_all_alike_has_a_nearest_too(flat):
     for ours, theirs in ((flat, rows(2, 30)), (rows(2, 30), flat), (flat, flat)):
-        found = nearest(ours, theirs)
+        found = nearest_by_cosine(ours, theirs)
         assert len(found) == len(ours)
         assert 0 <= int(found.min()) <= int(found.max()) < len(theirs)
 

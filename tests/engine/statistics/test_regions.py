@@ -9,9 +9,9 @@ from pictures import clouds
 
 import nst_engine as nst
 from nst_engine.network.architecture import layer_names, stride
-from nst_engine.network.tiles import reach
+from nst_engine.network.tiles import receptive_radius
 from nst_engine.network.vgg import Network
-from nst_engine.statistics.regions import check_mask, complement, fit_mask, guide
+from nst_engine.statistics.masks import check_mask, complement, fit_mask, guide
 
 TAPS = {"relu1_1": 1.0, "relu2_1": 0.5, "relu3_1": 2.0}
 LAYERS = nst.LayerWeights(style=TAPS, content={"relu2_2": 1.0})
@@ -121,7 +121,7 @@ def test_outside_of_its_region_a_style_changes_nothing(vgg):
     _, slope = objective.value_and_grad(content)
     assert slope[..., :90].abs().mean() > 0
     # Convolutions in fewer products round where others have exact zeros.
-    assert slope[..., 96 + reach(TAPS, "vgg19") :].abs().max() < 1e-6 * slope.abs().max()
+    assert slope[..., 96 + receptive_radius(TAPS, "vgg19") :].abs().max() < 1e-6 * slope.abs().max()
     for start in ("content", "noise"):
         result = nst.stylize(vgg, content, grams, layers=LAYERS, steps=15, start=start, tv_weight=0)
         change = (result.image - content).abs().mean((0, 1, 2))
@@ -225,7 +225,7 @@ def test_what_cannot_be_a_region_is_refused(vgg, grams):
 def test_inside_counts_only_what_sees_nothing_else():
     mask = left(96, 160)
     for tap in ("relu1_1", "relu2_1", "relu3_1"):
-        s, r = stride(tap), reach((tap,), "vgg19")
+        s, r = stride(tap), receptive_radius((tap,), "vgg19")
         t = guide(mask, tap, "inside", "vgg19")
         assert t.shape == (1, 1, 96 // s, 160 // s)
         expected = torch.tensor([float(p * s + s - 1 + r < 80) for p in range(160 // s)])

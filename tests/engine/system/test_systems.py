@@ -19,10 +19,9 @@ from pictures import clouds
 
 import nst_engine as nst
 from nst_engine.cli import commands as cli
-from nst_engine.network.weights import best_device
-from nst_engine.objective.memory import free_memory
 from nst_engine.pictures.files import read_settings, write_picture
 from nst_engine.system import limits
+from nst_engine.system.devices import best_device, free_memory
 
 ROOT = Path(__file__).resolve().parents[3]
 QUICK = ("--steps", "1", "--size", "32", "--style-layers", "relu1_1", "--content-layers", "relu2_1")
@@ -160,7 +159,7 @@ def test_memory_where_there_are_no_limits_to_ask_for():
     """The module `resource` is POSIX's."""
     code = (
         "import psutil, sys; sys.modules['resource'] = None\n"
-        "import torch; from nst_engine.objective.memory import free_memory\n"
+        "import torch; from nst_engine.system.devices import free_memory\n"
         "print(free_memory(torch.device('cpu')) > 0)"
     )
     out, said = python(code).communicate(timeout=60)

@@ -17,9 +17,9 @@ from collections.abc import Callable, Sequence
 import torch
 
 from ...plain import NO_EPILOGUE, Arena, Epilogue, empty, split
-from ...plain import each as in_turn
+from ...plain import parallel_for as serial_for
 from ...precision import has_matrix_units, keeps_fp32
-from ..threads import each
+from ..threads import parallel_for
 from . import by_torch, in_loops
 from . import workspace as memory
 from .layer import Layer
@@ -81,11 +81,11 @@ def _by_strips(layer: Layer) -> None:
     down, across = layer.cells
     rows = strip(down, across, max(CELLS, MOST_NUMBERS // max(layer.kernels.shape[1:])))
     if -(-down // rows) >= FEWEST_STRIPS:
-        each(lambda some: _convolve_strip(layer, some, in_turn), _strips(down, rows))
+        parallel_for(lambda some: _convolve_strip(layer, some, serial_for), _strips(down, rows))
         return
     rows = strip(down, across, memory.MOST_BYTES // (36 * max(layer.kernels.shape[1:]) * layer.y.itemsize))
     for some in _strips(down, rows):
-        _convolve_strip(layer, some, each)
+        _convolve_strip(layer, some, parallel_for)
 
 
 def _strips(down: int, rows: int) -> list[range]:
@@ -93,7 +93,8 @@ def _strips(down: int, rows: int) -> list[range]:
 
 
 def _convolve_strip(layer: Layer, rows: range, share: Share) -> None:
-    """Some rows of cells. `each` shares the parts of every step among the threads; with `in_turn` there is one part."""
+    """Some rows of cells. `parallel_for` shares the parts of every step among the threads; with `serial_for` there is
+    one part."""
     incoming, outgoing = layer.kernels.shape[1:]
     count = len(rows) * layer.cells[1]
     data, products = layer.workspace.strip.divide(layer.y, 36 * count * incoming, 36 * count * outgoing)
@@ -105,7 +106,7 @@ def _convolve_strip(layer: Layer, rows: range, share: Share) -> None:
         torch.bmm(data[some], layer.kernels[some], out=products[some])
 
     parts, matrices = [rows], [slice(36)]
-    if share is not in_turn:
+    if share is not serial_for:
         parts = [rows[part] for part in split(len(rows), min(len(rows), max(2, count // implementation.CELLS)))]
         matrices = AT_ONCE
     share(transform_data, parts)

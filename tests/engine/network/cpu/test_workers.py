@@ -16,7 +16,7 @@ import torch
 from pictures import clouds
 
 import nst_engine as nst
-from nst_engine.network.cpu.threads import each, strips, team
+from nst_engine.network.cpu.threads import parallel_for, strips, thread_pool
 
 CPU = torch.device("cpu")
 
@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 100])
 def test_every_task_is_done_once(count):
     done: list[int] = []
-    each(done.append, range(count))
+    parallel_for(done.append, range(count))
     assert sorted(done) == list(range(count))
 
 
@@ -35,8 +35,8 @@ def test_what_a_task_raises_is_raised_where_the_tasks_came_from():
 
     for _ in range(3):
         with pytest.raises(ValueError, match="seventeen"):
-            each(work, range(40))
-    each(lambda _: None, range(40))
+            parallel_for(work, range(40))
+    parallel_for(lambda _: None, range(40))
 
 
 def test_what_is_raised_keeps_no_tensors():
@@ -51,7 +51,7 @@ def test_what_is_raised_keeps_no_tensors():
     gc.disable()
     try:
         with contextlib.suppress(MemoryError):
-            each(work, range(9))
+            parallel_for(work, range(9))
         del held, work
         assert gone() is None
     finally:
@@ -60,21 +60,21 @@ def test_what_is_raised_keeps_no_tensors():
 
 def test_tasks_may_share_out_tasks_of_their_own():
     done: list[tuple[int, int]] = []
-    each(lambda a: each(lambda b: done.append((a, b)), range(5)), range(5))
+    parallel_for(lambda a: parallel_for(lambda b: done.append((a, b)), range(5)), range(5))
     assert len(set(done)) == len(done) == 25
 
 
 def test_torch_goes_on_with_as_many_threads_as_before():
     threads = torch.get_num_threads()
     seen: list[int] = []
-    with team():
+    with thread_pool():
         assert torch.get_num_threads() == 1
         other = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
         other.start()
         other.join()
-        each(lambda _: None, range(8))
+        parallel_for(lambda _: None, range(8))
         assert torch.get_num_threads() == 1
-    with pytest.raises(KeyError), team():
+    with pytest.raises(KeyError), thread_pool():
         raise KeyError
     assert torch.get_num_threads() == threads
     assert seen == [threads]
@@ -90,7 +90,7 @@ def test_strips_cover_everything_and_stay_whole_on_other_devices():
 def test_inference_mode_is_that_of_the_caller():
     with torch.inference_mode():
         total = torch.zeros(64, 1000)
-        each(lambda rows: total[rows].add_(1), strips(64, 1 << 18, CPU))
+        parallel_for(lambda rows: total[rows].add_(1), strips(64, 1 << 18, CPU))
     assert total.is_inference() and bool((total == 1).all())
 
 
@@ -98,12 +98,12 @@ def test_inference_mode_is_that_of_the_caller():
 def test_a_forked_process_has_threads_of_its_own():
     code = """
 import os, sys, threading
-from nst_engine.network.cpu.threads import each
+from nst_engine.network.cpu.threads import parallel_for
 barrier = threading.Barrier(2, timeout=20)
-each(lambda _: barrier.wait(), range(2))  # two threads for sure
+parallel_for(lambda _: barrier.wait(), range(2))  # two threads for sure
 pid = os.fork()
 if pid == 0:
-    each(lambda _: barrier.wait(), range(2))
+    parallel_for(lambda _: barrier.wait(), range(2))
     os._exit(0)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """

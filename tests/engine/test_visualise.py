@@ -11,10 +11,10 @@ import torch
 from pictures import clouds
 
 import nst_engine as nst
-from nst_engine.inside import CELL, COLD, GAP, GRAM_SIDE, LINE, WARM, feature_sheet, gram_sheet, reconstruct
 from nst_engine.pictures.plot import BACKGROUND
 from nst_engine.recipes import network_for
 from nst_engine.statistics.measure import whole_maps
+from nst_engine.visualise import CELL, COLD, GAP, GRAM_SIDE, LINE, WARM, feature_sheet, gram_sheet, reconstruct
 
 
 @pytest.fixture(scope="module")
@@ -231,7 +231,7 @@ def test_large_pictures_are_looked_at_in_pieces_of_which_nothing_is_seen(vgg):
 def test_a_sheet_of_any_size_takes_bounded_memory():
     code = """
 import resource, sys, torch, nst_engine as nst
-from nst_engine.inside import feature_sheet
+from nst_engine.visualise import feature_sheet
 vgg = nst.load_vgg("vgg19-caffe", precision="fp32", device="cpu")
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)

@@ -19,7 +19,7 @@ def _short_side(style: Shape, level: Shape, fraction: float) -> Shape:
 
 
 # From the shape of a style's picture, and that of a level which is such a fraction of the result.
-FITS: dict[str, Callable[[Shape, Shape, float], Shape]] = {
+STYLE_FITS: dict[str, Callable[[Shape, Shape, float], Shape]] = {
     "long": lambda style, level, fraction: fit_long(style, max(level)),
     "long-no-larger": lambda style, level, fraction: fit_long(style, min(max(level), max(style))),
     "short-no-larger": _short_side,

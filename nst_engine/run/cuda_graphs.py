@@ -18,10 +18,10 @@ import torch
 from ..objective.objective import Objective, Terms
 from ..statistics.distances import BY_MOMENTS
 
-log = logging.getLogger("nst_engine.run.recording")
+log = logging.getLogger("nst_engine.run.cuda_graphs")
 
 Evaluation = tuple[Terms, torch.Tensor]
-Evaluate = Callable[[torch.Tensor], Evaluation]
+OfPixels = Callable[[torch.Tensor], Evaluation]
 
 SWITCH = "NST_CUDA_GRAPHS"
 # The first evaluations are done as usual: what is made only once (kernels, constants, plans of cuDNN) is made there.
@@ -54,7 +54,7 @@ class Recorded:
     Where no recording can be made, or the two differ, the function itself goes on being used.
     """
 
-    def __init__(self, evaluate: Evaluate, record: Callable[[Evaluate, torch.Tensor], Evaluate]) -> None:
+    def __init__(self, evaluate: OfPixels, record: Callable[[OfPixels, torch.Tensor], OfPixels]) -> None:
         self.usual = evaluate
         self.now = evaluate
         self.record = record
@@ -93,7 +93,7 @@ def _aside(device: torch.device) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)
 
 
-def record_on_cuda(evaluate: Evaluate, pixels: torch.Tensor) -> Evaluate:
+def capture_cuda_graph(evaluate: OfPixels, pixels: torch.Tensor) -> OfPixels:
     """One evaluation as a CUDA graph. What it gives is copied, for the next one is written into the same memory."""
     seen = pixels.clone()
     stream = _aside(pixels.device)

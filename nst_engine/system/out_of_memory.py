@@ -1,4 +1,4 @@
-"""When a device has no memory left: how torch says so, and what can be given back then."""
+"""When a device has no memory left: how torch says so."""
 
 from __future__ import annotations
 
@@ -24,9 +24,3 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in OUT_OF_MEMORY)
-
-
-def release(device: torch.device) -> None:
-    """Give what torch keeps for later back to the device."""
-    if device.type in ("cuda", "mps", "xpu"):
-        getattr(torch, device.type).empty_cache()

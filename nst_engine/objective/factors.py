@@ -1,0 +1,67 @@
+"""What the terms of content and style are multiplied by: the factor that each name in a recipe stands for.
+
+F is a tap's features, C channels by N positions; P the content picture's features at the same tap;
+S = F Fᵀ/N the transfer's second moment and A the style's. Gram conventions differ by powers of N and C only, so
+every published style loss is a factor times ‖S − A‖².
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from ..recipes import Recipe
+from ..statistics.distances import BY_POSITION, BY_SAMPLING, Statistics, shifted
+
+Tensor = torch.Tensor
+
+# G = factor · F Fᵀ/N
+GRAMS: dict[str, Callable[[int, int], float]] = {
+    "sum": lambda c, n: float(n),  # F Fᵀ; the style's, too, is taken at the transfer's N
+    "mean": lambda c, n: 1.0,  # F Fᵀ/N
+    "mean/C": lambda c, n: 1.0 / c,  # F Fᵀ/(C N)
+}
+
+# term = factor · Σ(G − A)²
+STYLE_TERMS: dict[str, Callable[[int, int], float]] = {
+    "mean": lambda c, n: 1.0 / c**2,
+    "mean/CHW": lambda c, n: 1.0 / (c**2 * c * n),
+    "gatys": lambda c, n: 1.0 / (4.0 * n**2 * c**2),  # Gatys et al. 2016, equation 4
+}
+
+
+# As a share of the style's distance from a blank picture. Smaller gaps are raised to this, so that a tap where content
+# and style nearly agree does not weigh as much as one with everything still to do.
+LEAST_GAP = 0.02
+
+
+def style_factor(recipe: Recipe, target: Statistics, n: int, gap: Tensor | None = None) -> Tensor | float:
+    """k in: style term of one tap = k · D, where D is the distance that the recipe measures.
+
+    k is defined for the Gram matrix. The other distances are scaled to equal its term at an all-zero picture, from
+    which the Gram matrix is ‖A‖² away, a cosine 1, and they are tr A. The gap is D(content, A), or without a content
+    D(0, A).
+    """
+    a = shifted(target.mean, target.moment, recipe.shift if recipe.statistic == "gram" else 0.0)
+    size = a.square().sum().clamp_min(1e-30)
+    trace = target.moment.trace().clamp_min(1e-30)
+    of_cosines = recipe.statistic in BY_POSITION + BY_SAMPLING
+    blank = torch.ones_like(size) if of_cosines else size if recipe.statistic == "gram" else trace
+    if recipe.style_term == "per channel":  # D/C, whatever the statistic
+        return trace / len(a) if of_cosines else 1.0 / len(a)
+    if recipe.style_term == "gap":  # D over the gap: how much of the way from the content to the style is left
+        return 1.0 / (blank if gap is None else torch.maximum(gap.to(blank), LEAST_GAP * blank))
+    if recipe.style_term == "relative":  # ‖G − A‖² / ‖A‖²: the same whatever the convention
+        k: Tensor | float = 1.0 / size
+    else:
+        c = a.shape[0]
+        k = STYLE_TERMS[recipe.style_term](c, n) * GRAMS[recipe.gram](c, n) ** 2
+    return k if recipe.statistic == "gram" else k * size / blank
+
+
+def content_factor(term: str, energy: Tensor, numel: int) -> Tensor | float:
+    """k in: content term of one tap = k · ‖F − P‖², where ‖P‖² is `energy` and P has `numel` numbers."""
+    if term == "relative":
+        return 1.0 / energy.clamp_min(1e-30)
+    return {"mean": 1.0 / numel, "half-sum": 0.5}[term]  # half-sum: Gatys et al. 2016, equation 1

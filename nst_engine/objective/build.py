@@ -81,8 +81,7 @@ def build(
     check_size(shape, setup.layers, network.edges, "size", fraction=fraction)
     [first, *others] = pyramid = octaves(setup, content, grams, shape, fraction)
     # What is lost on a small level does not come back: there the content counts more.
-    usual = min(recipe.small_level, max(max(shape) / fraction, recipe.small_final))
-    more = max(1.0, usual / max(shape)) ** recipe.small_level_power
+    more = max(1.0, min(recipe.small_level, max(shape) / fraction) / max(shape))
     # As a mean over the octaves, style weighs the same however many there are.
     share = recipe.style_weight / len(pyramid)
     setup = replace(setup, recipe=replace(recipe, content_weight=recipe.content_weight * more, style_weight=share))

@@ -31,27 +31,19 @@ STYLE_TERMS: dict[str, Callable[[int, int], float]] = {
 }
 
 
-# As a share of the style's distance from a blank picture. Smaller gaps are raised to this, so that a tap where content
-# and style nearly agree does not weigh as much as one with everything still to do.
-LEAST_GAP = 0.02
-
-
-def style_factor(recipe: Recipe, target: Statistics, n: int, gap: Tensor | None = None) -> Tensor | float:
+def style_factor(recipe: Recipe, target: Statistics, n: int) -> Tensor | float:
     """k in: style term of one tap = k · D, where D is the distance that the recipe measures.
 
-    k is defined for the Gram matrix. The other distances are scaled to equal its term at an all-zero picture, from
-    which the Gram matrix is ‖A‖² away, a cosine 1, and they are tr A. The gap is D(content, A), or without a content
-    D(0, A).
+    k is defined for the Gram matrix, and "per channel" for covariances. The other distances are scaled to equal its
+    term at an all-zero picture, from which the Gram matrix is ‖A‖² away, a cosine 1, and the rest tr A.
     """
     a = shifted(target.mean, target.moment, recipe.shift if recipe.statistic == "gram" else 0.0)
     size = a.square().sum().clamp_min(1e-30)
     trace = target.moment.trace().clamp_min(1e-30)
     of_cosines = recipe.statistic in BY_POSITION + BY_SAMPLING
     blank = torch.ones_like(size) if of_cosines else size if recipe.statistic == "gram" else trace
-    if recipe.style_term == "per channel":  # D/C, whatever the statistic
-        return trace / len(a) if of_cosines else 1.0 / len(a)
-    if recipe.style_term == "gap":  # D over the gap: how much of the way from the content to the style is left
-        return 1.0 / (blank if gap is None else torch.maximum(gap.to(blank), LEAST_GAP * blank))
+    if recipe.style_term == "per channel":  # D/C
+        return trace / blank / len(a)
     if recipe.style_term == "relative":  # ‖G − A‖² / ‖A‖²: the same whatever the convention
         k: Tensor | float = 1.0 / size
     else:

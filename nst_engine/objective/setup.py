@@ -53,17 +53,14 @@ class Setup:
         return replace(self, content_layers={}, multipliers=replace(self.multipliers, tv=0.0), temporal=None)
 
     def weights(self) -> Weights:
-        """α, β and γ. A relative term is a mean over its taps: adding one does not raise the whole."""
+        """α, β and γ. A relative term is a mean over its taps, and so are Crowson's: adding one does not raise the
+        whole."""
         recipe, multipliers = self.recipe, self.multipliers
+        style, content = recipe.style_weight * multipliers.style, recipe.content_weight * multipliers.content_in_all
+        per_channel = recipe.style_term == "per channel"
         weights = Weights(
-            _shared(
-                self.style_layers, recipe.style_weight * multipliers.style, recipe.style_term in ("relative", "gap")
-            ),
-            _shared(
-                self.content_layers,
-                recipe.content_weight * multipliers.content_in_all,
-                recipe.content_term == "relative",
-            ),
+            _shared(self.style_layers, style, per_channel or recipe.style_term == "relative"),
+            _shared(self.content_layers, content, per_channel or recipe.content_term == "relative"),
             self.tv_weight,
         )
         if not weights.style and not weights.content and not weights.tv:

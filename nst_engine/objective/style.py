@@ -130,7 +130,7 @@ class StyleTerm:
 
     def factor(self, i: int, tap: str) -> Tensor | float:
         region = self.regions[i]
-        k = style_factor(self.recipe, region.targets[tap], self.position_count(tap), region.gaps.get(tap))
+        k = style_factor(self.recipe, region.targets[tap], self.position_count(tap))
         return self.weights[tap] * k
 
     def begin(self, x: Tensor) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
 from ..errors import NSTError
 from ..network.vgg import Network
-from ..recipes import Recipe
-from ..statistics.distances import BY_POSITION, BY_SAMPLING, BY_SORTING, gap
+from ..statistics.distances import BY_POSITION, BY_SAMPLING, BY_SORTING
 from ..statistics.measure import whole_statistics
 from ..statistics.regions import Region, towards_content
 from ..styles.grams import StyleGrams
@@ -58,23 +57,17 @@ def _regions(
     network, recipe, strength = setup.network, setup.recipe, setup.multipliers.strength
     regions = grams.regions(network, setup.style_layers, shape, fraction, recipe.style_fit, recipe.statistic)
     compares = recipe.statistic not in BY_POSITION + BY_SAMPLING
-    if content is not None and compares and (recipe.style_term == "gap" or strength < 1):
+    if content is not None and compares and strength < 1:
         measuring = network.measuring(network.seamless)  # once, for all of them
-        return [_beside_content(region, recipe, strength, measuring, content) for region in regions]
+        sorts = recipe.statistic in BY_SORTING
+        return [_towards_content(region, sorts, strength, measuring, content) for region in regions]
     if content is not None and recipe.statistic in BY_SAMPLING and strength < 1:
         measuring = network.measuring(network.seamless)
         return [mixed_with_content(region, strength, measuring, content, setup.seed) for region in regions]
     return regions
 
 
-def _beside_content(
-    region: Region, recipe: Recipe, strength: float, measuring: Network, content: torch.Tensor
-) -> Region:
-    """With what the content's own statistics make of its targets."""
+def _towards_content(region: Region, sorts: bool, strength: float, measuring: Network, content: torch.Tensor) -> Region:
+    """With targets that lie so far of the way from the content's own statistics."""
     found = whole_statistics(measuring, content, region.targets, region.guides)
-    if recipe.style_term == "gap":
-        gaps = {tap: gap(recipe.statistic, recipe.details, region.targets[tap], s) for tap, s in found.items()}
-        region = replace(region, gaps=gaps)
-    if strength >= 1:
-        return region
-    return towards_content(region, strength, found, measuring, content, recipe.statistic in BY_SORTING)
+    return towards_content(region, strength, found, measuring, content, sorts)

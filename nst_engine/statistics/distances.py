@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import torch
 
 from ..network.exact import matmul
-from ..network.precision import widest_float
 from .roots import square_root
 from .sorting import DIRECTIONS
 
@@ -177,15 +176,6 @@ def covariance(target: Statistics, details: DistanceSettings = DEFAULT) -> Dista
         return Distance(value, grad_covariance, 2 * (mean - target.mean) - 2 * grad_covariance @ mean)
 
     return distance
-
-
-def gap(statistic: str, details: DistanceSettings, target: Statistics, found: Statistics) -> Tensor:
-    """How far the statistics found are from the target's. For statistics that sort, the covariances' distance stands
-    in, which has about the same scale."""
-    name = "covariance" if statistic in BY_SORTING else statistic
-    wide = widest_float(found.mean.device)
-    found, target = found.to(wide), target.to(found.mean.device).to(wide)
-    return distance_to(name, target, details)(found.mean, found.moment).value
 
 
 def _least_variance(target: Statistics, details: DistanceSettings) -> Tensor:

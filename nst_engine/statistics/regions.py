@@ -30,7 +30,6 @@ class Region:
     count: Mapping[str, float]  # Σ T², the number of positions for a whole picture
     guides: Mapping[str, torch.Tensor] = field(default_factory=dict)
     samples: Mapping[str, Samples] = field(default_factory=dict)  # for distances that sort
-    gaps: Mapping[str, torch.Tensor] = field(default_factory=dict)  # how far the content's own statistics are from A
     mask: torch.Tensor | None = None  # 1x1xHxW on the CPU, or None for everywhere
     name: str = "region"
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import os
+import random
 import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from nst_engine.video.source import Part, open_source
 av = pytest.importorskip("av", reason="av is not installed")
 pytest.importorskip("cv2", reason="opencv-python-headless is not installed")
 
+KILLS = int(os.environ.get("NST_KILLS", "2"))  # each takes the start of a process
 QUICK = ("--steps", "2", "--frame-steps", "1", "--size", "64")
 
 
@@ -158,12 +161,17 @@ def begun(*words: object) -> subprocess.Popen:
     return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
+def wait_for(happened: Callable[[], bool], process: subprocess.Popen) -> None:
+    end = time.monotonic() + 120
+    while not happened() and process.poll() is None:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 def wait_for_frames(folder: Path, count: int, process: subprocess.Popen) -> None:
     listed = folder / ".nst" / "frames"
-    end = time.monotonic() + 120
-    while not listed.is_file() or listed.read_text().count("\n") < count:
-        assert process.poll() is None and time.monotonic() < end
-        time.sleep(0.01)
+    wait_for(lambda: listed.is_file() and listed.read_text().count("\n") >= count, process)
+    assert process.poll() is None
 
 
 def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_been(style: Path, tmp_path: Path) -> None:
@@ -230,6 +238,47 @@ def test_ctrl_c_in_the_first_of_two_passes_leaves_a_clip_and_the_work(style: Pat
     assert process.returncode == 0
     assert re.match(rf"video: 0 of 8 frame {count + 1},", said)  # none was made again
     assert len(frames_of(out)) == 8
+
+
+def test_a_kill_at_any_moment_loses_at_most_the_frame_in_work(style: Path, tmp_path: Path) -> None:
+    clip, out = write_clip(tmp_path / "in.mp4", pan(KILLS + 2)), tmp_path / "out.mp4"
+    words, moments = (clip, style, "-o", out, *QUICK), random.Random(1)
+    folder = tmp_path / "out.mp4.frames"
+
+    def finished() -> list[int]:
+        """When the picture of each frame that counts was written."""
+        path = folder / ".nst" / "frames"
+        count = path.read_text().count("\n") if path.is_file() else 0
+        return [file.stat().st_mtime_ns for file in sorted(folder.glob("*.png"))[:count]]
+
+    kept: list[int] = []
+    for _ in range(KILLS):
+        process = begun(*words)
+        so_far = len(kept)
+        wait_for(lambda so_far=so_far: len(finished()) > so_far, process)
+        time.sleep(moments.uniform(0, 0.3))
+        before = finished()
+        process.kill()
+        process.communicate()
+        if out.exists():
+            break
+        assert finished()[: len(before)] == before
+        assert before[: len(kept)] == kept  # none is made again
+        kept = finished()
+    assert nst_video(*words) == 0
+    assert len(frames_of(out)) == KILLS + 2
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("into", ["out.mp4", "out"])
+def test_what_a_kill_at_the_very_end_leaves_is_begun_anew(style: Path, tmp_path: Path, into: str) -> None:
+    clip, out = write_clip(tmp_path / "in.mp4", pan(2)), tmp_path / into
+    state = (out if into == "out" else tmp_path / "out.mp4.frames") / ".nst"
+    state.mkdir(parents=True)
+    write_picture(state.parent / "frame_000002.png", clouds(1, HEIGHT, WIDTH))
+    assert nst_video(clip, style, "-o", out, *QUICK) == 0
+    assert len(list(out.glob("*.png")) if into == "out" else frames_of(out)) == 2
+    assert not state.exists()
 
 
 def refused(capsys: pytest.CaptureFixture, *words: object) -> str:
@@ -301,6 +350,43 @@ def test_what_would_fail_after_a_night_is_refused_at_once(
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
 
 
+def test_zero_frames_and_what_has_no_decoder(style: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    out = ("-o", tmp_path / "out.mp4")
+    whole = write_clip(tmp_path / "whole.mkv", pan(2), codec="ffv1").read_bytes()
+    (tmp_path / "other.mkv").write_bytes(whole.replace(b"V_FFV1", b"V_NONE"))
+    with av.open(str(tmp_path / "none.mkv"), "w") as container:
+        video, sound = container.add_stream("libx264", rate=24), container.add_stream("aac", rate=48000, layout="mono")
+        video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
+        silence = av.AudioFrame.from_ndarray(torch.zeros(1, 1024).numpy(), format="fltp", layout="mono")
+        silence.sample_rate, silence.pts = 48000, 0
+        container.mux(sound.encode(silence))
+        container.mux(sound.encode(None))
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    assert "there is no frame in this clip" in refused(capsys, tmp_path / "none.mkv", style, *out)
+    assert "PyAV has no decoder for its video here" in refused(capsys, tmp_path / "other.mkv", style, *out)
+    assert "cannot be read as a clip" in refused(capsys, tmp_path / "empty.mp4", style, *out)
+
+
+@pytest.mark.parametrize("missing", ["av", "cv2"])
+def test_a_missing_extra_is_said_with_the_line_that_installs_it(
+    style: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    clip = write_clip(tmp_path / "in.mp4", pan(2))
+    monkeypatch.setitem(sys.modules, missing, None)
+    said = refused(capsys, clip, style, "-o", tmp_path / "out.mp4")
+    assert "run: python -m pip install opencv-python-headless av" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_a_clip_whose_size_changes_within_the_file(style: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    parts = [write_clip(tmp_path / f"{i}.h264", [clouds(i, 48 + 16 * i, 96)] * 3, sound=None) for i in (1, 2)]
+    (tmp_path / "in.h264").write_bytes(b"".join(part.read_bytes() for part in parts))
+    assert "is 96×80, and it began with 96×64" in refused(
+        capsys, tmp_path / "in.h264", style, "-o", tmp_path / "out.mp4"
+    )
+    assert len(frames_of(tmp_path / "out.mp4")) == 3
+
+
 def test_a_cover_picture_is_no_video(style: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     with av.open(str(tmp_path / "song.m4a"), "w", format="mp4") as container:
         cover = container.add_stream("mjpeg", rate=1)
@@ -318,6 +404,18 @@ def test_joined_clips_of_which_each_counts_from_its_beginning(style: Path, tmp_p
     found = times(tmp_path / "out.mkv")
     assert len(found) == 8
     assert [b - a for a, b in itertools.pairwise(found)] == pytest.approx([1 / 24] * 7, abs=2e-3)
+
+
+@pytest.mark.parametrize("ending", ["mkv", "webm"])  # sound as it is, and made anew
+def test_the_sound_of_joined_clips_goes_on(style: Path, tmp_path: Path, ending: str) -> None:
+    once = write_clip(tmp_path / "once.ts", pan(12)).read_bytes()
+    (tmp_path / "in.ts").write_bytes(2 * once)
+    out = tmp_path / f"out.{ending}"
+    assert nst_video(tmp_path / "in.ts", style, "-o", out, *QUICK, "--every", "4") == 0
+    with av.open(str(out)) as container:
+        heard = [(float(frame.time), frame.samples / frame.rate) for frame in container.decode(audio=0)]
+    assert sum(length for _, length in heard) == pytest.approx(1, abs=0.15)
+    assert all(b - a == pytest.approx(length, abs=0.06) for (a, length), (b, _) in itertools.pairwise(heard))
 
 
 def test_the_frames_that_an_error_leaves_are_spoken_of_and_gone_on_from(
@@ -368,3 +466,21 @@ def test_a_film_says_how_it_was_made(style: Path, tmp_path: Path, capsys: pytest
     write_clip(tmp_path / "other.mp4", pan(2))
     assert main(["again", str(tmp_path / "other.mp4")]) == 1
     assert "does not say how it was made" in capsys.readouterr().err
+
+
+def test_again_with_a_flow_of_its_own(style: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    models = pytest.importorskip("torchvision.models.optical_flow", reason="torchvision is not installed")
+    clip, weights = write_clip(tmp_path / "in.mp4", pan(2)), tmp_path / "raft.pth"
+    torch.manual_seed(0)
+    torch.save(models.raft_small(weights=None).state_dict(), weights)
+    assert nst_video(clip, style, "-o", tmp_path / "out.mp4", *QUICK, "--no-cuts", "--flow", weights) == 0
+    again = ["again", "--from", str(style.parent), str(tmp_path / "out.mp4")]
+    capsys.readouterr()
+    assert main(again) == 0
+    answer = capsys.readouterr()
+    assert "raft.pth" in answer.err  # among what it reads
+    assert len(frames_of(tmp_path / "out-again.mp4")) == 2
+    weights.rename(tmp_path / "elsewhere.pth")
+    assert main([*again, "--restart"]) == 1
+    assert "--flow: " in capsys.readouterr().err
+    assert main([*again, "--restart", "--flow", str(tmp_path / "elsewhere.pth")]) == 0

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from pictures import clouds
 
 import nst_engine as nst
+from nst_engine.network.conventions import Conventions
 from nst_engine.network.cpu import winograd
 from nst_engine.network.cpu.winograd import by_torch, in_loops
 from nst_engine.network.cpu.winograd.workspace import Workspace
 from nst_engine.network.plain import Epilogue
-from nst_engine.network.vgg import Conventions, Network
+from nst_engine.network.vgg import Network
 from nst_engine.recipes import FIVE
 
 CPU = torch.device("cpu")

@@ -44,6 +44,25 @@ def share(text: str, default: float) -> Input:
 
 VGG = ("VGG_FEATURES", {"tooltip": "The network that looks at the pictures: the same one that measured the style."})
 STYLE_GRAMS = ("STYLE_GRAMS", {"tooltip": "The style to paint in, from Compute Style Grams or Load Style Grams."})
+STYLE_WEIGHT = (
+    "FLOAT",
+    {
+        "default": 1.0,
+        "min": 0.0,
+        "max": 100.0,
+        "step": 0.05,
+        "tooltip": "How much this style counts when several are blended: 2 and 1 is two parts to one. "
+        "Alone, every weight above 0 does the same.",
+    },
+)
+OTHER_STYLE = ("STYLE_GRAMS", {"tooltip": "Another style, to blend this one with by their weights."})
+REGION_MASK = (
+    "MASK",
+    {
+        "tooltip": "Which part of your picture gets this style, the sky for instance. Not connected or "
+        "empty: wherever no other style goes. Where no style goes at all, your picture stays."
+    },
+)
 RECIPES = (
     list(nst.RECIPES),
     {

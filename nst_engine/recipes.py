@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 
 from .errors import NSTError
-from .network.vgg import PADDINGS, POOLINGS, UNWATCHED, Conventions, Network, VGGFeatures, Watch
+from .network.conventions import PADDINGS, POOLINGS, Conventions
+from .network.vgg import UNWATCHED, Network, VGGFeatures, Watch
 from .pictures.images import LARGEST_SIDE
 from .statistics.distances import STATISTICS, DistanceSettings
 from .statistics.style_fit import STYLE_FITS

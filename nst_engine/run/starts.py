@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from ..errors import NSTError
+from ..network.conventions import IMAGENET_MEAN
 from ..network.exact import einsum
-from ..network.vgg import IMAGENET_MEAN
 from ..pictures.images import resize, shape_of
 from ..recipes import Recipe
 from ..statistics.distances import Statistics, weighted_mean

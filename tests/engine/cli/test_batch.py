@@ -410,10 +410,12 @@ def test_fail_fast_ends_all_devices(folder):
     assert len(files()) < 20
 
 
-def test_devices_that_cannot_be_used_are_refused(folder, capsys):
-    assert cli.main(["batch", "photos", "--styles", "styles", "-o", "out", "--devices", "nonsense"]) == 1
-    said = capsys.readouterr().err
+def test_devices_that_cannot_be_used_are_refused(folder):
+    process = start("photos", "--styles", "styles", "--devices", "nonsense")
+    _, said = process.communicate(timeout=180)
+    assert process.returncode == 1 and "Traceback" not in said
     assert "--devices: 'nonsense' cannot be used" in said and "nobody is left" in said
+    assert files() == {"report.jsonl"}
 
 
 def test_a_worker_tells_errors_in_words():

@@ -176,8 +176,8 @@ def _placed(ray: Any, cluster: Cluster) -> Cluster:
     actors = cluster.actors or most
     if not 1 <= actors <= most:
         raise NSTError(
-            f"--actors: {counted(actors, 'actor')} with {gpus:g} GPUs and {cpus:g} CPU cores each will not do: there is "
-            f"room for {most} on {counted(len(machines), 'machine')} with {all_gpus:g} and {all_cpus:g} of them in all. "
-            "Give fewer --actors, --gpus-per-actor or --cpus-per-actor."
+            f"--actors: {counted(actors, 'actor')} with {gpus:g} GPUs and {cpus:g} CPU cores each will not do: "
+            f"{counted(len(machines), 'machine')} with {all_gpus:g} and {all_cpus:g} of them in all have room for "
+            f"{most}. Give fewer --actors, --gpus-per-actor or --cpus-per-actor."
         )
     return replace(cluster, actors=actors, gpus=gpus, cpus=cpus)

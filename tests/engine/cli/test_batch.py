@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -69,8 +70,11 @@ def refusal(capsys, *arguments: object) -> str:
 
 
 def test_every_content_meets_every_style_and_what_is_broken_stops_nothing(folder, capsys):
-    (folder / "photos" / "broken.png").write_bytes(b"no picture")
-    (folder / "photos" / ".hidden.png").write_bytes(b"no picture")
+    photos = folder / "photos"
+    for name in ("broken.png", ".hidden.png"):
+        (photos / name).write_bytes(b"no picture")
+    (photos / "aa-empty.png").touch()
+    (photos / "aa-half.png").write_bytes((photos / "a.png").read_bytes()[:2000])
     report = batch("photos", "--styles", "styles", code=1)
     made = {f"{content}-{style}.png" for content in ("a", "b", "below/a") for style in ("one", "two")}
     assert {name for name, line in report.items() if line["status"] == "made"} == made
@@ -80,7 +84,8 @@ def test_every_content_meets_every_style_and_what_is_broken_stops_nothing(folder
     assert report["a-one.png"]["loss"] > 0 and report["a-one.png"]["seconds"] > 0
     said = capsys.readouterr()
     assert {Path(line).relative_to("out").as_posix() for line in said.out.split()} == made
-    assert len(said.err.splitlines()) == 2 and "photos/broken.png with styles/two.png" in said.err
+    assert len(said.err.splitlines()) == 6 and "photos/broken.png with styles/two.png" in said.err
+    assert {"aa-empty-one.png", "aa-half-two.png"} < {name for name, line in report.items() if line["error"]}
 
     assert cli.main(["stylize", "photos/b.jpg", "styles/two.png", "-o", "alone.png", *map(str, QUICK)]) == 0
     assert torch.equal(read_picture("alone.png").pixels, read_picture("out/b-two.png").pixels)
@@ -302,6 +307,31 @@ def test_a_full_disk_ends_all_and_leaves_nothing_half(folder):
     _, said = process.communicate(timeout=120)
     assert process.returncode == 1 and "the others would fail likewise" in said and "Traceback" not in said
     assert files() == {"report.jsonl"}
+
+
+# In a world of its own, where anybody may mount: a disk of 24 kB, which then grows.
+SMALL_DISK = """
+mkdir out && mount -t tmpfs -o size=24k none out || exit 77
+"$@"; echo "ended with $?, and left" $(ls -A out)
+mount -o remount,size=1m out
+"$@"; echo "ended with $?, and left" $(ls -A out)
+"""
+
+
+@pytest.mark.parametrize("way", [(), ("--devices", "cpu,cpu")], ids=["loop", "devices"])
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="mounts a small disk, as only Linux lets anybody")
+def test_a_disk_that_is_full_ends_all_and_goes_on_when_there_is_room(folder, way):
+    alone = ["unshare", "--map-root-user", "--mount", "sh", "-c", SMALL_DISK, "sh"]
+    command = [sys.executable, "-m", "nst_engine", "batch", "photos", "--styles", "styles", "-o", "out", *QUICK, *way]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([*alone, *map(str, command)], env=environment, capture_output=True, text=True, timeout=300)
+    if done.returncode in (1, 77):
+        pytest.skip(f"no disk may be mounted here: {done.stderr}")
+    first, then = (line for line in done.stdout.splitlines() if line.startswith("ended"))
+    assert "No space left on device" in done.stderr and "Traceback" not in done.stderr
+    names = [f"{name}-{style}.png" for name in "ab" for style in ("one", "two")]
+    assert first.startswith("ended with 1") and set(first.split()[5:]) < {*names, "below", "report.jsonl"}
+    assert then.startswith("ended with 0") and set(then.split()[5:]) == {*names, "below", "report.jsonl"}
 
 
 @posix

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,30 @@ def test_network_and_styles_are_loaded_once(folder, monkeypatch):
         monkeypatch.setattr(module, name, lambda *a, _r=real, _n=name, **k: (calls.append(_n), _r(*a, **k))[1])
     batch("photos", "--styles", "styles")
     assert sorted(calls) == ["compute_style_grams"] * 2 + ["load_vgg"] + ["read_picture"] * 2
+
+
+def test_the_next_is_read_and_the_last_written_while_one_is_made(folder, monkeypatch):
+    began = {name: threading.Event() for name in ("read b", "make b")}
+    met: list[bool] = []
+
+    def slowed(name: str, waits: dict[str, str]) -> None:
+        real = getattr(worker.Worker, name)
+
+        def step(self, what, *rest):
+            here = f"{name} {Path(getattr(what, 'job', what).content).stem}"
+            if here in began:
+                began[here].set()
+            if here in waits:
+                met.append(began[waits[here]].wait(60))
+            return real(self, what, *rest)
+
+        monkeypatch.setattr(worker.Worker, name, step)
+
+    slowed("read", {})
+    slowed("make", {"make a": "read b"})
+    slowed("write", {"write a": "make b"})
+    batch("photos/a.png", "photos/b.jpg", "--styles", "styles/one.png")
+    assert met == [True, True]
 
 
 def test_a_result_is_made_again_like_any_other(folder):

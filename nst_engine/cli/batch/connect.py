@@ -87,7 +87,7 @@ def _join(ray: Any, address: str | None, quiet: dict[str, Any]) -> None:
             ray.init("local", include_dashboard=False, **quiet)  # and no cluster that happens to be here
         else:
             ray.init(address, **quiet)
-    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+    except Exception as error:  # a node that is slow to start is Ray a bare Exception
         if address is None:
             raise NSTError(f"--ray: Ray does not start on this machine ({in_short(error)}).") from error
         raise NSTError(

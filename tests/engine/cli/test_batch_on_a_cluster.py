@@ -35,7 +35,7 @@ START = ["start", "--head", "--block", "--node-ip-address=127.0.0.1", "--num-cpu
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # whatever the user of this machine has
     (tmp_path / "photos").mkdir()
-    for i in range(8):
+    for i in range(4):
         write_picture(tmp_path / "photos" / f"{i}.png", clouds(i, 36, 48))
     write_picture(tmp_path / "style.png", clouds(10, 48, 48))
     monkeypatch.chdir(tmp_path)
@@ -70,19 +70,20 @@ def cluster(python_path: str) -> Iterator[str]:
         shutil.rmtree(files, ignore_errors=True)
 
 
+@pytest.mark.timeout(1200)
 @needs_ray
 def test_a_driver_that_is_killed_leaves_the_cluster_to_the_next(folder):
-    command = ("photos", "--styles", "style.png", "-o", "out", "--steps", 20, "--size", 48, "--actors", 2, "--ray")
+    command = ("photos", "--styles", "style.png", "-o", "out", "--steps", 5, "--size", 48, "--actors", 2, "--ray")
     with cluster(str(ROOT)) as address, Watched(Path("out")) as watched:
         process = start_batch(*command, address, "--cpus-per-actor", 1)
         watched.wait_for_more(process, 120)
         process.kill()
         process.communicate()
         process = start_batch(*command, address, "--cpus-per-actor", 1)
-        _, said = process.communicate(timeout=240)
+        _, said = process.communicate(timeout=500)
         assert process.returncode == 0, said
         watched.look()
-    made = {f"{i}-style.png" for i in range(8)}
+    made = {f"{i}-style.png" for i in range(4)}
     assert {path.name for path in Path("out").iterdir()} == {*made, "report.jsonl"}
     assert all(read_picture(Path("out", name)).pixels.isfinite().all() for name in made)
     assert watched.made_more_than_once() == []
@@ -92,7 +93,7 @@ def test_a_driver_that_is_killed_leaves_the_cluster_to_the_next(folder):
 def test_machines_without_the_package_are_named_with_what_helps(folder):
     with cluster("") as address:
         process = start_batch("photos", "--styles", "style.png", "-o", "out", "--quiet", "--ray", address)
-        out, said = process.communicate(timeout=240)
+        out, said = process.communicate(timeout=500)
     last = said.splitlines()[-1]
     assert process.returncode == 1 and out == "" and "Traceback" not in said
     assert "is needed on every machine of the cluster" in last and "has none (No module named 'nst_engine')" in last

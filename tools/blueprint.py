@@ -37,8 +37,8 @@ PREVIEW = "$$canvas-image-preview"  # what the front end calls the picture that 
 
 PICTURES = {"content_image": ("picture", "IMAGE"), "style_image": ("style", "IMAGE"), "protect_mask": ("keep", "MASK")}
 PRESET = "balanced"
-# The widgets on the outside, in their order, with what they say to begin with: numbers that a reader can start from, not
-# the -1 that leaves them to the preset.
+# The widgets on the outside, in their order, with what they say to begin with: a number where the node itself has -1,
+# which leaves it to the preset and tells a reader nothing.
 WIDGETS = {
     "strength": ("style strength", "FLOAT", 1.0),
     "stroke_size": ("stroke size", "FLOAT", 1.0),

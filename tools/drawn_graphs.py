@@ -68,7 +68,7 @@ def before_and_after() -> Workflow:
         "Before and after",
         "# Press Run\nThen move the pointer over *Before and after*: left of it is the photograph, right of it the "
         "painting.\n\nThe mosaic follows the shapes: look at the rim of the bowl. Then set **style strength** to 0.5 "
-        "and run again.",
+        "and run again.\n\nThe comparison is ComfyUI's own, and needs *Nodes 2.0*, which is in its settings.",
         STILL_LIFE,
         "style-mosaic",
     )

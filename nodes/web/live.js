@@ -44,8 +44,8 @@ function addPanel(node) {
   };
   const panel = new Panel({ finish, resized: () => fit(node), isSaid });
   const height = () => panel.height;
-  // Room that is left on a node of the classic renderer, for the host's preview or else for this.
-  const mostHeight = () => (widgetOf(node, HOSTS_PICTURE) ? panel.height : undefined);
+  // What room is left on a node of the classic renderer is for the host's preview, or else for this one's.
+  const mostHeight = () => (panel.hasViews && !widgetOf(node, HOSTS_PICTURE) ? undefined : panel.height);
   // A widget like any other, but for what is saved: that has to stay as it is without this script.
   const widget = node.addDOMWidget(WIDGET, "nst_live", panel.element, {
     serialize: false,
@@ -82,7 +82,7 @@ function fitWords(node, words) {
 // Room for a panel whose height has changed; a node that the user has made larger stays so.
 function fit(node) {
   const panel = panels.get(node);
-  panel.element.style.minHeight = `${panel.height - 2 * MARGIN}px`; // Nodes 2.0 asks the element
+  panel.element.style.minHeight = `${Math.max(0, panel.height - 2 * MARGIN)}px`; // Nodes 2.0 asks the element
   const [width, height] = node.size;
   const least = node.computeSize();
   node.setSize([Math.max(width, least[0]), Math.max(height, least[1])]);
@@ -139,10 +139,10 @@ function onInterrupted({ detail }) {
   for (const run of runs.values()) if (run.prompt === detail.prompt_id) run.stop("Cancelled");
 }
 
-// Whatever went wrong before is being tried again.
-function onStart({ detail }) {
+// Whatever went wrong before is being tried again, even if the host then refuses the prompt, with words of its own.
+function onTry({ detail }) {
   for (const run of runs.values()) {
-    if (run.error && run.prompt !== detail.prompt_id) {
+    if (run.error && run.prompt !== detail?.prompt_id) {
       run.error = "";
       run.changed();
     }
@@ -187,7 +187,7 @@ app.registerExtension({
   setup() {
     addStyle();
     api.addEventListener("nst.live", onLive);
-    api.addEventListener("execution_start", onStart);
+    for (const attempt of ["promptQueueing", "execution_start"]) api.addEventListener(attempt, onTry);
     for (const end of ["success", "error", "interrupted"]) api.addEventListener(`execution_${end}`, onEnd);
     api.addEventListener("execution_error", onError);
     api.addEventListener("execution_interrupted", onInterrupted);

@@ -24,6 +24,7 @@ const STYLE = `
   font: inherit; color: inherit; background: var(--comfy-menu-bg, #353535); cursor: pointer; }
 .nst-live button:hover:enabled { filter: brightness(1.15); }
 .nst-live button:disabled { opacity: 0.6; cursor: default; }
+.lg-node-widgets:has(.nst-live) { align-content: start; }
 .lg-node-widgets:has(.nst-live) .comfy-markdown-content { min-height: 0; }
 `;
 
@@ -110,6 +111,10 @@ export class Panel {
     this.element.remove();
   }
 
+  get hasViews() {
+    return Boolean(this.run?.points.length);
+  }
+
   inView() {
     const { width, height, left, right, top, bottom } = this.element.getBoundingClientRect();
     return width > 0 && height > 0 && right > 0 && bottom > 0 && left < innerWidth && top < innerHeight;
@@ -131,7 +136,7 @@ export class Panel {
     const { pictures, points } = run;
     const shown = pictures[Math.min(this.at ?? Infinity, pictures.length - 1)];
     const looking = this.at !== undefined && shown;
-    this.views.hidden = !points.length;
+    this.views.hidden = !this.hasViews;
     this.views.classList.toggle("nst-live-tall", Boolean(shown) && this.views.clientHeight > TALL);
     this.image.hidden = !shown;
     if (shown && this.image.src !== shown.source) this.image.src = shown.source;
@@ -145,6 +150,7 @@ export class Panel {
     this.button.disabled = run.finishing;
     this.button.textContent = run.finishing ? "Finishing…" : "Finish now";
     this.foot.hidden = this.button.hidden && !this.words.textContent;
+    this.element.hidden = !this.hasViews && !run.error && this.foot.hidden;
     this.legend.replaceChildren(...termsIn(points).map(entry));
     this.fit(run);
     if (points.length) drawCurve(this.canvas, points, looking ? shown.step : undefined);
@@ -159,8 +165,8 @@ export class Panel {
 
   fit(run) {
     const lines = Math.min(8, Math.ceil(run.error.length / CHARACTERS));
-    const parts = [run.points.length && VIEWS, lines * LINE, !this.foot.hidden && FOOT];
-    const height = FRAME + parts.reduce((sum, part) => sum + (part || 0), 0);
+    const parts = [this.hasViews && VIEWS, lines * LINE, !this.foot.hidden && FOOT];
+    const height = this.element.hidden ? 0 : FRAME + parts.reduce((sum, part) => sum + (part || 0), 0);
     if (height === this.height) return;
     this.height = height;
     this.resized();

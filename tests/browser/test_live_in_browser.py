@@ -176,6 +176,8 @@ def test_the_panel_follows_its_node(page: playwright.Page) -> None:
     run(page, seed=2)
     wait_for(page, "nst.live", 4)
     narrow = panel(page).bounding_box()
+    said = page.get_by_text("Step ").locator("visible=true").first.bounding_box()
+    assert 0 <= narrow["y"] - (said["y"] + said["height"]) < 30  # the panel is right below the words
     page.evaluate("() => { const node = app.graph.getNodeById(5); node.setSize([600, node.size[1]]); }")
     page.evaluate("() => app.canvas.setDirty(true, true)")
     page.wait_for_function(
@@ -232,7 +234,9 @@ def test_an_error_stands_on_its_node_and_in_the_hosts_report(page: playwright.Pa
     )
     assert elsewhere.count() >= 2
     page.keyboard.press("Escape")
-    run(page, scales=1, steps=2)
+    run(page, size=7)  # refused before anything runs
+    playwright.expect(page.get_by_role("alert").filter(has_text=sentence[:20])).to_be_hidden()
+    run(page, size=96, scales=1, steps=2)
     wait_for(page, "execution_success")
     playwright.expect(page.get_by_role("alert").filter(has_text=sentence[:20])).to_be_hidden()
 

@@ -56,8 +56,8 @@ class ComputeStyleGrams:
                 "layer_weights": (
                     "LAYER_WEIGHTS",
                     {
-                        "tooltip": "Your own choice of layers, measured now. Seldom needed: what lacks is measured "
-                        "later."
+                        "tooltip": "Your own choice of layers, measured right away. Rarely needed: whatever is "
+                        "missing is measured later."
                     },
                 ),
                 "style_grams": inputs.OTHER_STYLE,

@@ -107,8 +107,7 @@ SEED = (
         "min": 0,
         "max": 0xFFFFFFFFFFFFFFFF,
         "control_after_generate": "fixed",
-        "tooltip": "Which noise a noise start begins from: another seed, another picture. Without a noise start it "
-        "hardly matters.",
+        "tooltip": "Where painting starts from noise, another seed gives another picture. Otherwise it hardly matters.",
     },
 )
 PREVIEW_EVERY = advanced(
@@ -128,7 +127,7 @@ LAYER_WEIGHTS = (
 )
 START_IMAGE = (
     "IMAGE",
-    {"tooltip": "A picture to begin from. It is resized to fit, and used when the start is recipe or image."},
+    {"tooltip": "A picture to begin from. It is resized to fit, and used when you start from recipe or image."},
 )
 TILE = advanced(
     (

@@ -30,8 +30,9 @@ class LoadVGGFeatures:
                 "weights": (
                     [*BUILT_IN, *host.weights_files()],
                     {
-                        "tooltip": "Which network. vgg19-caffe is the one of the first papers, and works offline. The "
-                        "torchvision ones are downloaded once (about 550 MB). Your own files in models/vgg follow."
+                        "tooltip": "Which network. vgg19-caffe is the one that the first papers used; it works offline. "
+                        "The torchvision ones are downloaded once (about 550 MB). Your own files in models/vgg come "
+                        "after them."
                     },
                 ),
                 "pooling": (

@@ -31,8 +31,8 @@ class LoadVGGFeatures:
                     [*BUILT_IN, *host.weights_files()],
                     {
                         "tooltip": "Which network. vgg19-caffe is the one that the first papers used; it works "
-                        "offline. The torchvision ones are downloaded once (about 550 MB). Your own files in models/vgg "
-                        "come after them."
+                        "offline. The torchvision ones are downloaded once (about 550 MB). Your own files in "
+                        "models/vgg come after them."
                     },
                 ),
                 "pooling": (

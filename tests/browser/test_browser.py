@@ -16,7 +16,7 @@ from live_comfyui import PACK, WORKFLOWS, Server
 playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright (it drives the browser)")
 
 WINDOW = {"width": 1400, "height": 900}
-LIMIT = 60_000  # milliseconds; nothing is expected to need them
+LIMIT = 120_000  # milliseconds; nothing is expected to need them
 TITLE_HEIGHT = 30  # of a node on the canvas, above its position
 CLASSIC, NODES_2 = "classic", "nodes 2.0"  # the two renderers
 OFFERED = sorted(file.stem for file in WORKFLOWS.glob("*.json"))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from live_comfyui import CHROMIUM_FLAGS, FRONT_END, NEWEST, PACK, Server, find_chromium
+from comfyui_found import CHROMIUM_FLAGS, FRONT_END, NEWEST, find_chromium
+from live_comfyui import PACK, Server
 
 playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright (it drives the browser)")
 

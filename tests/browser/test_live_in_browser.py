@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -177,8 +176,15 @@ def test_the_panel_follows_its_node(page: playwright.Page) -> None:
     run(page, seed=2)
     wait_for(page, "nst.live", 4)
     narrow = panel(page).bounding_box()
-    said = page.get_by_text(re.compile(r"^Step \d")).locator("visible=true").first.bounding_box()
-    assert 0 <= narrow["y"] - (said["y"] + said["height"]) < 30  # the panel is right below the words
+    page.wait_for_function(  # the panel is right below the words
+        """() => {
+            const panel = document.querySelector(".nst-live").getBoundingClientRect();
+            const said = [...document.querySelectorAll("body *")].find(element => !element.closest(".nst-live")
+                && !element.children.length && /^\\s*Step \\d/.test(element.textContent) && element.checkVisibility());
+            const gap = said ? panel.top - said.getBoundingClientRect().bottom : -1;
+            return gap >= 0 && gap < 30;
+        }"""
+    )
     page.evaluate("() => { const node = app.graph.getNodeById(5); node.setSize([600, node.size[1]]); }")
     page.evaluate("() => app.canvas.setDirty(true, true)")
     page.wait_for_function(

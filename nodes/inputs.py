@@ -52,7 +52,7 @@ STYLE_WEIGHT = (
         "max": 100.0,
         "step": 0.05,
         "tooltip": "How much this style counts when several are blended: 2 and 1 is two parts to one. "
-        "Alone, every weight above 0 does the same.",
+        "On its own, any weight above 0 does the same.",
     },
 )
 OTHER_STYLE = ("STYLE_GRAMS", {"tooltip": "Another style, to blend this one with by their weights."})

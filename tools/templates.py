@@ -229,6 +229,44 @@ TEMPLATES = (
         steps=120,
         size=224,
     ),
+    transfer(
+        "nnst",
+        "Kolkin et al. 2022: features of the photograph are replaced by the nearest of the style, level by level, "
+        "twice as large each time. The picture is built from the style's own pieces.\n\n"
+        "**steps** at -1 are what was published, 200 a level.",
+        LANDSCAPE,
+        [("style-mosaic", 1.0)],
+        recipe="nnst",
+        steps=100,
+        learning_rate=0.008,
+        size=256,
+    ),
+    compare(
+        "content-measures",
+        "How the content is kept: by what the network sees in it, by that and its edges, or by what is alike in it.",
+        STILL_LIFE,
+        "style-strokes",
+        [
+            ("features", {"method": {"content_measure": "features"}}),
+            ("laplacian", {"method": {"content_measure": "laplacian"}}),
+            ("self-similarity", {"method": {"content_measure": "self-similarity"}}),
+        ],
+        recipe="balanced",
+        steps=40,
+        size=192,
+        content_weight=2.0,
+    ),
+    compare(
+        "octaves",
+        "Style compared in the picture alone, or also in a half and a quarter of it: large shapes and fine marks in "
+        "one.",
+        LANDSCAPE,
+        "style-mosaic",
+        [("one size", {"method": {"octaves": 1}}), ("three sizes", {"method": {"octaves": 3}})],
+        recipe="classic",
+        steps=60,
+        size=256,
+    ),
     compare(
         "scales",
         "Begun small and enlarged on the way: the large forms are found first, where they are cheap, and fine strokes "

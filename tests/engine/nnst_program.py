@@ -85,7 +85,7 @@ def run(
 ) -> tuple[list[float], list[Tensor], Tensor]:
     """Losses, gradients by the pixels and the picture. A level: the picture's shape, the style's, its steps, and 0 or,
     for the last pass, after how many steps layers are matched again."""
-    alpha = 0.25
+    alpha = 0.75
     losses, gradients = [], []
     x = start
     for shape, style_shape, steps, rematch in levels:

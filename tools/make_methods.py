@@ -11,6 +11,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
@@ -29,7 +30,7 @@ PAIRS = tuple(
     for style in styles
 )
 # What stands above each picture, and how it is made.
-METHODS: tuple[tuple[str, dict[str, str]], ...] = (
+METHODS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("balanced", {"recipe": "balanced"}),
     ("balanced, laplacian", {"recipe": "balanced", "content_measure": "laplacian"}),
     ("classic", {"recipe": "classic"}),

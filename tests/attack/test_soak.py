@@ -14,6 +14,8 @@ from hostile import PICTURE, STYLE, Graph, node
 from live_comfyui import Server, package_folder
 from plot_soak import COLUMNS, draw
 
+from nst_engine.statistics.distances import BY_MOMENTS
+
 SETTLED = 100  # prompts, after which nothing may grow
 EVERY = 10
 MEMORY, THREADS, FILES = 50.0, 4, 4  # how far apart the beginning and the end may be; memory in MB
@@ -113,18 +115,19 @@ def prompt(i: int, films: bool) -> Graph:
         "show": node("PreviewImage", images=["made", 0]),
     }
     if i % 4 == 1:
+        statistic = STATISTICS[i // 4 % len(STATISTICS)]
         graph["method"] = node(
             "NSTMethod",
-            statistic=STATISTICS[i // 4 % len(STATISTICS)],
+            statistic=statistic,
             shift=0.0,
             normalise_gradients="recipe",
             averaging=-1.0,
             tv_kind="recipe",
             content_measure=MEASURES[i // 4 % len(MEASURES)],
-            octaves=(-1, 1, 2)[i // 12 % 3],
+            octaves=(-1, 1, 2)[i // 12 % 3] if statistic in BY_MOMENTS else -1,
         )
         graph["made"]["inputs"] |= {"method": ["method", 0], "recipe": "balanced"}
-    if i % 7 == 3:
+    if i % 9 == 3:
         graph["made"]["inputs"]["tile"] = 32
         graph["made"]["inputs"].pop("method", None)
     if i % 5 == 2:

@@ -68,7 +68,7 @@ def open_files(process: psutil.Process) -> int:
 def run_one(server: Server, graph: Graph) -> None:
     answer = server.post("/prompt", {"prompt": graph})
     assert not answer["node_errors"], answer
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not (found := server.get(f"/history/{answer['prompt_id']}")):
         server.check_alive()
         assert time.monotonic() < deadline, server.log_tail()

@@ -298,7 +298,7 @@ def offer_finish() -> None:
         try:
             asked = await request.json()
             prompt, node = asked["prompt_id"], asked["node_id"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, LookupError, TypeError, RecursionError):  # LookupError: also of an alphabet nobody knows
             return web.json_response({"error": "give prompt_id and node_id"}, status=400)
         found = finish(prompt, node)
         return web.json_response({"finishing": found}, status=200 if found else 404)

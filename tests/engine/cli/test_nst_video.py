@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -150,7 +151,51 @@ def test_masks_from_a_folder(style: Path, tmp_path: Path) -> None:
     assert (made[1] - frames[4])[..., :30].abs().mean() > 1 / 255
 
 
+def test_frames_of_one_name_are_two_frames(style: Path, tmp_path: Path) -> None:
+    frames = pan(3)
+    folder = write_folder(tmp_path / "in", frames[:1])
+    for name, frame in zip(("shot9.jpg", "shot9.png"), frames[1:], strict=True):
+        write_picture(folder / name, frame)
+    assert nst_video(folder, style, "-o", tmp_path / "out", *QUICK) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["shot8.png", "shot9.jpg.png", "shot9.png.png"]
+
+
 # --- nothing is lost ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("file", "data"),
+    [
+        *(("frames", text) for text in (b"0 0\n1 x\n", b"0 1/0\n", b"0\n", b"\xff\n", b"0 0 0\n")),
+        *(("past-000002.npy", data) for data in (b"", b"\x93NUMPY", b"\x80\x04cos\nsystem\n.", os.urandom(400))),
+        *(("job.json", data) for data in (b"{", b"\xff", b"")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else repr(value[:9]),
+)
+def test_damaged_work_is_told_in_a_sentence(unfinished: Path, capsys: pytest.CaptureFixture, file, data) -> None:
+    (unfinished / "out" / ".nst" / file).write_bytes(data)
+    assert nst_video("in", "style.png", "-o", "out", *QUICK) == 1
+    assert re.search(r"^nst: .*(damaged|other settings)", capsys.readouterr().err, re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def broken_off(style: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Work that broke off at a picture that cannot be read."""
+    folder = tmp_path_factory.mktemp("work")
+    shutil.copy(style, folder / "style.png")
+    last = write_folder(folder / "in", pan(4)) / "shot11.png"
+    last.write_bytes(last.read_bytes()[:100])
+    with pytest.MonkeyPatch.context() as there:
+        there.chdir(folder)
+        assert nst_video("in", "style.png", "-o", "out", *QUICK) == 1
+    return folder
+
+
+@pytest.fixture
+def unfinished(broken_off: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(broken_off, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 def begun(*words: object) -> subprocess.Popen:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from comfyui_found import package_folder
 from hostile import PICTURE, STYLE, Graph, node
-from live_comfyui import Server, package_folder
+from live_comfyui import Server
 from plot_soak import COLUMNS, draw
 
 from nst_engine.statistics.distances import BY_MOMENTS

@@ -138,7 +138,10 @@ def _unportable(name: str, ending: str) -> str:
 
 
 def open_file(path: Path) -> IO[bytes]:
-    """To be read; a pipe or a device, on which a plain `open` may wait for ever, is an OSError."""
+    """To be read. A pipe or a device, on which a plain `open` may wait for ever, is an OSError, and so is a name that
+    no system has."""
+    if "\0" in str(path):
+        raise OSError(errno.EINVAL, "no name has a null character", str(path))
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)

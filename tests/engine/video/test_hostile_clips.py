@@ -11,11 +11,13 @@ import threading
 from pathlib import Path
 
 import pytest
+import torch
 from pictures import clouds
 from scenes import pan, write_clip
 
 from nst_engine import NSTError
 from nst_engine.video.encode import clip_settings
+from nst_engine.video.raft import raft_flow
 from nst_engine.video.source import Part, open_clip
 
 av = pytest.importorskip("av", reason="av is not installed")
@@ -55,18 +57,28 @@ def test_nobody_waits_for_a_pipe(tmp_path: Path) -> None:
     told: list[str] = []
 
     def read() -> None:
-        for reader in (open_clip, clip_settings):
+        for reader in (open_clip, clip_settings, flow_by_raft):
             with contextlib.suppress(NSTError):
                 reader(fifo)
             told.append(reader.__name__)
 
     reading = threading.Thread(target=read, daemon=True)
     reading.start()
-    reading.join(5)
+    reading.join(60)
     waiting = reading.is_alive()
     with open(os.open(fifo, os.O_RDWR | os.O_NONBLOCK), "wb"):  # lets go whoever waits for a writer
         fifo.unlink()
-    assert not waiting and told == ["open_clip", "clip_settings"]
+    assert not waiting and told == ["open_clip", "clip_settings", "flow_by_raft"]
+
+
+def flow_by_raft(weights: Path) -> None:
+    pytest.importorskip("torchvision", reason="torchvision is not installed")
+    raft_flow(weights, torch.device("cpu"))
+
+
+def test_a_name_that_no_system_has_is_told(tmp_path: Path) -> None:
+    with pytest.raises(NSTError, match=r"cannot be read as a clip \(no name has a null character\)"):
+        open_clip(tmp_path / "x\0.mkv")
 
 
 def test_frames_that_would_fill_the_memory_are_refused(tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ BIN := .venv/bin
 OLDEST := $(shell sed -n 's/^standalone = //p' pyproject.toml | grep -oE '[a-z]+>=[0-9.]+' | sed 's/>=/==/')
 OLDEST_PYTHON ?= $(firstword $(foreach v,3.10 3.11 3.12,$(call executable,$(v))) $(PYTHON))
 executable = $(shell PYENV_VERSION=$(1) python$(1) -c 'import sys; print(sys.executable)' 2>/dev/null)
+# The ends of the range that pyproject.toml has for Ray.
+RAYS := $(shell sed -n 's/^cluster = \["ray\[data\]>=\(.*\),<\(.*\)"\]/==\1 <\2/p' pyproject.toml)
 # Most tests keep no more than one core busy.
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
 
-.PHONY: demo test test-oldest test-hosts attack lint bench bench-scale workflows gallery clean
+.PHONY: demo test test-oldest test-hosts test-ray attack lint bench bench-scale workflows gallery clean
 
 demo: .venv/standalone
 	$(BIN)/nst run workflows/api/quickstart.json --output output
@@ -23,6 +25,13 @@ test-oldest: .venv-oldest/test
 # The newest host's own front end, and the oldest host: what `make test` leaves out.
 test-hosts: .venv/test
 	$(BIN)/python -m pytest -c tests/pytest.ini tests/host tests/browser --hosts others
+
+# nst batch on the oldest and the newest Ray; without one, make test leaves these tests out.
+test-ray: .venv/test
+	for ray in $(RAYS:%='%'); do \
+		$(BIN)/python -m pip install --quiet --upgrade "ray[data]$$ray" && \
+		$(BIN)/python -m pytest -c tests/pytest.ini tests/engine/cli/test_batch_on_*.py || exit 1; \
+	done
 
 attack: .venv/test
 	$(BIN)/python -m pytest -c tests/pytest.ini tests/attack

@@ -2,16 +2,19 @@
 
 python -m bench.batch                       everything: about half an hour on two cores
 python -m bench.batch --parts loop          the loop against the shell, and whether memory grows
-python -m bench.batch --parts defaults,ray  the same at the default number of steps; Ray's workers and what they cost
+python -m bench.batch --parts defaults      the same at the default number of steps
+python -m bench.batch --parts ray --workers 1 --rounds 5   what Ray costs at 512 pixels: ten minutes on two cores
 
-Pictures are crops of an example picture. What a picture takes once all is running is read from when the files appeared.
+Pictures are crops of an example picture. What a picture takes once all is running is read from when the files appeared,
+and its CPU time from all processes of the command between these moments, which other programs change little. No part
+begins a round that would take it beyond --minutes.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
-import json
 import shutil
 import statistics
 import subprocess
@@ -19,9 +22,11 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import psutil
 
 from nst_engine.pictures.files import read_picture, write_picture
@@ -37,6 +42,7 @@ NST = [sys.executable, "-m", "nst_engine"]
 class Run:
     seconds: float  # of the whole command
     each: float  # between one picture and the next, once the first is there
+    cpu: float  # seconds of all cores for one of them
     first: float  # until the first is there
     memory: list[float]  # of the process in MB, by time
 
@@ -50,27 +56,42 @@ def crops(folder: Path, count: int, size: int) -> None:
         write_picture(folder / f"{number:04}.png", whole[..., y : y + size * 3 // 4, x : x + size])
 
 
+class Family:
+    """What a process and those that it started take, looked at twice a second."""
+
+    def __init__(self, pid: int) -> None:
+        self.process = psutil.Process(pid)
+        self.memory: list[float] = []  # of the process alone, in MB
+        self.cpu: list[tuple[float, float]] = []  # of all: when, and seconds until then
+        self.spent: dict[int, float] = {}
+
+    def watch(self, popen: subprocess.Popen[bytes]) -> None:
+        while popen.poll() is None:
+            with contextlib.suppress(psutil.Error):
+                self.memory.append(self.process.memory_info().rss / 2**20)
+                for one in (self.process, *self.process.children(recursive=True)):
+                    with contextlib.suppress(psutil.Error):
+                        times = one.cpu_times()
+                        self.spent[one.pid] = times.user + times.system
+                self.cpu.append((time.time(), sum(self.spent.values())))
+            time.sleep(0.5)
+
+    def cpu_at(self, moment: float) -> float:
+        return float(np.interp(moment, *zip(*self.cpu, strict=True)))
+
+
 def watched(command: list[str], out: Path) -> Run:
     began_at, began = time.time(), time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    memory: list[float] = []
-
-    def watch() -> None:
-        of = psutil.Process(process.pid)
-        while process.poll() is None:
-            try:
-                memory.append(of.memory_info().rss / 2**20)
-            except psutil.Error:
-                return
-            time.sleep(0.5)
-
-    threading.Thread(target=watch, daemon=True).start()
+    family = Family(process.pid)
+    threading.Thread(target=family.watch, args=(process,), daemon=True).start()
     if process.wait():
         raise SystemExit(f"failed: {' '.join(command)}")
     seconds = time.perf_counter() - began
     written = sorted(path.stat().st_mtime for path in out.rglob("*.png"))
-    each = (written[-1] - written[0]) / max(1, len(written) - 1)
-    return Run(seconds, each, written[0] - began_at, memory)
+    first, last, count = written[0], written[-1], max(1, len(written) - 1)
+    cpu = (family.cpu_at(last) - family.cpu_at(first)) / count
+    return Run(seconds, (last - first) / count, cpu, first - began_at, family.memory)
 
 
 def batch(contents: list[Path], out: Path, *options: str) -> Run:
@@ -90,12 +111,22 @@ def shell(contents: list[Path], out: Path, *options: str) -> float:
     return (time.perf_counter() - began) / len(contents)
 
 
-def against_the_shell(folder: Path, count: int, sample: int, rounds: int, *options: str) -> list[str]:
-    """The batch over all pictures; the shell over a few of them, before and after it."""
+def bounded(rounds: int, minutes: float) -> Iterator[int]:
+    """As many rounds as there is time for, at least one."""
+    began = time.perf_counter()
+    for number in range(rounds):
+        yield number
+        if (time.perf_counter() - began) * (number + 2) / (number + 1) > 60 * minutes:
+            print(f"no time for more than {number + 1} of {rounds} rounds", file=sys.stderr)
+            return
+
+
+def against_the_shell(folder: Path, count: int, sample: int, rounds: Iterable[int], *options: str) -> list[str]:
+    """The batch over all pictures; the shell over a few of them, before each time."""
     crops(folder / "contents", count, 128)
     contents = sorted((folder / "contents").iterdir())
     by_shell, by_batch = [], []
-    for number in range(rounds):
+    for number in rounds:
         by_shell.append(shell(contents[number * sample : (number + 1) * sample], folder / "shell", *options))
         by_batch.append(batch(contents, folder / "out", *options))
     one, many = statistics.median(by_shell), statistics.median(run.seconds / count for run in by_batch)
@@ -113,23 +144,28 @@ def against_the_shell(folder: Path, count: int, sample: int, rounds: int, *optio
     ]
 
 
-def ray(folder: Path, count: int, size: int, rounds: int, steps: int) -> list[list[str]]:
-    """The loop and Ray's workers, alternately."""
+def ray(
+    folder: Path, count: int, size: int, rounds: Iterable[int], steps: int, workers: Sequence[int]
+) -> list[list[str]]:
+    """The loop and Ray's workers, which share two cores, alternately."""
     crops(folder / "contents", count, size)
     contents = sorted((folder / "contents").iterdir())
-    ways = {
-        "loop": [],
-        "Ray, 1 worker with 2 cores": ["--ray", "--actors", "1", "--cpus-per-actor", "2"],
-        "Ray, 2 workers with 1 core": ["--ray", "--actors", "2", "--cpus-per-actor", "1"],
-        "Ray, 3 workers with ⅔ of a core": ["--ray", "--actors", "3", "--cpus-per-actor", "0.66"],
-    }
+    ways: dict[str, list[str]] = {"loop": []}
+    for number in workers:
+        cores = f"{200 // number / 100:g}"  # rounded down, or there would be no room for the last
+        ways[f"Ray, {number} with {cores} cores each"] = ["--ray", "--actors", str(number), "--cpus-per-actor", cores]
     runs: dict[str, list[Run]] = {way: [] for way in ways}
-    for _, (way, options) in itertools.product(range(rounds), ways.items()):
+    for _, (way, options) in itertools.product(rounds, ways.items()):
         runs[way].append(batch(contents, folder / "out", "--steps", str(steps), *options))
-        print(way, json.dumps([round(x, 2) for x in (runs[way][-1].each, runs[way][-1].first)]), file=sys.stderr)
-    each = {way: statistics.median(run.each for run in found) for way, found in runs.items()}
-    first = {way: statistics.median(run.first for run in found) for way, found in runs.items()}
-    return [[way, f"{each[way]:.2f}", f"{each[way] / each['loop']:.3f}", f"{first[way]:.1f}"] for way in ways]
+        print(way, runs[way][-1].each, runs[way][-1].cpu, runs[way][-1].first, file=sys.stderr)
+    rows = []
+    for way, found in runs.items():
+        row = [way]
+        for name in ("each", "cpu"):
+            here, loop = (statistics.median(getattr(run, name) for run in some) for some in (found, runs["loop"]))
+            row += [f"{here:.2f}", f"{here / loop:.3f}"]
+        rows.append([*row, f"{statistics.median(run.first for run in found):.1f}", str(len(found))])
+    return rows
 
 
 def main() -> None:
@@ -138,6 +174,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200, help="pictures of the loop")
     parser.add_argument("--sample", type=int, default=5, help="of them that the shell makes in each round")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--minutes", type=float, default=11, help="for a part")
+    parser.add_argument("--workers", default="1,2,3", help="of Ray")
     parser.add_argument("--ray-count", type=int, default=12, help="pictures of Ray")
     parser.add_argument("--size", type=int, default=512, help="of Ray's pictures")
     parser.add_argument("--steps", type=int, default=10, help="of Ray's pictures")
@@ -145,16 +183,23 @@ def main() -> None:
     parts = args.parts.split(",")
     print(f"{machine('cpu')}\n")
     rows = []
+
+    def rounds() -> Iterator[int]:
+        return bounded(args.rounds, args.minutes)
+
     with tempfile.TemporaryDirectory() as name:
         if "loop" in parts:
-            rows.append(against_the_shell(Path(name), args.count, args.sample, args.rounds, "--steps", "10"))
+            rows.append(against_the_shell(Path(name), args.count, args.sample, rounds(), "--steps", "10"))
         if "defaults" in parts:
-            rows.append(against_the_shell(Path(name), max(4, args.count // 10), 2, args.rounds))
+            rows.append(against_the_shell(Path(name), max(4, args.count // 10), 2, rounds()))
         if rows:
             print(table(["pictures", "shell, s each", "batch, s each", "ratio", "MB early", "MB late"], rows))
         if "ray" in parts:
-            rows = ray(Path(name), args.ray_count, args.size, args.rounds, args.steps)
-            print(table(["way", "s each", "of the loop's", "s until the first"], rows))
+            workers = [int(word) for word in args.workers.split(",")]
+            rows = ray(Path(name), args.ray_count, args.size, rounds(), args.steps, workers)
+            print(f"{args.ray_count} at {args.size} px, {args.steps} steps\n")
+            heads = ["way", "s each", "of the loop's", "CPU s each", "of the loop's", "s until the first", "rounds"]
+            print(table(heads, rows))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ import torch.nn.functional as F
 
 import nst_engine as nst
 from nst_engine.network.architecture import layer_names
-from nst_engine.network.vgg import IMAGENET_MEAN, IMAGENET_STD, Network, normalise
+from nst_engine.network.conventions import IMAGENET_MEAN, IMAGENET_STD, normalise
+from nst_engine.network.vgg import Network
 from nst_engine.run.cuda_graphs import SWITCH
 
 

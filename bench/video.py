@@ -114,13 +114,16 @@ def report(args: argparse.Namespace) -> None:
         still = drift(run(vgg, grams, moving[:1] * args.still, way, args.steps).images) if way else 0.0
         times = (found.seconds[0], found.later, found.later / found.seconds[0])
         rows.append([name, *(f"{number:.2f}" for number in (error, error / source, still, *times))])
+        if name == "one pass":
+            later = found.later
         if args.keep:
             strip(found.images, args.keep / f"{name.replace(' ', '-')}.png")
         print(rows[-1], file=sys.stderr, flush=True)
     heads = ["", "warped error (of 255)", "over the source's", f"brightness drift, {args.still} still frames"]
     print(f"{machine(args.device)}; {args.size} pixels, {args.steps} steps; the source's own error is {source:.2f}\n")
     print(table([*heads, "first frame, s", "later, s", "later over first"], rows))
-    print(f"\nflow and reliability of a frame: {flow_seconds(moving):.3f} s")
+    flow = flow_seconds(moving)
+    print(f"\nflow and reliability of a frame: {flow:.3f} s, {flow / later:.1%} of a later frame of one pass")
 
 
 def strip(images: list[torch.Tensor], path: Path) -> None:

@@ -7,7 +7,7 @@ from ..nst_engine.pictures.images import from_host
 from ..nst_engine.statistics.masks import MODES
 from ..nst_engine.statistics.measure import memory_to_measure
 from ..nst_engine.styles.copies import COPIES
-from . import checks, host
+from . import checks, host, inputs
 from .masks import painted, painted_or_whole
 from .preview import measuring
 
@@ -40,17 +40,7 @@ class ComputeStyleGrams:
                         "all."
                     },
                 ),
-                "weight": (
-                    "FLOAT",
-                    {
-                        "default": 1.0,
-                        "min": 0.0,
-                        "max": 100.0,
-                        "step": 0.05,
-                        "tooltip": "How much this style counts when several are blended: 2 and 1 is two parts to one. "
-                        "Alone, every weight above 0 does the same.",
-                    },
-                ),
+                "weight": inputs.STYLE_WEIGHT,
                 "size": (
                     "INT",
                     {
@@ -66,11 +56,11 @@ class ComputeStyleGrams:
                 "layer_weights": (
                     "LAYER_WEIGHTS",
                     {
-                        "tooltip": "Your own choice of layers, measured now. Seldom needed: what lacks is measured "
-                        "later."
+                        "tooltip": "Your own choice of layers, measured right away. Rarely needed: whatever is "
+                        "missing is measured later."
                     },
                 ),
-                "style_grams": ("STYLE_GRAMS", {"tooltip": "Another style, to blend this one with by their weights."}),
+                "style_grams": inputs.OTHER_STYLE,
                 "style_mask": (
                     "MASK",
                     {
@@ -78,13 +68,7 @@ class ComputeStyleGrams:
                         "of it."
                     },
                 ),
-                "region_mask": (
-                    "MASK",
-                    {
-                        "tooltip": "Which part of your picture gets this style, the sky for instance. Not connected or "
-                        "empty: wherever no other style goes. Where no style goes at all, your picture stays."
-                    },
-                ),
+                "region_mask": inputs.REGION_MASK,
                 "mask_mode": (
                     list(MODES),
                     {

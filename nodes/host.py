@@ -183,6 +183,16 @@ def video_file(path: Path) -> Any:
     return VideoFromFile(str(path))
 
 
+def frames_in_memory(video: Any) -> Any:
+    """Those of a VIDEO that was made of frames, not of a file: each time it is asked for a file, it encodes them, and
+    not to the same bytes."""
+    if not _in_comfyui:
+        return None
+    from comfy_api.input_impl import VideoFromComponents
+
+    return video.get_components().images if isinstance(video, VideoFromComponents) else None
+
+
 def as_output(path: Path) -> tuple[str, dict[str, str]]:
     """A file of the output folder as `style_file` takes it, and as the host's answers name it."""
     name = path.relative_to(output_folder())

@@ -44,6 +44,25 @@ def share(text: str, default: float) -> Input:
 
 VGG = ("VGG_FEATURES", {"tooltip": "The network that looks at the pictures: the same one that measured the style."})
 STYLE_GRAMS = ("STYLE_GRAMS", {"tooltip": "The style to paint in, from Compute Style Grams or Load Style Grams."})
+STYLE_WEIGHT = (
+    "FLOAT",
+    {
+        "default": 1.0,
+        "min": 0.0,
+        "max": 100.0,
+        "step": 0.05,
+        "tooltip": "How much this style counts when several are blended: 2 and 1 is two parts to one. "
+        "On its own, any weight above 0 does the same.",
+    },
+)
+OTHER_STYLE = ("STYLE_GRAMS", {"tooltip": "Another style, to blend this one with by their weights."})
+REGION_MASK = (
+    "MASK",
+    {
+        "tooltip": "Which part of your picture gets this style, the sky for instance. Not connected or "
+        "empty: wherever no other style goes. Where no style goes at all, your picture stays."
+    },
+)
 RECIPES = (
     list(nst.RECIPES),
     {
@@ -88,8 +107,7 @@ SEED = (
         "min": 0,
         "max": 0xFFFFFFFFFFFFFFFF,
         "control_after_generate": "fixed",
-        "tooltip": "Which noise a noise start begins from: another seed, another picture. Without a noise start it "
-        "hardly matters.",
+        "tooltip": "Where painting starts from noise, another seed gives another picture. Otherwise it hardly matters.",
     },
 )
 PREVIEW_EVERY = advanced(
@@ -109,7 +127,7 @@ LAYER_WEIGHTS = (
 )
 START_IMAGE = (
     "IMAGE",
-    {"tooltip": "A picture to begin from. It is resized to fit, and used when the start is recipe or image."},
+    {"tooltip": "A picture to begin from. It is resized to fit, and used when you start from recipe or image."},
 )
 TILE = advanced(
     (

@@ -18,7 +18,7 @@ class LayerWeights:
     TITLE = "Layer Weights"
     CATEGORY = host.CATEGORY
     DESCRIPTION = (
-        "Decides what of a style is taken over, and how much: from colour and grain in the first layers of the network "
+        "Decides what is taken from a style, and how much: from colour and grain in the first layers of the network "
         "to large strokes and shapes in the last. Optional; presets have their own."
     )
     RETURN_TYPES = ("LAYER_WEIGHTS",)

@@ -6,7 +6,7 @@ import torch
 from .. import nst_engine as nst
 from ..nst_engine.statistics.masks import MODES
 from ..nst_engine.styles.saved import THUMBNAIL
-from . import host
+from . import host, inputs
 from .masks import painted
 
 
@@ -37,27 +37,11 @@ class LoadStyleGrams:
                         "folder. Press R on the canvas to list new ones."
                     },
                 ),
-                "weight": (
-                    "FLOAT",
-                    {
-                        "default": 1.0,
-                        "min": 0.0,
-                        "max": 100.0,
-                        "step": 0.05,
-                        "tooltip": "How much this style counts when several are blended: 2 and 1 is two parts to one. "
-                        "Alone, every weight above 0 does the same.",
-                    },
-                ),
+                "weight": inputs.STYLE_WEIGHT,
             },
             "optional": {
-                "style_grams": ("STYLE_GRAMS", {"tooltip": "Another style, to blend this one with by their weights."}),
-                "region_mask": (
-                    "MASK",
-                    {
-                        "tooltip": "Which part of your picture gets this style, the sky for instance. Not connected or "
-                        "empty: wherever no other style goes. Where no style goes at all, your picture stays."
-                    },
-                ),
+                "style_grams": inputs.OTHER_STYLE,
+                "region_mask": inputs.REGION_MASK,
                 "mask_mode": (
                     list(MODES),
                     {

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 from ..nst_engine import NSTError
+from ..nst_engine.network.conventions import PADDINGS, POOLINGS
 from ..nst_engine.network.precision import PRECISIONS
-from ..nst_engine.network.vgg import PADDINGS, POOLINGS, VGGFeatures
+from ..nst_engine.network.vgg import VGGFeatures
 from ..nst_engine.network.weights import load_vgg
 from ..nst_engine.network.weights_format import INPUTS
 from ..nst_engine.network.weights_location import BUILT_IN, TORCHVISION, locate
@@ -29,8 +30,9 @@ class LoadVGGFeatures:
                 "weights": (
                     [*BUILT_IN, *host.weights_files()],
                     {
-                        "tooltip": "Which network. vgg19-caffe is the one of the first papers, and works offline. The "
-                        "torchvision ones are downloaded once (about 550 MB). Your own files in models/vgg follow."
+                        "tooltip": "Which network. vgg19-caffe is the one that the first papers used; it works "
+                        "offline. The torchvision ones are downloaded once (about 550 MB). Your own files in "
+                        "models/vgg come after them."
                     },
                 ),
                 "pooling": (

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -122,7 +121,7 @@ class NSTStyliseVideo:
         stem = host.output_named(filename_prefix, SUFFIX)
         source, part = open_video(video, every)
         checks.check_style(vgg, style_grams, source.shape, 1)
-        key = fingerprint(vgg, source, part, style_grams, recipe, chosen)
+        key = fingerprint(vgg, same_clip(video, source, part), style_grams, recipe, chosen)
         job = Job(stem.with_name(f"{stem.name}-{key}.frames"), bits=source.bits)
         unfinished = stem.with_name(f"{stem.name}-{key}-unfinished{SUFFIX}")
         stem.parent.mkdir(parents=True, exist_ok=True)
@@ -206,24 +205,30 @@ def frames_into(
     return notes, []
 
 
-def fingerprint(
-    vgg: nst.VGGFeatures, source: Source, part: Part, grams: nst.StyleGrams, recipe: str, chosen: dict[str, Any]
-) -> str:
-    """What has to be the same for a run to go on where another ended."""
-    digest = hashlib.sha256()
-    plain: dict[str, Any] = {name: str(value) for name, value in chosen.items() if not isinstance(value, torch.Tensor)}
-    plain |= {"recipe": recipe, "vgg": vgg.key, "part": str(part)}
+def same_clip(video: Any, source: Source, part: Part) -> str:
+    """What tells a clip, and the part of it that is meant, from another."""
+    frames = host.frames_in_memory(video)
+    if frames is not None:
+        return f"{part} {source.rate} {digest_of(frames)}"
     if isinstance(source.path, Path):
         found = source.path.stat()
-        plain |= {"clip": str(source.path), "size": found.st_size, "date": found.st_mtime_ns}
-    elif isinstance(source.path, io.BytesIO):
-        digest.update(source.path.getbuffer())
-    digest.update(json.dumps(plain, sort_keys=True).encode())
-    tensors = [chosen["protect_mask"]]
-    for style in grams.styles:
-        digest.update(f"{style.name} {style.weight} {style.size} {style.copies}".encode())
-        tensors += [style.picture, style.mask, style.region]
-    for tensor in tensors:
-        if tensor is not None:
-            digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:10]
+        return f"{part} {source.path} {found.st_size} {found.st_mtime_ns}"
+    source.path.seek(0)
+    return f"{part} {hashlib.sha256(source.path.read()).hexdigest()}"
+
+
+def fingerprint(vgg: nst.VGGFeatures, clip: str, grams: nst.StyleGrams, recipe: str, chosen: dict[str, Any]) -> str:
+    """What has to be the same for a run to go on where another ended."""
+    plain: dict[str, Any] = {name: str(value) for name, value in chosen.items() if not isinstance(value, torch.Tensor)}
+    plain |= {"recipe": recipe, "vgg": vgg.key, "clip": clip, "protect_mask": digest_of(chosen["protect_mask"])}
+    plain["styles"] = [
+        [s.name, s.weight, s.size, s.copies, *map(digest_of, (s.picture, s.mask, s.region))] for s in grams.styles
+    ]
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def digest_of(tensor: torch.Tensor | None) -> str:
+    digest = hashlib.sha256()
+    for part in () if tensor is None else tensor:  # a copy of all frames may be too much
+        digest.update(part.detach().cpu().float().contiguous().numpy())
+    return "" if tensor is None else f"{tuple(tensor.shape)} {digest.hexdigest()}"

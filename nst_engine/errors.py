@@ -21,6 +21,10 @@ class NSTError(ValueError):
         return NSTError(f"{own}{of}{whose}{colon}{text}")
 
 
+class TooSmall(NSTError):
+    """Nothing is left to see of a picture, a mask or a region at some size; at a larger one there may be."""
+
+
 def counted(count: int, what: str) -> str:
     return f"{count} {what}{'s' * (count != 1)}"
 

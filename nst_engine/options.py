@@ -11,7 +11,7 @@ from .objective.controls import LayerWeights, Multipliers
 from .objective.octaves import MOST_OCTAVES
 from .objective.temporal import Temporal
 from .pictures.colour import METHODS, check_strength
-from .recipes import FAST_ADAM, LBFGS, VOCABULARY, Adam, Recipe, get_recipe
+from .recipes import FAST_ADAM, LBFGS, STARTS, VOCABULARY, Adam, Recipe, get_recipe
 from .run.levels import OWN_SIZE
 
 OPTIMIZERS = ("adam", "lbfgs")
@@ -23,7 +23,8 @@ LARGEST_RATE = 1e30
 CHOICES = {
     "protect_mode": PROTECT_MODES,
     "optimizer": OPTIMIZERS,
-    **{name: VOCABULARY[name] for name in ("start", "statistic", "tv_kind", "content_measure")},
+    "start": STARTS,
+    **{name: VOCABULARY[name] for name in ("statistic", "tv_kind", "content_measure")},
 }
 # What stands in place of the recipe's own, by the same name.
 REPLACED = (

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 
 from .errors import NSTError
-from .network.vgg import PADDINGS, POOLINGS, UNWATCHED, Conventions, Network, VGGFeatures, Watch
+from .network.conventions import PADDINGS, POOLINGS, Conventions
+from .network.vgg import UNWATCHED, Network, VGGFeatures, Watch
 from .pictures.images import LARGEST_SIDE
 from .statistics.distances import STATISTICS, DistanceSettings
 from .statistics.style_fit import STYLE_FITS
@@ -30,6 +31,10 @@ class Adam:
     # From level to level m and v are made larger, and, "scaled", as much smaller as a mean over more pixels makes the
     # gradient; or "kept" as large as they were. "anew": from nothing.
     moments: str = "scaled"
+    last_lr: float = 1.0  # of the rate, on levels of the final size
+    # Without the correction for m and v that begin with nothing, and with β₁ = 0, it is RMSprop (Tieleman & Hinton
+    # 2012), whose first steps are long.
+    corrected: bool = True
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ VOCABULARY = {
     "pooling": tuple(word for word in POOLINGS if word != "recipe"),
     "padding": (*(word for word in PADDINGS if word != "recipe"), "replicate-first"),
     "variable": ("pixels", "imagenet", "bytes", "laplacian"),
-    "start": STARTS,
+    "start": (*STARTS, "detail"),
     "average": ("flat", "exponential"),
     "enlarging": ("smooth", "sharp"),
     "style_fit": tuple(STYLE_FITS),
@@ -138,7 +143,7 @@ class Recipe:
     least_variance: float | None = None
     root_iterations: int = 0
     # Of the content in the picture whose features `nearest` replaces; the rest is what the level begins with.
-    content_share: float = 0.25
+    content_share: float = 0.75
     # Every tap's gradient is divided by the sum of its absolute values, so that weights alone say what it counts
     # (Johnson's program has that as an option).
     normalise_gradients: bool = False
@@ -449,7 +454,8 @@ _RECIPES = (
         name="nnst",
         title="Neural Neighbor Style Transfer",
         source="Kolkin et al.: Neural Neighbor Style Transfer, arXiv 2203.13215, 2022",
-        # All convolutions of the first four blocks of VGG-16.
+        # All convolutions of the first four blocks of VGG-16. How much of the content is matched is the authors' α, of
+        # which their program's README says that 0.75 is its default, and that 1 keeps most of the content.
         style_layers=equal((*SEVEN, "relu4_1", "relu4_2", "relu4_3")),
         content_layers={},
         gram="mean",
@@ -480,12 +486,15 @@ _RECIPES = (
         tv_unit=0.1,
         statistic="remd",
         content_measure="self-similarity",
-        # RMSprop: without a first moment, and with a second one that lasts a hundred steps.
-        optimizer=Adam(2e-3, (0.0, 0.99), moments="anew"),
+        # Section 2.5: RMSprop on a pyramid of the picture, 200 steps of 0.002 on every level, 0.001 on the last, from
+        # the content's finest band on the style's mean colour.
+        optimizer=Adam(2e-3, (0.0, 0.99), moments="anew", last_lr=0.5, corrected=False),
         variable="laplacian",
-        steps=1000,
-        # 64, 128, 256 and 512 pixels; on each the content counts half of what it did on the one before.
-        ladder=Ladder(1, "long", 63.5, (250,)),
+        start="detail",
+        steps=800,
+        # 64, 128, 256 and 512 pixels; on each the content's weight α is half of what it was on the one before, and 1 on
+        # the last.
+        ladder=Ladder(1, "long", 63.5, (200,)),
         small_level=512,
     ),
 )

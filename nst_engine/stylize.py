@@ -146,7 +146,12 @@ def plan(
     starts, notes = _start_images(options, len(contents), shape, setup.recipe.start)
     asked = _sizes_of_style(setup, levels)
     stand_ins = grams.stand_ins(setup.network, setup.style_layers, asked, recipe.style_fit)
-    notes += [*sized, *stand_ins, *_without_effect(options, recipe, content is not None)]
+    notes += [
+        *sized,
+        *stand_ins,
+        *_without_effect(options, recipe, content is not None),
+        *grams.edges(recipe.statistic),
+    ]
     if options.strength == 0 and given is not None:
         # Whatever the start, what is asked for is the content.
         setup = replace(setup, recipe=replace(setup.recipe, steps=0, start="content"))
@@ -241,9 +246,12 @@ def _with_start(options: Options, has_content: bool, grams: StyleGrams) -> Recip
         return recipe
     if has_image:
         return replace(recipe, start="image")
-    if has_content or recipe.start != "content":
-        return recipe
     known = all(s.picture is not None for s in grams.counted)
+    if has_content:
+        # Without the style's colours the whole content will do.
+        return replace(recipe, start="content") if recipe.start == "detail" and not known else recipe
+    if recipe.start not in ("content", "detail"):
+        return recipe
     return replace(recipe, start="style-noise" if known else "noise")
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from nst_engine import RECIPES
+
 TITLE = "Paint in a Style"
 DESCRIPTION = (
     "Paints your picture in the style of another: its brush strokes, textures and colours. Give it two pictures, and a "
@@ -34,15 +36,17 @@ ALIASES = [
 PREVIEW = "$$canvas-image-preview"  # what the front end calls the picture that it draws on a node
 
 PICTURES = {"content_image": ("picture", "IMAGE"), "style_image": ("style", "IMAGE"), "protect_mask": ("keep", "MASK")}
-# The widgets on the outside, in their order, with what they say to begin with.
+PRESET = "balanced"
+# The widgets on the outside, in their order, with what they say to begin with: a number where the node itself has -1,
+# which leaves it to the preset and tells a reader nothing.
 WIDGETS = {
     "strength": ("style strength", "FLOAT", 1.0),
     "stroke_size": ("stroke size", "FLOAT", 1.0),
     "size": ("size", "INT", 512),
-    "steps": ("steps", "INT", -1),
+    "steps": ("steps", "INT", RECIPES[PRESET].steps),
     "keep_colours": ("colours", "COMBO", "none"),
 }
-RECIPE = {"recipe": ("recipe", "COMBO", "balanced")}  # one more, where a template is about it
+RECIPE = {"recipe": ("recipe", "COMBO", PRESET)}  # one more, where a template is about it
 # The nodes inside, counted. The measured style has size 0: as large as the picture, which stroke_size then scales.
 NETWORK, GRAMS, TRANSFER = 1, 2, 3
 INPUT, OUTPUT = -10, -20
@@ -70,7 +74,7 @@ def values(given: dict[str, Any]) -> dict[str, Any]:
 
 def inside(given: dict[str, Any]) -> list[tuple[int, str, dict[str, Any], tuple[int, int], tuple[int, int]]]:
     """Number, class, widgets that are not at their defaults, place and size of the nodes."""
-    shown = {"recipe": "balanced", "seed": 0, **values(given)}
+    shown = {"recipe": PRESET, "seed": 0, **values(given)}
     return [
         (NETWORK, "LoadVGGFeatures", {}, (0, 0), (270, 220)),
         (GRAMS, "ComputeStyleGrams", {"size": 0}, (330, 280), (270, 300)),

@@ -120,7 +120,8 @@ def compare(
     can share they share: the pictures, and where the network is the same, that and the style's statistics. So variants
     of one network belong together in the list, that their wires stay apart from others'.
 
-    Without a content the transfers are NSTSynthesizeTexture nodes.
+    Without a content the transfers are NSTSynthesizeTexture nodes. The parameters are many because a template is one
+    call, in which each thing that it says or shows has its name.
     """
     of_network = ("weights", "pooling", "padding", "precision", "input")
     networks = [{key: v[key] for key in of_network if key in v} for _, v in variants]

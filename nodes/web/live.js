@@ -2,12 +2,13 @@
 // finish now, keep the picture. Nothing here is needed for a run.
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
-import { MARGIN, Panel, addStyle } from "./panel.js";
+import { isOurs } from "./ours.js";
+import { MARGIN, Panel, addStyle, heightOfWords } from "./panel.js";
 import { Run } from "./run.js";
 
-const PACK = decodeURIComponent(new URL(".", import.meta.url).pathname.split("/").at(-2));
 const WIDGET = "nst_live";
 const HOSTS_WORDS = "$$node-text-preview"; // the widget for the server's progress text
+const HOSTS_PICTURE = "$$canvas-image-preview"; // and the one for its previews
 const AFTERWARDS = 1000; // milliseconds, until the host has done the same
 const LONG_ENOUGH = 20000; // to read an error
 const MOST_RUNS = 16;
@@ -30,26 +31,28 @@ function nodesOf(id) {
   return isOurs(found.at(-1)) ? found : [];
 }
 
-function isOurs(node) {
-  return node.constructor.nodeData?.python_module === `custom_nodes.${PACK}`;
-}
-
 function panelOf(node) {
   if (!panels.has(node)) panels.set(node, addPanel(node));
   return panels.get(node);
 }
 
 function addPanel(node) {
-  const isSaid = () => node.widgets?.some((widget) => widget.name === HOSTS_WORDS && widget.value) ?? false;
+  const isSaid = () => {
+    const words = widgetOf(node, HOSTS_WORDS);
+    fitWords(node, words);
+    return Boolean(words?.value);
+  };
   const panel = new Panel({ finish, resized: () => fit(node), isSaid });
   const height = () => panel.height;
+  // What room is left on a node of the classic renderer is for the host's preview, or else for this one's.
+  const mostHeight = () => (panel.hasViews && !widgetOf(node, HOSTS_PICTURE) ? undefined : panel.height);
   // A widget like any other, but for what is saved: that has to stay as it is without this script.
   const widget = node.addDOMWidget(WIDGET, "nst_live", panel.element, {
     serialize: false,
     hideOnZoom: false,
     margin: MARGIN,
     getMinHeight: height,
-    getMaxHeight: height,
+    getMaxHeight: mostHeight,
     getHeight: height,
     getValue: () => "",
     setValue: () => {},
@@ -65,10 +68,21 @@ function addPanel(node) {
   return panel;
 }
 
+function widgetOf(node, name) {
+  return node.widgets?.find((widget) => widget.name === name);
+}
+
+// The classic renderer would give the words half of the room that is left, and the panel would hang below a gap.
+function fitWords(node, words) {
+  if (!words?.options) return;
+  const height = () => heightOfWords(String(words.value ?? ""), node.size[0]);
+  words.options.getMinHeight = words.options.getMaxHeight = height;
+}
+
 // Room for a panel whose height has changed; a node that the user has made larger stays so.
 function fit(node) {
   const panel = panels.get(node);
-  panel.element.style.minHeight = `${panel.height - 2 * MARGIN}px`; // Nodes 2.0 asks the element
+  panel.element.style.minHeight = `${Math.max(0, panel.height - 2 * MARGIN)}px`; // Nodes 2.0 asks the element
   const [width, height] = node.size;
   const least = node.computeSize();
   node.setSize([Math.max(width, least[0]), Math.max(height, least[1])]);
@@ -125,10 +139,10 @@ function onInterrupted({ detail }) {
   for (const run of runs.values()) if (run.prompt === detail.prompt_id) run.stop("Cancelled");
 }
 
-// Whatever went wrong before is being tried again.
-function onStart({ detail }) {
+// Whatever went wrong before is being tried again, even if the host then refuses the prompt, with words of its own.
+function onTry({ detail }) {
   for (const run of runs.values()) {
-    if (run.error && run.prompt !== detail.prompt_id) {
+    if (run.error && run.prompt !== detail?.prompt_id) {
       run.error = "";
       run.changed();
     }
@@ -173,7 +187,7 @@ app.registerExtension({
   setup() {
     addStyle();
     api.addEventListener("nst.live", onLive);
-    api.addEventListener("execution_start", onStart);
+    for (const attempt of ["promptQueueing", "execution_start"]) api.addEventListener(attempt, onTry);
     for (const end of ["success", "error", "interrupted"]) api.addEventListener(`execution_${end}`, onEnd);
     api.addEventListener("execution_error", onError);
     api.addEventListener("execution_interrupted", onInterrupted);

@@ -9,6 +9,9 @@ const STYLE = `
 .nst-live[hidden], .nst-live [hidden] { display: none !important; }
 .nst-live-views { display: flex; gap: 8px; flex: 1 1 0; min-height: 0; }
 .nst-live-picture { flex: 0 1 40%; min-width: 0; height: 100%; object-fit: contain; object-position: left center; }
+.nst-live-tall { flex-direction: column; }
+.nst-live-tall .nst-live-picture { flex: 1 1 0; min-height: 0; width: 100%; object-position: center; }
+.nst-live-tall .nst-live-graph { flex: none; height: 104px; }
 .nst-live-graph { position: relative; flex: 1 1 0; min-width: 0; display: flex; flex-direction: column; gap: 2px; }
 .nst-live-graph canvas { flex: 1 1 0; min-height: 0; width: 100%; }
 .nst-live-legend { display: flex; flex-wrap: wrap; gap: 0 8px; }
@@ -21,6 +24,8 @@ const STYLE = `
   font: inherit; color: inherit; background: var(--comfy-menu-bg, #353535); cursor: pointer; }
 .nst-live button:hover:enabled { filter: brightness(1.15); }
 .nst-live button:disabled { opacity: 0.6; cursor: default; }
+.lg-node-widgets:has(.nst-live) { align-content: start; }
+.lg-node-widgets:has(.nst-live) .comfy-markdown-content { min-height: 0; }
 `;
 
 // Heights, the frame that the host leaves around a widget included.
@@ -29,12 +34,21 @@ const FRAME = 2 * (MARGIN + 6);
 const LINE = 16;
 const FOOT = 24;
 const VIEWS = 136; // picture, curve, slider
+const TALL = 230; // from here on, picture and curve have more room below each other
 const CHARACTERS = 36; // of a narrow node's line
+const HOSTS_CHARACTER = 6; // width and height of the host's own letters
+const HOSTS_LINE = 18;
 
 export function addStyle() {
   const style = document.createElement("style");
   style.textContent = STYLE;
   document.head.append(style);
+}
+
+// Of the words that the host shows on a node of this width.
+export function heightOfWords(text, width) {
+  const lines = Math.max(1, Math.ceil((text.length * HOSTS_CHARACTER) / (width - FRAME)));
+  return 2 * MARGIN + lines * HOSTS_LINE;
 }
 
 export class Panel {
@@ -97,6 +111,10 @@ export class Panel {
     this.element.remove();
   }
 
+  get hasViews() {
+    return Boolean(this.run?.points.length);
+  }
+
   inView() {
     const { width, height, left, right, top, bottom } = this.element.getBoundingClientRect();
     return width > 0 && height > 0 && right > 0 && bottom > 0 && left < innerWidth && top < innerHeight;
@@ -118,7 +136,8 @@ export class Panel {
     const { pictures, points } = run;
     const shown = pictures[Math.min(this.at ?? Infinity, pictures.length - 1)];
     const looking = this.at !== undefined && shown;
-    this.views.hidden = !points.length;
+    this.views.hidden = !this.hasViews;
+    this.views.classList.toggle("nst-live-tall", Boolean(shown) && this.views.clientHeight > TALL);
     this.image.hidden = !shown;
     if (shown && this.image.src !== shown.source) this.image.src = shown.source;
     this.slider.hidden = pictures.length < 2;
@@ -131,6 +150,7 @@ export class Panel {
     this.button.disabled = run.finishing;
     this.button.textContent = run.finishing ? "Finishing…" : "Finish now";
     this.foot.hidden = this.button.hidden && !this.words.textContent;
+    this.element.hidden = !this.hasViews && !run.error && this.foot.hidden;
     this.legend.replaceChildren(...termsIn(points).map(entry));
     this.fit(run);
     if (points.length) drawCurve(this.canvas, points, looking ? shown.step : undefined);
@@ -145,8 +165,8 @@ export class Panel {
 
   fit(run) {
     const lines = Math.min(8, Math.ceil(run.error.length / CHARACTERS));
-    const parts = [run.points.length && VIEWS, lines * LINE, !this.foot.hidden && FOOT];
-    const height = FRAME + parts.reduce((sum, part) => sum + (part || 0), 0);
+    const parts = [this.hasViews && VIEWS, lines * LINE, !this.foot.hidden && FOOT];
+    const height = this.element.hidden ? 0 : FRAME + parts.reduce((sum, part) => sum + (part || 0), 0);
     if (height === this.height) return;
     this.height = height;
     this.resized();

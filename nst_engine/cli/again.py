@@ -130,7 +130,7 @@ def _beside(name: str, folders: list[Path], frames: bool = False) -> Path | None
 def _files(args: argparse.Namespace) -> list[str]:
     start = None if args.start in NAMED_STARTS else args.start
     named = [args.content, *args.styles, start, *(args.style_masks or []), *(args.regions or []), args.protect]
-    return [name for name in named if name not in (None, NONE)]
+    return [name for name in (*named, getattr(args, "flow", None)) if name not in (None, NONE)]
 
 
 def _quoted(word: str) -> str:

@@ -1,4 +1,7 @@
-"""VGG-16 and VGG-19 as tables of layers, and the plan that every pass through them follows."""
+"""VGG-16 and VGG-19 as tables of layers, and the plan that every pass through them follows.
+
+A tap is a layer whose output is compared, by its name: `relu4_1`.
+"""
 
 from __future__ import annotations
 

@@ -35,7 +35,8 @@ def measure_mean_activations(
     convolutions: Mapping[str, tuple[torch.Tensor, torch.Tensor]],
 ) -> dict[str, float]:
     """Mean activation after each ReLU, over positions, channels and pictures (max-pooling, zero padding)."""
-    from .vgg import Conventions, Network, VGGFeatures  # which imports this module
+    from .conventions import Conventions
+    from .vgg import Network, VGGFeatures  # which imports this module
 
     names = list(convolutions)
     taps = [name.replace("conv", "relu") for name in names]

@@ -6,7 +6,6 @@ import copy
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 
 import torch
 
@@ -15,33 +14,10 @@ from ..system.devices import kind_of
 from . import operations, plain, pooling
 from . import precision as precisions
 from .architecture import Step, check_taps, layers_to, plan
+from .conventions import IMAGENET_STD, MEANS, PADDINGS, POOLING_GAIN, POOLINGS, USUAL, Conventions, column, normalise
 from .fast import Arena, new_convolutions, thread_pool
 from .kernels import Form, Kernel, Kernels
 from .mean_activations import unit_scales
-
-POOLINGS = ("recipe", "max", "average", "l2")
-PADDINGS = ("recipe", "zeros", "replicate", "reflect")
-
-# Keeps activations at the size that the weights were trained with when another pooling takes max-pooling's place.
-POOLING_GAIN = {"max": 1.0, "average": 2.0, "l2": 0.78}
-
-# What ImageNet pictures (RGB, 0..1) have in common: removed before the first convolution.
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-# Nearly the same, of bytes, in programs for Caffe's network.
-CAFFE_MEAN_RGB = (123.68, 116.779, 103.939)
-MEANS = {"imagenet": IMAGENET_MEAN, "caffe": tuple(mean / 255 for mean in CAFFE_MEAN_RGB)}
-
-
-def normalise(pixels: torch.Tensor, mean: tuple[float, ...] = IMAGENET_MEAN) -> torch.Tensor:
-    return (pixels - _column(mean, pixels.device)) / _column(IMAGENET_STD, pixels.device)
-
-
-@cache
-def _column(values: tuple[float, ...], device: torch.device) -> torch.Tensor:
-    # Kept: bringing numbers to a GPU waits for it, and this happens at every step.
-    with torch.inference_mode(False):
-        return torch.tensor(values, device=device).view(1, -1, 1, 1)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -127,24 +103,6 @@ class Watch:
 
 
 UNWATCHED = Watch()
-
-
-@dataclass(frozen=True)
-class Conventions:
-    """What a recipe takes the network for.
-
-    `space` is what the first convolution is fed: `imagenet`, normalised pixels; `caffe`, the same with Caffe's mean,
-    which differs only at a border of zeros; or `raw`, pixels as they are.
-    """
-
-    units: str = "unit"
-    space: str = "imagenet"
-    pooling: str = "max"
-    padding: str = "zeros"
-    rescale_pooling: bool = True
-
-
-USUAL = Conventions()
 
 
 class Network:
@@ -284,7 +242,7 @@ class Network:
                 gradient = operations.relu_backward(gradient, kept[0])
         assert gradient is not None
         gradient = gradient.float()
-        return gradient if self.space == "raw" else gradient / _column(IMAGENET_STD, gradient.device)
+        return gradient if self.space == "raw" else gradient / column(IMAGENET_STD, gradient.device)
 
     def _forward(self, step: Step, x: torch.Tensor, recorded: bool, arena: Arena | None) -> tuple[torch.Tensor, Kept]:
         """The layer's output, and what the plan says that it keeps."""

@@ -9,8 +9,8 @@ import torch
 
 from ..errors import NSTError
 from .architecture import CHANNELS, CONVOLUTIONS, convolution_names
+from .conventions import CAFFE_MEAN_RGB, IMAGENET_MEAN, IMAGENET_STD
 from .exact import einsum
-from .vgg import CAFFE_MEAN_RGB, IMAGENET_MEAN, IMAGENET_STD
 
 Convolutions = dict[str, tuple[torch.Tensor, torch.Tensor]]
 INPUTS = ("auto", "torchvision", "caffe")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..errors import NSTError
+from ..errors import NSTError, TooSmall
 from ..network.vgg import Network
 from ..statistics.distances import BY_POSITION, BY_SAMPLING, BY_SORTING
 from ..statistics.measure import whole_statistics
@@ -44,7 +44,7 @@ def octaves(
             content = Halving(found[-1].shape, setup.network.seamless, content.device)(content)
         try:
             found.append(Octave(smaller, _regions(setup, content, grams, smaller, fraction / 2**number)))
-        except NSTError:
+        except TooSmall:
             if number == 0:
                 raise
             break

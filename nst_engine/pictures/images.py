@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 import torch.nn.functional as F
 
-from ..errors import NSTError
+from ..errors import NSTError, TooSmall
 from ..network.architecture import layer_names, smallest_side, stride
 from ..system.devices import kind_of
 
@@ -150,7 +150,7 @@ def check_size(
         advice.append("fewer scales")
     if deepest := [layer for layer in layer_names("vgg16") if smallest_side((layer,), padding) <= min(shape)]:
         advice.append(f"layers no deeper than {deepest[-1]}")
-    raise NSTError(
+    raise TooSmall(
         f"{name}: {level}{shape[1]}×{shape[0]} pixels are too few for {tap}, which needs at least {needed} on each "
         f"side. {'; or '.join(advice)}."
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ..network.vgg import IMAGENET_MEAN, IMAGENET_STD
+from ..network.conventions import IMAGENET_MEAN, IMAGENET_STD
 from ..pictures.images import shape_of
 from ..recipes import Recipe
 from .optim import AdamState, Average

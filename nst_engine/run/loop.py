@@ -149,7 +149,9 @@ def descend(
                 canvas.moments = None
             if canvas.moments is not None:
                 canvas.moments = canvas.moments.resized(level.shape, recipe.optimizer.moments)
-            canvas.moments = adam(variable, step, recipe.optimizer, level.steps, canvas.moments, rate_factor)
+            slower = recipe.optimizer.last_lr if level.fraction == 1 else 1.0
+            settings = replace(recipe.optimizer, lr=recipe.optimizer.lr * slower)
+            canvas.moments = adam(variable, step, settings, level.steps, canvas.moments, rate_factor)
     else:
         lbfgs(variable, step, replace(recipe.optimizer, history=evaluate.layout.history))
 

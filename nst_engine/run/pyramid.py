@@ -56,6 +56,12 @@ class Pyramid:
         return [part.reshape(*part.shape[:2], *shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
 
+def finest_band(pixels: Tensor) -> Tensor:
+    """What a picture has that one of half its size lacks."""
+    height, width = (max(1, side // 2) for side in shape_of(pixels))
+    return pixels - _resized(_resized(pixels, (height, width)), shape_of(pixels))
+
+
 def _packed(parts: list[Tensor]) -> Tensor:
     return torch.cat([part.flatten(2) for part in parts], 2).unsqueeze(2)
 

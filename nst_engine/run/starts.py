@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from ..errors import NSTError
+from ..network.conventions import IMAGENET_MEAN
 from ..network.exact import einsum
-from ..network.vgg import IMAGENET_MEAN
 from ..pictures.images import resize, shape_of
 from ..recipes import Recipe
 from ..statistics.distances import Statistics, weighted_mean
@@ -14,6 +14,7 @@ from ..statistics.masks import fit_mask
 from ..statistics.moments import statistics
 from ..styles.grams import StyleGrams
 from ..styles.style import Style
+from .pyramid import finest_band
 
 
 def start_pixels(
@@ -28,6 +29,10 @@ def start_pixels(
     if recipe.start == "content":
         assert content is not None
         return content
+    if recipe.start == "detail":
+        assert content is not None
+        # Kolkin et al. 2019, section 2.5.
+        return finest_band(content) + _mean_colours(grams, recipe.start).mean.view(1, 3, 1, 1)
     if recipe.start == "image":
         assert image is not None
         return resize(image, shape)
@@ -45,14 +50,18 @@ def start_pixels(
 
 def coloured(noise: torch.Tensor, grams: StyleGrams, start: str) -> torch.Tensor:
     """White noise given the mean colour of the styles and the covariance of their colours."""
-    styles = grams.counted
-    total = sum(style.weight for style in styles)
-    colours = weighted_mean([(style.weight / total, _colours(style, start)) for style in styles])
+    colours = _mean_colours(grams, start)
     covariance = colours.moment - torch.outer(colours.mean, colours.mean)
     # A picture of one colour has no covariance to take the root of.
     values, vectors = torch.linalg.eigh(covariance.double())
     root = ((vectors * values.clamp_min(0).sqrt()) @ vectors.T).float()
     return (einsum("ij,njhw->nihw", root, noise) + colours.mean.view(1, 3, 1, 1)).clamp(0, 1)
+
+
+def _mean_colours(grams: StyleGrams, start: str) -> Statistics:
+    """Of all styles, by their weights."""
+    total = sum(style.weight for style in grams.counted)
+    return weighted_mean([(style.weight / total, _colours(style, start)) for style in grams.counted])
 
 
 def _colours(style: Style, start: str) -> Statistics:

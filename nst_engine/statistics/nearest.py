@@ -23,7 +23,7 @@ GRID_STRIDE = 4
 # Of a style, in all copies: more are drawn from, which bounds the memory of a match and keeps its time in proportion to
 # the picture.
 MOST_HYPERCOLUMNS = 1 << 16
-COSINES_AT_ONCE = 1 << 24  # in memory, for each thread
+COSINES_AT_ONCE = 1 << 22  # in memory, for each thread
 # A flat picture's features are their own mean; what is left of them by rounding has no direction.
 NO_LENGTH = 1e-6
 
@@ -63,29 +63,35 @@ def nearest_by_cosine(
 ) -> Tensor:
     """For each of N rows the number of the row of M at the least cosine distance, each side's mean removed. `weights`
     say how much each of ours counts for their mean; `on_block` is called before each block of COSINES_AT_ONCE."""
-    a, b = _directions(ours, weights), -_directions(theirs, None)
+    means = _mean(ours, weights), _mean(theirs, None)
 
     def distances(rows: slice, columns: slice) -> Tensor:
         if on_block is not None:
             on_block()
-        return matmul(a[rows], b[columns].T)  # −cos
+        # Anew for every block: as nothing beside the product, and no second copy of a large style.
+        a, b = _directions(ours[rows], means[0]), _directions(theirs[columns], means[1])
+        return matmul(a, b.T).neg_()
 
     side = math.isqrt(COSINES_AT_ONCE)
-    return nearest_neighbours(distances, a, b, (side, side))
+    return nearest_neighbours(distances, ours, theirs, (side, side))
 
 
-def _directions(rows: Tensor, weights: Tensor | None) -> Tensor:
+def _mean(rows: Tensor, weights: Tensor | None) -> Tensor:
     rows = rows.float()
-    mean = rows.mean(0) if weights is None else (rows * weights[:, None]).sum(0) / weights.sum().clamp_min(1e-30)
-    return F.normalize(rows - mean, dim=1, eps=NO_LENGTH)
+    return rows.mean(0) if weights is None else (rows * weights[:, None]).sum(0) / weights.sum().clamp_min(1e-30)
+
+
+def _directions(rows: Tensor, mean: Tensor) -> Tensor:
+    return F.normalize(rows.float() - mean, dim=1, eps=NO_LENGTH)
 
 
 def bytes_of_matches(taps: Sequence[str], itemsize: int, regions: int) -> tuple[float, float, float]:
-    """What matches take: whatever the picture's size, the style's hypercolumns, once as they are and once as
-    directions; for each pixel in the network, a layer's features on the grid and their gradient; for each pixel of the
-    picture, the targets, and the content's hypercolumns in three forms while these are made."""
+    """What matches take: whatever the picture's size, the style's hypercolumns, and once more joined; for each pixel in
+    the network, a layer's features on the grid and their gradient; for each pixel of the picture, the targets, and the
+    content's hypercolumns in three forms while these are made."""
     grid = grid_tap(taps)
     wide = 4 * sum(map(channels, taps))
-    style = (regions + 2) * MOST_HYPERCOLUMNS * wide + 4 * COSINES_AT_ONCE
+    at_work = COSINES_AT_ONCE + math.isqrt(COSINES_AT_ONCE) * wide  # cosines, and directions of both sides, twice
+    style = (regions + 1) * MOST_HYPERCOLUMNS * wide + 4 * at_work * torch.get_num_threads()
     targets = (3 * wide + wide * itemsize / 4) / stride(grid) ** 2
     return style, 4 * itemsize * max(map(channels, taps)) / stride(grid) ** 2, targets

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from ..errors import NSTError
+from ..errors import TooSmall
 from ..network.architecture import stride
 from ..network.tiles import Tile
 from ..network.vgg import Network
@@ -57,7 +57,7 @@ def guides_of(
     counts = {tap: count for tap, t in guides.items() if (count := float(t.square().sum())) > 1e-6}
     if not counts:
         smaller = "; mode simple would do" if mode == "inside" else ""
-        raise NSTError(f"{name}: its region is too small for every layer at {shape[1]}×{shape[0]}{smaller}.")
+        raise TooSmall(f"{name}: its region is too small for every layer at {shape[1]}×{shape[0]}{smaller}.")
     return {tap: guides[tap].to(device) for tap in counts}, counts
 
 

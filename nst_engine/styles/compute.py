@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ..errors import NSTError
+from ..errors import NSTError, TooSmall
 from ..layers import check_layers
 from ..network.architecture import smallest_side
 from ..network.vgg import VGGFeatures, Watch
@@ -139,7 +139,7 @@ def _measure_ladder(styles: list[Style], vgg: VGGFeatures, recipe: Recipe, taps:
     for style, shape, fraction in rungs:
         try:
             style.statistics(network, taps, shape)
-        except NSTError:
+        except TooSmall:
             # Nobody has asked for the smaller sizes: skip one at which the mask leaves nothing.
             if fraction == 1:
                 raise

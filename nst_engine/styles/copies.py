@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -40,6 +40,11 @@ COPIES: dict[str, tuple[Copy, ...]] = {
     "rotated-mirrored": tuple(Copy(turns, mirrored) for mirrored in (False, True) for turns in _TURNS),
     "rescaled": (AS_IT_IS, Copy(scale=2**-0.5), Copy(scale=2**0.5)),
 }
+
+
+def turned(copies: str) -> tuple[Copy, ...]:
+    """Each in all four directions."""
+    return tuple(dict.fromkeys(replace(copy, quarter_turns=turns) for copy in COPIES[copies] for turns in _TURNS))
 
 
 def check_copies(copies: str) -> str:

@@ -11,7 +11,15 @@ import torch
 
 from ..errors import NSTError, counted, one_or
 from ..network.vgg import Network, VGGFeatures
-from ..statistics.distances import BY_FEATURES, BY_MOMENTS, BY_POSITION, BY_SAMPLING, Statistics, weighted_mean
+from ..statistics.distances import (
+    BY_FEATURES,
+    BY_MOMENTS,
+    BY_POSITION,
+    BY_SAMPLING,
+    WITHOUT_SUMS,
+    Statistics,
+    weighted_mean,
+)
 from ..statistics.hypercolumns import STYLE_SAMPLES
 from ..statistics.masks import check_mask, complement, fit_mask, stretch
 from ..statistics.regions import Region, guides_of
@@ -110,6 +118,18 @@ class StyleGrams:
                 )
         return notes
 
+    def edges(self, statistic: str) -> list[str]:
+        """What is to be said of masks that keep clear of their edges, where a feature is of several layers."""
+        means = {
+            BY_POSITION: "as far from the edges as a layer in the middle sees",
+            BY_SAMPLING: "up to the edges, as simple does",
+        }
+        for kind, how in means.items():
+            inside = [style.name for style in self.counted if style.keeps_clear]
+            if inside and statistic in kind:
+                return [f"mask_mode: with the statistic {statistic!r}, inside goes {how} ({', '.join(inside)})"]
+        return []
+
     @property
     def region_count(self) -> int:
         """In how many parts of a picture statistics are matched; what has no region is one of them."""
@@ -150,6 +170,8 @@ class StyleGrams:
         found = []
         for group, mask in self._groups(transfer):
             first = group[0]
+            for style in group if statistic in WITHOUT_SUMS else ():
+                style.needed_picture()
             if statistic in BY_POSITION:
                 _check_alike(group)
             where = f"region of {first.name}"
@@ -253,8 +275,6 @@ def _sampled(
 
 def _check_alike(styles: list[Style]) -> None:
     """A feature is taken over from one style or from another: there is no nearest by weight."""
-    for style in styles:
-        style.needed_picture()
     if len({style.weight for style in styles}) > 1:
         listed = ", ".join(f"{style.name} {style.weight:g}" for style in styles)
         raise NSTError(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
-from ..errors import NSTError
+from ..errors import NSTError, TooSmall
 from ..network.architecture import smallest_side
 from ..network.vgg import Network
 from ..pictures.images import check_size, fit_long, resize, shape_of
@@ -21,7 +21,7 @@ from ..statistics.measure import whole_hypercolumns, whole_samples, whole_statis
 from ..statistics.nearest import MOST_HYPERCOLUMNS, grid_tap
 from ..statistics.sorting import Samples, merged
 from ..statistics.style_fit import STYLE_FITS
-from .copies import AS_IT_IS, COPIES, Copy, averaged
+from .copies import AS_IT_IS, COPIES, Copy, averaged, turned
 
 log = logging.getLogger("nst_engine.styles.style")
 
@@ -58,6 +58,12 @@ class Style:
     mask_mode: str = "simple"  # of the mask, and so of what the memo holds
     region_mode: str = "simple"
     copies: str = "none"  # measured with it as one style, and so in what the memo holds: `copies.COPIES`
+
+    @property
+    def keeps_clear(self) -> bool:
+        """Of the edges of its masks."""
+        masks = ((self.mask, self.mask_mode), (self.region, self.region_mode))
+        return any(mask is not None and mode == "inside" for mask, mode in masks)
 
     def shape_at(self, transfer: tuple[int, int], fraction: float, fit: str) -> tuple[int, int]:
         """Height and width at which the style is measured for a level of this shape, `fraction` of the final size."""
@@ -108,7 +114,7 @@ class Style:
             guides = self._guides(taps, shape, network)
             if lost := [tap for tap, t in guides.items() if float(t.square().sum()) < NO_POSITIONS]:
                 simple = "; mask mode simple would do" if self.mask_mode == "inside" else ""
-                raise NSTError(
+                raise TooSmall(
                     f"mask of {self.name}: it is too small for {lost[0]} at {shape[1]}×{shape[0]}. Paint a larger "
                     f"part, or give the style a larger size{simple}."
                 )
@@ -123,10 +129,13 @@ class Style:
                     )
                 self.memo[network.key, tap, shape] = Statistics(found.mean.cpu(), mirrored(found.moment.cpu()), found.n)
 
-    def fitting_copies(self, network: Network, taps: Iterable[str], shape: tuple[int, int]) -> list[Copy]:
+    def fitting_copies(
+        self, network: Network, taps: Iterable[str], shape: tuple[int, int], copies: Sequence[Copy] | None = None
+    ) -> list[Copy]:
         """Those in which every tap sees something, at this shape of the picture itself."""
         needed = smallest_side(taps, network.padding)
-        return [copy for copy in COPIES[self.copies] if copy == AS_IT_IS or min(copy.shape(shape)) >= needed]
+        copies = COPIES[self.copies] if copies is None else copies
+        return [copy for copy in copies if copy.scale == 1 or min(copy.shape(shape)) >= needed]
 
     def _copied(
         self, network: Network, taps: Iterable[str], shape: tuple[int, int], copy: Copy
@@ -160,21 +169,21 @@ class Style:
     def hypercolumns(
         self, network: Network, taps: Iterable[str], shape: tuple[int, int], fraction: float
     ) -> dict[str, Samples]:
-        """Of the picture turned by 0, 90, 180 and 270 degrees (Kolkin et al. 2022, section 3.1), the same positions at
-        every tap. A position counts whole, or not at all if less than half of what the mask has most is there."""
+        """Of the picture and its copies, each turned by 0, 90, 180 and 270 degrees as well (Kolkin et al. 2022, section
+        3.1), the same positions at every tap. A position counts whole, or not at all if less than half of what the mask
+        has most is there."""
+        self.needed_picture()
         taps = tuple(taps)
         self._check_size(network, taps, shape, fraction)
-        picture, mask = resize(self.needed_picture(), shape), None
-        if self.mask is not None:
-            grid = grid_tap(taps)
-            t = self._guides((grid,), shape, network)[grid]
-            mask = t * 2 >= t.max()
-        turned = COPIES["rotated"]
-        measuring, most = network.measuring(), MOST_HYPERCOLUMNS // len(turned)
-        found = [
-            whole_hypercolumns(measuring, copy.of(picture), taps, None if mask is None else copy.of(mask), most)
-            for copy in turned
-        ]
+        grid, copies = grid_tap(taps), self.fitting_copies(network, taps, shape, turned(self.copies))
+        measuring, most = network.measuring(), MOST_HYPERCOLUMNS // len(copies)
+        found = []
+        for copy in copies:
+            pixels, _, guides = self._copied(network, (grid,), shape, copy)
+            if guides and float(guides[grid].max()) == 0:
+                continue  # a smaller copy, of which the mask leaves nothing
+            inside = guides[grid] * 2 >= guides[grid].max() if guides else None
+            found.append(whole_hypercolumns(measuring, pixels, taps, inside, most))
         return {tap: Samples(torch.cat([columns[tap] for columns in found])) for tap in taps}
 
     def sampled(

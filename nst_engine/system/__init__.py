@@ -1,2 +1,2 @@
-"""What differs from machine to machine: file systems, memory that a process may take, signals, texts from strangers.
+"""What differs from machine to machine: file systems, devices and their memory, signals, texts from strangers.
 Nothing here knows of pictures."""

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 
 from ..errors import NSTError
 from ..objective.temporal import Temporal
@@ -44,6 +45,8 @@ class Coherence:
 UNIT = 300.0
 # The flow from one shot to another is relied on in a few places, by chance.
 SAME_SHOT = 0.25
+# Of how many rows and columns one is looked at, where colours are.
+SPARSE = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,27 +66,48 @@ def anchor(content: torch.Tensor, past: Sequence[Past], coherence: Coherence, fl
     target = torch.zeros_like(content)
     settled = torch.zeros(1, 1, *shape_of(content))
     found = torch.zeros(1, 1, *shape_of(content))
-    both_ways = _flows([pair for one in past for pair in ((content, one.content), (one.content, content))], flow)
-    for number, (earlier, there, back) in enumerate(zip(past, both_ways[::2], both_ways[1::2], strict=True)):
+    for number, earlier in enumerate(past):
+        there, back = _both_ways(content, earlier.content, flow)
         shown, painted = warp(torch.cat((earlier.content, earlier.painted), 1), there).split(3, 1)
         c = torch.minimum(reliability(there, back) * alike(content, shown), 1 - found)
         target += c * painted.clamp(0, 1)
         settled += c * warp(earlier.settled, there, "bilinear")
         found += c
-        if number == 0 and coherence.cuts and float(found.mean()) < SAME_SHOT:
+        share = float(found.mean())
+        if number == 0 and coherence.cuts and share < SAME_SHOT:
             return None
+        if share == 1:
+            break  # nothing is left for those further back
     return Temporal(target, found, settled, coherence.weight * UNIT)
+
+
+def coloured(content: torch.Tensor, past: Past) -> torch.Tensor:
+    """`content` in the colours that the frame before has got: what is new starts from that.
+
+    From the content's own colours few steps only get half-way, and the style asks of the few free pixels what the many
+    that are held cannot give, in specks. The colours are the affine function of the content's that fits best.
+    """
+    x, y = (_at_some(picture) for picture in (past.content, past.painted))
+    fit = (torch.linalg.pinv(x.T @ x) @ (x.T @ y)[:, :3]).to(content)
+    return torch.addmm(fit[3:], content[0].flatten(1).T, fit[:3]).T.reshape(content.shape).clamp(0, 1)
+
+
+def _at_some(picture: torch.Tensor) -> torch.Tensor:
+    """A pixel's values and 1, in each row."""
+    values = picture[0, :, ::SPARSE, ::SPARSE].flatten(1).T.double()
+    return F.pad(values, (0, 1), value=1.0)
 
 
 def cut_between(earlier: torch.Tensor, content: torch.Tensor, flow: Flow) -> bool:
     """Whether another shot begins with `content`."""
-    there, back = _flows([(content, earlier), (earlier, content)], flow)
+    there, back = _both_ways(content, earlier, flow)
     return float((reliability(there, back) * alike(content, warp(earlier, there))).mean()) < SAME_SHOT
 
 
-def _flows(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]], flow: Flow) -> list[torch.Tensor]:
-    """OpenCV's side by side, as it lets Python go meanwhile; what a caller gives is called in turn."""
+def _both_ways(content: torch.Tensor, earlier: torch.Tensor, flow: Flow) -> tuple[torch.Tensor, torch.Tensor]:
+    """There and back: OpenCV's side by side, as it lets Python go meanwhile; what a caller gives is called in turn."""
     if flow is not dis_flow:
-        return [flow(*pair) for pair in pairs]
-    with ThreadPoolExecutor(max(1, len(pairs))) as pool:
-        return list(pool.map(lambda pair: dis_flow(*pair), pairs))
+        return flow(content, earlier), flow(earlier, content)
+    with ThreadPoolExecutor(1) as other:
+        back = other.submit(dis_flow, earlier, content)
+        return dis_flow(content, earlier), back.result()

@@ -165,8 +165,15 @@ class Job:
         return write_clip(out, self.frames(source, part, more), source, part, encoding)
 
     def end(self, keep_frames: bool) -> None:
-        """All is done and written: what was kept to go on from goes."""
-        shutil.rmtree(self.state if keep_frames else self.folder, ignore_errors=True)
+        """All is done and written: what was kept to go on from goes. The list goes first, and the state last, so that
+        of what a kill may leave here a run begins anew."""
+        (self.state / "frames").unlink(missing_ok=True)
+        if not keep_frames:
+            for path in self.folder.glob("*.png"):
+                path.unlink(missing_ok=True)
+        shutil.rmtree(self.state, ignore_errors=True)
+        if not keep_frames:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def skipped(frames: Iterable[Shown], done: int, back: int) -> tuple[list[torch.Tensor], Iterator[Shown]]:

@@ -9,10 +9,14 @@ from .flow import warp
 
 # Of one, on average over so many pixels a side. What compression and a part of a pixel's way do stays below.
 UNLIKE, AROUND = 0.06, 5
+BESIDE = 1  # pixels
 
 
 def reliability(flow: torch.Tensor, back: torch.Tensor) -> torch.Tensor:
-    """c, 1x1xHxW: 1 where `flow` leads to a place from which `back` leads home, away from the edges of what moves."""
+    """c, 1x1xHxW: 1 where `flow` leads to a place from which `back` leads home, away from the edges of what moves.
+
+    Ours: nor is a pixel relied on beside one that is not. At the edge of what passes flow finds single pixels home by
+    chance, and each would stay behind as a speck in its colour."""
     height, width = flow.shape[-2:]
     returned = warp(back, flow, "bilinear")
     home = _squared(flow + returned) < 0.01 * (_squared(flow) + _squared(returned)) + 0.5
@@ -20,7 +24,8 @@ def reliability(flow: torch.Tensor, back: torch.Tensor) -> torch.Tensor:
     rows = torch.arange(height).view(-1, 1) + flow[:, 1:]
     columns = torch.arange(width) + flow[:, :1]
     inside = (rows >= 0) & (rows <= height - 1) & (columns >= 0) & (columns <= width - 1)
-    return (home & smooth & inside).to(flow.dtype)
+    away = (~(home & smooth & inside)).to(flow.dtype)
+    return 1 - F.max_pool2d(away, 2 * BESIDE + 1, 1, BESIDE)
 
 
 def alike(frame: torch.Tensor, warped: torch.Tensor) -> torch.Tensor:

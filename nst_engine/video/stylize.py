@@ -22,7 +22,7 @@ from ..run.levels import OWN_SIZE, target_shape, usual_steps
 from ..run.progress import STOP, OnStep, Progress, Step
 from ..styles.grams import StyleGrams
 from ..stylize import stylize
-from .coherence import Coherence, Past, anchor
+from .coherence import Coherence, Past, anchor, coloured
 from .flow import dis_flow, opencv
 from .spool import Spool
 
@@ -168,7 +168,8 @@ class _Run:
         began = time.perf_counter()
         content = self.fitted(job.picture)
         temporal = anchor(content, self.near(seen), self.coherence, self.flow) if seen else None
-        return self._stylised(job, content, temporal, began, {} if temporal is None else self.fewer(content))
+        chosen = {} if temporal is None else self.fewer(content) | self.start(content, seen[-1])
+        return self._stylised(job, content, temporal, began, chosen)
 
     def backward(self, job: _Given, once: Frame, later: Sequence[Past]) -> Frame:
         """A frame of the second pass, held to those after it; where they do not show it, to the first pass's
@@ -204,6 +205,13 @@ class _Run:
         if self.choices.get("averaging") is None and isinstance(self.recipe.optimizer, Adam):
             chosen["averaging"] = max(AVERAGING, self.recipe.averaging)
         return chosen
+
+    def start(self, content: torch.Tensor, before: Past) -> dict[str, Any]:
+        """What is new in a frame starts from, where that would be the content."""
+        given = self.choices.get("start"), self.choices.get("start_image")
+        if given != ("content", None) and (given != (None, None) or self.recipe.start != "content"):
+            return {}
+        return {"start": "image", "start_image": coloured(content, before)}
 
     def fitted(self, given: torch.Tensor) -> torch.Tensor:
         """The frame in the result's size."""

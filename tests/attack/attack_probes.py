@@ -6,7 +6,16 @@ import dataclasses
 
 import torch
 
-FILLS = {"noise": None, "nan": torch.nan, "inf": torch.inf, "-inf": -torch.inf, "1e30": 1e30, "-5": -5.0, "0": 0.0}
+FILLS = {
+    "noise": None,
+    "nan": torch.nan,
+    "inf": torch.inf,
+    "-inf": -torch.inf,
+    "1e30": 1e30,
+    "-5": -5.0,
+    "0": 0.0,
+    "few": 0.0,
+}
 
 
 class AttackMake:
@@ -22,6 +31,8 @@ class AttackMake:
         made = torch.rand([int(n) for n in shape.split(",")], generator=torch.Generator().manual_seed(0))
         if FILLS[fill] is not None:
             made = torch.full_like(made, FILLS[fill])
+        if fill == "few":
+            made[..., :2, :2] = 1
         made = (made * 255 if dtype == "uint8" else made).to(getattr(torch, dtype))
         return made, made
 

@@ -363,6 +363,48 @@ def odd_pictures(known: Mapping[str, Any]) -> Iterator[tuple[str, Graph]]:
                 yield f"{class_type}.{name}: {dtype} {shape} of {fill}", graph
 
 
+NOT_CHOSEN = ("weights", "image", "style")  # downloads, and files
+# Of a style or a content: a thread, smaller than any patch, one colour. Of a mask: all, and a handful of pixels.
+UNUSUAL = (("1,1,500,3", "noise"), ("1,7,7,3", "noise"), ("1,48,64,3", "0"))
+UNUSUAL_MASKS = (("1,48,64", "noise"), ("1,48,64", "few"))
+
+
+def every_choice(known: Mapping[str, Any]) -> Iterator[tuple[str, Graph]]:
+    """Every word that an input offers, the others at their defaults."""
+    for class_type in known:
+        for section in known[class_type].INPUT_TYPES().values():
+            for name, (kind, *_) in section.items():
+                for choice in kind if isinstance(kind, list) and name not in NOT_CHOSEN else ():
+                    graph = sound(known, class_type)
+                    graph["subject"]["inputs"][name] = choice
+                    yield f"{class_type}.{name}: {choice}", graph
+
+
+def every_method_on_unusual_pictures(known: Mapping[str, Any]) -> Iterator[tuple[str, Graph]]:
+    """Every statistic and content measure with pictures and masks of which little is left, and with a saved style."""
+    table = {k: v for section in known["NSTMethod"].INPUT_TYPES().values() for k, v in section.items()}
+    for setting in ("statistic", "content_measure"):
+        for choice in table[setting][0]:
+            base = sound(known, "NSTMethod")
+            base["subject"]["inputs"] |= {setting: choice}
+            base["made"]["inputs"]["method"] = ["subject", 0]
+            base["save"] = node("SaveImage", images=["made", 0], filename_prefix="attack/method")
+            places = [("picture of the style", "style", "style_image", 0, UNUSUAL)]
+            places.append(("content", "made", "content_image", 0, UNUSUAL))
+            places.append(("mask of the style", "style", "style_mask", 1, UNUSUAL_MASKS))
+            places.append(("region", "style", "region_mask", 1, UNUSUAL_MASKS))
+            for what, at, name, output, kinds in places:
+                for shape, fill in kinds:
+                    graph = copy.deepcopy(base)
+                    graph["odd"] = node("AttackMake", shape=shape, fill=fill, dtype="float32")
+                    graph[at]["inputs"][name] = ["odd", output]
+                    yield f"{setting} {choice}: {what} {shape} of {fill}", graph
+            graph = copy.deepcopy(base)
+            graph["made"]["inputs"]["style_grams"] = ["loaded", 0]
+            graph["loaded"] = node("LoadStyleGrams", style=STYLE, weight=1.0)
+            yield f"{setting} {choice}: a saved style", graph
+
+
 def odd_files(known: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, Graph]]:
     """Picture files of odd shapes and modes, as pictures and as masks."""
     for file in sorted(folder.glob("odd-*.png")):

@@ -19,6 +19,8 @@ from hostile import (
     MOVING,
     Graph,
     as_json,
+    every_choice,
+    every_method_on_unusual_pictures,
     for_nst_run,
     node_names,
     odd_files,
@@ -95,7 +97,7 @@ def _wrong_error(error: dict) -> str | None:
         return message
     if error["node_type"] not in NODES:  # the host's own node
         return None
-    if kind.rsplit(".", 1)[-1] not in ("NSTError", "PictureError"):
+    if kind.rsplit(".", 1)[-1] not in ("NSTError", "TooSmall", "PictureError"):
         return f"{error['node_type']}: {kind}: {message[:300]}"
     return wrong_sentence(message)
 
@@ -173,6 +175,14 @@ def small(name: str) -> Graph:
 
 def test_odd_pictures(host: Server, known: dict) -> None:
     attack_host(host, odd_pictures(known))
+
+
+def test_every_choice(host: Server, known: dict) -> None:
+    attack_host(host, every_choice({name: known[name] for name in NODES}))
+
+
+def test_every_method_on_unusual_pictures(host: Server, known: dict) -> None:
+    attack_host(host, every_method_on_unusual_pictures(known))
 
 
 def test_odd_files(host: Server, known: dict) -> None:

@@ -176,6 +176,15 @@ def test_the_panel_follows_its_node(page: playwright.Page) -> None:
     run(page, seed=2)
     wait_for(page, "nst.live", 4)
     narrow = panel(page).bounding_box()
+    page.wait_for_function(  # the panel is right below the words
+        """() => {
+            const panel = document.querySelector(".nst-live").getBoundingClientRect();
+            const said = [...document.querySelectorAll("body *")].find(element => !element.closest(".nst-live")
+                && !element.children.length && /^\\s*Step \\d/.test(element.textContent) && element.checkVisibility());
+            const gap = said ? panel.top - said.getBoundingClientRect().bottom : -1;
+            return gap >= 0 && gap < 30;
+        }"""
+    )
     page.evaluate("() => { const node = app.graph.getNodeById(5); node.setSize([600, node.size[1]]); }")
     page.evaluate("() => app.canvas.setDirty(true, true)")
     page.wait_for_function(
@@ -232,7 +241,9 @@ def test_an_error_stands_on_its_node_and_in_the_hosts_report(page: playwright.Pa
     )
     assert elsewhere.count() >= 2
     page.keyboard.press("Escape")
-    run(page, scales=1, steps=2)
+    run(page, size=7)  # refused before anything runs
+    playwright.expect(page.get_by_role("alert").filter(has_text=sentence[:20])).to_be_hidden()
+    run(page, size=96, scales=1, steps=2)
     wait_for(page, "execution_success")
     playwright.expect(page.get_by_role("alert").filter(has_text=sentence[:20])).to_be_hidden()
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 import torch
 import torch.nn.functional as F
 
-from nst_engine.network.vgg import IMAGENET_MEAN, IMAGENET_STD, Network
+from nst_engine.network.conventions import IMAGENET_MEAN, IMAGENET_STD
+from nst_engine.network.vgg import Network
 
 Tensor = torch.Tensor
 LAYERS = ["relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1", "relu3_2", "relu3_3", "relu4_1", "relu4_2", "relu4_3"]
@@ -84,7 +85,7 @@ def run(
 ) -> tuple[list[float], list[Tensor], Tensor]:
     """Losses, gradients by the pixels and the picture. A level: the picture's shape, the style's, its steps, and 0 or,
     for the last pass, after how many steps layers are matched again."""
-    alpha = 0.25
+    alpha = 0.75
     losses, gradients = [], []
     x = start
     for shape, style_shape, steps, rematch in levels:

@@ -244,6 +244,11 @@ def test_which_steps_are_recorded(vgg, monkeypatch):
     assert worth_recording(plain, 100)
     assert not worth_recording(plain, 5)
     assert not worth_recording(on_gpu(recipe=replace(balanced, statistic="sliced")), 100)
+    assert not worth_recording(on_gpu(recipe=nst.RECIPES["strotss"]), 100)
+    matched = on_gpu(recipe=nst.RECIPES["nnst"])
+    assert worth_recording(matched, 100)
+    matched.style.rematch = 10
+    assert not worth_recording(matched, 100)
     assert not worth_recording(on_gpu(recipe=balanced, layout=Layout(tile=32)), 100)
     on_cpu = nst.objective(vgg, clouds(1, 48, 48), nst.compute_style_grams(vgg, clouds(2, 48, 48)))
     assert not worth_recording(on_cpu, 100)
@@ -253,9 +258,11 @@ def test_which_steps_are_recorded(vgg, monkeypatch):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-def test_a_recorded_step_on_a_gpu(vgg, precision):
+@pytest.mark.parametrize("recipe", ["balanced", "nnst"])
+def test_a_recorded_step_on_a_gpu(vgg, precision, recipe):
     on_gpu = replace(vgg, device=GPU, precision=precision)
-    objective = nst.objective(on_gpu, clouds(1, 160, 224), nst.compute_style_grams(on_gpu, clouds(2, 96, 96)))
+    grams = nst.compute_style_grams(on_gpu, clouds(2, 96, 96))
+    objective = nst.objective(on_gpu, clouds(1, 160, 224), grams, recipe=recipe)
     recorded = Recorded(objective.value_and_grad, capture_cuda_graph)
     starts = [clouds(k, 160, 224).to(GPU) for k in range(WARM_UP + 4)]
     given = [recorded(x) for x in starts]  # all kept, so that one that is written over is seen

@@ -55,6 +55,18 @@ def test_every_package_says_what_it_is_for(package):
     assert ast.get_docstring(ast.parse(MODULES[package].read_text(encoding="utf-8")))
 
 
+# Where a kind of device is asked for by its name, because only a library of its own can say more; everywhere else a
+# property of `system/devices.py` is asked for.
+BY_NAME = ("system/devices", "network/precision", "network/exact", "network/cpu/", "network/weights_format")
+BY_NAME += ("run/cuda_graphs", "run/loop")
+
+
+@pytest.mark.parametrize("module", MODULES, ids=".".join)
+def test_devices_are_asked_for_by_property(module):
+    if not "/".join(module).startswith(BY_NAME):
+        assert "device.type" not in MODULES[module].read_text(encoding="utf-8")
+
+
 # --- functions that fit a screen --------------------------------------------------------------------------------------
 
 ROOT = ENGINE.parent

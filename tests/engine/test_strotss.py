@@ -37,17 +37,41 @@ def styled(vgg, pictures) -> nst.StyleGrams:
     return nst.compute_style_grams(vgg, pictures[1], recipe="strotss")
 
 
-@pytest.mark.parametrize("alpha", [1.0, 4.0])
-def test_its_first_steps_are_the_papers(vgg, pictures, styled, alpha):
-    """From a third picture: at the content itself, the gradient of how alike it is to itself is the sign of nothing."""
-    content, _, start = pictures
-    options = {"recipe": "strotss", "steps": 4, "content_weight": alpha, "start_image": start}
+@pytest.mark.parametrize(("alpha", "given"), [(1.0, True), (4.0, True), (1.0, False)])
+def test_its_first_steps_are_the_papers(vgg, pictures, styled, alpha, given):
+    """From the paper's start, and from a third picture."""
+    content, style, start = pictures
+    options = {"recipe": "strotss", "steps": 4, "content_weight": alpha, "start_image": start if given else None}
     result = nst.stylize(vgg, content, styled, **options)
     draws = Draws(SHAPE, None, 0, always_the_same=False)
     network = network_for(vgg, STROTSS)
-    totals, picture = strotss_program.run(network, pictures, alpha, 4, draws.next)
+    start = start if given else strotss_program.start(content, style)
+    totals, picture = strotss_program.run(network, (content, style, start), alpha, 4, draws.next)
     assert [step.total for step in result.history] == pytest.approx(totals, rel=1e-4)
     assert (result.image - picture).norm() < 1e-3 * picture.norm()
+
+
+def test_without_the_styles_colours_it_starts_from_the_content(vgg, pictures, styled, tmp_path):
+    """Of a saved style, by another statistic; and a texture from noise."""
+    content, style, _ = pictures
+    nst.compute_style_grams(vgg, style, recipe="strotss", size=64).save(tmp_path / "style.safetensors")
+    loaded = nst.StyleGrams.load(tmp_path / "style.safetensors")
+    result = nst.stylize(vgg, content, loaded, recipe="strotss", statistic="gram", steps=0)
+    assert result.settings["start"] == "content"
+    assert torch.allclose(result.image, content, atol=1e-5)
+    assert nst.stylize(vgg, None, styled, recipe="strotss", shape=SHAPE, steps=0).settings["start"] == "style-noise"
+    assert nst.stylize(vgg, content, styled, recipe="strotss", steps=0).settings["start"] == "detail"
+
+
+def test_on_the_last_level_the_rate_is_half(vgg, styled):
+    """The first step of RMSprop is ten times its rate, in whatever direction."""
+    content, seen = clouds(1, 96, 128), []
+    recipe = replace(STROTSS, variable="pixels")
+    options = {"steps": 2, "layers": FEW, "start_image": torch.full_like(content, 0.5)}
+    result = nst.stylize(vgg, content, styled, recipe=recipe, on_step=lambda p: seen.append(p.image), **options)
+    first, second = (seen[1] - seen[1].new_tensor(0.5)).abs(), (result.image - seen[1]).abs()
+    assert 0.018 < float(first.quantile(0.9)) < 0.025  # enlarged since
+    assert float(second.max()) == pytest.approx(0.01, rel=1e-3)
 
 
 def test_levels_from_64_pixels_and_the_content_halved_on_each(vgg, pictures, styled):

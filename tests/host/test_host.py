@@ -114,8 +114,9 @@ def test_example_pictures_lie_where_load_image_lists_them(server: Server) -> Non
 
 
 def skip_without_flow() -> None:
-    if package_folder(find_interpreter(find_comfyui()), "cv2") is None:
-        pytest.skip("the interpreter for ComfyUI lacks opencv-python-headless")
+    interpreter = find_interpreter(find_comfyui())
+    if package_folder(interpreter, "cv2") is None:
+        pytest.skip(f"{interpreter} lacks opencv-python-headless; COMFYUI_PYTHON may name one that has it")
 
 
 def film_graph(**settings: object) -> Graph:

@@ -83,3 +83,11 @@ def test_a_run_keeps_its_pictures_and_makes_the_thumbnail(pack, gallery, monkeyp
     assert kept == {"padding-zeros.jpg", "padding-replicate.jpg", "padding-reflect.jpg"}
     with Image.open(tmp_path / "padding.jpg") as sheet:
         assert sheet.size == (480, 320)
+
+
+def test_which_method_when_shows_the_pictures_that_are_there(monkeypatch):
+    monkeypatch.syspath_prepend(DOCS.parent / "tools")
+    methods, text = importlib.import_module("make_methods"), (DOCS / "methods.md").read_text(encoding="utf-8")
+    assert methods.page(text) == text, "python tools/make_methods.py --page"
+    for link in re.findall(r"\]\(([^)#]+)\)", text):
+        assert (DOCS / link).is_file(), link

@@ -207,7 +207,7 @@ def test_pictures_of_pages_are_small_and_each_is_used(pages):
 def test_labels_that_pages_speak_of_exist(pack, pages):
     """`*like this*` names a node or an input, by the label that it has in that language."""
     host = re.compile(
-        "Load Image|Load Video|Create Video|Rebatch Images|Open in Mask Editor|Show advanced inputs|auto|long side|"
+        "Load Image|Load Video|Create Video|Rebatch Images|mask editor|Show advanced inputs|auto|long side|"
         "mask|Save Image|保存图像|画像を保存|Enregistrer Image|"
         "加载图像|显示高级输入|自动|长边|画像を読み込む|自動|長辺|Charger Image|grand côté|frames"
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from ... import RECIPES
+from ...network.conventions import PADDINGS, POOLINGS
 from ...network.precision import PRECISIONS
-from ...network.vgg import PADDINGS, POOLINGS
 from ...network.weights_format import INPUTS
 from ...network.weights_location import BUILT_IN
 from ...objective.octaves import MOST_OCTAVES

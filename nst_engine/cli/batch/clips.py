@@ -11,7 +11,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -36,6 +36,7 @@ from .shots import frames_folder, keep_shots, kept_shots, shot_folder
 from .worker import Stopped, ends_all, in_words
 
 SECONDS_BETWEEN_SHOWS = 0.5
+AT_ONCE = min(8, os.cpu_count() or 1)  # clips that are looked through
 
 
 @dataclass
@@ -54,8 +55,9 @@ class Clips:
     def __init__(self, work: Path, report: Callable[[Outcome], bool], console: Console) -> None:
         self.work, self.report, self.console = work, report, console
         self.clips: dict[str, _Clip] = {}
-        self.found: dict[tuple[str, bool], list[Shot]] = {}
+        self.found: dict[tuple[str, bool], Future[list[Shot]]] = {}
         self.lock = threading.Lock()
+        self.shown = 0.0
         self.locks = ExitStack()
         self.joiner = ThreadPoolExecutor(1, "nst-joiner")
         self.stopping = False
@@ -72,19 +74,27 @@ class Clips:
 
     def split(self, jobs: list[Job], refused: str) -> list[Job]:
         """With a job for every shot in the place of each clip. `refused` says why there can be no clips."""
-        todo: list[Job] = []
-        for job in jobs:
-            if not is_clip(job.content):
-                todo.append(job)
-                continue
+        clips = [job for job in jobs if is_clip(job.content)]
+        with ThreadPoolExecutor(AT_ONCE, "nst-finder") as finders:
             try:
-                if refused:
-                    raise NSTError(refused)
-                todo += self._shots_of(job)
-            except Exception as error:
-                if not self._tell(Outcome(job, FAILED, error=in_words(error), ends_all=ends_all(error))):
-                    return []
-        return todo
+                parts = dict(zip(clips, finders.map(lambda job: self._split(job, refused), clips), strict=True))
+            except BaseException:
+                self.stopping = True
+                raise
+        return [] if self.stopping else [part for job in jobs for part in parts.get(job, (job,))]
+
+    def _split(self, job: Job, refused: str) -> list[Job]:
+        if self.stopping:
+            return []
+        try:
+            if refused:
+                raise NSTError(refused)
+            return list(self._shots_of(job))
+        except Stopped:
+            return []
+        except Exception as error:
+            self._tell(Outcome(job, FAILED, error=in_words(error), ends_all=ends_all(error)))
+            return []
 
     def _shots_of(self, job: Job) -> Iterator[Job]:
         args, out = job.args(), Path(job.out)
@@ -123,18 +133,28 @@ class Clips:
 
     def _found(self, job: Job, source: Source, cuts: bool, key: str) -> list[Shot]:
         """Once for a clip, however many styles it is to have."""
-        if (key, cuts) not in self.found:
-            total = source.expected(Part()) or 0
-            shown = 0.0
+        found: Future[list[Shot]] = Future()
+        with self.lock:
+            known = self.found.setdefault((key, cuts), found)
+        if known is found:
+            try:
+                found.set_result(find_shots(source, self._shows(job, source), dis_flow if cuts else None))
+            except BaseException as error:
+                found.set_exception(error)
+        return known.result()
 
-            def on_frame(number: int) -> None:
-                nonlocal shown
-                if time.monotonic() - shown > SECONDS_BETWEEN_SHOWS:
-                    shown = time.monotonic()
+    def _shows(self, job: Job, source: Source) -> Callable[[int], None]:
+        total = source.expected(Part()) or 0
+
+        def on_frame(number: int) -> None:
+            if self.stopping:
+                raise Stopped
+            with self.lock:
+                if time.monotonic() - self.shown > SECONDS_BETWEEN_SHOWS:
+                    self.shown = time.monotonic()
                     self.console.show("shots", number, max(total, number), lambda: Path(job.content).name)
 
-            self.found[key, cuts] = find_shots(source, on_frame, dis_flow if cuts else None)
-        return self.found[key, cuts]
+        return on_frame
 
     # --- and together again ---
 

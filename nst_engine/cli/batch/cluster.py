@@ -8,14 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib
-import logging
 import math
 import os
-import re
-import socket
 import tempfile
-import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,22 +19,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from ... import __version__
 from ...errors import NSTError, counted
 from ...system.safe_files import move_over
+from .connect import check_machines, connected, installed_ray
 from .jobs import Job
 from .outcome import FAILED, KEPT, Outcome, job_from, job_text, outcome_from, outcome_text
 from .pool import MOST_TRIES
 from .resume import asked, made_before
 from .worker import Settings, Worker, in_words
 
-RAY = ((2, 50), (2, 60))  # from the one to the other, as pyproject.toml has it
-INSTALL = "python -m pip install 'ray[data]>=2.50,<2.61'"
-INSTALL_ENGINE = "python -m pip install -e '.[standalone,cluster]'"
 JOBS_IN_A_BLOCK = 4
 MOST_BLOCKS = 10_000
 CPUS_OF_AN_ACTOR = 4  # where there is no GPU, and so many are in one machine
-SECONDS_TO_ANSWER = 60
 
 
 @dataclass(frozen=True)
@@ -60,10 +51,12 @@ class Maker:
         os.chdir(folder)  # paths in the list of jobs are relative to where the command was given
         if threads:
             torch.set_num_threads(threads)
-        if returns:
-            settings = replace(settings, work=tempfile.mkdtemp(prefix="nst-"), moves=False)
+        self.work = Path(settings.work)
+        if returns:  # which work in a folder of this machine, shared by its actors, that has the run's own name
+            self.work = Path(tempfile.gettempdir(), self.work.name.lstrip("."))
+            self.work.mkdir(exist_ok=True)
+            settings = replace(settings, work=str(self.work), moves=False)
         self.worker = Worker(settings)
-        self.tries = Path(tempfile.gettempdir() if returns else settings.work)
 
     def __call__(self, block: dict[str, Any]) -> Iterator[dict[str, Any]]:
         outcomes: list[Outcome] = []
@@ -95,7 +88,7 @@ class Maker:
 
     def _tries(self, job: Job) -> Path:
         name = job.out if job.shot is None else f"{job.out} {job.shot}"
-        return self.tries / f"tries-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
+        return self.work / f"tries-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
 
 
 def _column(value: bytes) -> np.ndarray:
@@ -105,11 +98,11 @@ def _column(value: bytes) -> np.ndarray:
 
 
 def run_on_ray(jobs: Sequence[Job], settings: Settings, cluster: Cluster, report: Callable[[Outcome], bool]) -> None:
-    ray = _ray()
-    with _connected(ray, cluster.address):
+    ray = installed_ray(cluster.address)
+    with connected(ray, cluster.address):
         work = Path(settings.work).absolute()
         settings = replace(settings, work=str(work))
-        _check_machines(ray, None if cluster.returns else str(work), os.getcwd())
+        check_machines(ray, None if cluster.returns else str(work), os.getcwd())
         placed = _placed(ray, cluster)
         if cluster.returns:
             jobs = list(_not_made_before(jobs, report))
@@ -168,106 +161,23 @@ def _not_made_before(jobs: Sequence[Job], report: Callable[[Outcome], bool]) -> 
         yield job
 
 
-# --- Ray itself ---------------------------------------------------------------------------------------------------
-
-
-def _ray() -> Any:
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what it says there, it says of itself
-    try:
-        ray = importlib.import_module("ray")
-        importlib.import_module("ray.data")
-    except ImportError as error:
-        raise NSTError(
-            f"--ray: the package ray, with ray.data, is not installed here ({error}); install it with {INSTALL}."
-        ) from error
-    found = re.match(r"(\d+)\.(\d+)", ray.__version__)
-    if found is None or not RAY[0] <= (int(found[1]), int(found[2])) <= RAY[1]:
-        low, high = (".".join(map(str, version)) for version in RAY)
-        raise NSTError(f"--ray: Ray {ray.__version__} is installed, and {low} to {high} would do: {INSTALL}")
-    return ray
-
-
-@contextlib.contextmanager
-def _connected(ray: Any, address: str | None) -> Iterator[None]:
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
-    try:
-        if address is None:
-            ray.init(include_dashboard=False, **quiet)
-        else:
-            _check_reachable(address)
-            ray.init(address=address, **quiet)
-    except (OSError, RuntimeError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise NSTError(
-            f"--ray: there is no cluster at {address or 'this machine'} ({first}). Start one with ray start --head "
-            "--port=6379, its other machines with ray start --address=HOST:6379, and give HOST:6379 here; or leave the "
-            "address out for workers on this machine alone."
-        ) from error
-    try:
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _check_reachable(address: str) -> None:
-    """Ray itself would try for minutes."""
-    parts = urllib.parse.urlsplit(address if "://" in address else f"tcp://{address}")
-    if parts.port is not None:
-        socket.create_connection((parts.hostname or "", parts.port), timeout=10).close()
-
-
-def _check_machines(ray: Any, work: str | None, folder: str) -> None:
-    """That all of them have this engine, and see what they need to."""
-
-    def look() -> tuple[str, list[str]]:  # goes there as it is, for what it looks for may be missing
-        import importlib
-        import os
-
-        try:
-            version = importlib.import_module("nst_engine.cli.batch.cluster").__version__
-        except ImportError as error:
-            return f"none ({error})", []
-        return version, [name for name in (folder, work) if name and not os.path.isdir(name)]
-
-    nodes = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
-    affinity = importlib.import_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
-    asked_of = {
-        host: ray.remote(look).options(num_cpus=0, scheduling_strategy=affinity(node, soft=False)).remote()
-        for node, host in nodes.items()
-    }
-    for host, answer in asked_of.items():
-        try:
-            version, unseen = ray.get(answer, timeout=SECONDS_TO_ANSWER)
-        except Exception as error:
-            raise NSTError(f"--ray: {host} does not answer ({str(error).splitlines()[0]}).") from error
-        if version != __version__:
-            raise NSTError(
-                f"--ray: nst_engine {__version__} is needed on every machine of the cluster, and {host} has "
-                f"{version}; in a clone of the repository there, with the Python that runs Ray: {INSTALL_ENGINE}"
-            )
-        if unseen:
-            raise NSTError(
-                f"--ray: {host} does not see the folder {unseen[0]}; share it under this path"
-                + (", or give --return-pictures." if unseen == [work] else ".")
-            )
-
-
 def _placed(ray: Any, cluster: Cluster) -> Cluster:
     """How many actors there will be, and what each has."""
-    there = ray.cluster_resources()
-    all_cpus, all_gpus = there.get("CPU", 0), there.get("GPU", 0)
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    all_cpus, all_gpus = (sum(machine.get(name, 0) for machine in machines) for name in ("CPU", "GPU"))
     gpus = (1 if all_gpus else 0) if cluster.gpus is None else cluster.gpus
-    widest = max((node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]), default=1)
+    widest = max((machine.get("CPU", 0) for machine in machines), default=1)
     cpus = cluster.cpus or (1 if gpus else min(CPUS_OF_AN_ACTOR, max(1, widest)))
-    most = int(min(all_cpus / cpus, all_gpus / gpus if gpus else math.inf))
+    # An actor's cores and GPUs are in one machine.
+    most = sum(
+        int(min(machine.get("CPU", 0) / cpus, machine.get("GPU", 0) / gpus if gpus else math.inf))
+        for machine in machines
+    )
     actors = cluster.actors or most
     if not 1 <= actors <= most:
         raise NSTError(
-            f"--actors: {counted(actors, 'actor')} with {gpus:g} GPUs and {cpus:g} CPU cores each will not do: the "
-            f"cluster has {all_gpus:g} and {all_cpus:g} of them. Give fewer --actors, --gpus-per-actor or "
-            "--cpus-per-actor."
+            f"--actors: {counted(actors, 'actor')} with {gpus:g} GPUs and {cpus:g} CPU cores each will not do: "
+            f"{counted(len(machines), 'machine')} with {all_gpus:g} and {all_cpus:g} of them in all have room for "
+            f"{most}. Give fewer --actors, --gpus-per-actor or --cpus-per-actor."
         )
     return replace(cluster, actors=actors, gpus=gpus, cpus=cpus)

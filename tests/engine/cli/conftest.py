@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from nst_process import started
 from pictures import clouds
@@ -22,3 +24,10 @@ def no_process_left():
     yield
     while started:
         started.pop().kill()
+
+
+@pytest.fixture(scope="module")
+def style(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("style") / "style.png"
+    write_picture(path, clouds(2, 48, 64))
+    return path

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -69,8 +71,11 @@ def refusal(capsys, *arguments: object) -> str:
 
 
 def test_every_content_meets_every_style_and_what_is_broken_stops_nothing(folder, capsys):
-    (folder / "photos" / "broken.png").write_bytes(b"no picture")
-    (folder / "photos" / ".hidden.png").write_bytes(b"no picture")
+    photos = folder / "photos"
+    for name in ("broken.png", ".hidden.png"):
+        (photos / name).write_bytes(b"no picture")
+    (photos / "aa-empty.png").touch()
+    (photos / "aa-half.png").write_bytes((photos / "a.png").read_bytes()[:2000])
     report = batch("photos", "--styles", "styles", code=1)
     made = {f"{content}-{style}.png" for content in ("a", "b", "below/a") for style in ("one", "two")}
     assert {name for name, line in report.items() if line["status"] == "made"} == made
@@ -80,7 +85,8 @@ def test_every_content_meets_every_style_and_what_is_broken_stops_nothing(folder
     assert report["a-one.png"]["loss"] > 0 and report["a-one.png"]["seconds"] > 0
     said = capsys.readouterr()
     assert {Path(line).relative_to("out").as_posix() for line in said.out.split()} == made
-    assert len(said.err.splitlines()) == 2 and "photos/broken.png with styles/two.png" in said.err
+    assert len(said.err.splitlines()) == 6 and "photos/broken.png with styles/two.png" in said.err
+    assert {"aa-empty-one.png", "aa-half-two.png"} < {name for name, line in report.items() if line["error"]}
 
     assert cli.main(["stylize", "photos/b.jpg", "styles/two.png", "-o", "alone.png", *map(str, QUICK)]) == 0
     assert torch.equal(read_picture("alone.png").pixels, read_picture("out/b-two.png").pixels)
@@ -111,6 +117,30 @@ def test_network_and_styles_are_loaded_once(folder, monkeypatch):
         monkeypatch.setattr(module, name, lambda *a, _r=real, _n=name, **k: (calls.append(_n), _r(*a, **k))[1])
     batch("photos", "--styles", "styles")
     assert sorted(calls) == ["compute_style_grams"] * 2 + ["load_vgg"] + ["read_picture"] * 2
+
+
+def test_the_next_is_read_and_the_last_written_while_one_is_made(folder, monkeypatch):
+    began = {name: threading.Event() for name in ("read b", "make b")}
+    met: list[bool] = []
+
+    def slowed(name: str, waits: dict[str, str]) -> None:
+        real = getattr(worker.Worker, name)
+
+        def step(self, what, *rest):
+            here = f"{name} {Path(getattr(what, 'job', what).content).stem}"
+            if here in began:
+                began[here].set()
+            if here in waits:
+                met.append(began[waits[here]].wait(60))
+            return real(self, what, *rest)
+
+        monkeypatch.setattr(worker.Worker, name, step)
+
+    slowed("read", {})
+    slowed("make", {"make a": "read b"})
+    slowed("write", {"write a": "make b"})
+    batch("photos/a.png", "photos/b.jpg", "--styles", "styles/one.png")
+    assert met == [True, True]
 
 
 def test_a_result_is_made_again_like_any_other(folder):
@@ -304,6 +334,31 @@ def test_a_full_disk_ends_all_and_leaves_nothing_half(folder):
     assert files() == {"report.jsonl"}
 
 
+# In a world of its own, where anybody may mount: a disk of 24 kB, which then grows.
+SMALL_DISK = """
+mkdir out && mount -t tmpfs -o size=24k none out || exit 77
+"$@"; echo "ended with $?, and left" $(ls -A out)
+mount -o remount,size=1m out
+"$@"; echo "ended with $?, and left" $(ls -A out)
+"""
+
+
+@pytest.mark.parametrize("way", [(), ("--devices", "cpu,cpu")], ids=["loop", "devices"])
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="mounts a small disk, as only Linux lets anybody")
+def test_a_disk_that_is_full_ends_all_and_goes_on_when_there_is_room(folder, way):
+    alone = ["unshare", "--map-root-user", "--mount", "sh", "-c", SMALL_DISK, "sh"]
+    command = [sys.executable, "-m", "nst_engine", "batch", "photos", "--styles", "styles", "-o", "out", *QUICK, *way]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([*alone, *map(str, command)], env=environment, capture_output=True, text=True, timeout=300)
+    if done.returncode in (1, 77):
+        pytest.skip(f"no disk may be mounted here: {done.stderr}")
+    first, then = (line for line in done.stdout.splitlines() if line.startswith("ended"))
+    assert "No space left on device" in done.stderr and "Traceback" not in done.stderr
+    names = [f"{name}-{style}.png" for name in "ab" for style in ("one", "two")]
+    assert first.startswith("ended with 1") and set(first.split()[5:]) < {*names, "below", "report.jsonl"}
+    assert then.startswith("ended with 0") and set(then.split()[5:]) == {*names, "below", "report.jsonl"}
+
+
 @posix
 def test_ctrl_c_ends_it(folder):
     process = start("photos", "--styles", "styles", "--steps", 100000, "--size", 48)
@@ -410,10 +465,12 @@ def test_fail_fast_ends_all_devices(folder):
     assert len(files()) < 20
 
 
-def test_devices_that_cannot_be_used_are_refused(folder, capsys):
-    assert cli.main(["batch", "photos", "--styles", "styles", "-o", "out", "--devices", "nonsense"]) == 1
-    said = capsys.readouterr().err
+def test_devices_that_cannot_be_used_are_refused(folder):
+    process = start("photos", "--styles", "styles", "--devices", "nonsense")
+    _, said = process.communicate(timeout=180)
+    assert process.returncode == 1 and "Traceback" not in said
     assert "--devices: 'nonsense' cannot be used" in said and "nobody is left" in said
+    assert files() == {"report.jsonl"}
 
 
 def test_a_worker_tells_errors_in_words():

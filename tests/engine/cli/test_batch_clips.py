@@ -18,6 +18,7 @@ from pictures import clouds
 from scenes import pan, write_clip
 
 from nst_engine.cli import commands as cli
+from nst_engine.cli.batch import clips
 from nst_engine.cli.batch.output import locked
 from nst_engine.pictures.files import read_settings, write_picture
 from nst_engine.video.encode import clip_settings
@@ -101,6 +102,21 @@ def test_shots_are_found_and_read_from_where_they_begin(folder):
                 assert frame.time == all_frames[frame.number].time
                 assert torch.equal(frame.pixels, all_frames[frame.number].pixels)
         assert [shot.count for shot in find_shots(source, id, flow=None)] == [sum(lengths)]
+
+
+def test_clips_are_looked_through_once_each_however_many_styles_there_are(folder, monkeypatch):
+    write_clip(folder / "photos" / "other.mkv", [*pan(2), *pan(2, seed=3)])
+    write_picture(folder / "more.png", clouds(11, 48, 48))
+    looked: list[str] = []
+    monkeypatch.setattr(
+        clips, "find_shots", lambda source, *a: (looked.append(source.path.name), find_shots(source, *a))[1]
+    )
+    (folder / "photos" / "a.png").unlink()
+    report = batch("photos", "--styles", "style.png", "more.png")
+    assert {name for name, line in report.items() if line["status"] == "made"} == {
+        f"{clip}-{style}.mkv" for clip in ("film", "other") for style in ("style", "more")
+    }
+    assert sorted(looked) == ["film.mkv", "other.mkv"]
 
 
 def test_what_is_there_is_left_alone_and_a_changed_option_makes_it_again(folder):

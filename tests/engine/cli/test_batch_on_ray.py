@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from batches import actors, start_batch
 from pictures import clouds
 from scenes import pan, write_clip
 
-from nst_engine import NSTError
+from nst_engine import NSTError, __version__
 from nst_engine.cli import commands as cli
-from nst_engine.cli.batch import cluster
+from nst_engine.cli.batch import cluster, connect
 from nst_engine.cli.batch.jobs import Job
 from nst_engine.cli.batch.outcome import job_text, outcome_from
 from nst_engine.cli.batch.worker import Settings
@@ -38,43 +39,19 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def workers(parent: int) -> list[int]:
-    """Ray's actors among a process's children and theirs."""
-    families: dict[int, list[int]] = {}
-    names: dict[int, bytes] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            pid, ppid = int(stat.parent.name), int(stat.read_text().rpartition(")")[2].split()[1])
-            families.setdefault(ppid, []).append(pid)
-            names[pid] = (stat.parent / "cmdline").read_bytes()
-        except (OSError, IndexError):
-            continue
-    found, below = [], [parent]
-    while below:
-        below = [child for pid in below for child in families.get(pid, ())]
-        found += [pid for pid in below if b"MapWorker" in names[pid]]
-    return found
-
-
 def started(*command: str) -> subprocess.Popen[str]:
     """With two workers of a core each."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "nst_engine", *command, "--actors", "2", "--cpus-per-actor", "1"],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return start_batch(*command, "--actors", 2, "--cpus-per-actor", 1)
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
 def test_a_worker_that_is_killed_loses_nothing(folder):
     pytest.importorskip("ray.data", reason="ray is not installed: pip install -e '.[cluster]'")
     (folder / "photos" / "broken.png").write_bytes(b"no picture")
-    command = ("batch", "photos", "--styles", "style.png", "-o", "out", "--steps", "3", "--size", "32", "--ray")
+    command = ("photos", "--styles", "style.png", "-o", "out", "--steps", "3", "--size", "32", "--ray")
     process = started(*command)
     assert process.stdout and process.stdout.readline()
-    os.kill(workers(process.pid)[0], signal.SIGKILL)
+    os.kill(actors(process.pid)[0], signal.SIGKILL)
     out, said = process.communicate(timeout=240)
     assert process.returncode == 1 and "photos/broken.png with style.png" in said, said
     made = {f"{i}-style.png" for i in range(9)}
@@ -91,13 +68,13 @@ def test_shots_of_a_clip_are_made_by_several_workers_one_of_which_is_killed(fold
     pytest.importorskip("cv2", reason="opencv-python-headless is not installed")
     pytest.importorskip("av", reason="av is not installed")
     write_clip(folder / "film.mp4", [frame for seed in range(4) for frame in pan(4, seed=seed)])
-    command = ("batch", "film.mp4", "--styles", "style.png", "-o", "out", "--steps", "4", "--size", "64", "--ray")
+    command = ("film.mp4", "--styles", "style.png", "-o", "out", "--steps", "4", "--size", "64", "--ray")
     process = started(*command)
     end = time.monotonic() + 120
     while not list(Path("out").glob(".*.frames/*/*.png")):
         assert process.poll() is None and time.monotonic() < end
         time.sleep(0.05)
-    os.kill(workers(process.pid)[0], signal.SIGKILL)
+    os.kill(actors(process.pid)[0], signal.SIGKILL)
     out, said = process.communicate(timeout=240)
     assert process.returncode == 0 and "out/film-style.mp4" in out.splitlines(), said  # Ray says things there, too
     assert {path.name for path in Path("out").iterdir()} == {"film-style.mp4", "report.jsonl"}
@@ -144,9 +121,9 @@ def refusal(capsys, *arguments: str) -> str:
 
 def test_the_range_of_ray_is_the_one_that_is_installed():
     told = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    low, high = cluster.RAY
+    low, high = connect.RAY
     wanted = f"ray[data]>={low[0]}.{low[1]},<{high[0]}.{high[1] + 1}"
-    assert f'cluster = ["{wanted}"]' in told and wanted in cluster.INSTALL
+    assert f'cluster = ["{wanted}"]' in told and wanted in connect.INSTALL
 
 
 def test_what_stands_in_the_way_is_said(folder, capsys, monkeypatch):
@@ -157,7 +134,7 @@ def test_what_stands_in_the_way_is_said(folder, capsys, monkeypatch):
     assert "install it with python -m pip install 'ray[data]" in refusal(capsys, "--ray")
     monkeypatch.setitem(sys.modules, "ray", Ray)
     monkeypatch.setitem(sys.modules, "ray.data", Ray)
-    assert "Ray 1.13.0 is installed, and 2.50 to 2.60 would do" in refusal(capsys, "--ray")
+    assert "Ray 1.13.0 is installed, and 2.50 to 2.60 would do: python -m pip install" in refusal(capsys, "--ray")
 
 
 def test_a_cluster_that_is_not_there_is_said_at_once(folder, capsys):
@@ -168,15 +145,13 @@ def test_a_cluster_that_is_not_there_is_said_at_once(folder, capsys):
 class Cluster:
     """What is asked of Ray about a cluster."""
 
-    def __init__(self, version: object, unseen: list[str]) -> None:
+    def __init__(self, version: object, unseen: list[str], **resources: float) -> None:
         self.answer = version, unseen
+        self.resources = resources or {"CPU": 8.0, "GPU": 2.0}
 
     def nodes(self) -> list[dict]:
-        resources = self.cluster_resources()
-        return [{"NodeID": "ab" * 28, "NodeManagerAddress": "192.0.2.7", "Alive": True, "Resources": resources}]
-
-    def cluster_resources(self) -> dict[str, float]:
-        return {"CPU": 8.0, "GPU": 2.0}
+        node = {"NodeManagerAddress": "192.0.2.7", "Alive": True, "Resources": self.resources}
+        return [{"NodeID": name * 28, **node} for name in ("ab", "cd")]
 
     def remote(self, _: object = None) -> Cluster:
         return self
@@ -193,22 +168,23 @@ class Cluster:
     [
         ("none (No module named 'nst_engine')", [], "192.0.2.7 has none (No module"),
         ("0.0.1", [], "192.0.2.7 has 0.0.1; in a clone of the repository there"),
-        (cluster.__version__, ["/work"], "does not see the folder /work; share it under this path, or give --return-"),
-        (cluster.__version__, ["/here"], "does not see the folder /here; share it under this path."),
+        (__version__, ["/work"], "does not see the folder /work; share it under this path, or give --return-"),
+        (__version__, ["/here"], "does not see the folder /here; share it under this path."),
     ],
 )
 def test_machines_that_lack_something_are_named(version, unseen, told):
     pytest.importorskip("ray.data", reason="ray is not installed: pip install -e '.[cluster]'")
     with pytest.raises(NSTError, match="--ray") as error:
-        cluster._check_machines(Cluster(version, unseen), "/work", "/here")
+        connect.check_machines(Cluster(version, unseen), "/work", "/here")
     assert told in str(error.value)
 
 
 def test_actors_are_as_many_as_there_is_room_for():
     ray = Cluster("", [])
     placed = cluster._placed(ray, cluster.Cluster())
-    assert (placed.actors, placed.gpus, placed.cpus) == (2, 1, 1)
+    assert (placed.actors, placed.gpus, placed.cpus) == (4, 1, 1)
     placed = cluster._placed(ray, cluster.Cluster(gpus=0))
-    assert (placed.actors, placed.cpus) == (2, 4)
-    with pytest.raises(NSTError, match="--actors: 3 actors with 1 GPUs"):
-        cluster._placed(ray, cluster.Cluster(actors=3))
+    assert (placed.actors, placed.cpus) == (4, 4)
+    with pytest.raises(NSTError, match="--actors: 5 actors with 1 GPUs"):
+        cluster._placed(ray, cluster.Cluster(actors=5))
+    assert cluster._placed(Cluster("", [], CPU=6.0), cluster.Cluster()).actors == 2  # two cores of each are too few

@@ -14,10 +14,11 @@ from pictures import clouds
 import nst_engine as nst
 from nst_engine.network import pooling
 from nst_engine.network.architecture import check_taps, layer_names, smallest_side, stride
+from nst_engine.network.conventions import Conventions
 from nst_engine.network.cpu.convolutions import flipped_for_four, four_at_once
 from nst_engine.network.kernels import Kernels
 from nst_engine.network.plain import flipped
-from nst_engine.network.vgg import Conventions, Network
+from nst_engine.network.vgg import Network
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,9 @@ from safetensors.torch import save_file
 
 import nst_engine as nst
 from nst_engine.network import weights, weights_location
+from nst_engine.network.conventions import IMAGENET_MEAN, IMAGENET_STD, Conventions
 from nst_engine.network.download import download
-from nst_engine.network.vgg import IMAGENET_MEAN, IMAGENET_STD, Conventions, Network
+from nst_engine.network.vgg import Network
 
 # The first three convolutions: a file may stop early, and these are small.
 SHAPES = {"conv1_1": (64, 3), "conv1_2": (64, 64), "conv2_1": (128, 64)}

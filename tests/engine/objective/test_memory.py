@@ -15,7 +15,8 @@ from pictures import clouds
 
 import nst_engine as nst
 from nst_engine.network import precision
-from nst_engine.network.vgg import Conventions, Network
+from nst_engine.network.conventions import Conventions
+from nst_engine.network.vgg import Network
 from nst_engine.objective import layout as layout_module
 from nst_engine.objective.build import build
 from nst_engine.objective.content import ContentTarget
@@ -50,7 +51,8 @@ from nst_engine.objective import layout as layout_module
 from nst_engine.network.cpu.winograd import workspace
 from nst_engine.objective.footprint import bytes_per_pixel, footprint
 from nst_engine.recipes import FIVE, Adam
-from nst_engine.network.vgg import Conventions, Network
+from nst_engine.network.conventions import Conventions
+from nst_engine.network.vgg import Network
 
 def peak():
     return next(int(line.split()[1]) << 10 for line in open("/proc/self/status") if line.startswith("VmHWM"))

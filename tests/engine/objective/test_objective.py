@@ -11,7 +11,8 @@ from pictures import clouds
 
 import nst_engine as nst
 from nst_engine.network.architecture import layer_names
-from nst_engine.network.vgg import IMAGENET_MEAN, IMAGENET_STD, Conventions, Network, Tape
+from nst_engine.network.conventions import IMAGENET_MEAN, IMAGENET_STD, Conventions
+from nst_engine.network.vgg import Network, Tape
 from nst_engine.objective.total_variation import total_variation
 from nst_engine.pictures.images import resize
 from nst_engine.recipes import network_for

@@ -133,6 +133,19 @@ def test_octaves_that_are_too_small_are_left_out(vgg, content, grams):
     assert nst.objective(vgg, big, grams, recipe=recipe(9)).smaller is not None
 
 
+def test_an_octave_that_fails_for_another_reason_says_so(vgg, grams, monkeypatch):
+    whole = type(grams).regions
+
+    def regions(self, network, taps, shape, *rest):
+        if max(shape) < 100:
+            raise nst.NSTError("style: broken")
+        return whole(self, network, taps, shape, *rest)
+
+    monkeypatch.setattr(type(grams), "regions", regions)
+    with pytest.raises(nst.NSTError, match="style: broken"):
+        nst.objective(vgg, clouds(1, 130, 140), grams, recipe=recipe(2))
+
+
 def test_a_seamless_texture_has_seamless_octaves(vgg, grams):
     result = nst.stylize(vgg, None, grams, shape=(130, 150), seamless=True, steps=2, octaves=2, scales=1)
     assert result.settings["octaves"] == 2

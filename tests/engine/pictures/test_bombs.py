@@ -17,7 +17,7 @@ from pictures import STATUS, clouds
 from PIL import Image
 
 from nst_engine.cli import commands as cli
-from nst_engine.pictures import files
+from nst_engine.pictures import decode
 from nst_engine.pictures.files import picture_shape, read_picture, write_picture
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -138,7 +138,7 @@ def test_more_is_refused_until_it_is_asked_for(folder, capsys):
 @pytest.fixture
 def small_bound(monkeypatch):
     """What is made smaller while it is read, in pictures that tests can afford."""
-    monkeypatch.setattr(files, "REDUCED_ABOVE", 1000)
+    monkeypatch.setattr(decode, "REDUCED_ABOVE", 1000)
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "tif", "webp"])
@@ -177,7 +177,7 @@ def test_what_is_not_known_or_not_large_is_read_as_it_is(small_bound, monkeypatc
     whole = read_picture("a.png").pixels
     assert whole.shape == (1, 3, 250, 203)
     assert torch.equal(read_picture("a.png", side=200).pixels, whole)
-    monkeypatch.setattr(files, "REDUCED_ABOVE", 250 * 203)
+    monkeypatch.setattr(decode, "REDUCED_ABOVE", 250 * 203)
     assert torch.equal(read_picture("a.png", side=1).pixels, whole)
 
 

@@ -410,7 +410,7 @@ def test_running_out_of_memory_is_not_called_damage(tmp_path, monkeypatch):
     def starve(*_):
         raise MemoryError
 
-    monkeypatch.setattr(files, "_codes", starve)
+    monkeypatch.setattr(files, "codes_of", starve)
     with pytest.raises(MemoryError):
         read_picture(tmp_path / "a.png")
 

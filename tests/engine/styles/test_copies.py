@@ -8,7 +8,7 @@ from pictures import clouds
 
 import nst_engine as nst
 from nst_engine.recipes import network_for
-from nst_engine.styles.copies import COPIES
+from nst_engine.styles.copies import COPIES, turned
 
 TAPS = ("relu1_1", "relu3_1")
 SHAPE = (41, 64)
@@ -46,9 +46,9 @@ def test_the_mean_of_the_statistics_of_each(vgg, picture, copies, by_hand, maske
     mask = (clouds(7, 82, 128)[:, :1] > 0.5).float() if masked else torch.ones(1, 1, 82, 128)
     found = measured(vgg, picture, copies=copies, mask=mask[:, 0])
     each = []
-    for turned, part in zip(by_hand(picture), by_hand(mask), strict=True):
-        grams = nst.compute_style_grams(vgg, turned, size=64, layers=dict.fromkeys(TAPS, 1.0), mask=part[:, 0])
-        shape = SHAPE if turned.shape == picture.shape else SHAPE[::-1]
+    for copy, part in zip(by_hand(picture), by_hand(mask), strict=True):
+        grams = nst.compute_style_grams(vgg, copy, size=64, layers=dict.fromkeys(TAPS, 1.0), mask=part[:, 0])
+        shape = SHAPE if copy.shape == picture.shape else SHAPE[::-1]
         each.append(grams.styles[0].statistics(network_for(vgg, nst.RECIPES["balanced"]).measuring(), TAPS, shape))
     for tap in TAPS:
         for part in ("mean", "moment"):
@@ -111,6 +111,17 @@ def test_a_saved_style_says_what_it_holds(vgg, picture, tmp_path):
     assert torch.equal(found["relu3_1"].moment, expected["relu3_1"].moment)
     result = nst.stylize(vgg, clouds(1, 40, 40), loaded, steps=1)
     assert result.settings["styles"][0]["copies"] == "rotated"
+
+
+@pytest.mark.parametrize(("copies", "count"), [("none", 4), ("rotated", 4), ("mirrored", 8), ("rescaled", 12)])
+def test_hypercolumns_are_of_every_copy_in_all_directions(vgg, picture, copies, count):
+    style = nst.compute_style_grams(vgg, picture, copies=copies).styles[0]
+    assert len(turned(copies)) == count
+    network = network_for(vgg, nst.RECIPES["nnst"]).measuring()
+    found = style.hypercolumns(network, ("relu3_1",), SHAPE, 1.0)["relu3_1"].rows
+    sizes = [copy.shape(SHAPE) for copy in turned(copies)]
+    assert len(found) == sum((h // 4) * (w // 4) for h, w in sizes)
+    assert len(found.unique(dim=0)) > 0.95 * len(found)
 
 
 def test_a_file_without_copies_is_what_it_always_was(vgg, picture, tmp_path):

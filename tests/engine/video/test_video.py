@@ -13,6 +13,7 @@ from scenes import HEIGHT, WIDTH, flow_of_passing, pan, passing, turning
 
 import nst_engine as nst
 from nst_engine.objective.temporal import Temporal
+from nst_engine.video.coherence import coloured
 from nst_engine.video.flow import dis_flow, warp
 from nst_engine.video.reliability import alike, reliability
 
@@ -103,6 +104,13 @@ def test_what_leaves_the_frame_or_does_not_lead_home_is_not_relied_on() -> None:
     assert c[..., 45:, :80].mean() == 1
 
 
+def test_one_pixel_that_leads_home_by_chance_is_not_relied_on() -> None:
+    there, back = constant(5.0, 0.0), constant(-5.0, 0.0)
+    back[..., 20:40, 30:50] = 3.0
+    back[..., 30, 40] = -5.0
+    assert reliability(there, back)[..., 22:38, 27:43].sum() == 0
+
+
 def test_the_edge_of_what_moves_is_not_relied_on() -> None:
     there = constant(0.0, 0.0)
     there[..., 40:] += 1.0
@@ -181,6 +189,19 @@ def test_what_comes_into_view_gets_the_steps_of_a_picture(vgg: nst.VGGFeatures, 
     assert new == pytest.approx([0.2] * 3)
     assert float(settled[3][-7]) == pytest.approx(0.4, abs=0.05)
     assert float(settled[3][WIDTH // 2]) == 1
+
+
+def test_what_comes_into_view_starts_in_the_colours_that_the_rest_has_got() -> None:
+    before, after = pan(2, 4.0, 0.0)
+    colours = torch.tensor([[0.3, 0.2, 0.1], [0.0, 0.4, 0.2], [0.1, 0.0, 0.5]])
+
+    def painted(frame: torch.Tensor) -> torch.Tensor:
+        return torch.einsum("ij,njhw->nihw", colours, frame) + 0.1
+
+    past = nst.video.Past(before, painted(before), torch.ones_like(before[:, :1]))
+    assert torch.allclose(coloured(after, past), painted(after), atol=1e-5)
+    grey = torch.full_like(after, 0.5)  # of which no function can be found
+    assert torch.allclose(coloured(grey, nst.video.Past(grey, grey - 0.2, past.settled)), grey - 0.2, atol=1e-5)
 
 
 # --- shots, passes, going on --------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from ...plain import NO_EPILOGUE, Arena, Epilogue, empty, split
 from ...plain import parallel_for as serial_for
 from ...precision import has_matrix_units, keeps_fp32
 from ..threads import parallel_for
-from . import by_torch, in_loops
+from . import in_loops, in_torch
 from . import workspace as memory
 from .layer import Layer
 from .transform import cells, strip, transform_kernel
@@ -99,7 +99,7 @@ def _convolve_strip(layer: Layer, rows: range, share: Share) -> None:
     count = len(rows) * layer.cells[1]
     data, products = layer.workspace.strip.divide(layer.y, 36 * count * incoming, 36 * count * outgoing)
     data, products = data.view(36, count, incoming), products.view(36, count, outgoing)
-    implementation = in_loops if in_loops.can(layer.y.dtype, incoming, outgoing) else by_torch
+    implementation = in_loops if in_loops.can(layer.y.dtype, incoming, outgoing) else in_torch
     transform_data, inverse_transform = implementation.transforms(layer, rows, data, products)
 
     def multiply(some: slice) -> None:

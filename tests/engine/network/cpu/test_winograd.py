@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from pictures import clouds
 
 import nst_engine as nst
+from nst_engine.network.conventions import Conventions
 from nst_engine.network.cpu import winograd
-from nst_engine.network.cpu.winograd import by_torch, in_loops
+from nst_engine.network.cpu.winograd import in_loops, in_torch
 from nst_engine.network.cpu.winograd.workspace import Workspace
 from nst_engine.network.plain import Epilogue
-from nst_engine.network.vgg import Conventions, Network
+from nst_engine.network.vgg import Network
 from nst_engine.recipes import FIVE
 
 CPU = torch.device("cpu")
@@ -71,7 +72,7 @@ def test_it_is_the_convolution(
         patch.setattr(winograd, "CELLS", cells)
         patch.setattr(winograd, "MOST_NUMBERS", 0)
         patch.setattr(winograd, "FEWEST_STRIPS", fewest)
-        patch.setattr(by_torch, "CELLS", cells // 3 + 1)
+        patch.setattr(in_torch, "CELLS", cells // 3 + 1)
         if not loops:
             patch.setattr(in_loops, "can", lambda *_: False)
         expected, found = expected_and_found(kernel, x, bias, padding, flipped, epilogue)

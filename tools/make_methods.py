@@ -1,0 +1,110 @@
+"""The pictures of docs/methods.md, which method when: the same four pairs through all of them.
+
+python tools/make_methods.py              makes every picture, with all steps: for a GPU
+python tools/make_methods.py PAIR ...     makes these, such as landscape-mosaic
+python tools/make_methods.py --page       makes none; links those that are there
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import nst_engine as nst  # noqa: E402
+from nst_engine.pictures.files import read_picture  # noqa: E402
+from nst_engine.pictures.images import fit_long, resize, shape_of  # noqa: E402
+
+DOCS, EXAMPLES = ROOT / "docs", ROOT / "nodes" / "examples"
+PAIRS = tuple(
+    (content, style)
+    for content, styles in (("landscape", ("strokes", "mosaic")), ("still-life", ("fields", "watercolour")))
+    for style in styles
+)
+# What stands above each picture, and how it is made.
+METHODS: tuple[tuple[str, dict[str, str]], ...] = (
+    ("balanced", {"recipe": "balanced"}),
+    ("balanced, laplacian", {"recipe": "balanced", "content_measure": "laplacian"}),
+    ("classic", {"recipe": "classic"}),
+    ("strotss", {"recipe": "strotss"}),
+    ("nnst", {"recipe": "nnst"}),
+)
+SIZE = 256
+HEADING = 22
+
+PAGE, HEADING_OF_PICTURES = DOCS / "methods.md", "## The same pairs through all of them\n"
+
+
+def sheet(content: str, style: str) -> Image.Image:
+    """Both pictures, and what every method makes of them, side by side."""
+    pixels = [read_picture(EXAMPLES / f"{name}.jpg").pixels for name in (f"content-{content}", f"style-{style}")]
+    shape = fit_long(shape_of(pixels[0]), SIZE)
+    vgg = nst.load_vgg("vgg19-caffe")
+    cells = [("your picture", resize(pixels[0], shape)), ("the style", _within(pixels[1], shape))]
+    for title, how in METHODS:
+        print(f"{content}-{style}: {title}", flush=True)
+        grams = nst.compute_style_grams(vgg, pixels[1], recipe=how["recipe"])
+        cells.append((title, nst.stylize(vgg, pixels[0], grams, size=SIZE, **how).image))
+    return _beside(cells)
+
+
+def _within(pixels: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    """The middle of it, as wide and as high."""
+    scale = max(a / b for a, b in zip(shape, shape_of(pixels), strict=True))
+    h, w = (max(side, round(side_of * scale)) for side, side_of in zip(shape, shape_of(pixels), strict=True))
+    top, left = (h - shape[0]) // 2, (w - shape[1]) // 2
+    return resize(pixels, (h, w))[..., top : top + shape[0], left : left + shape[1]]
+
+
+def _beside(cells: Sequence[tuple[str, torch.Tensor]]) -> Image.Image:
+    """In rows of four, each under its title."""
+    height, width = shape_of(cells[0][1])
+    rows = -(-len(cells) // 4)
+    page = Image.new("RGB", (4 * width, rows * (height + HEADING)), "white")
+    pen, font = ImageDraw.Draw(page), ImageFont.load_default(15)
+    for i, (title, pixels) in enumerate(cells):
+        x, y = i % 4 * width, i // 4 * (height + HEADING)
+        pen.text((x + 4, y + HEADING // 2), title, "black", font, anchor="lm")
+        codes = (pixels[0].clamp(0, 1) * 255).round().byte().movedim(0, -1).numpy()
+        page.paste(Image.fromarray(codes), (x, y + HEADING))
+    return page
+
+
+def page(text: str) -> str:
+    """With the pictures that are there below their heading."""
+    before, heading, rest = text.partition(HEADING_OF_PICTURES)
+    _, next_heading, after = rest.partition("\n## ")
+    names = [f"{content}-{style}" for content, style in PAIRS]
+    there = [name for name in names if (DOCS / "methods" / f"{name}.jpg").exists()]
+    said = (
+        f"The pack's own pictures, {SIZE} pixels, all else as the recipes have it. `tools/make_methods.py` makes them."
+    )
+    pictures = [f"![{name}: both pictures, and every method](methods/{name}.jpg)" for name in there]
+    return before + heading + "\n" + "\n\n".join([said, *pictures]) + "\n" + next_heading + after
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = [f"{content}-{style}" for content, style in PAIRS]
+    parser.add_argument("pairs", nargs="*", metavar="PAIR")
+    parser.add_argument("--page", action="store_true", help="make no picture")
+    parser.add_argument("--to", type=Path, default=DOCS / "methods", metavar="FOLDER", help="for the pictures")
+    given = parser.parse_args()
+    if unknown := set(given.pairs) - set(names):
+        parser.error(f"no pair is called {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    for pair, name in zip(PAIRS, names, strict=True):
+        if not given.page and name in (given.pairs or names):
+            given.to.mkdir(parents=True, exist_ok=True)
+            sheet(*pair).save(given.to / f"{name}.jpg", quality=85, optimize=True)
+    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -20,7 +20,7 @@ from ..nst_engine.network.weights_location import BUILT_IN
 from ..nst_engine.pictures.images import fit_long, shape_of
 from ..nst_engine.system import devices
 from ..nst_engine.system.devices import best_device
-from ..nst_engine.system.safe_files import Write, below, numbered, write_new
+from ..nst_engine.system.safe_files import Write, below, move_new, numbered, write_new
 from .file_names import fill_in, styles_in
 
 log = logging.getLogger("neural-style-transfer")
@@ -155,9 +155,13 @@ def write_output(prefix: str, suffix: str, write: Write) -> Path:
         raise NSTError(f"{path.parent}: no file can be written there ({error.strerror or error}).") from error
 
 
-def new_output(prefix: str, suffix: str) -> Path:
-    """An empty file there, under the next number, for what cannot be written in one go."""
-    return write_output(prefix, suffix, lambda _: None)
+def name_output(part: Path, prefix: str, suffix: str) -> Path:
+    """The next number for a file that is whole, and lies beside its place."""
+    path = output_named(prefix, suffix)
+    try:
+        return move_new(part, numbered(path, suffix))
+    except OSError as error:
+        raise NSTError(f"{path.parent}: no file can be written there ({error.strerror or error}).") from error
 
 
 class VideoFile:
@@ -304,7 +308,7 @@ def offer_finish() -> None:
         try:
             asked = await request.json()
             prompt, node = asked["prompt_id"], asked["node_id"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, LookupError, TypeError, RecursionError):  # LookupError: also of an alphabet nobody knows
             return web.json_response({"error": "give prompt_id and node_id"}, status=400)
         found = finish(prompt, node)
         return web.json_response({"finishing": found}, status=200 if found else 404)

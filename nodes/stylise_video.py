@@ -138,8 +138,8 @@ class NSTStyliseVideo:
             ):
                 stylise = partial(nst.stylize_video, vgg, **settings, **following.arguments())
                 notes, alone = frames_into(job, source, part, max(settings["coherence"].back), stylise)
-                path = host.new_output(filename_prefix, SUFFIX)
-                notes += job.write(path, source, part, encoding, [*alone] or job.waiting())
+                notes += job.write(unfinished, source, part, encoding, [*alone] or job.waiting())
+                path = host.name_output(unfinished, filename_prefix, SUFFIX)
                 following.end(len(job.times()))
         except BaseException:
             # Also where the user has cancelled: what there is can be looked at, and the same run goes on from it.
@@ -149,7 +149,6 @@ class NSTStyliseVideo:
             notes.append(f"{so_far(job)} so far; running again goes on from there")
         else:
             job.end(keep_frames=False)
-        unfinished.unlink(missing_ok=True)
         for note in dict.fromkeys(notes):
             host.log.info("%s", note)
         name, file = host.as_output(path)

@@ -26,6 +26,8 @@ SECONDS_OF_SILENCE = 5.0  # then the server is asked whether the run is still kn
 # Nodes that name a file of the input folder, and the input that names it.
 LOADERS = {"LoadImage": "image", "LoadImageMask": "image", "LoadStyleGrams": "style"}
 _NOT_JSON = object()
+# What comes of an answer that has another form than ComfyUI's, wherever it is read.
+ODD_ANSWER = (KeyError, TypeError, AttributeError, IndexError, ValueError, OverflowError, RecursionError)
 
 
 class ServerGone(NSTError):
@@ -69,10 +71,17 @@ def run_on_server(
 
     try:
         return asyncio.run(run())
+    except NSTError:
+        raise
     except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
         raise ServerGone(
             f"server: {base} cannot be reached or broke off ({error or type(error).__name__}). "
             "Is ComfyUI running there, and is this the address it shows when it starts?"
+        ) from error
+    except ODD_ANSWER as error:
+        raise NSTError(
+            f"server: {base} does not answer as ComfyUI does ({type(error).__name__}: {error}). "
+            "Is this the address that ComfyUI shows when it starts?"
         ) from error
 
 
@@ -138,7 +147,7 @@ class _Client:
             text = await response.text()
             try:
                 answer = json.loads(text) if text else None
-            except ValueError:
+            except (ValueError, RecursionError):
                 answer = _NOT_JSON
             if response.status == 400 and path == "/prompt" and answer is not _NOT_JSON:
                 raise NSTError(explain_refusal(answer))

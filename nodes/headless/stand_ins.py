@@ -190,7 +190,12 @@ class SaveVideo(_StandIn):
 
     def save(self, video: host.VideoFile, filename_prefix: str, format: str, codec: str) -> dict[str, Any]:
         source = open_clip(Path(video.get_stream_source()))
-        path = host.new_output(filename_prefix, ".mp4")
-        write_clip(path, source.frames(Part(), lambda _: None), source, Part(), Encoding())
-        self.folders.written.append(path)
+        path = host.output_named(filename_prefix, ".mp4")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".nst-{os.urandom(8).hex()}.part.mp4")
+        try:
+            write_clip(part, source.frames(Part(), lambda _: None), source, Part(), Encoding())
+            self.folders.written.append(host.name_output(part, filename_prefix, ".mp4"))
+        finally:
+            part.unlink(missing_ok=True)
         return {"ui": {}}

@@ -26,7 +26,7 @@ SHOWN = 80  # characters of a name in an error
 ABANDONED = 24 * 3600.0  # seconds after which the unfinished file of a killed run is removed
 Write = Callable[[IO[bytes]], object]
 
-_PART = re.compile(r"\.nst-[0-9a-f]{16}\.part")
+_PART = re.compile(r"\.nst-[0-9a-f]{16}\.part(\.\w+)?")  # a clip keeps its ending
 _DEVICES = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³]) *(\..*)?", re.IGNORECASE | re.DOTALL)
 
 
@@ -138,7 +138,10 @@ def _unportable(name: str, ending: str) -> str:
 
 
 def open_file(path: Path) -> IO[bytes]:
-    """To be read; a pipe or a device, on which a plain `open` may wait for ever, is an OSError."""
+    """To be read. A pipe or a device, on which a plain `open` may wait for ever, is an OSError, and so is a name that
+    no system has."""
+    if "\0" in str(path):
+        raise OSError(errno.EINVAL, "no name has a null character", str(path))
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
@@ -161,18 +164,29 @@ def write_new(names: Iterable[Path], write: Write) -> Path:
     path = next(free)
     path.parent.mkdir(parents=True, exist_ok=True)
     with _part(path.parent, write) as part:
-        while True:
-            try:
-                _patiently(HERE.move_new, part, path)
-                return path
-            except FileExistsError:
-                path = next(free)
+        return _moved_new(part, itertools.chain([path], free))
 
 
 def move_over(part: Path, path: Path) -> None:
     """Give a whole file on the same disk its place."""
     _patiently(HERE.move, part, path)
     _sync(path.parent)
+
+
+def move_new(part: Path, names: Iterable[Path]) -> Path:
+    """Give a whole file the first of `names` that nobody has, all in its own folder."""
+    path = _moved_new(part, names)
+    part.unlink(missing_ok=True)  # where it got its name by a link, it still has the old one
+    _sync(path.parent)
+    return path
+
+
+def _moved_new(part: Path, names: Iterable[Path]) -> Path:
+    for path in names:
+        with contextlib.suppress(FileExistsError):
+            _patiently(HERE.move_new, part, path)
+            return path
+    raise FileExistsError(errno.EEXIST, "every name is taken", str(part))
 
 
 def numbered(stem: Path, suffix: str) -> Iterator[Path]:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from ..errors import NSTError
+from ..system.safe_files import move_over
 from ..system.safe_text import parse_json
 from .flow import needed
 from .sound import sound_of
@@ -119,7 +120,7 @@ def write_clip(path: Path, frames: Iterable[Shown], source: Source, part: Part, 
             writer.write(frames)
         with unfinished.open("rb+") as file:
             os.fsync(file.fileno())
-        os.replace(unfinished, path)
+        move_over(unfinished, path)
     except (OSError, ValueError, av.error.FFmpegError) as error:  # ValueError: what PyAV itself finds
         raise NSTError(f"{path}: the clip could not be written ({error}).") from error
     finally:

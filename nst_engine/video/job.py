@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import itertools
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -43,8 +46,8 @@ class Job:
     def begin(self, command: dict[str, Any]) -> int:
         """How many frames are there already. `command` is what has to be the same to go on."""
         record = self.state / RECORD
-        text = json.dumps(command, sort_keys=True, indent=1)
-        if record.is_file() and record.read_text(encoding="utf-8") != text:
+        text = json.dumps(command, sort_keys=True, indent=1).encode()
+        if record.is_file() and record.read_bytes() != text:
             if not self.is_empty:
                 raise NSTError(
                     f"{self.folder}: here lie the frames of a clip begun with other settings. Give those again to go "
@@ -55,7 +58,7 @@ class Job:
             raise NSTError(f"{self.folder}: this folder has files already, and none says that it is unfinished work.")
         if not record.is_file():
             self.state.mkdir(parents=True, exist_ok=True)
-            write_over(record, lambda file: file.write(text.encode()))
+            write_over(record, lambda file: file.write(text))
         done = self.times()
         if done:  # without the half of a line that a kill may have left
             lines = "".join(f"{number} {time}\n" for number, time in done)
@@ -68,12 +71,22 @@ class Job:
         path = self.state / "frames"
         if not path.is_file():
             return []
-        lines = path.read_text(encoding="ascii").split("\n")[:-1]  # what a kill cut off has no end
-        return [(int(number), Fraction(time)) for number, time in (line.split() for line in lines)]
+        with self._sound():
+            lines = path.read_text(encoding="ascii").split("\n")[:-1]  # what a kill cut off has no end
+            return [(int(number), Fraction(time)) for number, time in (line.split() for line in lines)]
 
     def picture(self, index: int, number: int) -> Path:
-        name = Path(self.names[number]).stem if self.names else f"frame_{index + 1:06}"
-        return self.folder / f"{name}.png"
+        if not self.names:
+            return self.folder / f"frame_{index + 1:06}.png"
+        with self._sound():
+            name = Path(self.names[number])
+        return self.folder / f"{name.name if name.stem.casefold() in self._several else name.stem}.png"
+
+    @functools.cached_property
+    def _several(self) -> set[str]:
+        """Names that more than one picture of the source has, but for its ending, or but for case."""
+        count = Counter(Path(name).stem.casefold() for name in self.names)
+        return {name for name in count if count[name] > 1}
 
     def keep(self, index: int, shown: Shown, frame: Frame, back: int) -> None:
         """A finished frame, and no more of what the next ones go on from than they look back to."""
@@ -99,12 +112,22 @@ class Job:
         for index, content in enumerate(contents, done - len(contents)):
             path = self._past(index)
             if path.is_file():
-                with open_file(path) as file:
+                with self._sound(), open_file(path) as file:
                     kept = torch.from_numpy(np.load(file, allow_pickle=False))
-                found.append(Past(content, kept[:, :3], kept[:, 3:]))
+                    found.append(Past(content, *kept.split((3, 1), 1)))
             else:
                 found.clear()
         return found
+
+    @contextlib.contextmanager
+    def _sound(self) -> Iterator[None]:
+        """What was kept is read; a disk that failed, or somebody's hand, may have changed it."""
+        try:
+            yield
+        except (ValueError, TypeError, ZeroDivisionError, IndexError, EOFError, RuntimeError) as error:
+            raise NSTError(
+                f"{self.state}: what was kept to go on from is damaged; give --restart to start over, or another name."
+            ) from error
 
     def _past(self, index: int) -> Path:
         return self.state / f"past-{index:06}.npy"

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from ..errors import NSTError
+from ..system.safe_files import open_file
 from .flow import Flow
 
 LEAST, MULTIPLE = 128, 8  # pixels a side that its pyramid wants
@@ -21,7 +22,8 @@ def raft_flow(weights: Path, device: torch.device) -> Flow:
     except ImportError as error:
         raise NSTError("flow: RAFT needs torchvision; run: python -m pip install torchvision") from error
     try:  # weights_only: a file of weights is data, and may never run code
-        state = torch.load(weights, map_location="cpu", weights_only=True)
+        with open_file(weights) as file:  # torch would wait for what comes out of a pipe
+            state = torch.load(file, map_location="cpu", weights_only=True)
         small = len(state["feature_encoder.convnormrelu.0.weight"]) == 32
         model = models.raft_small(weights=None) if small else models.raft_large(weights=None)
         model.load_state_dict(state)

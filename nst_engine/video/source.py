@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -11,17 +12,26 @@ from fractions import Fraction
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import torch
 
 from ..errors import NSTError
-from ..pictures.files import FORMATS, read_picture
+from ..pictures.files import FORMATS, MOST_PIXELS_UNASKED, read_picture
 from ..pictures.images import shape_of
+from ..system.safe_files import open_file
 from .flow import needed
 
 # In swscale's and FFmpeg's numbers. Where a clip does not say, high definition is taken for BT.709, as players do.
 BT709, UNKNOWN_SPACES, HIGH_DEFINITION = 1, (0, 2), 720
 SEEK_EARLIER = 1  # seconds
 
+# What a clip may be, by FFmpeg's names. No list of other files or addresses, such as HLS or concat, which a stranger's
+# file may be under any name: what it names would be read, or fetched, as a part of it.
+CONTAINERS = (
+    *("mov", "mp4", "matroska", "webm", "avi", "mpeg", "mpegts", "mpegvideo", "ogg", "flv", "asf", "mxf", "gxf", "nut"),
+    *("dv", "gif", "apng", "ivf", "obu", "av1", "h264", "hevc", "vvc", "m4v", "mjpeg", "vc1", "yuv4mpegpipe", "rm"),
+)
+ONLY_ITSELF = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "file"}
 ATTACHED_PICTURE = 0x400  # FFmpeg's number
 CUT_OFF = 2  # frames that may be missing at the end of a whole file: some count them, and never show them
 
@@ -142,6 +152,7 @@ def open_clip(path: Path | IO[bytes]) -> Source:
     try:
         with opened(path) as container:
             stream = video_of(container, path)
+            check_size(stream.codec_context.width, stream.codec_context.height, path)
             first = next(container.decode(stream), None)
             if first is None:
                 raise NSTError(f"{_called(path)}: there is no frame in this clip.")
@@ -163,10 +174,12 @@ def open_clip(path: Path | IO[bytes]) -> Source:
 
 
 def opened(path: Path | IO[bytes]) -> Any:
-    if not isinstance(path, Path):
-        path.seek(0)
     av = needed("av", "Reading a clip")
-    return av.open(str(path) if isinstance(path, Path) else path)
+    if isinstance(path, Path):
+        open_file(path).close()  # FFmpeg would wait for what comes out of a pipe
+        return av.open(os.path.abspath(path), options=ONLY_ITSELF)  # never an address, whatever its name
+    path.seek(0)
+    return av.open(path, options=ONLY_ITSELF)
 
 
 def _called(path: Path | IO[bytes]) -> str:
@@ -187,6 +200,15 @@ def video_of(container: Any, path: Path | IO[bytes]) -> Any:
     # reader that stops early holds that lock and waits for the thread. Decoding is not what takes time here.
     stream.thread_type = "SLICE"
     return stream
+
+
+def check_size(width: int, height: int, path: Path | IO[bytes]) -> None:
+    """A small file can fill the memory with a frame."""
+    if width * height > MOST_PIXELS_UNASKED:
+        raise NSTError(
+            f"{_called(path)}: its frames claim {width}×{height} pixels, and {MOST_PIXELS_UNASKED} in all are the most "
+            "that is read; scale it down with another program first."
+        )
 
 
 def _is_cover(stream: Any) -> bool:
@@ -225,6 +247,7 @@ def _of_clip(source: Source, part: Part, on_break: Callable[[str], object]) -> I
                 if part.ended(time):
                     return
                 if part.holds(number, time):
+                    check_size(frame.width, frame.height, source.path)
                     yield Shown(number, time, _pixels(frame))
                 number += 1
                 end = time + (frame.duration * frame.time_base if frame.duration else times.usual)
@@ -285,9 +308,9 @@ def _sought(container: Any, stream: Any, part: Part, times: Times) -> Iterator[A
 def _pixels(frame: Any) -> torch.Tensor:
     deep = any(component.bits > 8 for component in frame.format.components)
     colour = _colour_of(frame)
-    rgb = frame.reformat(format="rgb48le" if deep else "rgb24", src_colorspace=colour.space).to_ndarray()
-    pixels = torch.from_numpy(rgb.astype("float32") / (65535 if deep else 255))
-    return torch.rot90(pixels, _turns(frame), (0, 1)).movedim(-1, 0)[None].contiguous()
+    codes = frame.reformat(format="rgb48le" if deep else "rgb24", src_colorspace=colour.space).to_ndarray()
+    upright = np.moveaxis(np.rot90(codes, _turns(frame)), -1, 0)[None]
+    return torch.from_numpy(upright.astype("float32", order="C")).div_(65535 if deep else 255)
 
 
 def _turns(frame: Any) -> int:

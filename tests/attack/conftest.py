@@ -26,6 +26,7 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An input folder with the pictures and the style that the hostile graphs start from."""
     folder = tmp_path_factory.mktemp("input")
     hostile.write_pictures(folder)
+    hostile.write_film(folder)
     vgg = nst.load_vgg("vgg19-caffe", precision="fp32", device="cpu")
     picture = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(1))
     nst.compute_style_grams(vgg, picture, size=48).save(folder / hostile.STYLE)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import json
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
+from nst_engine.video.encode import Encoding, write_clip
+from nst_engine.video.source import Part, Shown, Source
+
 ROOT = Path(__file__).resolve().parents[2]
-PICTURE, STYLE = "attack.png", "attack.safetensors"
+PICTURE, STYLE, FILM, CLIP = "attack.png", "attack.safetensors", "attack.mkv", "attack.webp"
 ESCAPE = "nst-escape"  # in every name that tries to leave a folder: no file of that name may appear
 
 Graph = dict[str, dict[str, Any]]
@@ -38,6 +44,15 @@ def write_pictures(folder: Path) -> None:
     Image.fromarray(noise(40, 40)).convert("1").save(folder / "odd-1.png")
     Image.fromarray(drawn.integers(0, 65536, (40, 40), dtype=np.uint16)).save(folder / "odd-16.png")
     Image.fromarray(np.zeros((40, 40, 4), np.uint8)).save(folder / "odd-transparent.png")
+
+
+def write_film(folder: Path) -> None:
+    """Two frames of noise as a video, FILM, and as an animation, CLIP."""
+    frames = torch.rand(2, 1, 3, 48, 64, generator=torch.Generator().manual_seed(2))
+    pictures = [Image.fromarray((frame[0] * 255).byte().movedim(0, -1).numpy()) for frame in frames]
+    pictures[0].save(folder / CLIP, save_all=True, append_images=pictures[1:], lossless=True)
+    shown = [Shown(number, Fraction(number, 10), frame) for number, frame in enumerate(frames)]
+    write_clip(folder / FILM, shown, Source(Path(), (48, 64), 8, Fraction(10), 2, ("drawn",)), Part(), Encoding())
 
 
 def nested(depth: int) -> dict[str, Any]:
@@ -88,6 +103,7 @@ VALUES: dict[str, Any] = {
     "the picture": ["picture", 0],
     "the mask": ["picture", 1],
     "the style": ["style", 0],
+    "the film": ["film", 0],
     "nobody": ["nobody", 0],
     "output 99": ["picture", 99],
     "output -1": ["picture", -1],
@@ -99,6 +115,15 @@ VALUES: dict[str, Any] = {
     "itself": ["subject", 0],
 }
 EVERY = 3  # of the values, the share that one input meets; all meet inputs of every type
+MOVING = ("NSTVideoTransfer", "NSTStyliseVideo")
+EVERY_AGAIN = 15  # for what nodes of moving pictures take as Neural Style Transfer does
+
+
+def node_names() -> list[str]:
+    """Those of the pack, as its table has them; read and not imported, because tests are collected before."""
+    tree = ast.parse((ROOT / "nodes" / "__init__.py").read_text(encoding="utf-8"))
+    (table,) = (n.value for n in tree.body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "_NODES")
+    return [ast.unparse(name) for name in table.elts]
 
 
 # --- small sound graphs -------------------------------------------------------------------------------------------
@@ -114,7 +139,7 @@ SMALL = {
     "filename_prefix": "attack/style",
     "style": STYLE,
     "image": PICTURE,
-    "shape": "1,48,64,3",
+    "file": FILM,
 }
 WIRES = {
     "VGG_FEATURES": ["vgg", 0],
@@ -124,6 +149,7 @@ WIRES = {
     "STYLE_GRAMS": ["style", 0],
     "NST_METHOD": ["method", 0],
     "LOSS_HISTORY": ["made", 1],
+    "VIDEO": ["film", 0],
 }
 
 
@@ -138,7 +164,9 @@ def sound_inputs(known: Mapping[str, Any], class_type: str, section: str | None 
     for at in ("required", "optional") if section is None else (section,):
         for name, (kind, *rest) in table.get(at, {}).items():
             options = rest[0] if rest else {}
-            if isinstance(kind, str) and kind in WIRES:
+            if (kind, name) == ("IMAGE", "frames"):
+                inputs[name] = ["clip", 0]
+            elif isinstance(kind, str) and kind in WIRES:
                 inputs[name] = list(WIRES[kind])
             elif name in SMALL:
                 value = SMALL[name]
@@ -161,6 +189,8 @@ def sound(known: Mapping[str, Any], class_type: str) -> Graph:
         "style": small("ComputeStyleGrams"),
         "method": small("NSTMethod"),
         "made": small("NeuralStyleTransfer", steps=1, size=48),
+        "clip": node("LoadImage", image=CLIP),
+        "film": node("LoadVideo", file=FILM),
         "subject": node(class_type, **sound_inputs(known, class_type)),
     }
     for i, kind in enumerate(known[class_type].RETURN_TYPES):
@@ -176,6 +206,10 @@ def sound(known: Mapping[str, Any], class_type: str) -> Graph:
         elif kind == "VGG_FEATURES":
             graph[f"show {i}"] = small("NSTShowFeatures", vgg=wire)
             graph[f"save {i}"] = node("SaveImage", images=[f"show {i}", 0], filename_prefix="attack/features")
+        elif kind == "VIDEO":
+            graph[f"save {i}"] = node(
+                "SaveVideo", video=wire, filename_prefix="attack/film", format="auto", codec="auto"
+            )
         elif kind in ("LAYER_WEIGHTS", "NST_METHOD"):
             given = {"layer_weights" if kind == "LAYER_WEIGHTS" else "method": wire}
             graph[f"use {i}"] = small("NeuralStyleTransfer", steps=1, size=48, **given)
@@ -195,8 +229,10 @@ def spoilt_inputs(known: Mapping[str, Any], class_type: str) -> Iterator[tuple[s
     """One input at a time: a hostile value, none at all; and one that the node does not have."""
     base = sound(known, class_type)
     values = list(VALUES.items())
+    shared = known["NeuralStyleTransfer"].INPUT_TYPES()["optional"] if class_type in MOVING else ()
     for number, name in enumerate(base["subject"]["inputs"]):
-        for label, value in values[number % EVERY :: EVERY]:
+        every = EVERY_AGAIN if name in shared else EVERY
+        for label, value in values[number % every :: every]:
             graph = copy.deepcopy(base)
             graph["subject"]["inputs"][name] = copy.deepcopy(value)
             yield f"{class_type}.{name}: {label}", graph

@@ -29,6 +29,8 @@ LIMIT = 20  # seconds for one command line
 MOST_MEMORY = 1200 << 20  # bytes that one command line may take beyond what the process has
 
 S = "stylize content.png style.png --out out.png --steps 1 --size 48"  # a sound one, which the others spoil
+V = "video attack.mkv style.png --out made.mkv --steps 1 --frame-steps 1 --size 48"
+B = "batch content.png --styles style.png --out many --steps 1 --size 48 --style-size 48"
 T = "texture style.png --width 48 --height 48 --out out.png --steps 1"
 
 
@@ -60,6 +62,7 @@ def header(**changed: Any) -> dict[str, Any]:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("files")
     hostile.write_pictures(folder)
+    hostile.write_film(folder)
     drawn = np.random.default_rng(0)
     content = Image.fromarray(drawn.integers(0, 256, (48, 64, 3), dtype=np.uint8))
     for name in ("content.png", "style.png", "whole.jpg", "whole.webp", "whole.tif", "whole.gif", "whole.bmp"):
@@ -68,9 +71,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _broken_styles(folder)
     _broken_settings(folder, content)
     _graphs(folder)
+    _broken_films(folder)
+    _tables(folder)
     (folder / "folder").mkdir()
     (folder / "closed").mkdir(mode=0o500)
-    for fifo in ("fifo.png", "fifo.safetensors", "fifo.json", "fifo.pth") if hasattr(os, "mkfifo") else ():
+    for fifo in (
+        ("fifo.png", "fifo.safetensors", "fifo.json", "fifo.pth", "fifo.mkv", "fifo.csv")
+        if hasattr(os, "mkfifo")
+        else ()
+    ):
         os.mkfifo(folder / fifo)
     (folder / "loop.png").symlink_to("loop.png")
     return folder
@@ -185,6 +194,53 @@ def _graphs(folder: Path) -> None:
     (folder / "latin.json").write_bytes(b'{"\xe9": 1}')
 
 
+def _broken_films(folder: Path) -> None:
+    data = (folder / hostile.FILM).read_bytes()
+    for percent in (10, 50, 95):
+        (folder / f"cut-{percent}.mkv").write_bytes(data[: len(data) * percent // 100])
+    (folder / "bent.mkv").write_bytes(data[:600] + bytes(60) + data[660:])
+    (folder / "empty.mkv").touch()
+    (folder / "list.mkv").write_text(f"ffconcat version 1.0\nfile {hostile.FILM}\n")
+    (folder / "list.m3u8").write_text(f"#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:0\n#EXTINF:1,\n{hostile.FILM}\n#EXT-X-ENDLIST\n")
+    for name in ("torn", "mixed"):
+        (folder / name).mkdir()
+        Image.effect_noise((64, 48), 90).convert("RGB").save(folder / name / "frame1.png")
+    (folder / "torn" / "frame2.png").write_bytes((folder / "torn" / "frame1.png").read_bytes()[:200])
+    Image.effect_noise((40, 40), 90).convert("RGB").save(folder / "mixed" / "frame2.png")
+    (folder / "taken.mkv.frames").mkdir()
+    (folder / "taken.mkv.frames" / "mine.txt").write_text("mine")
+
+
+def _tables(folder: Path) -> None:
+    for name, rows in {
+        "escape": [{"out": f"../{hostile.ESCAPE}.png"}],
+        "absolute": [{"out": f"/tmp/{hostile.ESCAPE}.png"}],
+        "home": [{"out": f"~/{hostile.ESCAPE}.png"}],
+        "windows": [{"out": f"..\\..\\{hostile.ESCAPE}.png"}],
+        "itself": [{"out": "a/.."}],
+        "null-byte": [{"out": "a\0b.png"}],
+        "surrogate": [{"out": "\ud800.png"}],
+        "over": [{"out": "one.png"}, {"out": "ONE.png"}],
+        "reads": [{"content": "/etc/passwd"}],
+        "lists": [{"content": ["a", "b"]}],
+        "object": [{"style": {"a": 1}}],
+        "quotes": [{"style": None, "styles": "'"}],
+        "columns": [{"__class__": 1}],
+        "saves": [{"save_style": f"/tmp/{hostile.ESCAPE}.safetensors"}],
+        "size": [{"size": 10**40}],
+        "word": [{"size": "--out=x.png"}],
+        "dashes": [{"content": "--help"}],
+        "weights": [{"weights": "bad.pth"}],
+    }.items():
+        lines = [json.dumps({"content": "content.png", "style": "style.png", **row}) for row in rows]
+        (folder / f"{name}.jsonl").write_text("\n".join(lines))
+    (folder / "deep.jsonl").write_text("[" * 100_000)
+    (folder / "wide.csv").write_text("content," * 20_000 + "\n" + "content.png," * 20_000)
+    (folder / "cell.csv").write_text("content,style\ncontent.png," + "x" * 200_000)
+    (folder / "latin.csv").write_bytes(b"content,style\n\xe9.png,style.png")
+    (folder / "empty.csv").touch()
+
+
 LINES = {
     "commands": [
         *("", "--help", "nonsense", "stylize", "stylize --help", "texture", "again", "run", "recipes", "recipes x"),
@@ -262,6 +318,43 @@ LINES = {
         *(f"run sound.json --server {n}" for n in (
             "x", "http://", "http://127.0.0.1:9", "file:///etc/passwd", "http://[", "\ud800",
         )),
+    ],
+    "video": [
+        *(f"video {n} style.png --out made.mkv --steps 1 --frame-steps 1 --size 48" for n in (
+            "no.mkv", "folder", "fifo.mkv", "empty.mkv", "list.mkv", "list.m3u8", "cut-10.mkv", "cut-50.mkv",
+            "cut-95.mkv", "bent.mkv", "text.png", "content.png", "torn", "mixed", "/dev/zero", "/proc/self/mem",
+            "http://127.0.0.1:9/x.mkv", "concat:attack.mkv", "\udcff.mkv", "x\0.mkv", "attack.webp",
+        )),
+        *(f"video attack.mkv style.png --steps 0 --frame-steps 0 --out {n}" for n in (
+            "made.xyz", "no/such/made.mkv", "attack.mkv", "fifo.mkv", "/dev/null", "closed/made.mkv", "folder.mkv/",
+            "taken.mkv", "content.png", "x" * 300 + ".mkv", "\udcff.mkv", "torn",
+        )),
+        *(f"{V} --codec {n}" for n in ("x", "h264", "pcm_s16le", "gif", "\ud800", "x" * 9999)),
+        *(f"{V} {n}" for n in (
+            "--fps 0", "--fps 1/0", "--fps 1e9", "--from 9:9:9", "--from x", "--to 0", "--every 0", "--every 9999999",
+            "--look-back 0", "--look-back 3 2", "--temporal-weight nan", "--temporal-weight 1e300", "--frame-steps -1",
+            "--crf 99", "--flow bad.pth", "--flow fifo.pth", "--protect torn", "--protect fifo.mkv",
+        )),
+    ],
+    "batch": [
+        *(f"batch {n}.jsonl --out many --steps 1 --size 48 --style-size 48" for n in (
+            "escape", "absolute", "home", "windows", "itself", "null-byte", "surrogate", "over", "reads", "lists",
+            "object", "quotes", "columns", "saves", "size", "word", "dashes", "weights", "deep", "no",
+        )),
+        *(f"batch {n}.csv --out many --steps 1" for n in ("wide", "cell", "latin", "empty", "fifo")),
+        *(f"{B} --name {n}" for n in (
+            f"../{hostile.ESCAPE}", f"/tmp/{hostile.ESCAPE}", f"..\\{hostile.ESCAPE}", "{", "{0}", "{}", "..", "",
+            "{content.__class__}", "{content!r}", "{number:{number.__class__}}", "{number:{x}}", "\ud800", "a\0b",
+            "x" * 300, "{steps:>99999999999}",
+        )),
+        *(f"{B} {n}" for n in (
+            "--time-limit nan", "--time-limit -1", "--devices x", "--devices cuda:99", "--server x", "--actors 2",
+            "--server http://127.0.0.1:9", "--report folder", "--report /dev/full", "--combine x", "--quiet --dry-run",
+        )),
+        *("batch fifo.png --styles style.png --out many --steps 1", "batch no-* --styles style.png --out many"),
+        *("batch . --styles style.png --out .", "batch folder --styles style.png --out many"),
+        *(f"batch {n}.mkv --styles style.png --out many --steps 1 --size 48" for n in ("cut-50", "list", "fifo")),
+        *(f"batch content.png --styles style.png --out {n}" for n in ("content.png", "closed/x", "/dev/null", "x\0")),
     ],
     "outputs": [
         # Last: they may take the place of a fifo.

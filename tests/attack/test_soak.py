@@ -10,16 +10,22 @@ from pathlib import Path
 
 import psutil
 import pytest
+from comfyui_found import package_folder
 from hostile import PICTURE, STYLE, Graph, node
 from live_comfyui import Server
 from plot_soak import COLUMNS, draw
+
+from nst_engine.statistics.distances import BY_MOMENTS
 
 SETTLED = 100  # prompts, after which nothing may grow
 EVERY = 10
 MEMORY, THREADS, FILES = 50.0, 4, 4  # how far apart the beginning and the end may be; memory in MB
 
-RECIPES = ("balanced", "gatys2016", "pytorch-tutorial", "johnson", "udacity")
-STATISTICS = ("recipe", "mean-std", "covariance", "histogram", "sliced")
+RECIPES = ("balanced", "gatys2016", "pytorch-tutorial", "johnson", "udacity", "spst")
+LONG = {50: "strotss", 51: "nnst"}  # of every 400 prompts: half a minute each
+STATISTICS = ("recipe", "mean-std", "covariance", "histogram", "sliced", "nearest", "remd")
+MEASURES = ("recipe", "self-similarity", "laplacian")
+COPIES = ("none", "mirrored", "rotated", "rescaled")
 
 
 @pytest.mark.timeout(3600)
@@ -29,13 +35,14 @@ def test_a_thousand_prompts(server: Server, furnished: Path, tmp_path: Path, pyt
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copytree(furnished, server.base / "input", dirs_exist_ok=True)
     process = psutil.Process(server.process.pid)
+    films = package_folder(server.interpreter, "cv2") is not None
     rows = []
     begun = time.monotonic()
     with (folder / "soak.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(COLUMNS)
         for i in range(count):
-            run_one(server, prompt(i))
+            run_one(server, prompt(i, films))
             if i % EVERY == 0:
                 # The host keeps what prompts gave for as long as there is memory; that is not ours.
                 server.post("/free", {"unload_models": True, "free_memory": True})
@@ -62,7 +69,7 @@ def open_files(process: psutil.Process) -> int:
 def run_one(server: Server, graph: Graph) -> None:
     answer = server.post("/prompt", {"prompt": graph})
     assert not answer["node_errors"], answer
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not (found := server.get(f"/history/{answer['prompt_id']}")):
         server.check_alive()
         assert time.monotonic() < deadline, server.log_tail()
@@ -71,8 +78,8 @@ def run_one(server: Server, graph: Graph) -> None:
     assert status["status_str"] == "success", f"{graph}\n{status}"
 
 
-def prompt(i: int) -> Graph:
-    """The i-th prompt; sizes, recipes, methods and nodes take turns in rows of different lengths."""
+def prompt(i: int, films: bool) -> Graph:
+    """The i-th prompt; sizes, recipes, methods and nodes take turns in rows of different lengths. Films need OpenCV."""
     size = (44, 54, 64)[i % 3]
     graph = {
         "vgg": node(
@@ -84,14 +91,19 @@ def prompt(i: int) -> Graph:
         ),
         "picture": node("LoadImage", image=PICTURE),
         "style": node(
-            "ComputeStyleGrams", vgg=["vgg", 0], style_image=["picture", 0], weight=1.0, size=(44, 52, 60, 68)[i % 4]
+            "ComputeStyleGrams",
+            vgg=["vgg", 0],
+            style_image=["picture", 0],
+            weight=1.0,
+            size=(44, 52, 60, 68)[i % 4],
+            copies=COPIES[i // 4 % len(COPIES)],
         ),
         "made": node(
             "NeuralStyleTransfer",
             vgg=["vgg", 0],
             content_image=["picture", 0],
             style_grams=["style", 0],
-            recipe=RECIPES[i % len(RECIPES)],
+            recipe=LONG.get(i % 400, RECIPES[i % len(RECIPES)]),
             size=size,
             scales=1,
             steps=1 + i % 2,
@@ -104,16 +116,19 @@ def prompt(i: int) -> Graph:
         "show": node("PreviewImage", images=["made", 0]),
     }
     if i % 4 == 1:
+        statistic = STATISTICS[i // 4 % len(STATISTICS)]
         graph["method"] = node(
             "NSTMethod",
-            statistic=STATISTICS[i // 4 % len(STATISTICS)],
+            statistic=statistic,
             shift=0.0,
             normalise_gradients="recipe",
             averaging=-1.0,
             tv_kind="recipe",
+            content_measure=MEASURES[i // 4 % len(MEASURES)],
+            octaves=(-1, 1, 2)[i // 12 % 3] if statistic in BY_MOMENTS else -1,
         )
         graph["made"]["inputs"] |= {"method": ["method", 0], "recipe": "balanced"}
-    if i % 7 == 3:
+    if i % 9 == 3:
         graph["made"]["inputs"]["tile"] = 32
         graph["made"]["inputs"].pop("method", None)
     if i % 5 == 2:
@@ -127,4 +142,20 @@ def prompt(i: int) -> Graph:
             **{"size": size, "recipe": "balanced"},
         )
         graph["show sheet"] = node("PreviewImage", images=["sheet", 0])
+    if films and i % 16 == 4:
+        graph |= moving(i)
+    return graph
+
+
+def moving(i: int) -> Graph:
+    """Two frames as a batch, and in every second of such prompts as a file, too."""
+    painted = {"vgg": ["vgg", 0], "style_grams": ["style", 0], "recipe": "balanced", "size": 48, "steps": 1, "seed": i}
+    graph = {
+        "clip": node("NSTExampleClip", name="clip-balloon", frames=2),
+        "moved": node("NSTVideoTransfer", frames=["clip", 0], passes=1 + i // 16 % 2, preview_every=1, **painted),
+        "show moved": node("PreviewImage", images=["moved", 0]),
+    }
+    if i % 32 == 20:
+        graph["video"] = node("CreateVideo", images=["clip", 0], fps=["clip", 1])
+        graph["film"] = node("NSTStyliseVideo", video=["video", 0], filename_prefix="soak/film", **painted)
     return graph

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import io
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -218,6 +219,34 @@ def test_a_cancel_in_the_first_of_two_passes_loses_nothing(pack, vgg, grams, cli
     call(pack, "NSTStyliseVideo", **inputs, **QUICK, passes=2)
     host.listener.reset(token)
     assert seen[0] > 2
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("node", ["NSTStyliseVideo", "SaveVideo"])
+def test_no_film_has_its_name_before_it_is_whole(pack, vgg, grams, clip, places, monkeypatch, node) -> None:
+    encode = importlib.import_module(f"{pack.__name__}.nst_engine.video.encode")
+    source, seen = film(pack, clip, places), []
+    real = encode.Writer._frame
+
+    def look(writer, pixels, time):
+        seen.append([file.name for file in (places / "out").glob("*.mp4") if re.fullmatch(r"film_.*", file.name)])
+        if writer.source.names == ("trial",):
+            return real(writer, pixels, time)
+        raise Killed
+
+    monkeypatch.setattr(encode.Writer, "_frame", look)
+    with pytest.raises(Killed):
+        if node == "SaveVideo":
+            headless = importlib.import_module(f"{pack.__name__}.nodes.headless.stand_ins")
+            folders = importlib.import_module(f"{pack.__name__}.nodes.headless.folders").Folders(places, places)
+            headless.SaveVideo(folders).save(source, "out/film", "auto", "auto")
+        else:
+            call(pack, node, vgg=vgg, video=source, style_grams=grams, filename_prefix="out/film", **QUICK)
+    assert seen and not any(seen)
+    assert [file.name for file in (places / "out").glob("film_*")] == []
 
 
 def test_what_is_no_video_is_refused(pack, vgg, grams) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import torch
 
-from ...errors import NSTError
+from ...errors import NSTError, counted
 from ...pictures.files import Picture, read_picture, write_picture
 from ...pictures.images import resize, shape_of
 from ...stylize import Result
@@ -96,12 +96,14 @@ class HostLane:
 
         files = _Files(folder, ready.inputs)
         graph = self.graphs.graph_of(ready.args, ready.inputs, files.picture, files.mask)
-        (path,) = self.graphs.run_on_server(
+        paths = self.graphs.run_on_server(
             graph, self.url, output_folder=folder, input_folder=".", on_progress=on_progress, allow_outside=True
         )
-        picture = read_picture(path)
+        if len(paths) != 1:
+            raise NSTError(f"--server: {self.url} gave {counted(len(paths), 'picture')} instead of one.")
+        picture = read_picture(paths[0], large=False)
         files.remove()
-        path.unlink()
+        paths[0].unlink()
         return picture
 
 

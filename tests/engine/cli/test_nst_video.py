@@ -12,7 +12,7 @@ from films import QUICK, frames_of, nst_video, times, write_folder
 from scenes import pan, write_clip
 
 from nst_engine.cli.commands import main
-from nst_engine.pictures.files import read_picture
+from nst_engine.pictures.files import read_picture, write_picture
 from nst_engine.video.source import open_source
 
 av = pytest.importorskip("av", reason="av is not installed")
@@ -108,6 +108,15 @@ def test_masks_from_a_folder(style: Path, tmp_path: Path) -> None:
     assert (made[0] - frames[2])[..., :30].abs().max() < 1 / 254
     assert (made[1] - frames[4])[..., 50:].abs().max() < 1 / 254
     assert (made[1] - frames[4])[..., :30].abs().mean() > 1 / 255
+
+
+def test_frames_of_one_name_are_two_frames(style: Path, tmp_path: Path) -> None:
+    frames = pan(3)
+    folder = write_folder(tmp_path / "in", frames[:1])
+    for name, frame in zip(("shot9.jpg", "shot9.png"), frames[1:], strict=True):
+        write_picture(folder / name, frame)
+    assert nst_video(folder, style, "-o", tmp_path / "out", *QUICK) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["shot8.png", "shot9.jpg.png", "shot9.png.png"]
 
 
 def test_times_are_read_as_people_write_them() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -162,3 +163,38 @@ def test_of_nothing_that_is_finished_other_settings_may_begin(style: Path, tmp_p
     write_picture(state / "first.png", clouds(1, 30, 30))
     assert nst_video(clip, style, "-o", out, *QUICK, "--from", "0.125") == 0
     assert len(frames_of(out)) == 3
+
+
+@pytest.mark.parametrize(
+    ("file", "data"),
+    [
+        *(("frames", text) for text in (b"0 0\n1 x\n", b"0 1/0\n", b"0\n", b"\xff\n", b"0 0 0\n")),
+        *(("past-000002.npy", data) for data in (b"", b"\x93NUMPY", b"\x80\x04cos\nsystem\n.", os.urandom(400))),
+        *(("job.json", data) for data in (b"{", b"\xff", b"")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else repr(value[:9]),
+)
+def test_damaged_work_is_told_in_a_sentence(unfinished: Path, capsys: pytest.CaptureFixture, file, data) -> None:
+    (unfinished / "out" / ".nst" / file).write_bytes(data)
+    assert nst_video("in", "style.png", "-o", "out", *QUICK) == 1
+    assert re.search(r"^nst: .*(damaged|other settings)", capsys.readouterr().err, re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def broken_off(style: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Work that broke off at a picture that cannot be read."""
+    folder = tmp_path_factory.mktemp("work")
+    shutil.copy(style, folder / "style.png")
+    last = write_folder(folder / "in", pan(4)) / "shot11.png"
+    last.write_bytes(last.read_bytes()[:100])
+    with pytest.MonkeyPatch.context() as there:
+        there.chdir(folder)
+        assert nst_video("in", "style.png", "-o", "out", *QUICK) == 1
+    return folder
+
+
+@pytest.fixture
+def unfinished(broken_off: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(broken_off, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

@@ -11,6 +11,7 @@ from fake_device import DEVICE, FakeDevice
 from pictures import clouds
 
 import nst_engine as nst
+from nst_engine.objective.temporal import Temporal
 from nst_engine.pictures.colour import METHODS
 from nst_engine.statistics.distances import STATISTICS
 
@@ -29,6 +30,16 @@ def uneven_pooling(name, args, made):
         assert h % height == 0 and w % width == 0, f"{name}: {h}×{w} to {height}×{width}"
 
 
+def looking_up(name, args, made):
+    """MPS: bilinear and nearest, with zeros outside, and no way back."""
+    if "grid_sampler" in name:
+        assert name == "grid_sampler_2d" and args[2] != 2 and args[3] == 0, f"{name}: mode {args[2]}, outside {args[3]}"
+
+
+def many_of_the_largest(name, args, made):
+    assert name != "topk" or args[1] <= 16, f"{name}: the {args[1]} largest"
+
+
 def lacking(*operations):
     def refuses(name, args, made):
         assert name not in operations, f"{name}: no such operation"
@@ -41,6 +52,8 @@ KINDS = {
         float64,  # "the MPS framework doesn't support float64", pytorch/pytorch#122602
         bfloat16,  # before macOS 14, pytorch/torchchat#616
         uneven_pooling,  # interpolate's `area` too, pytorch/pytorch#96056
+        looking_up,  # "MPS: Unsupported Bicubic interpolation", "Unsupported padding mode", GridSampler.mm of torch 2.4
+        many_of_the_largest,  # before macOS 13, Sort.mm of torch 2.4
         # Those that torch 2.4's table of operations (native_functions.yaml) gives a CPU and CUDA, and nothing else.
         lacking(
             "_upsample_bicubic2d_aa",
@@ -48,6 +61,8 @@ KINDS = {
             "_linalg_eigh",
             "_linalg_svd",
             "linalg_cholesky_ex",
+            *("linalg_qr", "geqrf", "linalg_householder_product", "_linalg_solve_ex", "linalg_lstsq", "linalg_eig"),
+            *("kthvalue", "mode", "_cummax_helper", "_cummin_helper", "avg_pool3d", "upsample_trilinear3d"),
         ),
     ),
     "xpu": (float64,),  # Arc A, intel/torch-xpu-ops#1742
@@ -131,6 +146,12 @@ def test_measuring_by_pieces_with_masks_and_regions(there, kind):
         nst.stylize(there, clouds(1, 50, 70), grams, steps=1, size=70)
 
 
+def test_a_frame_of_a_film(there, kind):
+    """Held to those before it, whose flow and warping are the CPU's."""
+    before = Temporal(clouds(3, 50, 70), torch.ones(1, 1, 50, 70), torch.ones(1, 1, 50, 70), 300.0)
+    run(there, kind, temporal=before, size=70)
+
+
 def test_what_the_rules_find():
     for refuses, what in (
         (KINDS["mps"], lambda x: x.double()),
@@ -138,6 +159,11 @@ def test_what_the_rules_find():
         (KINDS["mps"], lambda x: F.interpolate(x, (3, 3), mode="area")),
         (KINDS["mps"], lambda x: F.interpolate(x, (16, 16), mode="bicubic", antialias=True)),
         (KINDS["mps"], lambda x: torch.linalg.eigh(x[0, 0])),
+        (KINDS["mps"], lambda x: torch.linalg.qr(x[0, 0])),
+        (KINDS["mps"], lambda x: torch.linalg.solve(x[0, 0], x[0, 0])),
+        (KINDS["mps"], lambda x: x.flatten().topk(20)),
+        (KINDS["mps"], lambda x: F.grid_sample(x, x[0, :2].movedim(0, -1)[None], "bicubic", align_corners=False)),
+        (KINDS["mps"], lambda x: F.grid_sample(x, x[0, :2].movedim(0, -1)[None], "bilinear", "border", False)),
         (KINDS["directml"], lambda x: x.bfloat16()),
     ):
         with FakeDevice(), pytest.raises(AssertionError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shlex
@@ -258,6 +259,60 @@ def test_refusals_of_every_shape_are_readable(client):
     assert "node X does not exist. Node ID '#9'" in text and "Install the pack" in text
     for odd in (None, [], {}, {"error": "no prompt"}, {"error": None, "node_errors": None}, "text"):
         assert client.explain_refusal(odd).startswith("server: the graph was refused: ")
+
+
+ODD = (None, [], 7, "text", {}, [[]], {"run-1": None}, {"run-1": []}, {"run-1": {"outputs": 7}})
+DEEP = "[" * 100_000
+
+
+@pytest.mark.parametrize("answer", [*ODD, DEEP], ids=lambda answer: json.dumps(answer)[:30])
+@pytest.mark.parametrize("where", ["prompt", "upload", "get_history", "get_queue"])
+def test_answers_of_every_shape_end_in_a_sentence(comfy, client, folders, monkeypatch, where, answer):
+    async def odd(self, request):
+        return web.Response(text=answer if answer is DEEP else json.dumps(answer), content_type="application/json")
+
+    monkeypatch.setattr(client, "SECONDS_OF_SILENCE", 0.1)
+    monkeypatch.setattr(TinyComfy, where, odd)
+    server = TinyComfy(comfy.picture)
+    server.silent = where == "get_queue"
+    url, end = server.serve()
+    try:
+        inputs, outputs = folders
+        with contextlib.suppress(client.NSTError):  # some do as well as ComfyUI's own
+            client.run_on_server(copying(), url, input_folder=inputs, output_folder=outputs, timeout=0.5)
+    finally:
+        end()
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        *(DEEP, "no JSON", "[]", "7", '{"type": "progress", "data": [1]}', '{"data": "text"}'),
+        '{"type": "progress", "data": {"prompt_id": "run-1", "node": ["2"], "value": 1, "max": 2}}',
+        '{"type": "progress", "data": {"prompt_id": "run-1", "node": "2", "value": "x", "max": 2}}',
+        '{"type": "progress", "data": {"prompt_id": "run-1", "node": "2", "value": Infinity, "max": NaN}}',
+    ],
+    ids=lambda event: event[:70],
+)
+def test_events_of_every_shape_end_in_a_sentence(ask, comfy, client, monkeypatch, event):
+    real = comfy.tell
+
+    async def tell(kind, **data):
+        await comfy.socket.send_str(event)
+        await real(kind, **data)
+
+    monkeypatch.setattr(comfy, "tell", tell)
+    with contextlib.suppress(client.NSTError):
+        ask(on_progress=lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    "images", [7, [7], [None], [{"type": "output"}], [{"filename": 7, "type": "output"}], {"a": 1}]
+)
+def test_files_of_every_shape_end_in_a_sentence(ask, comfy, client, images):
+    comfy.images = images
+    with contextlib.suppress(client.NSTError):
+        ask()
 
 
 def test_a_failure_on_the_server_is_told(ask, comfy, client):

@@ -213,7 +213,7 @@ _RECIPES = (
         style_term="per channel",
         content_term="mean",
         style_weight=0.525,
-        content_weight=0.005,
+        content_weight=0.003,
         tv_unit=0.35,
         tv_weight=0.35,
         tv_kind="l2-nine-border",
@@ -227,6 +227,7 @@ _RECIPES = (
         clamp=True,
         coarsest=128,
         level_steps=6,
+        small_level=512,
     ),
     Recipe(
         name="classic",

@@ -71,7 +71,7 @@ RECIPES = (
     },
 )
 STEPS = number_or_recipe(
-    "How long it paints. 50 is a sketch, 100 finished, 200 refined. 0 gives the start picture back.", max=100000
+    "How long it paints. 50 is a sketch, 150 finished, 360 refined. 0 gives the start picture back.", max=100000
 )
 OPTIMIZER = advanced(
     (

@@ -25,11 +25,11 @@ class Adam:
     lr: float
     betas: tuple[float, float] = (0.9, 0.999)
     final_lr: float = 1.0  # on every level a cosine from lr to lr × final_lr; 1 keeps the rate constant
-    # Pixels of a picture up to which ε is 1e-8. Where the loss is a mean over the picture, a larger one's gradients
-    # are smaller by as much, and ε with them, or 50 megapixels would take a sixth of their steps. 0: always 1e-8.
+    # In a picture of more pixels than this ε is smaller in proportion, because the gradients of a mean over the picture
+    # are; with 1e-8, steps at 50 megapixels would be a sixth as long. 0: always 1e-8.
     usual_pixels: int = 0
-    # From level to level m and v are made larger, and, "scaled", as much smaller as a mean over more pixels makes the
-    # gradient; or "kept" as large as they were. "anew": from nothing.
+    # On a new level m and v are enlarged with the picture. "scaled": and made smaller by as much as a mean over more
+    # pixels makes the gradient smaller; "kept": not made smaller; "anew": they begin at nothing.
     moments: str = "scaled"
     last_lr: float = 1.0  # of the rate, on levels of the final size
     # Without the correction for m and v that begin with nothing, and with β₁ = 0, it is RMSprop (Tieleman & Hinton
@@ -122,7 +122,7 @@ class Recipe:
     name: str
     title: str
     source: str
-    # What is compared, and how. losses.py holds the formulas that these names stand for.
+    # What is compared, and how. objective/factors.py holds the formulas that these names stand for.
     style_layers: Mapping[str, float]
     content_layers: Mapping[str, float]
     gram: str
@@ -166,8 +166,8 @@ class Recipe:
     passes: tuple[Pass, ...] = SINGLE_PASS
     coarsest: int = 0  # 0: the passes. Else levels √2 apart, the first with about this long side, whatever the last has
     level_steps: int = 0  # of every level; what is left of all steps is shared out, more to the smaller ones
-    # On levels with a shorter long side than this, or than the final one where that is shorter, the content counts
-    # more, by their ratio. 0: on none.
+    # Of this and the final long side the smaller is S. On a level whose long side L is less, the content counts S/L
+    # times as much. 0: never.
     small_level: int = 0
     ladder: Ladder | None = None  # stands in place of all that; `steps` is then what it comes to at the recipe's size
     refinement: Refinement | None = None
@@ -205,7 +205,7 @@ _RECIPES = (
     Recipe(
         name="balanced",
         title="Balanced (the default)",
-        source="this project: Crowson's objective without its deep layers, in a fifteenth of its steps",
+        source="this project: Crowson's objective without its deep style layers, in an eighth of its steps",
         # Shallow layers paint, at every level; deep ones would copy objects, and take most of the time.
         style_layers={"relu1_1": 16.0, "relu2_1": 4.0, "relu3_1": 1.0},
         content_layers={"relu4_2": 1.0},

@@ -47,7 +47,8 @@ class ExtraMemory:
         guides = self.regions * sum(MASK / stride(tap) ** 2 for tap in style_taps) if self.guided else 0.0
         pinned = 3 * MASK if self.pinned else 0.0  # as given, at the level's size, and the complement
         emphasis = MASK + sum(MASK / stride(tap) ** 2 for tap in content_taps) if self.emphasis else 0.0
-        # Neighbours' differences, their squares and their gradient, when the features are gone: the most by tiles.
+        # Neighbours' differences, their squares and their gradient, when the features are gone: so they make the peak
+        # only where tiles keep the features small.
         variation = 3 * PICTURE if self.tv else 0.0
         temporal = PICTURE + 3 * MASK + (0.0 if self.tv else 2 * PICTURE) if self.temporal else 0.0
         return guides + pinned + emphasis + variation + temporal

@@ -30,7 +30,7 @@ LEAST = 1e-12
 
 
 @dataclass(frozen=True)
-class Stay:
+class ContentShare:
     """What of the content is in the targets. `share`: in the picture whose hypercolumns are replaced, the rest of which
     is what the level begins with. `strength`: how far each target lies from the content's own hypercolumn (0) to the
     style's (1), divided by `emphasis`, how many times more the content counts there."""
@@ -74,7 +74,12 @@ class NearestTerm:
     sorts = False
 
     def __init__(
-        self, setup: Setup, weights: Mapping[str, float], regions: Sequence[Region], shape: tuple[int, int], stay: Stay
+        self,
+        setup: Setup,
+        weights: Mapping[str, float],
+        regions: Sequence[Region],
+        shape: tuple[int, int],
+        stay: ContentShare,
     ) -> None:
         self.network, self.recipe, self.weights, self.shape, self.stay = (
             setup.network,

@@ -22,7 +22,7 @@ from .content import ContentTarget, ContentTerm
 from .gradients import Norms, TapGradients, l1
 from .laplacian import LaplacianTerm
 from .layout import Layout
-from .nearest import NearestTerm, Stay
+from .nearest import ContentShare, NearestTerm
 from .octaves import Halving
 from .remd import RemdTerm
 from .setup import Setup
@@ -97,7 +97,7 @@ class Objective:
         recipe, weights = self.recipe, setup.weights()
         if recipe.statistic in BY_POSITION:
             share = min(1.0, recipe.content_share * setup.multipliers.content_in_all)
-            stay = Stay(content, share, setup.multipliers.strength, emphasis)
+            stay = ContentShare(content, share, setup.multipliers.strength, emphasis)
             return NearestTerm(setup, weights.style, regions, self.shape, stay)
         if recipe.statistic in BY_SAMPLING:
             counts = self.content.of_blank if self.similarity is None else self.similarity.factor

@@ -19,8 +19,8 @@ from ..statistics.hypercolumns import (
     COLOURS,
     LEAST_SAMPLES,
     ColumnGradient,
-    Draws,
-    Looks,
+    PositionSampler,
+    SampledPositions,
     columns_at,
     joined,
     random_positions,
@@ -41,7 +41,7 @@ MOST_PALETTE = 4.0
 class Cloud:
     """What one region of the picture is compared with."""
 
-    draws: Draws
+    draws: PositionSampler
     columns: Tensor  # N rows of hypercolumns
     moments: tuple[Tensor, Tensor]
     colours: Tensor
@@ -65,7 +65,7 @@ class RemdTerm:
     ) -> None:
         self.setup, self.weights, self.shape, self.device = setup, weights, shape, setup.network.device
         self.clouds = [self._cloud(region, content) for region in regions] if weights else []
-        self.looks: list[Looks] = []
+        self.looks: list[SampledPositions] = []
 
     def _cloud(self, region: Region, content: Tensor | float | None) -> Cloud:
         always_the_same = isinstance(self.setup.recipe.optimizer, LBFGS)
@@ -84,7 +84,7 @@ class RemdTerm:
         alpha = k if content is None else content
         columns = joined({tap: region.samples[tap].rows for tap in self.weights}, self.weights)
         return Cloud(
-            Draws(self.shape, region.mask, self.setup.seed, always_the_same),
+            PositionSampler(self.shape, region.mask, self.setup.seed, always_the_same),
             columns,
             moments(columns),
             region.samples[COLOURS].rows,
@@ -98,7 +98,7 @@ class RemdTerm:
 
     def begin(self, x: Tensor) -> None:
         """Called before every evaluation."""
-        self.looks = [Looks(cloud.draws.next(), self.shape, self.device) for cloud in self.clouds]
+        self.looks = [SampledPositions(cloud.draws.next(), self.shape, self.device) for cloud in self.clouds]
 
     def sums(self, tap: str, features: Tensor, tile: Tile | None = None) -> dict[int, Tensor]:
         """By region, the tap's part of the hypercolumns: of a tile, what it contributes to them."""

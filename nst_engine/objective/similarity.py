@@ -12,7 +12,15 @@ from ..network.tiles import Tile
 from ..network.vgg import Network
 from ..recipes import LBFGS, Recipe
 from ..statistics.earth_mover import self_similarity, similarities
-from ..statistics.hypercolumns import STEPS_AHEAD, ColumnGradient, Draws, Looks, columns_at, joined, split
+from ..statistics.hypercolumns import (
+    STEPS_AHEAD,
+    ColumnGradient,
+    PositionSampler,
+    SampledPositions,
+    columns_at,
+    joined,
+    split,
+)
 from .factors import content_factor
 
 Tensor = torch.Tensor
@@ -35,8 +43,8 @@ class SelfSimilarity:
         self.network, self.content, self.weights, self.emphasis = network, content, weights, emphasis
         self.shape = (content.shape[-2], content.shape[-1])
         self.always_the_same = isinstance(recipe.optimizer, LBFGS)
-        self.draws = Draws(self.shape, None, seed, self.always_the_same)
-        self.coming: list[tuple[Looks, Tensor]] = []
+        self.draws = PositionSampler(self.shape, None, seed, self.always_the_same)
+        self.coming: list[tuple[SampledPositions, Tensor]] = []
         self.factor = self._factor(recipe)
 
     def _factor(self, recipe: Recipe) -> Tensor:
@@ -50,12 +58,12 @@ class SelfSimilarity:
         return total
 
     def _look_ahead(self) -> dict[str, Tensor]:
-        """Draws the positions of the next steps, and reads the content's hypercolumns there."""
+        """PositionSampler the positions of the next steps, and reads the content's hypercolumns there."""
         count = 1 if self.always_the_same else STEPS_AHEAD
         drawn = [self.draws.next() for _ in range(count)]
         columns = columns_at(self.network, self.content, self.weights, torch.cat(drawn))
         parts = joined(columns, self.weights).split([len(samples) for samples in drawn])
-        looks = [Looks(samples, self.shape, self.network.device) for samples in drawn]
+        looks = [SampledPositions(samples, self.shape, self.network.device) for samples in drawn]
         self.coming = [(look, similarities(rows)) for look, rows in zip(looks, parts, strict=True)]
         return columns
 

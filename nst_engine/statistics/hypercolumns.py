@@ -72,7 +72,7 @@ def random_positions(shape: Shape, count: int, mask: Tensor | None, generator: t
     return torch.stack((index // w, index % w), 1)
 
 
-class Draws:
+class PositionSampler:
     """Positions in pictures of one shape: others at every step, or always the same."""
 
     def __init__(self, shape: Shape, mask: Tensor | None, seed: int, always_the_same: bool) -> None:
@@ -137,7 +137,7 @@ class Corners:
         return rows.view(1, *size, -1).movedim(-1, 1)
 
 
-class Looks:
+class SampledPositions:
     """Samples in a picture of one shape, at any tap."""
 
     def __init__(self, samples: Tensor, shape: Shape, device: torch.device) -> None:
@@ -158,7 +158,7 @@ class Looks:
 class ColumnGradient:
     """∂L/∂F of a function of hypercolumns, at one tap after the other."""
 
-    looks: Looks
+    looks: SampledPositions
     by_tap: Mapping[str, Tensor] = field(default_factory=dict)
 
     def at(self, tap: str, f: Tensor, tile: Tile | None) -> Tensor | None:
@@ -170,7 +170,7 @@ class ColumnGradient:
 def columns_at(network: Network, pixels: Tensor, taps: Iterable[str], samples: Tensor) -> dict[str, Tensor]:
     """Each tap's part of a picture's hypercolumns, as rows, tile by tile whatever its size."""
     taps, shape = tuple(taps), shape_of(pixels)
-    looks = Looks(samples, shape, network.device)
+    looks = SampledPositions(samples, shape, network.device)
 
     def measured(side: int) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}

@@ -13,7 +13,7 @@ import nst_engine as nst
 from nst_engine.objective.remd import RemdTerm
 from nst_engine.recipes import LBFGS, RECIPES, network_for
 from nst_engine.statistics import hypercolumns
-from nst_engine.statistics.hypercolumns import Draws
+from nst_engine.statistics.hypercolumns import PositionSampler
 
 STROTSS = RECIPES["strotss"]
 STILL = replace(STROTSS, optimizer=LBFGS(), variable="pixels")  # always the same positions
@@ -43,7 +43,7 @@ def test_its_first_steps_are_the_papers(vgg, pictures, styled, alpha, given):
     content, style, start = pictures
     options = {"recipe": "strotss", "steps": 4, "content_weight": alpha, "start_image": start if given else None}
     result = nst.stylize(vgg, content, styled, **options)
-    draws = Draws(SHAPE, None, 0, always_the_same=False)
+    draws = PositionSampler(SHAPE, None, 0, always_the_same=False)
     network = network_for(vgg, STROTSS)
     start = start if given else strotss_program.start(content, style)
     totals, picture = strotss_program.run(network, (content, style, start), alpha, 4, draws.next)

@@ -9,7 +9,14 @@ from pictures import clouds
 
 from nst_engine.network.tiles import cut
 from nst_engine.statistics import earth_mover, hypercolumns
-from nst_engine.statistics.hypercolumns import LEAST_SAMPLES, Draws, Looks, columns_at, grid_positions, random_positions
+from nst_engine.statistics.hypercolumns import (
+    LEAST_SAMPLES,
+    PositionSampler,
+    SampledPositions,
+    columns_at,
+    grid_positions,
+    random_positions,
+)
 
 TAPS = {"relu1_1": 1.0, "relu2_2": 1.0, "relu3_1": 1.0}
 
@@ -150,7 +157,7 @@ def test_the_way_back_is_that_of_the_enlarged_features(network, image, tiled):
     enlarged = F.interpolate(features, size=(70, 93), mode="bilinear", align_corners=False)
     value = (enlarged[0, :, samples[:, 0], samples[:, 1]].T * weight).sum()
     (expected,) = torch.autograd.grad(value, features)
-    corners = Looks(samples, (70, 93), features.device).at(tap)
+    corners = SampledPositions(samples, (70, 93), features.device).at(tap)
     if not tiled:
         assert torch.allclose(corners.spread(weight, features.shape[2:], tap), expected, atol=1e-5)
         return
@@ -181,7 +188,7 @@ def test_within_a_mask_all_positions_lie_in_it():
 
 
 def test_others_at_every_step_or_always_the_same():
-    moving, still = Draws((512, 512), None, 3, False), Draws((512, 512), None, 3, True)
+    moving, still = PositionSampler((512, 512), None, 3, False), PositionSampler((512, 512), None, 3, True)
     first = moving.next()
     assert not torch.equal(first, moving.next())
     assert torch.equal(still.next(), first)

@@ -42,7 +42,7 @@ class Coherence:
 
 
 # γ at weight 1: a deviation of 1/255 in every pixel costs as much as UNIT/255² of the style term.
-UNIT = 300.0
+UNIT = 400.0
 # The flow from one shot to another is relied on in a few places, by chance.
 SAME_SHOT = 0.25
 # Of how many rows and columns one is looked at, where colours are.

@@ -18,11 +18,6 @@ def positions(features: torch.Tensor) -> torch.Tensor:
     return features.movedim(1, -1).flatten(1, 2)[0]
 
 
-def second_moment(f: torch.Tensor) -> torch.Tensor:
-    """F Fᵀ/N in fp32 from N rows of C."""
-    return sums(f, means=False)[1] / len(f)
-
-
 def sums(
     f: torch.Tensor, t: torch.Tensor | None = None, kind: torch.dtype | None = None, means: bool = True
 ) -> tuple[torch.Tensor, torch.Tensor]:

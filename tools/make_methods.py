@@ -86,6 +86,8 @@ def page(text: str) -> str:
     there = [name for name in names if (DOCS / "methods" / f"{name}.jpg").exists()]
     said = (
         f"The pack's own pictures, {SIZE} pixels, all else as the recipes have it. `tools/make_methods.py` makes them."
+        if there
+        else "`tools/make_methods.py` makes them; none is made yet."
     )
     pictures = [f"![{name}: both pictures, and every method](methods/{name}.jpg)" for name in there]
     return before + heading + "\n" + "\n\n".join([said, *pictures]) + "\n" + next_heading + after

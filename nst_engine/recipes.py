@@ -142,8 +142,6 @@ class Recipe:
     mean_std: float = 0.0
     least_variance: float | None = None
     root_iterations: int = 0
-    # Of the content in the picture whose features `nearest` replaces; the rest is what the level begins with.
-    content_share: float = 0.75
     # Every tap's gradient is divided by the sum of its absolute values, so that weights alone say what it counts
     # (Johnson's program has that as an option).
     normalise_gradients: bool = False
@@ -455,8 +453,7 @@ _RECIPES = (
         name="nnst",
         title="Neural Neighbor Style Transfer",
         source="Kolkin et al.: Neural Neighbor Style Transfer, arXiv 2203.13215, 2022",
-        # All convolutions of the first four blocks of VGG-16. How much of the content is matched is the authors' α, of
-        # which their program's README says that 0.75 is its default, and that 1 keeps most of the content.
+        # All convolutions of the first four blocks of VGG-16.
         style_layers=equal((*SEVEN, "relu4_1", "relu4_2", "relu4_3")),
         content_layers={},
         gram="mean",

@@ -37,6 +37,10 @@ class AnyStyleTerm(Protocol):
     def sorts(self) -> bool:
         """Whether it wants the features themselves, when its gradient is asked for, and no sums of them."""
 
+    @property
+    def repeats(self) -> bool:
+        """Whether every evaluation does the same with the same numbers: no new directions, samples or matches."""
+
     def begin(self, x: Tensor) -> None:
         """Called before every evaluation."""
 

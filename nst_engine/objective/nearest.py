@@ -27,6 +27,9 @@ Rows = dict[str, Tensor]  # by tap, N rows of C
 MOST_REMATCHED = 1 << 14
 # Of a squared length: a feature that is nothing has no direction.
 LEAST = 1e-12
+# Of the content in the picture that is matched; the rest is what the level begins with. It is the authors' α, of which
+# their program's README says that 0.75 is its default, and that 1 keeps most of the content.
+SHARE_OF_CONTENT = 0.75
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,10 @@ class NearestTerm:
     """
 
     sorts = False
+
+    @property
+    def repeats(self) -> bool:
+        return not self.rematch
 
     def __init__(
         self,

@@ -22,7 +22,7 @@ from .content import ContentTarget, ContentTerm
 from .gradients import Norms, TapGradients, l1
 from .laplacian import LaplacianTerm
 from .layout import Layout
-from .nearest import ContentShare, NearestTerm
+from .nearest import SHARE_OF_CONTENT, ContentShare, NearestTerm
 from .octaves import Halving
 from .remd import RemdTerm
 from .setup import Setup
@@ -96,7 +96,7 @@ class Objective:
         """Of the recipe's statistic."""
         recipe, weights = self.recipe, setup.weights()
         if recipe.statistic in BY_POSITION:
-            share = min(1.0, recipe.content_share * setup.multipliers.content_in_all)
+            share = min(1.0, SHARE_OF_CONTENT * setup.multipliers.content_in_all)
             stay = ContentShare(content, share, setup.multipliers.strength, emphasis)
             return NearestTerm(setup, weights.style, regions, self.shape, stay)
         if recipe.statistic in BY_SAMPLING:

@@ -54,6 +54,7 @@ class RemdTerm:
     compares steps, always the same. α is how much the content counts beside the style."""
 
     sorts = False
+    repeats = False
 
     def __init__(
         self,

@@ -58,7 +58,7 @@ class SelfSimilarity:
         return total
 
     def _look_ahead(self) -> dict[str, Tensor]:
-        """PositionSampler the positions of the next steps, and reads the content's hypercolumns there."""
+        """Draws the positions of the next steps, and reads the content's hypercolumns there."""
         count = 1 if self.always_the_same else STEPS_AHEAD
         drawn = [self.draws.next() for _ in range(count)]
         columns = columns_at(self.network, self.content, self.weights, torch.cat(drawn))

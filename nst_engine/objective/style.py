@@ -97,6 +97,7 @@ class StyleTerm:
         self.device, self.recipe, self.weights, self.shape = network.device, recipe, weights, shape
         self.dtype = gradient_dtype(network)
         self.sorts = recipe.statistic in BY_SORTING
+        self.repeats = not self.sorts
         self.new_directions = DIRECTIONS[recipe.statistic] if self.sorts else None
         # A covariance is a small difference of large numbers, whose rounding its root multiplies.
         self.sum_dtype = network.dtype
@@ -105,6 +106,7 @@ class StyleTerm:
         self.samples = [self._samples(region) for region in regions]
         self.regions = [replace(region, samples={}) for region in regions]  # samples are kept once, above
         self.distances = [self._distances(region) for region in regions]
+        self.factors = [self._factors(region) for region in regions]
         self.seed = seed
         self.generator = torch.Generator().manual_seed(seed)
 
@@ -128,10 +130,13 @@ class StyleTerm:
         """N: the picture's positions at this tap."""
         return (self.shape[0] // stride(tap)) * (self.shape[1] // stride(tap))
 
-    def factor(self, i: int, tap: str) -> Tensor | float:
-        region = self.regions[i]
-        k = style_factor(self.recipe, region.targets[tap], self.position_count(tap))
-        return self.weights[tap] * k
+    def _factors(self, region: Region) -> dict[str, Tensor | float]:
+        """By tap, w·k."""
+        return {
+            tap: self.weights[tap] * style_factor(self.recipe, target, self.position_count(tap))
+            for tap, target in region.targets.items()
+            if tap in self.weights
+        }
 
     def begin(self, x: Tensor) -> None:
         """Called before every evaluation: nothing to do."""
@@ -174,7 +179,7 @@ class StyleTerm:
         gradients = {}
         n_all = self.position_count(tap)
         for i, summed in sums.items():
-            n, k = self.regions[i].count[tap], self.factor(i, tap)
+            n, k = self.regions[i].count[tap], self.factors[i][tap]
             moment = summed.products / n
             mean = moment.new_zeros(len(moment)) if summed.features is None else summed.features / n
             d = self.distances[i][tap](mean, moment)
@@ -228,7 +233,7 @@ class StyleGradient:
 
     def _sorted(self, i: int, tap: str, f: Tensor, t: Tensor | None) -> Tensor:
         term = self.term
-        k, n, n_all = term.factor(i, tap), term.regions[i].count[tap], term.position_count(tap)
+        k, n, n_all = term.factors[i][tap], term.regions[i].count[tap], term.position_count(tap)
         weights = None if t is None else t.flatten().float().square()
         value, gradient = sorted_distance(positions(f), weights, term.samples[i][tap], self.directions.get(tap))
         self.values[tap, i] = k * (n / n_all) * value

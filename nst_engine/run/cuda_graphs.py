@@ -15,9 +15,7 @@ from functools import cache
 
 import torch
 
-from ..objective.nearest import NearestTerm
 from ..objective.objective import Objective, Terms
-from ..statistics.distances import BY_MOMENTS
 
 log = logging.getLogger("nst_engine.run.cuda_graphs")
 
@@ -37,13 +35,12 @@ def worth_recording(objective: Objective, steps: int) -> bool:
     """A recording repeats the same operations in the same memory. Sorting looks into new directions at every step,
     samples and self-similarity at new positions, and nearest features that are matched again are others; what goes by
     tiles is large enough to keep any GPU busy."""
-    matched_once = isinstance(objective.style, NearestTerm) and not objective.style.rematch
     return (
         os.environ.get(SWITCH) != "0"
         and steps >= LEAST_STEPS
         and objective.network.device.type == "cuda"
         and objective.tiles is None
-        and (objective.recipe.statistic in BY_MOMENTS or matched_once)
+        and objective.style.repeats
         and objective.similarity is None
         and torch.version.hip is None
         # With others, a graph's memory is not given back, or is given away while the graph still writes to it.

@@ -1,6 +1,7 @@
 """What differs between kinds of devices, as data: the rest of the engine asks for a property, and never for a name.
 
-What only one library has is asked for where it is used: cuDNN in `network/exact`, CUDA graphs in `run/cuda_graphs`.
+Names are asked for where a thing is of one device alone: the CPU's network in `network/cpu`, cuDNN in `network/exact`,
+CUDA graphs in `run/cuda_graphs`, and the precision that each device prefers in `network/precision`.
 """
 
 from __future__ import annotations

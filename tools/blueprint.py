@@ -166,6 +166,9 @@ def definition(name: str, outer: int, given: dict[str, Any], nodes: list[dict[st
         "links": links,
         "extra": {"workflowRendererVersion": "LG"},
         "category": "style transfer",
+        # The tab of what most people need, where the host has it. A pack's own node would for that no longer count as a
+        # custom one; a blueprint stays among the blueprints.
+        "essentials_category": "Image Generation",
         "description": DESCRIPTION,
     }
 

@@ -217,6 +217,18 @@ TEMPLATES = (
         size=224,
     ),
     side_by_side(
+        "Three ways to paint",
+        "# Press Run\nOne picture painted by three methods, on the same two pictures.\n\n"
+        "*balanced* is the default. *strotss* moves the style's features to where they are needed, and keeps what is "
+        "alike in your picture alike. *nnst* builds the picture from the style's own pieces.\n\n"
+        "Compare the fruit, and the wall behind it. **recipe** chooses the method, in every one of the nodes; "
+        "*strotss* and *nnst* take a CPU several minutes.",
+        STILL_LIFE,
+        "style-fields",
+        [(name, {"recipe": name}) for name in ("balanced", "strotss", "nnst")],
+        size=224,
+    ),
+    side_by_side(
         "The classic recipes",
         "# Press Run\nThree published programs with their own settings, on the same two pictures. Here they are "
         "small and "

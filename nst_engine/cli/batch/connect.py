@@ -52,6 +52,8 @@ def connected(ray: Any, address: str | None) -> Iterator[None]:
         _join(ray, address, quiet)
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
+        if hasattr(context, "memory_usage_poll_interval_s"):  # reading a large process's memory map takes its time
+            context.memory_usage_poll_interval_s = None
         if hasattr(context, "max_consecutive_actor_init_deaths"):  # Ray 2.60: none, unless told otherwise
             context.max_consecutive_actor_init_deaths = DEATHS_AT_THE_START
         yield

@@ -66,15 +66,19 @@ def convolve_strips(
     arena: Arena | None = None,
     stride: int = 1,
 ) -> Tensor:
-    """conv2d, finished row by row while the rows are still in a core's cache."""
+    """conv2d, finished row by row while the rows are still in a core's cache. Its last windows may reach further down
+    than the padding."""
     size = kernel.shape[2]
-    height, width = ((side + 2 * padding - size) // stride + 1 for side in x.shape[2:])
+    height = -(-(x.shape[2] + 2 * padding - size) // stride) + 1
+    width = (x.shape[3] + 2 * padding - size) // stride + 1
     numbers = x.shape[0] * max(len(kernel) * width, x.shape[1] * x.shape[3] * stride)  # of a row, read or written
     rows = strips(height, numbers, x.device, least=1 << 20)  # each is a call, which takes as long as many sums
     if len(rows) == 1 and len(kernel) > CHANNELS and height * width * kernel.numel() >= LEAST_PRODUCTS:
         return _by_channels(x, kernel, padding, epilogue, arena)
     if len(rows) == 1:
         if stride > 1:
+            missing = (height - 1) * stride + size - 2 * padding - x.shape[2]
+            x = F.pad(x, (0, 0, 0, missing)) if missing else x
             return F.conv2d(x, kernel, epilogue.bias, stride, padding)
         return plain.convolve(x, kernel, padding, epilogue)
     y = empty((x.shape[0], len(kernel), height, width), x, arena)
@@ -109,8 +113,8 @@ def four_at_once(gradient: Tensor, kernel: Tensor, padding: int) -> Tensor:
     """Back to the pixels. They have three channels, and a CPU works on sixteen numbers at a time: so the channels of
     2×2 pixels are computed as those of one position."""
     height, width = (side + 2 * padding - 2 for side in gradient.shape[2:])
-    if height % 2 or width % 2:
-        gradient = F.pad(gradient, (0, width % 2, 0, height % 2))
+    if width % 2:
+        gradient = F.pad(gradient, (0, 1))
     windows = convolve_strips(gradient, kernel, padding, stride=2)
     return F.pixel_shuffle(windows, 2)[:, :, :height, :width]
 

@@ -124,19 +124,22 @@ def thread_pool(device: torch.device = CPU) -> Iterator[None]:
 
 class _Crowd(threading.local):
     """Whether other programs want the cores as well. Then a thread may lose its core in the middle of a task, so one
-    more thread than there are cores goes on with the rest; on a quiet machine it would only be in the way."""
+    more thread than there are cores goes on with the rest; on a quiet machine it would only be in the way. A program
+    that wakes now and then, as most do, is no crowd: what counts is how often others were there of late."""
 
     SECONDS = 0.05  # between two checks, each of which takes some 20 µs
+    MEMORY = 4  # checks that count
 
     def __init__(self) -> None:
         self.checked = 0.0
-        self.found = False
+        self.share = 0.0  # of the last checks that found others
 
     def is_there(self, threads: int) -> bool:
         now = time.monotonic()
         if now > self.checked + self.SECONDS:
-            self.checked, self.found = now, _running() - 1 + threads > (os.cpu_count() or 1)
-        return self.found
+            self.checked = now
+            self.share += ((_running() - 1 + threads > (os.cpu_count() or 1)) - self.share) / self.MEMORY
+        return self.share > 0.5
 
 
 def _running() -> int:

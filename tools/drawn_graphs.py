@@ -110,7 +110,6 @@ def save_style() -> Workflow:
         [("style-strokes", 1.0)],
         style_size=256,
         recipe="balanced",
-        steps=60,
         size=256,
         caption="A style is measured, saved without its picture as a file of a few megabytes, and used from there.",
     )
@@ -152,7 +151,6 @@ def video() -> Workflow:
                 "frames": ("clip", 0),
                 "style_grams": ("grams1", 0),
                 "recipe": "balanced",
-                "steps": 60,
                 "size": 240,
                 "seed": 0,
             },
@@ -193,7 +191,6 @@ def folder() -> Workflow:
         [("style-strokes", 1.0)],
         style_size=256,
         recipe="balanced",
-        steps=60,
         size=256,
         caption="Every picture of a folder in one style, by a node that ComfyUI has itself; the pictures here lay in a "
         "folder `photos` inside the input folder. For many pictures there is [`nst batch`](batch.md).",
@@ -214,7 +211,6 @@ def style_row() -> Workflow:
         [("style-strokes", 1.0), ("style-hatching", 1.0)],
         style_size=256,
         recipe="balanced",
-        steps=50,
         size=192,
     )
     nodes = workflow.nodes
@@ -242,7 +238,6 @@ def regions() -> Workflow:
         [("style-strokes", 1.0), ("style-mosaic", 1.0)],
         style_size=256,
         recipe="balanced",
-        steps=60,
         size=256,
         title="Sky and land in different styles",
         caption="One style for the sky, another for the land, by a mask.",

@@ -39,7 +39,6 @@ TEMPLATES = (
         STILL_LIFE,
         "style-strokes",
         size=288,
-        steps=80,
         stroke_size=1.35,
         keep_colours="lab",
     ),
@@ -53,7 +52,6 @@ TEMPLATES = (
         "style-strokes",
         keep=True,
         size=256,
-        steps=60,
     ),
     before_and_after(),
     transfer(
@@ -99,7 +97,6 @@ TEMPLATES = (
             style_size=512,
             caption="Two styles in one picture: *Compute Style Grams* nodes in a chain, blended by their **weights**.",
             recipe="balanced",
-            steps=80,
             size=384,
             title="Blend two styles",
         )
@@ -143,7 +140,6 @@ TEMPLATES = (
         [("style-strokes", 1.0)],
         style_size=384,
         recipe="balanced",
-        steps=80,
         size=288,
         keep_colours="lab",
     ),
@@ -156,7 +152,6 @@ TEMPLATES = (
             [("style-mosaic", 1.0)],
             style_size=384,
             recipe="balanced",
-            steps=80,
             size=320,
         ),
         "symmetric",
@@ -170,7 +165,6 @@ TEMPLATES = (
         [("style-strokes", 1.0)],
         style_size=256,
         recipe="balanced",
-        steps=60,
         size=256,
         protect_mask=("content", 1),
     ),
@@ -185,7 +179,6 @@ TEMPLATES = (
         "style-strokes",
         [(f"{strength:g}", {"strength": strength}) for strength in (0.3, 0.6, 1.0, 2.0)],
         recipe="balanced",
-        steps=45,
         size=224,
     ),
     compare(
@@ -196,7 +189,6 @@ TEMPLATES = (
         "style-strokes",
         [(f"{size}", {"style_size": size}) for size in (128, 256, 448)],
         recipe="balanced",
-        steps=45,
         size=224,
     ),
     side_by_side(
@@ -213,7 +205,6 @@ TEMPLATES = (
             ("fine strokes", {"stroke_size": 0.5}),
             ("broad strokes", {"stroke_size": 2.0}),
         ],
-        steps=45,
         size=224,
     ),
     side_by_side(
@@ -226,6 +217,7 @@ TEMPLATES = (
         STILL_LIFE,
         "style-fields",
         [(name, {"recipe": name}) for name in ("balanced", "strotss", "nnst")],
+        steps=-1,
         size=224,
     ),
     side_by_side(
@@ -264,7 +256,6 @@ TEMPLATES = (
             ("self-similarity", {"method": {"content_measure": "self-similarity"}}),
         ],
         recipe="balanced",
-        steps=40,
         size=192,
         content_weight=2.0,
     ),
@@ -367,7 +358,6 @@ TEMPLATES = (
             ("half content", {"start": "style-noise", "start_mix": 0.5}),
         ],
         recipe="balanced",
-        steps=40,
         size=192,
         content_weight=0.5,
     ),
@@ -382,7 +372,6 @@ TEMPLATES = (
             ("pixels", {"protect_mask": ("content", 1), "protect_mode": "pixels"}),
         ],
         recipe="balanced",
-        steps=45,
         size=224,
     ),
     compare(
@@ -397,7 +386,6 @@ TEMPLATES = (
             ("wide", {"seamless": False, "width": 320, "height": 128}),
         ],
         recipe="balanced",
-        steps=80,
         scales=3,
         title="A seamless texture",
         caption="No content at all: a texture of any size from one style picture; **seamless**, its copies can be laid "

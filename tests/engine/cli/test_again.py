@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from nst_process import shown_on, start
 from pictures import clouds
 
 from nst_engine.cli import commands as cli
@@ -90,10 +90,10 @@ def test_no_file_is_read_but_from_beside_the_picture_or_where_the_user_says(fold
 def test_files_of_the_users_own_are_taken_by_name(folder, capsys):
     result = forged(folder, *COMMAND, "--start", "noise")
     (folder / "theirs" / "beside.png").write_bytes((folder / "theirs" / "style.png").read_bytes())
-    for start in ("secret-content.png", folder / "mine" / "secret-content.png", "beside.png", "grey"):
-        again(capsys, result, "--start", start, "-o", "out.png")
+    for begin in ("secret-content.png", folder / "mine" / "secret-content.png", "beside.png", "grey"):
+        again(capsys, result, "--start", begin, "-o", "out.png")
         settings = read_settings("out.png")
-        assert settings and settings["start"] == ("grey" if start == "grey" else "image")
+        assert settings and settings["start"] == ("grey" if begin == "grey" else "image")
 
 
 def test_only_the_user_says_where_to_write_and_where_weights_lie(folder, capsys):
@@ -143,23 +143,15 @@ def test_a_person_at_a_terminal_is_asked(folder, answer, code):
     pty = pytest.importorskip("pty")
     result = forged(folder, "stylize", "content.png", *["style.png"] * 17, "-o", "x.png", *QUICK)
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "nst_engine", "again", str(result)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=theirs,
-        stdout=subprocess.DEVNULL,
-        stderr=theirs,
-    )
+    process = start("again", result, stdin=theirs, stdout=subprocess.DEVNULL, stderr=theirs)
     os.close(theirs)
-    seen = b""
-    try:
-        while block := os.read(ours, 4096):
-            seen += block
-            if answer and b"Go on? (y/n)" in seen:
-                os.write(ours, answer)
-                answer = b""
-    except OSError:  # how the end of a terminal looks on Linux
-        pass
+    answers = [answer]
+
+    def reply(seen: bytes) -> None:
+        if answers and b"Go on? (y/n)" in seen:
+            os.write(ours, answers.pop())
+
+    seen = shown_on(ours, reply)
     assert process.wait(60) == code and b"17 styles" in seen
     assert (folder / "theirs" / "result-again.png").exists() == (code == 0)
 

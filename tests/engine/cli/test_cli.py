@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from nst_process import LAYERS, PLAIN, ROOT, grey, made, nst, refusal, same_pixels, start, stylize, wait_for
+from nst_calls import LAYERS, PLAIN, grey, made, nst, refusal, same_pixels, stylize, wait_for
+from nst_process import ROOT, start
 from pictures import clouds
 from PIL import Image, ImageCms
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import shutil
 import struct
 import subprocess
@@ -14,7 +13,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from nst_process import ROOT, nst, refusal, same_pixels, start, stylize
+from nst_calls import nst, refusal, same_pixels, stylize
+from nst_process import ROOT, on_a_full_disk, shown_on, start
 from pictures import clouds
 
 from nst_engine.cli import commands as cli
@@ -109,19 +109,9 @@ def test_a_terminal_gets_a_bar(folder):
     pytest.importorskip("tqdm")
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 100, 0, 0))  # without a width tqdm draws nothing
-    process = subprocess.Popen(
-        [sys.executable, "-m", "nst_engine", *map(str, stylize())],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-    )
+    process = start(*stylize(), stderr=theirs)
     os.close(theirs)
-    seen = b""
-    try:
-        while block := os.read(ours, 4096):
-            seen += block
-    except OSError:  # how the end of a terminal looks on Linux
-        pass
+    seen = shown_on(ours)
     assert process.wait(60) == 0
     assert b"stylise: 100%" in seen and b"2/2" in seen and b"loss" in seen
 
@@ -129,20 +119,8 @@ def test_a_terminal_gets_a_bar(folder):
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="needs a small disk of its own to fill")
 def test_a_full_disk_loses_no_finished_picture(folder, tmp_path):
     disk, refuge = tmp_path / "disk", tmp_path / "refuge"
-    disk.mkdir()
-    refuge.mkdir()
-    command = [sys.executable, "-m", "nst_engine", "stylize", "content.png", "style.png", "-o", disk / "out.png"]
-    line = " ".join(shlex.quote(str(word)) for word in [*command, "--steps", "1", "--size", "64", "--quiet"])
-    mounted = f"mount -t tmpfs -o size=8k none {disk} && {line}; code=$?; ls -A {disk}; exit $code"
-    done = subprocess.run(
-        ["unshare", "-rm", "sh", "-c", mounted],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(refuge)},
-    )
-    if "unshare failed" in done.stderr or "mount:" in done.stderr:
-        pytest.skip("this system lets nobody mount a disk")
+    command = ("stylize", "content.png", "style.png", "-o", disk / "out.png", "--steps", 1, "--size", 64, "--quiet")
+    done = on_a_full_disk(disk, refuge, *command)
     (saved,) = refuge.glob("out-*.png")
     assert done.returncode == 1
     assert done.stdout.split() == [str(saved)], "and nothing is left on the full disk"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from nst_process import PLAIN, grey, nst, refusal, same_pixels
+from nst_calls import PLAIN, grey, nst, refusal, same_pixels
 from pictures import clouds
 from PIL import ImageCms
 

@@ -16,30 +16,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from batches import ROOT, Watched, start_batch
-from pictures import clouds
+from batches import Watched, start_batch, whole
+from nst_process import ROOT
 
 from nst_engine import NSTError
 from nst_engine.cli.batch import connect
-from nst_engine.pictures.files import read_picture, write_picture
 
 needs_ray = pytest.mark.skipif(
     os.name == "nt" or importlib.util.find_spec("ray") is None,
     reason="ray is not installed, or this is Windows: pip install -e '.[cluster]'",
 )
 
+PICTURES = 4
 START = ["start", "--head", "--block", "--node-ip-address=127.0.0.1", "--num-cpus=2", "--include-dashboard=false"]
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(folder_of_photos, monkeypatch):
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # whatever the user of this machine has
-    (tmp_path / "photos").mkdir()
-    for i in range(4):
-        write_picture(tmp_path / "photos" / f"{i}.png", clouds(i, 36, 48))
-    write_picture(tmp_path / "style.png", clouds(10, 48, 48))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    return folder_of_photos
 
 
 @contextlib.contextmanager
@@ -73,7 +68,7 @@ def cluster(python_path: str) -> Iterator[str]:
 @pytest.mark.timeout(1200)
 @needs_ray
 def test_a_driver_that_is_killed_leaves_the_cluster_to_the_next(folder):
-    command = ("photos", "--styles", "style.png", "-o", "out", "--steps", 5, "--size", 48, "--actors", 2, "--ray")
+    command = ("photos", "--styles", "style.png", "--steps", 5, "--size", 48, "--actors", 2, "--ray")
     with cluster(str(ROOT)) as address, Watched(Path("out")) as watched:
         process = start_batch(*command, address, "--cpus-per-actor", 1)
         watched.wait_for_more(process, 120)
@@ -83,16 +78,16 @@ def test_a_driver_that_is_killed_leaves_the_cluster_to_the_next(folder):
         _, said = process.communicate(timeout=500)
         assert process.returncode == 0, said
         watched.look()
-    made = {f"{i}-style.png" for i in range(4)}
+    made = {f"{i}-style.png" for i in range(PICTURES)}
     assert {path.name for path in Path("out").iterdir()} == {*made, "report.jsonl"}
-    assert all(read_picture(Path("out", name)).pixels.isfinite().all() for name in made)
+    assert whole(made)
     assert watched.made_more_than_once() == []
 
 
 @needs_ray
 def test_machines_without_the_package_are_named_with_what_helps(folder):
     with cluster("") as address:
-        process = start_batch("photos", "--styles", "style.png", "-o", "out", "--quiet", "--ray", address)
+        process = start_batch("photos", "--styles", "style.png", "--quiet", "--ray", address)
         out, said = process.communicate(timeout=500)
     last = said.splitlines()[-1]
     assert process.returncode == 1 and out == "" and "Traceback" not in said

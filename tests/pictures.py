@@ -1,16 +1,8 @@
+"""Pictures that are made, not drawn at random pixel by pixel."""
+
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
-
-STATUS = Path("/proc/self/status")
-
-
-def peak() -> float:
-    """The most memory that this process has had, in megabytes. (What `resource` says is at least its parent's.)"""
-    (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) / 1024
 
 
 def clouds(seed: int, height: int, width: int, count: int = 1) -> torch.Tensor:

@@ -1,41 +1,19 @@
-"""`nst` as a process of its own, and in this one."""
+"""Commands of `nst`, as processes of their own and in this one, and what they leave."""
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
-import sys
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from nst_process import start
 from PIL import Image
 
 from nst_engine.cli import commands as cli
 from nst_engine.pictures.files import read_picture
 
-ROOT = Path(__file__).resolve().parents[3]
 LAYERS = ["--style-layers", "relu1_1, relu2_1"]
 PLAIN = [*LAYERS, "--precision", "fp32", "--device", "cpu"]
-
-
-started: list[subprocess.Popen[str]] = []
-
-
-def start(*arguments: object, stdout: Any = subprocess.PIPE) -> subprocess.Popen[str]:
-    # A runner in the background may ignore SIGINT, and its children with it; a program that a person starts does not.
-    process = subprocess.Popen(
-        [sys.executable, "-m", "nst_engine", *map(str, arguments)],
-        preexec_fn=None if os.name == "nt" else lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=stdout,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    started.append(process)
-    return process
 
 
 def nst(*arguments: object, code: int = 0) -> tuple[list[str], str]:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from batches import actors, start_batch
-from pictures import clouds
+from batches import actors, start_batch, whole
+from nst_process import ROOT
 from scenes import pan, write_clip
 
 from nst_engine import NSTError, __version__
@@ -22,21 +22,16 @@ from nst_engine.cli.batch import cluster, connect
 from nst_engine.cli.batch.jobs import Job
 from nst_engine.cli.batch.outcome import job_text, outcome_from
 from nst_engine.cli.batch.worker import Settings
-from nst_engine.pictures.files import read_picture, write_picture
+from nst_engine.pictures.files import read_picture
 from nst_engine.video.source import Part, open_source
 
-ROOT = Path(__file__).resolve().parents[3]
+PICTURES = 9
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    for name in ("photos", "work"):
-        (tmp_path / name).mkdir()
-    for i in range(9):
-        write_picture(tmp_path / "photos" / f"{i}.png", clouds(i, 36, 48))
-    write_picture(tmp_path / "style.png", clouds(10, 48, 48))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+def folder(folder_of_photos):
+    (folder_of_photos / "work").mkdir()
+    return folder_of_photos
 
 
 def started(*command: str) -> subprocess.Popen[str]:
@@ -48,15 +43,15 @@ def started(*command: str) -> subprocess.Popen[str]:
 def test_a_worker_that_is_killed_loses_nothing(folder):
     pytest.importorskip("ray.data", reason="ray is not installed: pip install -e '.[cluster]'")
     (folder / "photos" / "broken.png").write_bytes(b"no picture")
-    command = ("photos", "--styles", "style.png", "-o", "out", "--steps", "3", "--size", "32", "--ray")
+    command = ("photos", "--styles", "style.png", "--steps", "3", "--size", "32", "--ray")
     process = started(*command)
     assert process.stdout and process.stdout.readline()
     os.kill(actors(process.pid)[0], signal.SIGKILL)
     out, said = process.communicate(timeout=240)
     assert process.returncode == 1 and "photos/broken.png with style.png" in said, said
-    made = {f"{i}-style.png" for i in range(9)}
+    made = {f"{i}-style.png" for i in range(PICTURES)}
     assert {path.name for path in Path("out").iterdir()} == {*made, "report.jsonl"}
-    assert all(read_picture(Path("out", name)).pixels.isfinite().all() for name in made)
+    assert whole(made)
     lines = [json.loads(line) for line in Path("out/report.jsonl").read_text().splitlines()]
     assert sorted(line["content"] for line in lines) == sorted(str(path) for path in Path("photos").iterdir())
     assert len(out.splitlines()) >= 8 - 4  # those of the block that was lost may be found made
@@ -68,7 +63,7 @@ def test_shots_of_a_clip_are_made_by_several_workers_one_of_which_is_killed(fold
     pytest.importorskip("cv2", reason="opencv-python-headless is not installed")
     pytest.importorskip("av", reason="av is not installed")
     write_clip(folder / "film.mp4", [frame for seed in range(4) for frame in pan(4, seed=seed)])
-    command = ("film.mp4", "--styles", "style.png", "-o", "out", "--steps", "4", "--size", "64", "--ray")
+    command = ("film.mp4", "--styles", "style.png", "--steps", "4", "--size", "64", "--ray")
     process = started(*command)
     end = time.monotonic() + 120
     while not list(Path("out").glob(".*.frames/*/*.png")):

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from batch_runs import files, report
+from batches import posix, start_batch, workers
 from pictures import clouds
 from scenes import pan, write_clip
 
@@ -28,7 +28,6 @@ from nst_engine.video.source import Part, open_source
 av = pytest.importorskip("av", reason="av is not installed")
 pytest.importorskip("cv2", reason="opencv-python-headless is not installed")
 
-ROOT = Path(__file__).resolve().parents[3]
 QUICK = ("--steps", 2, "--frame-steps", 1, "--size", 64, "--precision", "fp32", "--device", "cpu")
 
 
@@ -47,18 +46,9 @@ def command(*arguments: object) -> list[str]:
 
 
 def batch(*arguments: object, code: int = 0) -> dict[str, dict[str, Any]]:
-    """The report's lines by output."""
+    """The report."""
     assert cli.main([*command(*arguments), "--quiet"]) == code
     return report()
-
-
-def report() -> dict[str, dict[str, Any]]:
-    lines = [json.loads(line) for line in Path("out/report.jsonl").read_text(encoding="utf-8").splitlines()]
-    return {Path(line["output"]).relative_to("out").as_posix(): line for line in lines}
-
-
-def files() -> set[str]:
-    return {path.relative_to("out").as_posix() for path in Path("out").rglob("*") if path.is_file()}
 
 
 def frames(path: str) -> list:
@@ -175,21 +165,8 @@ def test_a_dry_run_counts_frames(folder, capsys):
     assert "will fail: photos/film.mkv with style.png -> out/film-style.mkv: --server" in capsys.readouterr().out
 
 
-def start(*arguments: object, limit: int | None = None) -> subprocess.Popen[str]:
-    def prepare() -> None:
-        if limit is not None:
-            import resource
-
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    return subprocess.Popen(
-        [sys.executable, "-m", "nst_engine", *command(*arguments)],
-        preexec_fn=prepare if limit else None,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def start_clips(*arguments: object, **options: Any) -> subprocess.Popen[str]:
+    return start_batch("--styles", "style.png", *QUICK, *arguments, **options)
 
 
 def lines_of_frames() -> int:
@@ -203,13 +180,13 @@ def wait_for_frames(process: subprocess.Popen[str], count: int) -> None:
         time.sleep(0.005)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="sends signals")
+@posix
 def test_killed_at_any_moment_it_goes_on_with_the_next_frame(folder):
     options = ("photos/film.mkv", "--codec", "ffv1", "--frame-steps", 6)
     drawn = random.Random(2)
     seen: dict[Path, int] = {}
     for count in (1, 4, 8):
-        process = start(*options)
+        process = start_clips(*options)
         wait_for_frames(process, count)
         time.sleep(drawn.uniform(0, 0.3))
         process.kill()
@@ -218,7 +195,7 @@ def test_killed_at_any_moment_it_goes_on_with_the_next_frame(folder):
         assert len(seen.items() - there.items()) == 0  # no frame is made again
         seen = dict(sorted(there.items())[: lines_of_frames()])
         assert not list(Path("out").glob("*.mkv"))
-    process = start(*options)
+    process = start_clips(*options)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 0, said
     assert files() == {"film-style.mkv", "report.jsonl"}
@@ -230,7 +207,9 @@ def test_killed_at_any_moment_it_goes_on_with_the_next_frame(folder):
 
 @pytest.mark.skipif(os.name == "nt", reason="sets a limit on the size of files")
 def test_a_full_disk_ends_all(folder):
-    process = start("photos/film.mkv", "photos/a.png", limit=6000)  # what is known of the shots fits, no frame does
+    process = start_clips(
+        "photos/film.mkv", "photos/a.png", most_in_a_file=6000
+    )  # what is known of the shots fits, no frame does
     _, said = process.communicate(timeout=120)
     assert process.returncode == 1 and "the others would fail likewise" in said and "Traceback" not in said
     assert not list(Path("out").glob("*.*v")) and not list(Path("out").glob("*.png"))
@@ -245,15 +224,11 @@ def test_two_runs_do_not_make_the_same_clip(folder):
     assert batch("photos/film.mkv")["film-style.mkv"]["status"] == "made"
 
 
-@pytest.mark.skipif(os.name == "nt", reason="sends signals")
+@posix
 def test_shots_go_to_several_processes_and_one_that_dies_loses_nothing(folder):
-    process = start("photos", "--devices", "cpu,cpu", "--frame-steps", 4)
+    process = start_clips("photos", "--devices", "cpu,cpu", "--frame-steps", 4)
     wait_for_frames(process, 2)
-    children = [
-        pid for task in Path(f"/proc/{process.pid}/task").glob("*/children") for pid in task.read_text().split()
-    ]
-    workers = [pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-    os.kill(int(workers[0]), signal.SIGKILL)
+    os.kill(workers(process.pid)[0], signal.SIGKILL)
     _, said = process.communicate(timeout=180)
     assert process.returncode == 0, said
     assert files() == {"a-style.png", "film-style.mkv", "report.jsonl"}

@@ -14,6 +14,7 @@ import pytest
 import torch
 from batch_runs import files, report
 from batches import posix, start_batch, workers
+from films import frames_of
 from pictures import clouds
 from scenes import pan, write_clip
 
@@ -23,7 +24,7 @@ from nst_engine.cli.batch.output import locked
 from nst_engine.pictures.files import read_settings, write_picture
 from nst_engine.video.encode import clip_settings
 from nst_engine.video.shots import find_shots
-from nst_engine.video.source import Part, open_source
+from nst_engine.video.source import open_source
 
 av = pytest.importorskip("av", reason="av is not installed")
 pytest.importorskip("cv2", reason="opencv-python-headless is not installed")
@@ -51,15 +52,8 @@ def batch(*arguments: object, code: int = 0) -> dict[str, dict[str, Any]]:
     return report()
 
 
-def frames(path: str) -> list:
-    broken: list[str] = []
-    found = list(open_source(Path(path)).frames(Part(), broken.append))
-    assert broken == []
-    return found
-
-
 def alike(one: str, other: str) -> bool:
-    pairs = list(zip(frames(one), frames(other), strict=True))
+    pairs = list(zip(frames_of(Path(one)), frames_of(Path(other)), strict=True))
     return all(a.time == b.time and (a.pixels - b.pixels).abs().max() <= 2 / 255 for a, b in pairs)
 
 
@@ -84,7 +78,7 @@ def test_shots_are_found_and_read_from_where_they_begin(folder):
         source = open_source(Path(name))
         shots = find_shots(source, id)
         assert [shot.count for shot in shots] == lengths
-        all_frames = frames(name)
+        all_frames = frames_of(Path(name))
         for shot in shots:
             read = list(source.frames(shot.part, lambda why: pytest.fail(why)))
             assert [frame.number for frame in read] == list(range(shot.first, shot.first + shot.count))
@@ -207,9 +201,8 @@ def test_killed_at_any_moment_it_goes_on_with_the_next_frame(folder):
 
 @pytest.mark.skipif(os.name == "nt", reason="sets a limit on the size of files")
 def test_a_full_disk_ends_all(folder):
-    process = start_clips(
-        "photos/film.mkv", "photos/a.png", most_in_a_file=6000
-    )  # what is known of the shots fits, no frame does
+    # What is known of the shots fits, no frame does.
+    process = start_clips("photos/film.mkv", "photos/a.png", most_in_a_file=6000)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 1 and "the others would fail likewise" in said and "Traceback" not in said
     assert not list(Path("out").glob("*.*v")) and not list(Path("out").glob("*.png"))
@@ -232,7 +225,7 @@ def test_shots_go_to_several_processes_and_one_that_dies_loses_nothing(folder):
     _, said = process.communicate(timeout=180)
     assert process.returncode == 0, said
     assert files() == {"a-style.png", "film-style.mkv", "report.jsonl"}
-    assert len(frames("out/film-style.mkv")) == 9
+    assert len(frames_of(Path("out/film-style.mkv"))) == 9
     assert sorted(report()) == ["a-style.png", "film-style.mkv"]
     settings = read_settings(Path("out/a-style.png"))
     assert settings and settings["device"] == "cpu"

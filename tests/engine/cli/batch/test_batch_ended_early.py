@@ -32,9 +32,8 @@ def test_fail_fast_and_a_time_limit(folder, capsys):
 
 @posix
 def test_a_full_disk_ends_all_and_leaves_nothing_half(folder):
-    process = start_batch(
-        "photos", "--styles", "styles", *QUICK[:-1], most_in_a_file=3000
-    )  # the report fits, a picture does not
+    # The report fits, a picture does not.
+    process = start_batch("photos", "--styles", "styles", *QUICK[:-1], most_in_a_file=3000)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 1 and "the others would fail likewise" in said and "Traceback" not in said
     assert files() == {"report.jsonl"}

@@ -30,6 +30,7 @@ def load_package(name: str, folder: Path) -> ModuleType:
 
 if importlib.util.find_spec("nst_engine") is None:  # the project is not installed
     load_package("nst_engine", ROOT / "nst_engine")
+load_package("procedures", ROOT / "bench" / "procedures")
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-import strotss_program
 import torch
 from pictures import clouds
+from procedures import strotss_program
 
 import nst_engine as nst
 from nst_engine.objective.remd import RemdTerm

@@ -8,10 +8,11 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from nnst_program import collapsed, pyramid
 
 from nst_engine.network.conventions import IMAGENET_MEAN, IMAGENET_STD
 from nst_engine.network.vgg import Network
+
+from .nnst_program import collapsed, pyramid
 
 Tensor = torch.Tensor
 LAYERS = ["relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1", "relu3_2", "relu3_3", "relu4_1", "relu5_1"]

@@ -32,3 +32,12 @@ def style() -> torch.Tensor:
 @pytest.fixture(scope="session")
 def grams(vgg: nst.VGGFeatures, style: torch.Tensor) -> nst.StyleGrams:
     return nst.compute_style_grams(vgg, style)
+
+
+@pytest.fixture(scope="module")
+def loud(tmp_path_factory: pytest.TempPathFactory):
+    """Weights whose deep layers are loud enough to weigh in a sum of raw Gram matrices."""
+    from compared_runs import Weights  # with torchvision, which few tests need
+    from seed_programs import torchvision_like_state_dict
+
+    return Weights(tmp_path_factory.mktemp("weights") / "loud.pth", torchvision_like_state_dict(1.6))

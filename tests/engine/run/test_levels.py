@@ -1,6 +1,8 @@
-"""Levels: how large a recipe makes a picture, from coarse to fine, and what share of the steps each has."""
+"""Levels: how large a recipe makes a picture, what share of the steps each level has, and what it hands on."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,6 +10,7 @@ from short_runs import run
 
 import nst_engine as nst
 from nst_engine.run.levels import plan
+from nst_engine.run.optim import AdamState
 
 
 @pytest.mark.parametrize(
@@ -66,3 +69,23 @@ def test_every_level_begins_with_the_full_rate_and_ends_with_the_last(vgg, conte
         first, last = ((b - a).abs().mean() for a, b in (images[:2], images[-2:]))
         assert 0.3 * lr < first < 3 * lr, level
         assert last < 0.3 * first
+
+
+def test_moments_are_carried_to_the_next_level(vgg, content, grams, monkeypatch):
+    """With them, the second level begins where the first ended instead of feeling its way from nothing."""
+    seen = []
+    real = AdamState.resized
+
+    def spy(self, shape, *choices):
+        seen.append((self.t, shape))
+        return real(self, shape, *choices)
+
+    monkeypatch.setattr(AdamState, "resized", spy)
+    result = nst.stylize(vgg, content, grams, steps=8, scales=2)
+    first, second = result.settings["levels"]
+    assert seen == [(first[2], tuple(second[:2]))]
+    m = torch.ones(1, 3, 4, 6)
+    grown = AdamState(m, 4 * m, 7).resized((8, 12))
+    assert torch.allclose(grown.m, torch.full((1, 3, 8, 12), 0.25))
+    assert torch.allclose(grown.v, torch.full((1, 3, 8, 12), 0.25))
+    assert replace(grown, t=0).t == 0 and grown.t == 7

@@ -10,11 +10,11 @@ import sys
 
 import numpy as np
 import pytest
-from comfyui_found import ROOT, find_comfyui, find_interpreter, package_folder
+from comfyui_found import ROOT, find_comfyui, find_interpreter
 from comfyui_runs import Graph
+from host_calls import bar_of, film_graph, skip_without_flow
 from live_comfyui import EXTRA_WEIGHTS, PACK, WORKFLOWS, Server, api_graph, find
 from PIL import Image
-from test_progress_on_host import bar_of
 
 MEGABYTE = 1 << 20
 
@@ -111,24 +111,6 @@ def test_example_pictures_lie_where_load_image_lists_them(server: Server) -> Non
         with Image.open(examples / name) as picture:  # the other one is smaller
             expected = np.asarray(picture.convert(mode).convert("RGB").resize(shown.size, Image.LANCZOS)).astype(int)
         assert np.abs(np.asarray(shown.convert("RGB")) - expected).mean() < 3
-
-
-def skip_without_flow() -> None:
-    interpreter = find_interpreter(find_comfyui())
-    if package_folder(interpreter, "cv2") is None:
-        pytest.skip(f"{interpreter} lacks opencv-python-headless; COMFYUI_PYTHON may name one that has it")
-
-
-def film_graph(**settings: object) -> Graph:
-    """Frames made a video by the host, stylised as a stream, and saved by the host."""
-    graph = api_graph("video")
-    transfer, film, save = (find(graph, kind) for kind in ("NSTVideoTransfer", "CreateVideo", "SaveVideo"))
-    frames = graph[transfer]["inputs"].pop("frames")
-    graph[film]["inputs"]["images"] = frames
-    graph[transfer]["class_type"] = "NSTStyliseVideo"
-    graph[transfer]["inputs"] |= {"video": [film, 0], "filename_prefix": "nst/film"} | settings
-    graph[save]["inputs"]["video"] = [transfer, 0]
-    return graph
 
 
 def test_a_video_is_stylised_as_a_stream_and_passed_on(server: Server) -> None:

@@ -117,7 +117,7 @@ def test_raising_from_on_step_cancels_at_once(vgg, content, grams, optimizer):
     assert calls == [1, 2]
 
 
-def test_it_works_under_the_hosts_inference_mode(vgg, style):
+def test_it_works_under_the_hosts_inference_mode(vgg):
     with torch.inference_mode():
         hosted = clouds(1, 40, 50)
         inside = nst.load_vgg("vgg19-caffe", precision="fp32", device="cpu")

@@ -110,7 +110,7 @@ def test_johnsons_total_variation_is_half_the_squares_on_bytes(vgg, content, sty
     assert float(terms.tv) == pytest.approx(float(0.5e-3 * (across + down)), rel=1e-5)
 
 
-def test_terms_follow_their_multipliers(vgg, content, style, image, grams):
+def test_terms_follow_their_multipliers(vgg, content, image, grams):
     one = nst.objective(vgg, content, grams).value_and_grad(image)[0]
     two = nst.objective(vgg, content, grams, content_weight=2, style_weight=3).value_and_grad(image)[0]
     assert float(two.content) == pytest.approx(2 * float(one.content), rel=1e-6)

@@ -19,7 +19,7 @@ from nst_engine.recipes import FIVE, network_for
 @pytest.mark.usefixtures("plain_convolutions")
 @pytest.mark.parametrize("pooling", ["max", "average", "l2"])
 @pytest.mark.parametrize("tile", [None, 16, 48])
-def test_where_a_seamless_picture_begins_does_not_matter(small, pooling, tile):
+def test_where_a_seamless_picture_begins_does_not_matter(pooling, tile):
     """Moved around by whole positions of the deepest tap, with its content, it has the same loss and the same gradient,
     moved as well; in one pass and by tiles, whose margins are wider than the picture here."""
     vgg = nst.load_vgg("vgg19-caffe", precision="fp32", device="cpu", pooling=pooling)

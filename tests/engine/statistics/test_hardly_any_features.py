@@ -44,7 +44,7 @@ def test_a_style_smaller_than_a_patch_is_refused(vgg, pictures, statistic):
 
 
 @pytest.mark.parametrize("statistic", METHODS)
-def test_a_content_too_small_to_sample_is_refused(vgg, pictures, statistic):
+def test_a_content_too_small_to_sample_is_refused(vgg, statistic):
     grams = nst.compute_style_grams(vgg, clouds(2, 48, 48), layers=FEW.style)
     with pytest.raises(nst.NSTError, match=r"size: .*64×3 pixels are too few for relu3_1"):
         stylise(vgg, clouds(1, 3, 64), grams, statistic)

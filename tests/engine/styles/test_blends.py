@@ -22,7 +22,7 @@ def test_weights_of_nought_and_one_give_exactly_the_single_style(vgg, content, s
     assert style_term(vgg, content, twice) == pytest.approx(style_term(vgg, content, grams), rel=1e-5)
 
 
-def test_a_blend_is_the_weighted_mean_of_the_statistics(vgg, content, style):
+def test_a_blend_is_the_weighted_mean_of_the_statistics(vgg, style):
     other = clouds(12, 64, 100)
     first = nst.compute_style_grams(vgg, style, weight=3.0)
     blended = nst.compute_style_grams(vgg, other, weight=1.0, blend_with=first)

@@ -21,7 +21,7 @@ from nst_engine.cli.batch.output import working_folder
 from nst_engine.pictures.files import write_picture
 
 
-def test_fail_fast_and_a_time_limit(folder, capsys):
+def test_fail_fast_and_a_time_limit(folder):
     (folder / "photos" / "a.png").write_bytes(b"no picture")
     report = batch("photos", "--styles", "styles", "--fail-fast", code=1)
     assert "failed" in statuses(report).values() and len(report) < 6

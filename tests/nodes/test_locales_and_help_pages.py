@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import re
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from tool_modules import load_tool
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCS = ROOT / "nodes" / "web" / "docs"
@@ -25,18 +24,9 @@ NOT_IN_MESSAGES = set("{}@|")
 
 
 @pytest.fixture(scope="module")
-def pages(pack: ModuleType) -> ModuleType:
+def pages() -> ModuleType:
     """The tool that writes the last part of the help pages."""
-    tools = ROOT / "tools"
-    sys.path.insert(0, str(tools))
-    try:
-        spec = importlib.util.spec_from_file_location("make_help_inputs", tools / "make_help_inputs.py")
-        assert spec and spec.loader
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(tools))
-    return module
+    return load_tool("make_help_inputs")
 
 
 def words(language: str) -> dict[str, Any]:

@@ -16,7 +16,9 @@ pytestmark = pytest.mark.usefixtures("no_script_fails")
 @pytest.mark.usefixtures("screenshot")
 def test_the_starter_paints_and_shows_how_it_goes(page: playwright.Page, server: Server) -> None:
     load(page, "Start here")
-    steps = 12 + len(server.get("/history"))  # the same run again would come from the host's cache
+    # Long enough for several previews, which come about once a second; and another number for every run, because the
+    # same run again would come from the host's cache.
+    steps = 48 + len(server.get("/history"))
     set_widgets(page, BLUEPRINT, size=128, steps=steps)
     prompt = as_prompt(page)
     (transfer,) = (node["inputs"] for node in prompt.values() if node["class_type"] == "NeuralStyleTransfer")

@@ -30,7 +30,7 @@ test-hosts: .venv/test
 test-ray: .venv/test
 	for ray in $(RAYS:%='%'); do \
 		$(BIN)/python -m pip install --quiet --upgrade "ray[data]$$ray" && \
-		$(BIN)/python -m pytest -c tests/pytest.ini tests/engine/cli/test_batch_on_*.py || exit 1; \
+		$(BIN)/python -m pytest -c tests/pytest.ini tests/engine/cli/batch/test_batch_on_*.py || exit 1; \
 	done
 
 attack: .venv/test

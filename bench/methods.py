@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,6 +23,7 @@ from nst_engine.run.levels import plan, usual_steps
 from nst_engine.system.devices import best_device
 
 from .__main__ import machine, pictures, table
+from .procedures import nnst_program
 from .programs import now
 
 PARTS = ("steps", "nnst")
@@ -72,9 +72,6 @@ def seconds_of_nnst(size: int, device: str) -> float:
 def seconds_of_the_procedure(size: int, device: str) -> float:
     """Of the same run written out plainly in fp32: autograd, torch's Adam, every cosine at once. Of every level a few
     steps are timed, and the others taken to be like them."""
-    sys.path.append(str(Path(__file__).resolve().parent.parent / "tests" / "engine"))
-    import nnst_program
-
     content, style = (picture.to(device) for picture in pictures(size))
     recipe = nst.RECIPES["nnst"]
     network = network_for(nst.load_vgg("vgg19-caffe", precision="fp32", device=device), recipe)

@@ -6,26 +6,26 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+import pytest
+from nst_process import start
 
+from nst_engine.pictures.files import read_picture
 
-def start_batch(*arguments: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "nst_engine", "batch", *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+posix = pytest.mark.skipif(os.name == "nt", reason="sends signals")
 
 
-def actors(parent: int) -> list[int]:
-    """Ray's among a process's children and theirs."""
+def start_batch(*arguments: object, **options: Any) -> subprocess.Popen[str]:
+    return start("batch", *arguments, "-o", "out", **options)
+
+
+def below(parent: int, word: bytes) -> list[int]:
+    """Those among a process's children and theirs whose command has the word in it."""
     families: dict[int, list[int]] = {}
     names: dict[int, bytes] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
@@ -33,11 +33,26 @@ def actors(parent: int) -> list[int]:
             pid, ppid = int(stat.parent.name), int(stat.read_text().rpartition(")")[2].split()[1])
             names[pid] = (stat.parent / "cmdline").read_bytes()
             families.setdefault(ppid, []).append(pid)
-    found, below = [], [parent]
-    while below:
-        below = [child for pid in below for child in families.get(pid, ())]
-        found += [pid for pid in below if b"MapWorker" in names[pid]]
+    found, level = [], [parent]
+    while level:
+        level = [child for pid in level for child in families.get(pid, ())]
+        found += [pid for pid in level if word in names[pid]]
     return found
+
+
+def actors(parent: int) -> list[int]:
+    """Ray's."""
+    return below(parent, b"MapWorker")
+
+
+def workers(parent: int) -> list[int]:
+    """One for each device."""
+    return below(parent, b"spawn_main")
+
+
+def whole(names: Iterable[str]) -> bool:
+    """Every picture decodes to its last row."""
+    return all(read_picture(Path("out", name)).pixels.isfinite().all() for name in names if name != "report.jsonl")
 
 
 class Watched:
@@ -79,8 +94,8 @@ class Watched:
         return [name for name, files in self.files.items() if len(files) > 1]
 
 
-def statuses(report: Path) -> dict[str, list[str]]:
-    """By output; a line that was cut off by a kill does not count."""
+def statuses_so_far(report: Path) -> dict[str, list[str]]:
+    """Of every output; a line that was cut off by a kill does not count."""
     found: dict[str, list[str]] = {}
     for text in report.read_text(encoding="utf-8").splitlines() if report.is_file() else ():
         with contextlib.suppress(ValueError):

@@ -3,10 +3,12 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from nst_process import started
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # tests that run side by side have a core each, and so have their processes
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -28,12 +30,36 @@ def load_package(name: str, folder: Path) -> ModuleType:
 
 if importlib.util.find_spec("nst_engine") is None:  # the project is not installed
     load_package("nst_engine", ROOT / "nst_engine")
+load_package("procedures", ROOT / "bench" / "procedures")
 
 
 @pytest.fixture(scope="session")
 def pack() -> ModuleType:
     """The whole pack as `nst_pack`, outside ComfyUI. Its engine is nst_pack.nst_engine, with classes of its own."""
     return load_package("nst_pack", ROOT)
+
+
+@pytest.fixture(autouse=True)
+def no_process_left() -> Iterator[None]:
+    """A test that fails midway leaves nothing running."""
+    yield
+    while started:
+        started.pop().kill()
+
+
+@pytest.fixture
+def folder_of_photos(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to be in: a style, and as many photos as PICTURES of the test's module says, called by their numbers."""
+    from pictures import clouds
+
+    from nst_engine.pictures.files import write_picture
+
+    (tmp_path / "photos").mkdir()
+    for i in range(request.module.PICTURES):
+        write_picture(tmp_path / "photos" / f"{i}.png", clouds(i, 48, 64))
+    write_picture(tmp_path / "style.png", clouds(10, 48, 48))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

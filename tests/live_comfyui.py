@@ -1,6 +1,6 @@
 """A real ComfyUI server for the tests in host/ and browser/: started once per session, spoken to, ended.
 
-The two folders' conftests register this file as a plugin, so that they share one server. Its name keeps clear of
+The conftest of all tests registers this file as a plugin, so that folders share one server. Its name keeps clear of
 ComfyUI's own package `comfy`; the repository's root never goes on sys.path, for its `nodes/` would shadow the host's.
 """
 

@@ -20,7 +20,8 @@ from urllib.parse import quote
 
 from graphs import FOR_INPUT, TITLES, Node, Workflow
 from make_workflows import ROOT, api_form, canvas_path, default_of, load_pack
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageOps
+from sheets import contact_sheet, image_of
 from templates import TEMPLATES
 
 DOCS = ROOT / "docs"
@@ -79,7 +80,7 @@ def some_frames(pack: Any, file: Path, count: int = 4) -> list[Image.Image]:
     source = importlib.import_module(f"{pack.__name__}.nst_engine.video.source")
     frames = list(source.open_clip(file).frames(source.Part(), print))
     chosen = (frames[round(i * (len(frames) - 1) / (count - 1))].pixels[0] for i in range(count))
-    return [Image.fromarray((pixels.movedim(0, -1) * 255).round().byte().numpy()) for pixels in chosen]
+    return [image_of(pixels) for pixels in chosen]
 
 
 def saves(workflow: Workflow) -> dict[str, Node]:
@@ -112,7 +113,7 @@ def thumbnail(workflow: Workflow, results: list[tuple[str, Image.Image]]) -> Ima
     names = [node.inputs["name"] for name, node in workflow.nodes.items() if name.startswith("style")]
     styles = [Image.open(EXAMPLES / f"{name}.jpg").convert("RGB") for name in names]
     if len(results) > 1:
-        return contact_sheet(workflow, results, styles[0])
+        return all_results(workflow, results, styles[0])
     ((_, picture),) = results
     if any(node.type == "ImageCompare" for node in workflow.nodes.values()):
         picture = halves(Image.open(EXAMPLES / f"{workflow.nodes['content'].inputs['name']}.jpg"), picture)
@@ -137,7 +138,7 @@ def halves(before: Image.Image, after: Image.Image) -> Image.Image:
     return both
 
 
-def contact_sheet(workflow: Workflow, results: list[tuple[str, Image.Image]], style: Image.Image) -> Image.Image:
+def all_results(workflow: Workflow, results: list[tuple[str, Image.Image]], style: Image.Image) -> Image.Image:
     """The results, labelled if they are a comparison; the style where a place is left over."""
     columns = math.ceil(math.sqrt(len(results)))
     rows = math.ceil(len(results) / columns)
@@ -146,16 +147,7 @@ def contact_sheet(workflow: Workflow, results: list[tuple[str, Image.Image]], st
     height = round(width * first.height / first.width) if workflow.variants else width * 2 // 3
     if len(results) < columns * rows:
         results = [*results, ("style", style)]
-    sheet = Image.new("RGB", (columns * width, rows * height))
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
-    for i, (title, picture) in enumerate(results):
-        x, y = i % columns * width, i // columns * height
-        sheet.paste(ImageOps.fit(picture, (width, height), Image.Resampling.LANCZOS, centering=(0, 0)), (x, y))
-        if title:
-            lower = y + height - 1
-            pen.rectangle((x, lower - 23, x + 14 + pen.textlength(title, font), lower), "black")
-            pen.text((x + 7, lower - 11), title, "white", font, anchor="lm")
-    return sheet
+    return contact_sheet(results, columns, (width, height))
 
 
 # --- the page -----------------------------------------------------------------------------------------------------

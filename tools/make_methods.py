@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
+from sheets import contact_sheet, image_of
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -29,7 +29,7 @@ PAIRS = tuple(
     for content, styles in (("landscape", ("strokes", "mosaic")), ("still-life", ("fields", "watercolour")))
     for style in styles
 )
-# What stands above each picture, and how it is made.
+# What stands in each picture, and how it is made.
 METHODS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("balanced", {"recipe": "balanced"}),
     ("balanced, laplacian", {"recipe": "balanced", "content_measure": "laplacian"}),
@@ -38,13 +38,13 @@ METHODS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("nnst", {"recipe": "nnst"}),
 )
 SIZE = 256
-HEADING = 22
+COLUMNS = 4
 
 PAGE, HEADING_OF_PICTURES = DOCS / "methods.md", "## The same pairs through all of them\n"
 
 
 def sheet(content: str, style: str) -> Image.Image:
-    """Both pictures, and what every method makes of them, side by side."""
+    """Both pictures, and what every method makes of them."""
     pixels = [read_picture(EXAMPLES / f"{name}.jpg").pixels for name in (f"content-{content}", f"style-{style}")]
     shape = fit_long(shape_of(pixels[0]), SIZE)
     vgg = nst.load_vgg("vgg19-caffe")
@@ -53,7 +53,8 @@ def sheet(content: str, style: str) -> Image.Image:
         print(f"{content}-{style}: {title}", flush=True)
         grams = nst.compute_style_grams(vgg, pixels[1], recipe=how["recipe"])
         cells.append((title, nst.stylize(vgg, pixels[0], grams, size=SIZE, **how).image))
-    return _beside(cells)
+    pictures = [(title, image_of(pixels[0].clamp(0, 1))) for title, pixels in cells]
+    return contact_sheet(pictures, COLUMNS, (shape[1], shape[0]), "white")
 
 
 def _within(pixels: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
@@ -62,20 +63,6 @@ def _within(pixels: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
     h, w = (max(side, round(side_of * scale)) for side, side_of in zip(shape, shape_of(pixels), strict=True))
     top, left = (h - shape[0]) // 2, (w - shape[1]) // 2
     return resize(pixels, (h, w))[..., top : top + shape[0], left : left + shape[1]]
-
-
-def _beside(cells: Sequence[tuple[str, torch.Tensor]]) -> Image.Image:
-    """In rows of four, each under its title."""
-    height, width = shape_of(cells[0][1])
-    rows = -(-len(cells) // 4)
-    page = Image.new("RGB", (4 * width, rows * (height + HEADING)), "white")
-    pen, font = ImageDraw.Draw(page), ImageFont.load_default(15)
-    for i, (title, pixels) in enumerate(cells):
-        x, y = i % 4 * width, i // 4 * (height + HEADING)
-        pen.text((x + 4, y + HEADING // 2), title, "black", font, anchor="lm")
-        codes = (pixels[0].clamp(0, 1) * 255).round().byte().movedim(0, -1).numpy()
-        page.paste(Image.fromarray(codes), (x, y + HEADING))
-    return page
 
 
 def page(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import hostile
+import hostile_files
 import pytest
 import torch
 
@@ -30,4 +31,12 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     vgg = nst.load_vgg("vgg19-caffe", precision="fp32", device="cpu")
     picture = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(1))
     nst.compute_style_grams(vgg, picture, size=48).save(folder / hostile.STYLE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def broken_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all that hostile command lines name. They may change it: one for each module."""
+    folder = tmp_path_factory.mktemp("files")
+    hostile_files.write_files(folder)
     return folder

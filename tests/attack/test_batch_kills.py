@@ -13,14 +13,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-import torch
-from batches import Watched, actors, start_batch, statuses
-
-from nst_engine.pictures.files import read_picture, write_picture
+from batches import Watched, actors, start_batch, statuses_so_far, whole
 
 KILLS = 10
 PICTURES = 30
-OPTIONS = ("photos", "--styles", "style.png", "-o", "out", "--steps", 10, "--size", 48)
+OPTIONS = ("photos", "--styles", "style.png", "--steps", 10, "--size", 48)
 WAYS = {
     "loop": (),
     "devices": ("--devices", "cpu,cpu"),
@@ -32,28 +29,17 @@ if not Path("/proc/self/stat").exists():
     pytest.skip("looks for processes in /proc", allow_module_level=True)
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    drawn = torch.Generator().manual_seed(0)
-    (tmp_path / "photos").mkdir()
-    for i in range(PICTURES):
-        write_picture(tmp_path / "photos" / f"{i:02}.png", torch.rand(1, 3, 40, 48, generator=drawn))
-    write_picture(tmp_path / "style.png", torch.rand(1, 3, 48, 48, generator=drawn))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def check(watched: Watched) -> None:
-    names = {f"{i:02}-style.png" for i in range(PICTURES)}
+    names = {f"{i}-style.png" for i in range(PICTURES)}
     assert {path.name for path in Path("out").iterdir()} == {*names, "report.jsonl"}
-    assert all(read_picture(Path("out", name)).pixels.isfinite().all() for name in names)
+    assert whole(names)
     watched.look()
     assert watched.made_more_than_once() == []
 
 
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("way", WAYS)
-def test_a_driver_killed_ten_times_makes_every_picture_once(folder: Path, way: str) -> None:
+def test_a_driver_killed_ten_times_makes_every_picture_once(folder_of_photos: Path, way: str) -> None:
     if way == "ray" and not HAS_RAY:
         pytest.skip("ray is not installed: pip install -e '.[cluster]'")
     command, drawn, made = (*OPTIONS, *WAYS[way]), random.Random(way), Counter[str]()
@@ -67,19 +53,19 @@ def test_a_driver_killed_ten_times_makes_every_picture_once(folder: Path, way: s
                 time.sleep(drawn.uniform(0, 15))
             process.kill()
             process.communicate()
-            made.update(name for name, lines in statuses(Path("out/report.jsonl")).items() if "made" in lines)
+            made.update(name for name, lines in statuses_so_far(Path("out/report.jsonl")).items() if "made" in lines)
             print(f"{way}, kill {kill + 1}: {watched.look()} pictures", flush=True)
         process = start_batch(*command)
         _, said = process.communicate(timeout=1200)
         assert process.returncode == 0, said
-        made.update(name for name, lines in statuses(Path("out/report.jsonl")).items() if lines == ["made"])
+        made.update(name for name, lines in statuses_so_far(Path("out/report.jsonl")).items() if lines == ["made"])
         check(watched)
     assert max(made.values()) == 1
 
 
 @pytest.mark.timeout(3600)
 @pytest.mark.skipif(not HAS_RAY, reason="ray is not installed: pip install -e '.[cluster]'")
-def test_ten_workers_killed_lose_nothing(folder: Path) -> None:
+def test_ten_workers_killed_lose_nothing(folder_of_photos: Path) -> None:
     drawn, kills = random.Random("workers"), 0
     with Watched(Path("out")) as watched:
         process = start_batch(*OPTIONS, *WAYS["ray"])
@@ -96,4 +82,4 @@ def test_ten_workers_killed_lose_nothing(folder: Path) -> None:
         assert process.returncode == 0, said
         check(watched)
     assert kills == KILLS
-    assert {len(lines) for lines in statuses(Path("out/report.jsonl")).values()} == {1}
+    assert {len(lines) for lines in statuses_so_far(Path("out/report.jsonl")).values()} == {1}

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from comfyui_found import CHROMIUM_FLAGS, FRONT_END, NEWEST, find_chromium
+from canvas import WINDOW, open_front_end
 from live_comfyui import PACK, Server
 
 playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright (it drives the browser)")
 
 pytestmark = pytest.mark.own_front_end
-LIMIT = 120_000  # milliseconds; nothing is expected to need them
 MOST_CLICKS = 4
 COUNT = """() => {
     window.clicks = window.keys = 0;
@@ -35,35 +34,20 @@ HOSTS_OWN = [
 ]
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[playwright.Browser]:
-    program = find_chromium() or pytest.skip(
-        "no Chromium: install the package chromium, or set CHROMIUM to the program"
-    )
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=program, headless=True, args=CHROMIUM_FLAGS)
-        yield started
-        started.close()
-
-
 @pytest.fixture(params=["the first time", "later"])
-def page(request: pytest.FixtureRequest, browser: playwright.Browser, server: Server) -> Iterator[playwright.Page]:
+def page(request: pytest.FixtureRequest, browser: playwright.Browser, host: Server) -> Iterator[playwright.Page]:
     """The first time, the front end greets with its templates; later, they are a button beside the canvas."""
-    if server.which == NEWEST and server.front_end is None:
-        pytest.skip(f"no front end {FRONT_END}: pip could not install comfyui-frontend-package")
     first = request.param == "the first time"
-    server.post("/settings", {"Comfy.TutorialCompleted": not first, "Comfy.VueNodes.Enabled": False})
-    page = browser.new_page(viewport={"width": 1400, "height": 900})
-    page.set_default_timeout(LIMIT)
+    host.post("/settings", {"Comfy.TutorialCompleted": not first, "Comfy.VueNodes.Enabled": False})
+    page = browser.new_page(viewport=WINDOW)
     page.add_init_script(f"({COUNT})()")
     page.route("**/templates/index*.json", lambda route: route.fulfill(json=HOSTS_OWN))
-    page.goto(server.url, wait_until="domcontentloaded")
-    page.wait_for_function("() => window.app?.vueAppReady && window.app.graph")
+    open_front_end(page, host)
     if not first:
         page.get_by_role("button", name="Templates", exact=True).click()
     yield page
     page.close()
-    server.post("/settings", {"Comfy.TutorialCompleted": True})
+    host.post("/settings", {"Comfy.TutorialCompleted": True})
 
 
 def test_few_clicks_lead_to_the_first_painting(page: playwright.Page, server: Server) -> None:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from comfyui_found import FRONT_END, NEWEST
+from canvas import CLASSIC, NODES_2, open_front_end
 from comfyui_runs import Graph
 from live_comfyui import Server
 
 playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright (it drives the browser)")
 
 pytestmark = pytest.mark.own_front_end
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-LIMIT = 120_000  # milliseconds; nothing is expected to need them
 LONG = 1000  # steps that nobody waits for
 TYPES = ("VGG_FEATURES", "STYLE_GRAMS", "LAYER_WEIGHTS", "LOSS_HISTORY", "NST_METHOD")
 
@@ -45,34 +41,12 @@ GRAPH: Graph = {
 # --- front ends and renderers -------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def host(server: Server) -> Server:
-    if server.which == NEWEST and server.front_end is None:
-        pytest.skip(f"no front end {FRONT_END}: pip could not install comfyui-frontend-package")
-    return server
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[playwright.Browser]:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    if program is None:
-        pytest.skip("no Chromium: install the package chromium, or set CHROMIUM to the program")
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=program, headless=True, args=FLAGS)
-        yield started
-        started.close()
-
-
-@pytest.fixture(scope="module", params=["classic", "nodes 2.0"])
+@pytest.fixture(scope="module", params=[CLASSIC, NODES_2])
 def page(request: pytest.FixtureRequest, host: Server, browser: playwright.Browser) -> Iterator[playwright.Page]:
-    vue = request.param == "nodes 2.0"
-    settings = {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": vue}
+    settings = {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": request.param == NODES_2}
     host.post("/settings", settings | {"Comfy.Minimap.Visible": False})  # it may lie over what is to be clicked
     page = browser.new_page(viewport={"width": 1400, "height": 1000})
-    page.set_default_timeout(LIMIT)
-    page.goto(host.url, wait_until="domcontentloaded")
-    page.wait_for_function("() => window.app?.vueAppReady && window.app.graph")
+    open_front_end(page, host)
     page.evaluate(
         """async () => {
             const { api } = await import("/scripts/api.js");
@@ -86,11 +60,8 @@ def page(request: pytest.FixtureRequest, host: Server, browser: playwright.Brows
 
 
 @pytest.fixture(autouse=True)
-def fresh(page: playwright.Page, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[None]:
+def fresh(page: playwright.Page, no_script_fails: None, tmp_path: Path) -> Iterator[None]:
     """The graph on the canvas, its main node in view; and what was to be seen at the end, for a person to look at."""
-    thrown: list[str] = []
-    note = lambda error: thrown.append(str(error))  # noqa: E731
-    page.on("pageerror", note)
     page.evaluate("async graph => app.loadApiJson(graph, 'live')", GRAPH)
     page.wait_for_function("() => app.graph.getNodeById(5)?.widgets?.length > 20")
     page.evaluate(
@@ -106,8 +77,6 @@ def fresh(page: playwright.Page, tmp_path: Path, request: pytest.FixtureRequest)
     yield
     page.screenshot(path=tmp_path / "end.png")
     page.evaluate("async () => (await import('/scripts/api.js')).api.interrupt()")
-    page.remove_listener("pageerror", note)
-    assert thrown == []
 
 
 def run(page: playwright.Page, **values: object) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 from pictures import clouds
+from short_runs import TAPS
 
 import nst_engine as nst
 from nst_engine.network.cpu import winograd
@@ -32,3 +33,18 @@ def style() -> torch.Tensor:
 @pytest.fixture(scope="session")
 def grams(vgg: nst.VGGFeatures, style: torch.Tensor) -> nst.StyleGrams:
     return nst.compute_style_grams(vgg, style)
+
+
+@pytest.fixture(scope="module")
+def loud(tmp_path_factory: pytest.TempPathFactory):
+    """Weights whose deep layers are loud enough to weigh in a sum of raw Gram matrices."""
+    from compared_runs import Weights  # with torchvision, which few tests need
+    from seed_programs import torchvision_like_state_dict
+
+    return Weights(tmp_path_factory.mktemp("weights") / "loud.pth", torchvision_like_state_dict(1.6))
+
+
+@pytest.fixture(scope="module")
+def small(vgg: nst.VGGFeatures) -> nst.StyleGrams:
+    """A style of few layers, measured once at one size."""
+    return nst.compute_style_grams(vgg, clouds(2, 48, 64), layers=TAPS, size=64)

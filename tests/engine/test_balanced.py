@@ -97,7 +97,7 @@ def test_a_style_saved_for_another_recipes_network_says_what_to_save_anew(vgg, c
         nst.stylize(vgg, content, saved, recipe="balanced", size=64, steps=1)
 
 
-def test_a_saved_style_holds_all_sizes_down_to_the_first_level(vgg, style, tmp_path):
+def test_a_saved_style_holds_all_sizes_down_to_the_first_level(vgg, style):
     grams = nst.compute_style_grams(vgg, style, size=256)
     assert sorted({max(shape) for _, _, shape in grams.styles[0].memo}) == [64, 91, 128, 181, 256]
 

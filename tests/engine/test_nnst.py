@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import nnst_program
 import pytest
 import torch
 from pictures import clouds
+from procedures import nnst_program
 
 import nst_engine as nst
 from nst_engine.pictures.images import resize

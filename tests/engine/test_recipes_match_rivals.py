@@ -12,34 +12,22 @@ import rival_programs
 import seed_programs
 import torch
 import torch.nn.functional as F
+from compared_runs import Weights, differences, mid_tones, report
 from pictures import clouds
-from test_recipes_match_seeds import Weights, differences, mid_tones, report
 
 import nst_engine as nst
 from nst_engine.run.levels import plan, usual_steps
 from nst_engine.statistics.roots import root_of_eigenvalues, truncated_newton_schulz
 from nst_engine.styles.style import Style
 
-TERMS = ("total", "content", "style")
 SHAPES = ((48, 64), (68, 91))
 STEPS = (2, 1)
 
 
 @pytest.fixture(scope="module")
-def loud(tmp_path_factory):
-    return Weights(tmp_path_factory.mktemp("weights") / "loud.pth", stage_gain=1.6)
-
-
-@pytest.fixture(scope="module")
 def caffe(tmp_path_factory):
     """In Caffe's units, as the engine's own network is for recipes that want them."""
-    path = tmp_path_factory.mktemp("weights") / "caffe.pth"
-    state = rival_programs.caffe_state_dict()
-    torch.save(state, path)
-    weights = Weights.__new__(Weights)
-    weights.features = seed_programs.vgg19_features(state)
-    weights.vgg = nst.load_vgg(str(path), precision="fp32", device="cpu")
-    return weights
+    return Weights(tmp_path_factory.mktemp("weights") / "caffe.pth", rival_programs.caffe_state_dict())
 
 
 def resized(picture, shape):

@@ -14,13 +14,11 @@ What the comparisons are made to notice:
 
 import pytest
 import seed_programs
-import torch
+from compared_runs import HEIGHT, TERMS, WIDTH, Weights, differences, mid_tones, pictures, report
 
 import nst_engine as nst
 
 ADAM = {"persson": seed_programs.persson, "udacity": seed_programs.udacity, "convnet": seed_programs.convnet}
-TERMS = ("total", "content", "style")
-HEIGHT, WIDTH = 128, 96
 
 # Style and total are sums over every pixel and agree to rounding. The content term starts at 0 and grows with the
 # squares of single pixels' moves, and Adam's first move is a full step in the direction of the gradient's sign: a pixel
@@ -30,51 +28,9 @@ TOLERANCE = {"total": 1e-4, "style": 1e-4, "content": 5e-4}
 LOUD_TOLERANCE = {**TOLERANCE, "content": 1e-3}
 
 
-class Weights:
-    """One weights file, as torchvision's module for the programs and as a path for the engine."""
-
-    def __init__(self, path, stage_gain):
-        state = seed_programs.torchvision_like_state_dict(stage_gain)
-        torch.save(state, path)
-        self.features = seed_programs.vgg19_features(state)
-        self.vgg = nst.load_vgg(str(path), precision="fp32", device="cpu")
-
-
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
-    return Weights(tmp_path_factory.mktemp("weights") / "plain.pth", stage_gain=1.0)
-
-
-@pytest.fixture(scope="module")
-def loud(tmp_path_factory):
-    return Weights(tmp_path_factory.mktemp("weights") / "loud.pth", stage_gain=1.6)
-
-
-def pictures(height=HEIGHT, width=WIDTH):
-    return seed_programs.content_picture(height, width), seed_programs.style_picture(height, width)
-
-
-def differences(ours, theirs):
-    """Per term, each evaluation's relative difference.
-
-    Near a term's zero (content, at the start) it is relative to a thousandth of the most that the term ever reaches.
-    """
-    result = {}
-    for term in TERMS:
-        reached = max(abs(entry[term]) for entry in theirs)
-        result[term] = [
-            abs(float(getattr(mine, term)) - entry[term]) / max(abs(entry[term]), 1e-3 * reached, 1e-30)
-            for mine, entry in zip(ours, theirs, strict=True)
-        ]
-    return result
-
-
-def report(record_property, label, found):
-    worst = {term: max(values) for term, values in found.items()}
-    print(f"\n{label}: worst relative difference " + ", ".join(f"{term} {value:.1e}" for term, value in worst.items()))
-    for term, value in worst.items():
-        record_property(f"{label} {term}", value)
-    return worst
+    return Weights(tmp_path_factory.mktemp("weights") / "plain.pth", seed_programs.torchvision_like_state_dict())
 
 
 def check_adam(name, weights, content, style, steps, label, record_property, tolerance=LOUD_TOLERANCE):
@@ -136,12 +92,6 @@ def test_adam_objectives_at_the_programs_iterates(name, plain, record_property):
     worst = report(record_property, f"{name} objective", differences(ours, theirs.history))
     assert max(worst["total"], worst["style"]) <= 1e-5
     assert worst["content"] <= 5e-4
-
-
-def mid_tones():
-    """L-BFGS is chaotic, the more so the more often the clamp cuts in: on pictures that touch neither 0 nor 1, rounding
-    alone moves evaluation 60 by less than 3 % (up to 6000 % on the others), and the clamp still acts on some."""
-    return tuple(0.2 + 0.6 * picture for picture in pictures())
 
 
 @pytest.fixture(scope="module")

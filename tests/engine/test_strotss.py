@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-import strotss_program
 import torch
 from pictures import clouds
+from procedures import strotss_program
 
 import nst_engine as nst
 from nst_engine.objective.remd import RemdTerm
@@ -74,7 +74,7 @@ def test_on_the_last_level_the_rate_is_half(vgg, styled):
     assert float(second.max()) == pytest.approx(0.01, rel=1e-3)
 
 
-def test_levels_from_64_pixels_and_the_content_halved_on_each(vgg, pictures, styled):
+def test_levels_from_64_pixels_and_the_content_halved_on_each(vgg, styled):
     content = clouds(1, 96, 128)
     result = nst.stylize(vgg, content, styled, recipe="strotss", steps=2, layers=FEW)
     assert result.settings["levels"] == [[48, 64, 1], [96, 128, 1]]

@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from comfyui_found import ROOT
+from batches import start_batch, whole
 from live_comfyui import Server, api_graph, find, furnish
+from pictures import clouds
 
 from nst_engine.cli import commands as cli
 from nst_engine.pictures.files import read_picture, read_settings, write_picture
 
-
-def picture(seed: int, height: int, width: int) -> torch.Tensor:
-    coarse = torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(seed))
-    return torch.nn.functional.interpolate(coarse, size=(height, width), mode="bicubic").clamp(0, 1)
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    (tmp_path / "photos").mkdir()
-    for i in range(8):
-        write_picture(tmp_path / "photos" / f"{i}.png", picture(i, 48, 64))
-    write_picture(tmp_path / "style.png", picture(10, 48, 48))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+PICTURES = 8
 
 
 @pytest.fixture
@@ -44,12 +29,12 @@ def second(server, tmp_path_factory):
         started.end()
 
 
-def test_a_host_makes_what_the_command_line_makes(server, folder):
+def test_a_host_makes_what_the_command_line_makes(server, folder_of_photos):
     mask = torch.zeros(1, 3, 48, 64)
     mask[..., :32] = 1
     write_picture("left.png", mask)
     alpha = torch.linspace(0, 1, 64).expand(1, 1, 48, 64)
-    write_picture("photos/alpha.tif", picture(11, 48, 64), alpha=alpha, bits=16)
+    write_picture("photos/alpha.tif", clouds(11, 48, 64), alpha=alpha, bits=16)
     options = ["--steps", "3", "--precision", "fp32", "--device", "cpu", "--style-layers", "relu1_1=1, relu2_1=2"]
     options += ["--regions", "left.png", "--style-size", "40", "--keep-colours", "lab=0.5", "--shift", "-1", "--quiet"]
     for name in ("0.png", "alpha.tif"):
@@ -71,26 +56,20 @@ def test_a_host_makes_what_the_command_line_makes(server, folder):
     assert line["status"] == "kept"
 
 
-def test_a_host_that_dies_gives_its_pictures_to_the_others(server, second, folder):
-    (folder / "photos" / "broken.png").write_bytes(b"no picture")
-    command = ["batch", "photos", "--styles", "style.png", "-o", "out", "--steps", "30", "--size", "64"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "nst_engine", *command, "--server", server.url, second.url],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def test_a_host_that_dies_gives_its_pictures_to_the_others(server, second, folder_of_photos):
+    (folder_of_photos / "photos" / "broken.png").write_bytes(b"no picture")
+    command = ("photos", "--styles", "style.png", "--steps", 30, "--size", 64)
+    process = start_batch(*command, "--server", server.url, second.url)
     assert process.stdout and process.stdout.readline()
     second.process.kill()
     _, said = process.communicate(timeout=300)
     assert process.returncode == 1 and "cannot be reached or broke off" in said and "photos/broken.png" in said
-    made = {f"{i}-style.png" for i in range(8)}
+    made = {f"{i}-style.png" for i in range(PICTURES)}
     assert {path.name for path in Path("out").iterdir()} == {*made, "report.jsonl"}
-    assert all(read_picture(Path("out", name)).pixels.isfinite().all() for name in made)
+    assert whole(made)
 
 
-def test_hosts_that_are_not_there_are_said(folder, capsys):
+def test_hosts_that_are_not_there_are_said(folder_of_photos, capsys):
     command = ["batch", "photos", "--styles", "style.png", "-o", "out", "--quiet", "--server"]
     assert cli.main([*command, "http://127.0.0.1:1"]) == 1
     said = capsys.readouterr().err
@@ -105,7 +84,7 @@ def test_a_workflow_runs_through_a_folder_by_comfyuis_own_node(server):
         pytest.skip("this ComfyUI has no node that loads a folder")
     (server.base / "input" / "album").mkdir()
     for i in range(3):
-        write_picture(server.base / "input" / "album" / f"{i}.png", picture(i, 32, 40 + 8 * i))
+        write_picture(server.base / "input" / "album" / f"{i}.png", clouds(i, 32, 40 + 8 * i))
     graph = api_graph("folder", size=0, steps=1)
     graph[find(graph, "LoadImageDataSetFromFolder")]["inputs"]["folder"] = "album"
     made = server.run(graph).pictures(find(graph, "SaveImage"))

@@ -11,8 +11,8 @@ import urllib.request
 
 import pytest
 from comfyui_runs import Graph, Run
-from live_comfyui import Server
-from test_host import api_graph, film_graph, find, skip_without_flow
+from host_calls import film_graph, skip_without_flow
+from live_comfyui import Server, api_graph, find
 
 CANVAS = {"supports_preview_metadata": True}
 LONG = 2000  # steps that nobody waits for

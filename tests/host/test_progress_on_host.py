@@ -6,14 +6,9 @@ import time
 
 import numpy as np
 import pytest
-from comfyui_runs import Event, Graph, Run
+from comfyui_runs import Graph, Run
+from host_calls import bar_of
 from live_comfyui import Server, api_graph, find
-
-
-def bar_of(run: Run, graph: Graph, node: str = "NeuralStyleTransfer", total: int | None = None) -> list[Event]:
-    """How a node's bar moved; with `total`, while it counted so many."""
-    moved = [e for e in run.of("progress") if e.data["node"] == find(graph, node)]
-    return [e for e in moved if total in (None, e.data["max"])]
 
 
 def wait_for_bar(run: Run, graph: Graph, count: int, node: str = "NeuralStyleTransfer", total: int | None = None):

@@ -6,14 +6,8 @@ import re
 
 import pytest
 from comfyui_runs import Graph, Refused
+from host_calls import refusal
 from live_comfyui import Server, api_graph, find
-
-
-def refusal(server: Server, graph: Graph) -> dict:
-    with pytest.raises(Refused) as refused:
-        server.start(graph)
-    assert refused.value.status == 400
-    return refused.value.body
 
 
 @pytest.mark.every_host

@@ -8,9 +8,8 @@ import shutil
 import numpy as np
 import pytest
 from comfyui_runs import Graph
+from host_calls import bar_of, refusal
 from live_comfyui import Server, api_graph, find
-from test_progress_on_host import bar_of
-from test_refusals_on_host import refusal
 
 MEGABYTE = 1 << 20
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 from PIL import Image
+from tool_modules import load_tool
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 @pytest.fixture
-def gallery(monkeypatch):
-    monkeypatch.syspath_prepend(DOCS.parent / "tools")
-    return importlib.import_module("make_gallery")
+def gallery():
+    return load_tool("make_gallery")
 
 
 @pytest.fixture
@@ -56,7 +55,7 @@ def test_a_comparison_says_what_is_different(text):
 
 def test_every_variant_says_what_it_has_of_what_is_compared(pack, gallery):
     variants = [("a", {"style_weight": 3.0}), ("b", {"layer_weights": {"content_layers": "relu3_1"}})]
-    workflow = importlib.import_module("graphs").compare("try", "", "content-landscape", "style-strokes", variants)
+    workflow = load_tool("graphs").compare("try", "", "content-landscape", "style-strokes", variants)
     said = [gallery.compared_values(workflow, title, pack.NODE_CLASS_MAPPINGS) for title, _ in variants]
     assert said == ["`style_weight` 3, `content_layers` –", "`style_weight` 1, `content_layers` relu3_1"]
 
@@ -85,9 +84,8 @@ def test_a_run_keeps_its_pictures_and_makes_the_thumbnail(pack, gallery, monkeyp
         assert sheet.size == (480, 320)
 
 
-def test_which_method_when_shows_the_pictures_that_are_there(monkeypatch):
-    monkeypatch.syspath_prepend(DOCS.parent / "tools")
-    methods, text = importlib.import_module("make_methods"), (DOCS / "methods.md").read_text(encoding="utf-8")
+def test_which_method_when_shows_the_pictures_that_are_there():
+    methods, text = load_tool("make_methods"), (DOCS / "methods.md").read_text(encoding="utf-8")
     assert methods.page(text) == text, "python tools/make_methods.py --page"
     for link in re.findall(r"\]\(([^)#]+)\)", text):
         assert (DOCS / link).is_file(), link

@@ -192,7 +192,7 @@ NASTY = [
 ]
 
 
-def spots(value: object, at: tuple = ()) -> list[tuple]:
+def spots(value: object) -> list[tuple]:
     entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return [(), *[(key, *rest) for key, inner in entries for rest in spots(inner)]]
 

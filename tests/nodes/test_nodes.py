@@ -244,7 +244,7 @@ def test_the_plot_shows_what_happened(pack, vgg, content, grams):
     assert not torch.equal(plots[:1], nothing)
 
 
-def test_looking_inside(pack, vgg, content, style, grams):
+def test_looking_inside(pack, vgg, content, grams):
     pictures = torch.cat([content, content.flip(2)])
     before = pictures.clone()
     maps = call(pack, "NSTShowFeatures", vgg=vgg, image=pictures, maps=4)[0]
@@ -320,7 +320,7 @@ def test_previews_of_any_shape_hold_something(pack, height, width):
 
 
 @pytest.mark.parametrize("shape", [(1, 0, 0, 3), (0, 8, 8, 3), (1, 0, 7, 3)])
-def test_pictures_of_nothing_are_refused_in_words(pack, vgg, content, grams, shape):
+def test_pictures_of_nothing_are_refused_in_words(pack, vgg, grams, shape):
     nothing = torch.zeros(shape)
     with pytest.raises(ValueError, match=r"holds nothing|batch is empty"):
         transfer(pack, vgg, nothing, grams, recipe="udacity", size=-1)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from tool_modules import load_tool
 from torch import nn
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -88,12 +88,7 @@ def canvas_widgets(pack, node: dict[str, Any]) -> dict[str, Any]:
 
 def api_of(path: Path) -> Path | None:
     """The API form of a canvas file; what is offered has a title for a name, and what holds a blueprint has none."""
-    sys.path.insert(0, str(ROOT / "tools"))
-    try:
-        templates = importlib.import_module("templates").TEMPLATES
-    finally:
-        sys.path.pop(0)
-    name = next((w.name for w in templates if w.title == path.stem), path.stem)
+    name = next((w.name for w in load_tool("templates").TEMPLATES if w.title == path.stem), path.stem)
     return ROOT / "workflows" / "api" / f"{name}.json" if name else None
 
 
@@ -288,14 +283,13 @@ def bezier(t: np.ndarray, a: float, b: float, c: float, d: float) -> np.ndarray:
 
 
 @pytest.fixture
-def script(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "tools")
-    return importlib.import_module("make_workflows")
+def script():
+    return load_tool("make_workflows")
 
 
 @pytest.fixture
-def graphs(script):
-    return importlib.import_module("graphs")
+def graphs():
+    return load_tool("graphs")
 
 
 def test_the_files_are_what_the_script_writes(pack, script, monkeypatch, tmp_path):

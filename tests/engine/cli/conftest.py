@@ -3,7 +3,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from nst_process import started
 from pictures import clouds
 
 from nst_engine.pictures.files import write_picture
@@ -16,14 +15,6 @@ def folder(tmp_path, monkeypatch):
     write_picture(tmp_path / "other.png", clouds(3, 64, 64))
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture(autouse=True)
-def no_process_left():
-    """A test that fails midway leaves nothing running."""
-    yield
-    while started:
-        started.pop().kill()
 
 
 @pytest.fixture(scope="module")

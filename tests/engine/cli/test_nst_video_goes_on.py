@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 from films import QUICK, frames_of, nst_video, refused, wait_for, wait_for_frames, write_folder
-from nst_process import nst, start
+from nst_calls import nst
+from nst_process import start
 from pictures import clouds
 from scenes import HEIGHT, WIDTH, pan, write_clip
 

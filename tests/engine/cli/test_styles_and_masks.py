@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from nst_process import grey, made, refusal, stylize
+from nst_calls import grey, made, refusal, stylize
 from pictures import clouds
 
 import nst_engine as engine

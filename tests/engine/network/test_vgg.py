@@ -76,7 +76,7 @@ def test_the_user_choice_stands_over_the_recipes(vgg):
     assert Network(vgg, Conventions(pooling="average", padding="zeros")).pooling == "average"
 
 
-def test_a_dead_neighbourhood_gives_l2_pooling_no_infinite_gradient(vgg):
+def test_a_dead_neighbourhood_gives_l2_pooling_no_infinite_gradient():
     features = torch.zeros(1, 1, 4, 4)
     pooled = pooling.l2_pool(features)
     assert torch.equal(pooling.l2_pool_backward(torch.ones_like(pooled), features, pooled), features)

@@ -263,7 +263,7 @@ def test_a_file_that_is_not_there(tmp_path):
         nst.load_vgg("nothing.pth", folders=[tmp_path])
 
 
-def test_a_file_in_a_model_folder_comes_before_one_where_the_program_runs(tmp_path, convolutions, picture, monkeypatch):
+def test_a_file_in_a_model_folder_comes_before_one_where_the_program_runs(tmp_path, convolutions, monkeypatch):
     """Names are chosen from the folders' lists; a file that happens to lie in the working directory is not meant."""
     models, here = tmp_path / "models", tmp_path / "here"
     for folder in (models, here):

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import nnst_program
 import pytest
 import torch
 import torch.nn.functional as F
 from pictures import clouds
+from procedures import nnst_program
 
 import nst_engine as nst
 from nst_engine.objective import nearest as module

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from pictures import STATUS, clouds
+from peak_memory import STATUS
+from pictures import clouds
 from PIL import Image
 
 from nst_engine.cli import commands as cli
@@ -48,7 +49,7 @@ PEAK = """
 import sys
 sys.path.insert(0, sys.argv.pop(1))
 from nst_engine import cli
-from pictures import peak
+from peak_memory import peak
 code = cli.main(sys.argv[1:])
 print(peak())
 sys.exit(code)
@@ -58,7 +59,7 @@ sys.exit(code)
 def megabytes(*arguments: str, code: int = 0, program: str = PEAK) -> float:
     """The most memory that a process of its own has for this command."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", program, str(ROOT / "tests" / "engine"), *arguments]
+    command = [sys.executable, "-c", program, str(ROOT / "tests"), *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == code, done.stderr
     return float(done.stdout.splitlines()[-1])
@@ -96,7 +97,7 @@ def test_a_picture_that_is_read_as_it_is_takes_little_more_than_itself(folder):
     """As nst run does, where nobody knows what it will be used for: 12 bytes a pixel, and 8 while it is read."""
     bomb(folder / "bomb.png", 4000)
     program = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from pictures import peak\n"
+        "import sys; sys.path.insert(0, sys.argv[1]); from peak_memory import peak\n"
         "from nst_engine.pictures.files import read_picture; read_picture('small.png'); before = peak()\n"
         "read_picture('bomb.png'); print(peak() - before)"
     )

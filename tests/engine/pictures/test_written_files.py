@@ -51,7 +51,7 @@ def test_codes_survive_the_round_trip(tmp_path_factory, want, ending):
 
 
 @pytest.mark.parametrize("planes", [3, 4])
-def test_16_bit_png_taken_apart_by_hand(tmp_path, monkeypatch, planes):
+def test_16_bit_png_taken_apart_by_hand(tmp_path, planes):
     want = codes(700, 1100, planes, 16)  # large enough for several bands, and so several IDAT chunks
     full, path = tensor(want), tmp_path / "a.png"
     write_picture(

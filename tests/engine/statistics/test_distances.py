@@ -1,4 +1,4 @@
-"""How style is measured: every distance against its formula in float64, and its slope against finite differences."""
+"""How style is measured: every distance against its formula in float64, and its gradient against finite differences."""
 
 from __future__ import annotations
 

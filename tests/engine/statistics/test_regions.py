@@ -215,7 +215,7 @@ def test_the_mode_of_a_region_changes_nothing_that_is_measured(vgg):
         assert torch.equal(there.guides[tap], guide(region[None], tap, "simple", "vgg19"))
 
 
-def test_what_cannot_be_a_region_is_refused(vgg, grams):
+def test_what_cannot_be_a_region_is_refused(grams):
     with pytest.raises(nst.NSTError, match="region: the mask covers nothing"):
         grams.within(torch.zeros(8, 8))
     with pytest.raises(nst.NSTError, match="mask_mode: 'outside' is not one of simple, inside"):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from pictures import STATUS
+from peak_memory import STATUS
 
 import nst_engine as nst
 
@@ -38,8 +38,8 @@ def written(path: Path, styles: list, spaces: int = 0, changes: dict | None = No
 
 PEAK = """
 import importlib.util, sys, torch, safetensors.torch
-sys.path.insert(0, sys.argv[1] + "/tests/engine")
-from pictures import peak
+sys.path.insert(0, sys.argv[1] + "/tests")
+from peak_memory import peak
 spec = importlib.util.spec_from_file_location("pack", sys.argv[1] + "/__init__.py")
 sys.modules["pack"] = pack = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(pack)

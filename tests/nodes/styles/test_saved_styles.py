@@ -155,7 +155,7 @@ def test_a_style_without_a_size_is_refused_with_a_way_out(pack, vgg, styles, pla
     assert list(places[1].iterdir()) == []
 
 
-def test_another_network_is_refused_by_name(pack, vgg, grams):
+def test_another_network_is_refused_by_name(pack, grams):
     loaded, _ = load(pack, save(pack, grams))
     average = run(pack, "LoadVGGFeatures", weights="vgg19-caffe", pooling="average", padding="recipe", precision="fp32")
     with pytest.raises(pack.nst_engine.NSTError, match=r"pooling recipe.*pooling average"):

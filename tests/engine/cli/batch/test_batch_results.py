@@ -1,0 +1,114 @@
+"""What `nst batch` makes: every pair once, what is there kept, networks and styles shared; what is broken told."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import torch
+from batch_runs import QUICK, batch, files, statuses
+from pictures import clouds
+
+from nst_engine import NSTError
+from nst_engine.cli import commands as cli
+from nst_engine.cli import one_picture
+from nst_engine.cli.batch import worker
+from nst_engine.pictures.files import read_picture, read_settings, write_picture
+
+
+def test_every_content_meets_every_style_and_what_is_broken_stops_nothing(folder, capsys):
+    photos = folder / "photos"
+    for name in ("broken.png", ".hidden.png"):
+        (photos / name).write_bytes(b"no picture")
+    (photos / "aa-empty.png").touch()
+    (photos / "aa-half.png").write_bytes((photos / "a.png").read_bytes()[:2000])
+    report = batch("photos", "--styles", "styles", code=1)
+    made = {f"{content}-{style}.png" for content in ("a", "b", "below/a") for style in ("one", "two")}
+    assert {name for name, line in report.items() if line["status"] == "made"} == made
+    assert files() == {*made, "report.jsonl"}
+    broken = report["broken-one.png"]
+    assert broken["status"] == "failed" and "no picture of a known kind" in broken["error"]
+    assert report["a-one.png"]["loss"] > 0 and report["a-one.png"]["seconds"] > 0
+    said = capsys.readouterr()
+    assert {Path(line).relative_to("out").as_posix() for line in said.out.split()} == made
+    assert len(said.err.splitlines()) == 6 and "photos/broken.png with styles/two.png" in said.err
+    assert {"aa-empty-one.png", "aa-half-two.png"} < {name for name, line in report.items() if line["error"]}
+
+    assert cli.main(["stylize", "photos/b.jpg", "styles/two.png", "-o", "alone.png", *map(str, QUICK)]) == 0
+    assert torch.equal(read_picture("alone.png").pixels, read_picture("out/b-two.png").pixels)
+
+
+def test_what_is_there_of_the_same_files_and_options_is_left_alone(folder):
+    first = batch("photos", "--styles", "styles/one.png")
+    assert set(statuses(first).values()) == {"made"}
+    again = batch("photos", "--styles", "styles/one.png", "--device", "cpu")  # where it is made does not matter
+    assert set(statuses(again).values()) == {"kept"}
+    assert again["a-one.png"]["loss"] == first["a-one.png"]["loss"]
+    write_picture("photos/a.png", clouds(7, 48, 64))
+    Path("out/b-one.png").write_bytes(Path("out/b-one.png").read_bytes()[:100])
+    assert statuses(batch("photos", "--styles", "styles/one.png")) == {
+        "a-one.png": "made",
+        "b-one.png": "made",
+        "below/a-one.png": "kept",
+    }
+    assert set(statuses(batch("photos", "--styles", "styles/one.png", "--style-weight", 2)).values()) == {"made"}
+    write_picture("styles/one.png", clouds(8, 48, 48))
+    assert set(statuses(batch("photos", "--styles", "styles/one.png", "--style-weight", 2)).values()) == {"made"}
+
+
+def test_network_and_styles_are_loaded_once(folder, monkeypatch):
+    calls: list[str] = []
+    for module, name in ((one_picture, "load_vgg"), (one_picture, "compute_style_grams"), (worker, "read_picture")):
+        real = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *a, _r=real, _n=name, **k: (calls.append(_n), _r(*a, **k))[1])
+    batch("photos", "--styles", "styles")
+    assert sorted(calls) == ["compute_style_grams"] * 2 + ["load_vgg"] + ["read_picture"] * 2
+
+
+def test_the_next_is_read_and_the_last_written_while_one_is_made(folder, monkeypatch):
+    began = {name: threading.Event() for name in ("read b", "make b")}
+    met: list[bool] = []
+
+    def slowed(name: str, waits: dict[str, str]) -> None:
+        real = getattr(worker.Worker, name)
+
+        def step(self, what, *rest):
+            here = f"{name} {Path(getattr(what, 'job', what).content).stem}"
+            if here in began:
+                began[here].set()
+            if here in waits:
+                met.append(began[waits[here]].wait(60))
+            return real(self, what, *rest)
+
+        monkeypatch.setattr(worker.Worker, name, step)
+
+    slowed("read", {})
+    slowed("make", {"make a": "read b"})
+    slowed("write", {"write a": "make b"})
+    batch("photos/a.png", "photos/b.jpg", "--styles", "styles/one.png")
+    assert met == [True, True]
+
+
+def test_a_result_is_made_again_like_any_other(folder):
+    batch("photos/a.png", "--styles", "styles", "--combine", "blend", "--style-weights", 3, 1)
+    made = Path("out/a-one+two.png")
+    settings = read_settings(made)
+    assert settings and [style["weight"] for style in settings["styles"]] == [3, 1]
+    assert cli.main(["again", str(made), "--from", ".", "-o", "again.png", "--quiet"]) == 0
+    assert torch.equal(read_picture("again.png").pixels, read_picture(made).pixels)
+
+
+def test_statistics_at_ever_new_sizes_do_not_pile_up(folder, monkeypatch):
+    monkeypatch.setattr(worker, "STATISTICS", 7)
+    for side in range(40, 52, 2):
+        write_picture(f"photos/below/{side}.png", clouds(side, side, side))
+    kept = []
+    trim = worker.Worker._trim
+    monkeypatch.setattr(worker.Worker, "_trim", lambda self, g: (trim(self, g), kept.append(len(g.styles[0].memo)))[0])
+    batch("photos/below", "--styles", "styles/one.png", "--size", 0)
+    assert len(kept) == 7 and max(kept) <= 7
+
+
+def test_a_worker_tells_errors_in_words():
+    assert worker.in_words(NSTError("size: 3 is too small")) == "--size: 3 is too small"
+    assert "out of memory" in worker.in_words(MemoryError())

@@ -189,6 +189,11 @@ class Recipe:
     def looks_at_means(self) -> bool:
         return self.statistic != "gram" or self.shift != 0 or self.mean_std != 0
 
+    @property
+    def draws_once(self) -> bool:
+        """Whether random directions and positions stay the same from step to step: L-BFGS compares steps."""
+        return isinstance(self.optimizer, LBFGS)
+
 
 def equal(taps: tuple[str, ...], weight: float = 1.0) -> dict[str, float]:
     return dict.fromkeys(taps, weight)

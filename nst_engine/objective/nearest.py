@@ -55,6 +55,7 @@ class Part:
     region: Region
     where: Tensor | None  # numbers of the positions that count; None: all
     counts: Tensor  # T²/N of each
+    factors: Sequence[Tensor | float]  # Σ w·k, of each group of taps
     targets: Rows = field(default_factory=dict)  # u = √w t, where w is what the tap counts and ‖t‖ over its group is 1
 
 
@@ -113,11 +114,12 @@ class NearestTerm:
 
     def _part(self, region: Region) -> Part:
         n = self.grid_shape[0] * self.grid_shape[1]
+        factors = [self._factor(region, group) for group in self.groups]
         if not region.guides:
-            return Part(region, None, torch.full((n,), 1 / n, device=self.network.device))
+            return Part(region, None, torch.full((n,), 1 / n, device=self.network.device), factors)
         t = region.guides[self.grid].flatten().float()
         where = t.nonzero().flatten()
-        return Part(region, where, t[where].square() / n)
+        return Part(region, where, t[where].square() / n, factors)
 
     def columns(self, tap: str, features: Tensor) -> Tensor:
         """The tap's part of the hypercolumns, as rows."""
@@ -181,10 +183,10 @@ class NearestTerm:
         total = torch.zeros((), device=self.network.device)
         gradient = NearestGradient(self)
         for i, part in enumerate(self.parts):
-            for group in self.groups:
+            for group, factor in zip(self.groups, part.factors, strict=True):
                 products = torch.stack([sums[tap][i].products for tap in group]).sum(0)
                 squares = torch.stack([sums[tap][i].squares for tap in group]).sum(0).clamp_min(LEAST)
-                counts, length = self._factor(part, group) * part.counts, squares.sqrt()
+                counts, length = factor * part.counts, squares.sqrt()
                 total = total + (counts * (1 - products / length)).sum()
                 factors = counts * products / (squares * length), -counts / length
                 gradient.factors.update({(tap, i): factors for tap in group})
@@ -194,9 +196,9 @@ class NearestTerm:
         """Nothing depends on the pixels themselves."""
         return 0.0
 
-    def _factor(self, part: Part, group: Sequence[str]) -> Tensor | float:
+    def _factor(self, region: Region, group: Sequence[str]) -> Tensor | float:
         n = {tap: (self.shape[0] // stride(tap)) * (self.shape[1] // stride(tap)) for tap in group}
-        targets = part.region.targets
+        targets = region.targets
         parts = [self.weights[tap] * style_factor(self.recipe, targets[tap], n[tap]) for tap in group if tap in targets]
         return sum(parts, 0.0)
 

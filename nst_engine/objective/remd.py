@@ -13,7 +13,6 @@ from ..network.architecture import stride
 from ..network.tiles import Tile
 from ..network.vgg import Network
 from ..pictures.images import shape_of
-from ..recipes import LBFGS
 from ..statistics.earth_mover import moment_distance, moments, palette, remd
 from ..statistics.hypercolumns import (
     COLOURS,
@@ -69,7 +68,6 @@ class RemdTerm:
         self.looks: list[SampledPositions] = []
 
     def _cloud(self, region: Region, content: Tensor | float | None) -> Cloud:
-        always_the_same = isinstance(self.setup.recipe.optimizer, LBFGS)
         share = 1.0
         if region.mask is not None:
             count, (h, w) = float(region.mask.sum()), self.shape
@@ -85,7 +83,7 @@ class RemdTerm:
         alpha = k if content is None else content
         columns = joined({tap: region.samples[tap].rows for tap in self.weights}, self.weights)
         return Cloud(
-            PositionSampler(self.shape, region.mask, self.setup.seed, always_the_same),
+            PositionSampler(self.shape, region.mask, self.setup.seed),
             columns,
             moments(columns),
             region.samples[COLOURS].rows,
@@ -99,6 +97,8 @@ class RemdTerm:
 
     def begin(self, x: Tensor) -> None:
         """Called before every evaluation."""
+        if self.looks and self.setup.recipe.draws_once:
+            return
         self.looks = [SampledPositions(cloud.draws.next(), self.shape, self.device) for cloud in self.clouds]
 
     def sums(self, tap: str, features: Tensor, tile: Tile | None = None) -> dict[int, Tensor]:

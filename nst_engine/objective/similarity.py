@@ -10,7 +10,7 @@ import torch
 from ..network.architecture import channels, stride
 from ..network.tiles import Tile
 from ..network.vgg import Network
-from ..recipes import LBFGS, Recipe
+from ..recipes import Recipe
 from ..statistics.earth_mover import self_similarity, similarities
 from ..statistics.hypercolumns import (
     STEPS_AHEAD,
@@ -42,8 +42,8 @@ class SelfSimilarity:
     ) -> None:
         self.network, self.content, self.weights, self.emphasis = network, content, weights, emphasis
         self.shape = (content.shape[-2], content.shape[-1])
-        self.always_the_same = isinstance(recipe.optimizer, LBFGS)
-        self.draws = PositionSampler(self.shape, None, seed, self.always_the_same)
+        self.draws_once = recipe.draws_once
+        self.draws = PositionSampler(self.shape, None, seed)
         self.coming: list[tuple[SampledPositions, Tensor]] = []
         self.factor = self._factor(recipe)
 
@@ -59,7 +59,7 @@ class SelfSimilarity:
 
     def _look_ahead(self) -> dict[str, Tensor]:
         """Draws the positions of the next steps, and reads the content's hypercolumns there."""
-        count = 1 if self.always_the_same else STEPS_AHEAD
+        count = 1 if self.draws_once else STEPS_AHEAD
         drawn = [self.draws.next() for _ in range(count)]
         columns = columns_at(self.network, self.content, self.weights, torch.cat(drawn))
         parts = joined(columns, self.weights).split([len(samples) for samples in drawn])
@@ -71,7 +71,7 @@ class SelfSimilarity:
         """Called before every evaluation."""
         if not self.coming:
             self._look_ahead()
-        self.looks, self.target = self.coming[0] if self.always_the_same else self.coming.pop(0)
+        self.looks, self.target = self.coming[0] if self.draws_once else self.coming.pop(0)
 
     def columns(self, tap: str, features: Tensor, tile: Tile | None = None) -> Tensor:
         """The tap's part of the hypercolumns: of a tile, what it contributes to them."""

@@ -73,15 +73,13 @@ def random_positions(shape: Shape, count: int, mask: Tensor | None, generator: t
 
 
 class PositionSampler:
-    """Positions in pictures of one shape: others at every step, or always the same."""
+    """Positions in pictures of one shape, others every time."""
 
-    def __init__(self, shape: Shape, mask: Tensor | None, seed: int, always_the_same: bool) -> None:
-        self.shape, self.mask, self.seed, self.always_the_same = shape, mask, seed, always_the_same
+    def __init__(self, shape: Shape, mask: Tensor | None, seed: int) -> None:
+        self.shape, self.mask = shape, mask
         self.generator = torch.Generator().manual_seed(seed)
 
     def next(self) -> Tensor:
-        if self.always_the_same:
-            self.generator.manual_seed(self.seed)
         return grid_positions(self.shape, self.mask, self.generator)
 
 

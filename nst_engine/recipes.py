@@ -94,7 +94,7 @@ STARTS = ("content", "noise", "image", "grey", "style", "style-noise")
 VOCABULARY = {
     "gram": ("sum", "mean", "mean/C"),
     "style_term": ("mean", "mean/CHW", "gatys", "per channel", "relative"),
-    "content_term": ("mean", "half-sum", "relative"),
+    "content_term": ("mean", "mean of means", "half-sum", "relative"),
     "tv_term": ("sum", "mean"),
     "tv_kind": ("l2", "l1", "l2-nine", "l1-nine", "l2-nine-border"),
     "statistic": STATISTICS,
@@ -214,7 +214,7 @@ _RECIPES = (
         content_layers={"relu4_2": 1.0},
         gram="mean",
         style_term="per channel",
-        content_term="mean",
+        content_term="mean of means",
         style_weight=0.525,
         content_weight=0.003,
         tv_unit=0.35,
@@ -388,7 +388,7 @@ _RECIPES = (
         content_layers={"relu4_2": 1.0},
         gram="mean",
         style_term="per channel",
-        content_term="mean",
+        content_term="mean of means",
         style_weight=1.0,
         content_weight=0.015,
         # 2, and the program's nine points count a third of ours.

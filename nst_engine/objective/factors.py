@@ -30,6 +30,10 @@ STYLE_TERMS: dict[str, Callable[[int, int], float]] = {
     "gatys": lambda c, n: 1.0 / (4.0 * n**2 * c**2),  # Gatys et al. 2016, equation 4
 }
 
+# Terms that are means over their taps: one tap more does not raise the whole. The others are sums over them.
+STYLE_MEANS = ("per channel", "relative")
+CONTENT_MEANS = ("mean of means", "relative")
+
 
 def style_factor(recipe: Recipe, target: Statistics, n: int) -> Tensor | float:
     """k in: style term of one tap = k · D, where D is the distance that the recipe measures.
@@ -56,4 +60,5 @@ def content_factor(term: str, energy: Tensor, numel: int) -> Tensor | float:
     """k in: content term of one tap = k · ‖F − P‖², where ‖P‖² is `energy` and P has `numel` numbers."""
     if term == "relative":
         return 1.0 / energy.clamp_min(1e-30)
-    return {"mean": 1.0 / numel, "half-sum": 0.5}[term]  # half-sum: Gatys et al. 2016, equation 1
+    # half-sum: Gatys et al. 2016, equation 1
+    return {"mean": 1.0 / numel, "mean of means": 1.0 / numel, "half-sum": 0.5}[term]

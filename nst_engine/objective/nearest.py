@@ -67,7 +67,7 @@ class Cosines:
     squares: Tensor
 
 
-class NearestTerm:
+class NeuralNeighborTerm:
     """Σ over regions of (k/N) Σ T² (1 − cos(h, t)), for hypercolumns h and their targets t.
 
     Hypercolumns are matched once, when the term is first evaluated: those of a mixture of content and start are
@@ -178,10 +178,10 @@ class NearestTerm:
             found[i] = _cosines(rows, part.targets[tap], self.shares[tap])
         return found
 
-    def value_and_gradient(self, sums: Mapping[str, Mapping[int, Cosines]]) -> tuple[Tensor, NearestGradient]:
+    def value_and_gradient(self, sums: Mapping[str, Mapping[int, Cosines]]) -> tuple[Tensor, NeuralNeighborGradient]:
         """1 − cos(h, t) = 1 − h·t/‖h‖, and by h: (h·t/‖h‖³) h − t/‖h‖."""
         total = torch.zeros((), device=self.network.device)
-        gradient = NearestGradient(self)
+        gradient = NeuralNeighborGradient(self)
         for i, part in enumerate(self.parts):
             for group, factor in zip(self.groups, part.factors, strict=True):
                 products = torch.stack([sums[tap][i].products for tap in group]).sum(0)
@@ -204,10 +204,10 @@ class NearestTerm:
 
 
 @dataclass(frozen=True)
-class NearestGradient:
+class NeuralNeighborGradient:
     """∂(style term)/∂F at one tap after the other: of every position, w a F + b u."""
 
-    term: NearestTerm
+    term: NeuralNeighborTerm
     factors: dict[tuple[str, int], tuple[Tensor, Tensor]] = field(default_factory=dict)  # a and b, by tap and region
     values: Mapping[object, Tensor] = field(default_factory=dict)
 

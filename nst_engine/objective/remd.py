@@ -13,17 +13,17 @@ from ..network.architecture import stride
 from ..network.tiles import Tile
 from ..network.vgg import Network
 from ..pictures.images import shape_of
-from ..statistics.earth_mover import moment_distance, moments, palette, remd
+from ..statistics.earth_mover import mean_and_covariance, moment_distance, palette, remd
 from ..statistics.hypercolumns import (
     COLOURS,
     LEAST_SAMPLES,
     ColumnGradient,
     PositionSampler,
     SampledPositions,
+    by_tap,
     columns_at,
     joined,
     random_positions,
-    split,
 )
 from ..statistics.regions import Region
 from ..statistics.sorting import Samples
@@ -42,7 +42,7 @@ class Cloud:
 
     draws: PositionSampler
     columns: Tensor  # N rows of hypercolumns
-    moments: tuple[Tensor, Tensor]
+    mean_and_covariance: tuple[Tensor, Tensor]
     colours: Tensor
     factor: Tensor  # k times the region's share of the picture
     palette: Tensor  # 1/α, times the same
@@ -85,7 +85,7 @@ class RemdTerm:
         return Cloud(
             PositionSampler(self.shape, region.mask, self.setup.seed),
             columns,
-            moments(columns),
+            mean_and_covariance(columns),
             region.samples[COLOURS].rows,
             k * share,
             k * share * (k / alpha).clamp(max=MOST_PALETTE),
@@ -111,10 +111,11 @@ class RemdTerm:
             columns = {tap: sums[tap][i] for tap in self.weights}
             ours = joined(columns, self.weights).requires_grad_()
             with torch.enable_grad():
-                value = cloud.factor * (remd(ours, cloud.columns) + moment_distance(moments(ours), cloud.moments))
+                apart = moment_distance(mean_and_covariance(ours), cloud.mean_and_covariance)
+                value = cloud.factor * (remd(ours, cloud.columns) + apart)
                 (gradient,) = torch.autograd.grad(value, ours)
             total = total + value.detach()
-            parts.append(ColumnGradient(looks, split(gradient, columns, self.weights)))
+            parts.append(ColumnGradient(looks, by_tap(gradient, columns, self.weights)))
         return total, RemdGradient(self, parts)
 
     def add_to(self, gradient: Tensor, x: Tensor) -> Tensor:

@@ -17,9 +17,9 @@ from ..statistics.hypercolumns import (
     ColumnGradient,
     PositionSampler,
     SampledPositions,
+    by_tap,
     columns_at,
     joined,
-    split,
 )
 from .factors import content_factor
 
@@ -83,4 +83,4 @@ class SelfSimilarity:
         with torch.enable_grad():
             value = self.factor * self_similarity(similarities(ours), self.target, emphasis)
             (gradient,) = torch.autograd.grad(value, ours)
-        return value.detach(), ColumnGradient(self.looks, split(gradient, columns, self.weights))
+        return value.detach(), ColumnGradient(self.looks, by_tap(gradient, columns, self.weights))

@@ -94,7 +94,7 @@ def _passes(shape: tuple[int, int], recipe: Recipe, scales: int | None, least: i
     return tuple(Pass(f, 1 / f / total) for f in fractions)
 
 
-def plan(shape: tuple[int, int], recipe: Recipe, scales: int | None, grid: int = 1, least: int = 1) -> list[Level]:
+def levels_of(shape: tuple[int, int], recipe: Recipe, scales: int | None, grid: int = 1, least: int = 1) -> list[Level]:
     """Coarse to fine. Sides are multiples of `grid`; a recipe's own choice has no levels with less than `least` pixels
     on a side, but for the last."""
     passes = _passes(shape, recipe, scales, least)

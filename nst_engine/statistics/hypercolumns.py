@@ -190,7 +190,7 @@ def joined(columns: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tenso
     return torch.cat([columns[tap] * scale for tap, scale in scales.items()], 1)
 
 
-def split(gradient: Tensor, columns: Mapping[str, Tensor], weights: Mapping[str, float]) -> dict[str, Tensor]:
+def by_tap(gradient: Tensor, columns: Mapping[str, Tensor], weights: Mapping[str, float]) -> dict[str, Tensor]:
     """The way back: by each tap's part."""
     scales = scales_of(weights)
     parts = gradient.split([columns[tap].shape[1] for tap in scales], 1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from ..network.exact import AT_ONCE, add_matmul, matmul, transpose_matmul
-from ..network.fast import parallel_for, split, strips
+from ..network.fast import equal_parts, parallel_for, strips
 from ..system.devices import kind_of
 from .distances import Statistics
 
@@ -32,7 +32,7 @@ def sums(
     wide = torch.promote_types(kind, torch.float32)
     on_cpu = kind_of(f.device).is_cpu
     shares = n * c**2 // A_SHARE if on_cpu else 1
-    parts = split(n, max(1, min(16, MOST_PRODUCTS // c**2, shares)))
+    parts = equal_parts(n, max(1, min(16, MOST_PRODUCTS // c**2, shares)))
     features = torch.zeros(len(parts), c, dtype=wide, device=f.device)
     products = torch.zeros(len(parts), c, c, dtype=wide, device=f.device)
     # In float64, all of them would be the most that a step holds beside its features.

@@ -72,18 +72,18 @@ class Clips:
 
     # --- into shots ---
 
-    def split(self, jobs: list[Job], refused: str) -> list[Job]:
+    def into_shots(self, jobs: list[Job], refused: str) -> list[Job]:
         """With a job for every shot in the place of each clip. `refused` says why there can be no clips."""
         clips = [job for job in jobs if is_clip(job.content)]
         with ThreadPoolExecutor(AT_ONCE, "nst-finder") as finders:
             try:
-                parts = dict(zip(clips, finders.map(lambda job: self._split(job, refused), clips), strict=True))
+                parts = dict(zip(clips, finders.map(lambda job: self._into_shots(job, refused), clips), strict=True))
             except BaseException:
                 self.stopping = True
                 raise
         return [] if self.stopping else [part for job in jobs for part in parts.get(job, (job,))]
 
-    def _split(self, job: Job, refused: str) -> list[Job]:
+    def _into_shots(self, job: Job, refused: str) -> list[Job]:
         if self.stopping:
             return []
         try:

@@ -55,7 +55,7 @@ def written_similarity(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 def moments(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    return earth_mover.moment_distance(earth_mover.moments(a), earth_mover.moments(b))
+    return earth_mover.moment_distance(earth_mover.mean_and_covariance(a), earth_mover.mean_and_covariance(b))
 
 
 def similarity(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

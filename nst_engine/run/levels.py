@@ -78,7 +78,7 @@ def _rungs(shape: tuple[int, int], ladder: Ladder, least: int) -> tuple[Pass, ..
 
 
 def _passes(shape: tuple[int, int], recipe: Recipe, scales: int | None, least: int) -> tuple[Pass, ...]:
-    """The recipe's, or `scales` of them √2 apart with more steps where they are cheap."""
+    """The recipe's, as `Recipe` has them, or `scales` of them √2 apart with more steps where they are cheap."""
     if scales is None and recipe.ladder:
         return _rungs(shape, recipe.ladder, least)
     if scales is None and recipe.coarsest:

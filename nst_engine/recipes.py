@@ -130,7 +130,7 @@ class Recipe:
 
     So `ladder` is for a program that has its own number of steps for each level and takes more in all for a larger
     picture, `passes` for one that names its sizes, and `coarsest` where the steps in all are to be the same at every
-    size. Beside any of them stand `level_steps`, `refinement` and `small_level`. A number of levels that a user asks for
+    size. Beside any of them may stand `level_steps`, `refinement` and `small_level`. A user's own number of levels
     (`scales`) takes the place of all three: so many, as `coarsest` would have them.
     """
 

@@ -48,6 +48,17 @@ def stride(tap: str) -> int:
     return 1 << block
 
 
+def tap_shape(shape: tuple[int, int], tap: str) -> tuple[int, int]:
+    """Height and width of the tap's features, of a picture of this shape."""
+    return shape[0] // stride(tap), shape[1] // stride(tap)
+
+
+def position_count(shape: tuple[int, int], tap: str) -> int:
+    """N: how many positions they have."""
+    height, width = tap_shape(shape, tap)
+    return height * width
+
+
 def channels(tap: str) -> int:
     return CHANNELS[int(tap[4]) - 1]
 

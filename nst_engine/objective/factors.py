@@ -7,10 +7,11 @@ every published style loss is a factor times ‖S − A‖².
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 
+from ..network.architecture import position_count
 from ..recipes import Recipe
 from ..statistics.distances import BY_POSITION, BY_SAMPLING, Statistics, shifted
 
@@ -54,6 +55,17 @@ def style_factor(recipe: Recipe, target: Statistics, n: int) -> Tensor | float:
         c = a.shape[0]
         k = STYLE_TERMS[recipe.style_term](c, n) * GRAMS[recipe.gram](c, n) ** 2
     return k if recipe.statistic == "gram" else k * size / blank
+
+
+def style_factors(
+    recipe: Recipe, weights: Mapping[str, float], targets: Mapping[str, Statistics], shape: tuple[int, int]
+) -> dict[str, Tensor | float]:
+    """By tap, its weight times k, in a picture of this shape."""
+    return {
+        tap: weights[tap] * style_factor(recipe, target, position_count(shape, tap))
+        for tap, target in targets.items()
+        if tap in weights
+    }
 
 
 def content_factor(term: str, energy: Tensor, numel: int) -> Tensor | float:

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 import torch
 import torch.nn.functional as F
 
-from ..network.architecture import stride
+from ..network.architecture import position_count, stride, tap_shape
 from ..network.fast import parallel_for, strips
 from ..network.tiles import Tile
 from ..pictures.images import shape_of
 from ..statistics.moments import positions
 from ..statistics.nearest import from_grid, grid_tap, nearest_by_cosine, to_grid
 from ..statistics.regions import Region
-from .factors import style_factor
+from .factors import style_factors
 from .setup import Setup
 from .style import gradient_dtype
 
@@ -110,11 +110,12 @@ class NeuralNeighborTerm:
 
     @property
     def grid_shape(self) -> tuple[int, int]:
-        return self.shape[0] // stride(self.grid), self.shape[1] // stride(self.grid)
+        return tap_shape(self.shape, self.grid)
 
     def _part(self, region: Region) -> Part:
-        n = self.grid_shape[0] * self.grid_shape[1]
-        factors = [self._factor(region, group) for group in self.groups]
+        n = position_count(self.shape, self.grid)
+        each = style_factors(self.recipe, self.weights, region.targets, self.shape)
+        factors = [sum((each[tap] for tap in group if tap in each), 0.0) for group in self.groups]
         if not region.guides:
             return Part(region, None, torch.full((n,), 1 / n, device=self.network.device), factors)
         t = region.guides[self.grid].flatten().float()
@@ -195,12 +196,6 @@ class NeuralNeighborTerm:
     def add_to(self, gradient: Tensor, x: Tensor) -> float:
         """Nothing depends on the pixels themselves."""
         return 0.0
-
-    def _factor(self, region: Region, group: Sequence[str]) -> Tensor | float:
-        n = {tap: (self.shape[0] // stride(tap)) * (self.shape[1] // stride(tap)) for tap in group}
-        targets = region.targets
-        parts = [self.weights[tap] * style_factor(self.recipe, targets[tap], n[tap]) for tap in group if tap in targets]
-        return sum(parts, 0.0)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from ..errors import NSTError
-from ..network.architecture import stride
 from ..network.tiles import Tile
 from ..network.vgg import Network
 from ..pictures.images import shape_of
@@ -27,7 +26,7 @@ from ..statistics.hypercolumns import (
 )
 from ..statistics.regions import Region
 from ..statistics.sorting import Samples
-from .factors import style_factor
+from .factors import style_factors
 from .setup import Setup
 
 Tensor = torch.Tensor
@@ -78,8 +77,8 @@ class RemdTerm:
                     f"{self.setup.recipe.statistic!r} needs {LEAST_SAMPLES}. Paint a larger part, or give fewer scales."
                 )
         k = torch.zeros((), device=self.device)
-        for tap in region.targets:
-            k = k + self.weights[tap] * self._factor(region, tap)
+        for factor in style_factors(self.setup.recipe, self.weights, region.targets, self.shape).values():
+            k = k + factor
         alpha = k if content is None else content
         columns = joined({tap: region.samples[tap].rows for tap in self.weights}, self.weights)
         return Cloud(
@@ -90,10 +89,6 @@ class RemdTerm:
             k * share,
             k * share * (k / alpha).clamp(max=MOST_PALETTE),
         )
-
-    def _factor(self, region: Region, tap: str) -> Tensor | float:
-        n = (self.shape[0] // stride(tap)) * (self.shape[1] // stride(tap))
-        return style_factor(self.setup.recipe, region.targets[tap], n)
 
     def begin(self, x: Tensor) -> None:
         """Called before every evaluation."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import torch
 
-from ..network.architecture import channels, stride
+from ..network.architecture import channels, position_count
 from ..network.tiles import Tile
 from ..network.vgg import Network
 from ..recipes import Recipe
@@ -52,7 +52,7 @@ class SelfSimilarity:
         columns = self._look_ahead()
         total = torch.zeros((), device=self.network.device)
         for tap, weight in self.weights.items():
-            numel = channels(tap) * (self.shape[0] // stride(tap)) * (self.shape[1] // stride(tap))
+            numel = channels(tap) * position_count(self.shape, tap)
             energy = columns[tap].square().mean() * numel
             total = total + weight * content_factor(recipe.content_term, energy, numel) * energy
         return total

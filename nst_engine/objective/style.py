@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from ..network.architecture import channels, stride
+from ..network.architecture import channels, position_count
 from ..network.fast import parallel_for
 from ..network.plain import parallel_for as serial_for
 from ..network.precision import widest_float
@@ -24,7 +24,7 @@ from ..statistics.moments import RowGradient, positions, sums
 from ..statistics.regions import Region
 from ..statistics.sorting import DIRECTIONS, Quantiles, Samples, sorted_distance
 from ..system.devices import kind_of
-from .factors import style_factor
+from .factors import style_factors
 
 Tensor = torch.Tensor
 
@@ -74,7 +74,7 @@ class StyleTerm:
         self.samples = [self._samples(region) for region in regions]
         self.regions = [replace(region, samples={}) for region in regions]  # samples are kept once, above
         self.distances = [self._distances(region) for region in regions]
-        self.factors = [self._factors(region) for region in regions]
+        self.factors = [style_factors(recipe, weights, region.targets, shape) for region in regions]
         self.generator = torch.Generator().manual_seed(seed)
         self.kept_directions: dict[str, Tensor] = {}
 
@@ -93,18 +93,6 @@ class StyleTerm:
 
     def regions_at(self, tap: str) -> list[int]:
         return [i for i, region in enumerate(self.regions) if tap in region.targets] if tap in self.weights else []
-
-    def position_count(self, tap: str) -> int:
-        """N: the picture's positions at this tap."""
-        return (self.shape[0] // stride(tap)) * (self.shape[1] // stride(tap))
-
-    def _factors(self, region: Region) -> dict[str, Tensor | float]:
-        """By tap, w·k."""
-        return {
-            tap: self.weights[tap] * style_factor(self.recipe, target, self.position_count(tap))
-            for tap, target in region.targets.items()
-            if tap in self.weights
-        }
 
     def begin(self, x: Tensor) -> None:
         """Called before every evaluation: nothing to do."""
@@ -145,7 +133,7 @@ class StyleTerm:
         (Gatys et al. 2016, equation 6)."""
         total = torch.zeros((), device=self.device)
         gradients = {}
-        n_all = self.position_count(tap)
+        n_all = position_count(self.shape, tap)
         for i, summed in sums.items():
             n, k = self.regions[i].count[tap], self.factors[i][tap]
             moment = summed.products / n
@@ -204,7 +192,7 @@ class StyleGradient:
 
     def _sorted(self, i: int, tap: str, f: Tensor, t: Tensor | None) -> Tensor:
         term = self.term
-        k, n, n_all = term.factors[i][tap], term.regions[i].count[tap], term.position_count(tap)
+        k, n, n_all = term.factors[i][tap], term.regions[i].count[tap], position_count(term.shape, tap)
         weights = None if t is None else t.flatten().float().square()
         value, gradient = sorted_distance(positions(f), weights, term.samples[i][tap], self.directions.get(tap))
         self.values[tap, i] = k * (n / n_all) * value

@@ -29,7 +29,7 @@ from .. import one_picture
 from ..video import encoding_of
 from .jobs import Job, is_clip
 from .outcome import FAILED, KEPT, MADE, Outcome
-from .output import locked
+from .output import locked, place_in
 from .report import Console
 from .resume import KEY, asked, made_before
 from .shots import frames_folder, keep_shots, kept_shots, shot_folder
@@ -193,7 +193,7 @@ class Clips:
 
     def _write(self, clip: _Clip, about: dict[str, Any]) -> list[str]:
         out = Path(clip.job.out)
-        part = self.work / f"{os.urandom(8).hex()}{out.suffix}"
+        part = place_in(self.work, out)
         encoding = replace(clip.encoding, settings={**clip.encoding.settings, **about})
         notes = write_clip(part, self._frames(clip), clip.source, Part(), encoding)
         move_over(part, out)

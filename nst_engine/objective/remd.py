@@ -106,8 +106,9 @@ class RemdTerm:
             columns = {tap: sums[tap][i] for tap in self.weights}
             ours = joined(columns, self.weights).requires_grad_()
             with torch.enable_grad():
-                apart = moment_distance(mean_and_covariance(ours), cloud.mean_and_covariance)
-                value = cloud.factor * (remd(ours, cloud.columns) + apart)
+                work = remd(ours, cloud.columns)
+                spread = moment_distance(mean_and_covariance(ours), cloud.mean_and_covariance)
+                value = cloud.factor * (work + spread)
                 (gradient,) = torch.autograd.grad(value, ours)
             total = total + value.detach()
             parts.append(ColumnGradient(looks, by_tap(gradient, columns, self.weights)))

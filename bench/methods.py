@@ -19,7 +19,7 @@ import torch
 import nst_engine as nst
 from nst_engine.pictures.images import fit_long, resize, shape_of
 from nst_engine.recipes import network_for
-from nst_engine.run.levels import plan, usual_steps
+from nst_engine.run.levels import levels_of, usual_steps
 from nst_engine.system.devices import best_device
 
 from .__main__ import machine, pictures, table
@@ -76,7 +76,7 @@ def seconds_of_the_procedure(size: int, device: str) -> float:
     recipe = nst.RECIPES["nnst"]
     network = network_for(nst.load_vgg("vgg19-caffe", precision="fp32", device=device), recipe)
     shape = shape_of(content)
-    levels = plan(shape, replace(recipe, steps=usual_steps(shape, recipe)), None)
+    levels = levels_of(shape, replace(recipe, steps=usual_steps(shape, recipe)), None)
     total = 0.0
 
     def seconds(level: Any, steps: int, start: torch.Tensor | None) -> tuple[float, torch.Tensor]:

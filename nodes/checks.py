@@ -76,9 +76,6 @@ def layer_too_deep(layer: Any, size: Any) -> str:
     return f"size: {size} pixels are too few for {layer}, which needs {needed} on each side. Choose a larger size."
 
 
-# --- at the start of a node: what only the wires tell --------------------------------------------------------------
-
-
 def refusal_of_run(
     kind: Any, recipe: Any, size: Any, scales: Any, learning_rate: Any, tv_weight: Any, layer_weights: object
 ) -> str:
@@ -86,6 +83,25 @@ def refusal_of_run(
     values = {"recipe": recipe, "size": size, "scales": scales}
     refusal = refusal_of(kind, **values, learning_rate=learning_rate, tv_weight=tv_weight)
     return refusal or (too_small(recipe, size) if layer_weights is NOT_WIRED else "")
+
+
+class RunsRecipe:
+    """Nodes that run a recipe on what they are given, and whose widgets are refused alike."""
+
+    @classmethod
+    def VALIDATE_INPUTS(
+        cls,
+        recipe: str | None = None,
+        size: int | None = None,
+        scales: int | None = None,
+        learning_rate: float | None = None,
+        tv_weight: float | None = None,
+        layer_weights: object = NOT_WIRED,
+    ) -> bool | str:
+        return refusal_of_run(cls, recipe, size, scales, learning_rate, tv_weight, layer_weights) or True
+
+
+# --- at the start of a node: what only the wires tell --------------------------------------------------------------
 
 
 def check_style(vgg: nst.VGGFeatures, grams: nst.StyleGrams, shape: tuple[int, int], pictures: int) -> None:

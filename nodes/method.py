@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .. import nst_engine as nst
 from ..nst_engine.objective.octaves import MOST_OCTAVES
 from ..nst_engine.objective.total_variation import VARIATIONS
+from ..nst_engine.options import Options
 from ..nst_engine.recipes import VOCABULARY
 from ..nst_engine.statistics.distances import STATISTICS
 from . import host
@@ -27,6 +29,11 @@ class Method:
 
     def __repr__(self) -> str:
         return f"<NST_METHOD {', '.join(f'{name}={v}' for name, v in vars(self).items() if v is not None)}>"
+
+
+def used_recipe(recipe: str, optimizer: str, method: Method) -> nst.Recipe:
+    """The preset with what is chosen otherwise."""
+    return Options(recipe=recipe, optimizer=given(optimizer), **vars(method)).used_recipe
 
 
 class NSTMethod:

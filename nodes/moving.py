@@ -12,11 +12,10 @@ from typing import Any
 
 from .. import nst_engine as nst
 from ..nst_engine.errors import counted
-from ..nst_engine.options import Options
 from . import host, inputs, progress_text
 from .inputs import AS_RECIPE, given
 from .live import Panel
-from .method import Method
+from .method import Method, used_recipe
 from .neural_style_transfer import NeuralStyleTransfer
 from .preview import AUTO_PREVIEW, Preview, Speaker
 
@@ -122,8 +121,7 @@ def engine_choices(vgg: nst.VGGFeatures, recipe: str, chosen: dict[str, Any]) ->
 
 
 def memory_needed(vgg: nst.VGGFeatures, shape: tuple[int, int], grams: Any, recipe: str, chosen: dict[str, Any]) -> int:
-    method = chosen["method"] or Method()
-    used = Options(recipe=recipe, optimizer=given(chosen["optimizer"]), **vars(method)).used_recipe
+    used = used_recipe(recipe, chosen["optimizer"], chosen["method"] or Method())
     target = nst.target_shape(shape, chosen["size"], nst.RECIPES[recipe], vgg.device)
     masks = chosen["protect_mask"] is not None or grams.guided
     return nst.memory_needed(vgg, target, used, chosen["layer_weights"], regions=grams.region_count, masks=masks)

@@ -6,7 +6,7 @@ import torch
 
 from .. import nst_engine as nst
 from ..nst_engine.objective.controls import STRONGEST
-from ..nst_engine.options import KEEP_COLOURS, PROTECT_MODES, STROKES, Options
+from ..nst_engine.options import KEEP_COLOURS, PROTECT_MODES, STROKES
 from ..nst_engine.pictures.images import LARGEST_SIDE, from_host, shape_of, to_host
 from ..nst_engine.recipes import STARTS
 from ..nst_engine.run.levels import RECIPE_SIZE
@@ -14,11 +14,11 @@ from . import checks, host, inputs
 from .inputs import AS_RECIPE, AUTO_TILE, RECIPE, advanced, given, multiplier, number_or_recipe, share
 from .loss_history import LossHistory
 from .masks import painted
-from .method import Method
+from .method import Method, used_recipe
 from .preview import AUTO_PREVIEW, Preview, follow
 
 
-class NeuralStyleTransfer:
+class NeuralStyleTransfer(checks.RunsRecipe):
     TITLE = "Neural Style Transfer"
     CATEGORY = host.CATEGORY
     DESCRIPTION = (
@@ -163,18 +163,6 @@ class NeuralStyleTransfer:
         }
 
     @classmethod
-    def VALIDATE_INPUTS(
-        cls,
-        recipe: str | None = None,
-        size: int | None = None,
-        scales: int | None = None,
-        learning_rate: float | None = None,
-        tv_weight: float | None = None,
-        layer_weights: object = checks.NOT_WIRED,
-    ) -> bool | str:
-        return checks.refusal_of_run(cls, recipe, size, scales, learning_rate, tv_weight, layer_weights) or True
-
-    @classmethod
     def IS_CHANGED(cls, **_: Any) -> int:
         """A picture that was finished early is made again."""
         return host.short_runs()
@@ -216,11 +204,10 @@ class NeuralStyleTransfer:
         checks.check_style(vgg, style_grams, shape_of(content), len(content))
         preview = Preview(preview_every, content, keep_colours, keep_colours_strength)
         shape = nst.target_shape(shape_of(content), size, nst.RECIPES[recipe], vgg.device)
-        used = Options(recipe=recipe, optimizer=given(optimizer), **vars(method)).used_recipe
         needed = nst.memory_needed(
             vgg,
             shape,
-            used,
+            used_recipe(recipe, optimizer, method),
             layer_weights,
             seamless=seamless,
             regions=style_grams.region_count,

@@ -5,13 +5,12 @@ from typing import Any
 import torch
 
 from .. import nst_engine as nst
-from ..nst_engine.options import Options
 from ..nst_engine.pictures.images import LARGEST_SIDE, from_host
 from ..nst_engine.recipes import STARTS
 from . import checks, host, inputs
 from .inputs import AS_RECIPE, AUTO_TILE, RECIPE, given
 from .loss_history import LossHistory
-from .method import Method
+from .method import Method, used_recipe
 from .neural_style_transfer import told
 from .preview import AUTO_PREVIEW, Preview, follow
 
@@ -109,11 +108,10 @@ class NSTSynthesizeTexture:
         method = method or Method()
         shape = (height, width)
         checks.check_style(vgg, style_grams, shape, 1)
-        used = Options(recipe=recipe, optimizer=given(optimizer), **vars(method)).used_recipe
         needed = nst.memory_needed(
             vgg,
             shape,
-            used,
+            used_recipe(recipe, optimizer, method),
             layer_weights,
             seamless=seamless,
             regions=style_grams.region_count,

@@ -14,7 +14,7 @@ from .loss_history import LossHistory
 from .masks import painted
 
 
-class NSTVideoTransfer:
+class NSTVideoTransfer(checks.RunsRecipe):
     TITLE = "NST Video Transfer"
     CATEGORY = host.CATEGORY
     DESCRIPTION = (
@@ -51,18 +51,6 @@ class NSTVideoTransfer:
             },
             "optional": moving.optional(),
         }
-
-    @classmethod
-    def VALIDATE_INPUTS(
-        cls,
-        recipe: str | None = None,
-        size: int | None = None,
-        scales: int | None = None,
-        learning_rate: float | None = None,
-        tv_weight: float | None = None,
-        layer_weights: object = checks.NOT_WIRED,
-    ) -> bool | str:
-        return checks.refusal_of_run(cls, recipe, size, scales, learning_rate, tv_weight, layer_weights) or True
 
     @classmethod
     def IS_CHANGED(cls, **_: Any) -> int:

@@ -94,7 +94,7 @@ STARTS = ("content", "noise", "image", "grey", "style", "style-noise")
 VOCABULARY = {
     "gram": ("sum", "mean", "mean/C"),
     "style_term": ("mean", "mean/CHW", "gatys", "per channel", "relative"),
-    "content_term": ("mean", "half-sum", "relative"),
+    "content_term": ("mean", "mean of means", "half-sum", "relative"),
     "tv_term": ("sum", "mean"),
     "tv_kind": ("l2", "l1", "l2-nine", "l1-nine", "l2-nine-border"),
     "statistic": STATISTICS,
@@ -114,11 +114,26 @@ FIVE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 FIVE_CHANNELS = (64, 128, 256, 512, 512)
 # The convolutions of VGG-16's first three blocks.
 SEVEN = ("relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1", "relu3_2", "relu3_3")
-SINGLE_PASS = (Pass(1.0, 1.0),)
 
 
 @dataclass(frozen=True)
 class Recipe:
+    """All numbers of one way to transfer a style.
+
+    Its levels, coarse to fine, are said in one of three ways. Of those that are set, the first in this table counts:
+
+    | field      | levels                                               | steps of each                           |
+    |------------|------------------------------------------------------|-----------------------------------------|
+    | `ladder`   | evenly spaced, as many as the picture's size gives   | a number for each; `steps` is their sum |
+    | `coarsest` | √2 apart, the first with about this long side        | shares of `steps`, more on smaller ones |
+    | `passes`   | these fractions of the final size, at every size     | these shares of `steps`                 |
+
+    So `ladder` is for a program that has its own number of steps for each level and takes more in all for a larger
+    picture, `passes` for one that names its sizes, and `coarsest` where the steps in all are to be the same at every
+    size. Beside any of them may stand `level_steps`, `refinement` and `small_level`. A user's own number of levels
+    (`scales`) takes the place of all three: so many, as `coarsest` would have them.
+    """
+
     name: str
     title: str
     source: str
@@ -161,14 +176,15 @@ class Recipe:
     noise: float = 0.225  # standard deviation of the noise start around the mean colour, in 0..1
     clamp: bool = False  # to 0..1 before every evaluation; the result is always clamped
     size: Size = Size("long", (512,))
-    passes: tuple[Pass, ...] = SINGLE_PASS
-    coarsest: int = 0  # 0: the passes. Else levels √2 apart, the first with about this long side, whatever the last has
-    level_steps: int = 0  # of every level; what is left of all steps is shared out, more to the smaller ones
+    # The levels, as the table above has them.
+    passes: tuple[Pass, ...] = (Pass(1.0, 1.0),)
+    coarsest: int = 0
+    ladder: Ladder | None = None  # `steps` is what it comes to at the recipe's own size
+    level_steps: int = 0  # of every level before any is shared out
+    refinement: Refinement | None = None
     # Of this and the final long side the smaller is S. On a level whose long side L is less, the content counts S/L
     # times as much. 0: never.
     small_level: int = 0
-    ladder: Ladder | None = None  # stands in place of all that; `steps` is then what it comes to at the recipe's size
-    refinement: Refinement | None = None
     averaging: float = 0.0  # the result is a running mean over the last 1 / (1 − averaging) pictures; 0: the last one
     # flat: of fewer pictures the plain mean. exponential: every picture counts `averaging` times as much as the next,
     # and a level's start is the first (Kingma & Ba 2015, section 3).
@@ -188,6 +204,11 @@ class Recipe:
     @property
     def looks_at_means(self) -> bool:
         return self.statistic != "gram" or self.shift != 0 or self.mean_std != 0
+
+    @property
+    def draws_once(self) -> bool:
+        """Whether random directions and positions stay the same from step to step: L-BFGS compares steps."""
+        return isinstance(self.optimizer, LBFGS)
 
 
 def equal(taps: tuple[str, ...], weight: float = 1.0) -> dict[str, float]:
@@ -209,7 +230,7 @@ _RECIPES = (
         content_layers={"relu4_2": 1.0},
         gram="mean",
         style_term="per channel",
-        content_term="mean",
+        content_term="mean of means",
         style_weight=0.525,
         content_weight=0.003,
         tv_unit=0.35,
@@ -383,7 +404,7 @@ _RECIPES = (
         content_layers={"relu4_2": 1.0},
         gram="mean",
         style_term="per channel",
-        content_term="mean",
+        content_term="mean of means",
         style_weight=1.0,
         content_weight=0.015,
         # 2, and the program's nine points count a third of ours.

@@ -24,8 +24,7 @@ from .options import Options
 from .pictures.colour import match_colours
 from .pictures.images import LARGEST_SIDE, alpha_of, check_picture, check_size, resize, shape_of
 from .recipes import Adam, Recipe, get_recipe
-from .run.levels import Level, stroke_side, target_shape, usual_steps
-from .run.levels import plan as plan_levels
+from .run.levels import Level, levels_of, stroke_side, target_shape, usual_steps
 from .run.loop import Budget, Run, paint
 from .run.picture import Picture, Protect
 from .run.progress import OnStep, OnTile, Reporter, Step
@@ -283,7 +282,7 @@ def _with_levels(setup: Setup, options: Options, own: Shape, shape: Shape) -> tu
         recipe = replace(recipe, steps=usual_steps(shape, recipe, options.scales, least))
     # So that every octave of a seamless picture joins, too.
     step = grid(setup.layers) * 2 ** (recipe.octaves - 1) if options.seamless else 1
-    levels = plan_levels(shape, recipe, options.scales, step, least)
+    levels = levels_of(shape, recipe, options.scales, step, least)
     named = "size" if options.shape is None else "shape"
     check_size(levels[0].shape, setup.layers, setup.network.edges, named, own, levels[0].fraction)
     return replace(setup, recipe=recipe), levels

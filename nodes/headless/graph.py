@@ -30,7 +30,7 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Plan:
+class CheckedGraph:
     """What is to be run: node ids in an order that serves every link, and their inputs, converted and checked."""
 
     order: list[str]
@@ -122,7 +122,7 @@ def explain(problems: Problems) -> str:
 # --- checking -----------------------------------------------------------------------------------------------------
 
 
-def plan(graph: Graph, known: Mapping[str, Any]) -> Plan:
+def check_graph(graph: Graph, known: Mapping[str, Any]) -> CheckedGraph:
     """Check what the output nodes need and put it in order; every problem of every node goes into one error."""
     check_form(graph)
     problems: Problems = {}
@@ -151,7 +151,7 @@ def plan(graph: Graph, known: Mapping[str, Any]) -> Plan:
         problems[""] = [*problems.get("", []), f"nodes wait for each other in a circle: {' → '.join(error.args[1])}."]
     if problems:
         raise NSTError(f"The graph cannot be run:{explain(problems)}")
-    return Plan(order, inputs)
+    return CheckedGraph(order, inputs)
 
 
 def _check_node(graph: Graph, node_id: str, known: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

@@ -13,7 +13,7 @@ import torch
 from ...nst_engine import NSTError
 from .. import host
 from .folders import Folders
-from .graph import Graph, Link, plan, title_of
+from .graph import Graph, Link, check_graph, title_of
 from .stand_ins import stand_ins
 
 # (title of the node, value, total, picture so far or None); total is 0 when a node begins and has not said more yet.
@@ -26,15 +26,15 @@ def run_embedded(
     """Run what the output nodes need, every node once, and return the files written."""
     known = {**node_classes, **stand_ins(folders)}
     with _host_uses(folders):
-        planned = plan(graph, known)
+        checked = check_graph(graph, known)
         folders.prepare()
         results: dict[str, list[list]] = {}
         # As in the host, so that a graph that runs here runs there.
         with torch.inference_mode():
-            for node_id in planned.order:
+            for node_id in checked.order:
                 inputs = {
                     name: results[value.node][value.output] if isinstance(value, Link) else [value]
-                    for name, value in planned.inputs[node_id].items()
+                    for name, value in checked.inputs[node_id].items()
                 }
                 outcomes = [_run_node(graph, node_id, known, one, on_progress, folders) for one in _one_by_one(inputs)]
                 results[node_id] = _merge(outcomes, known[graph[node_id]["class_type"]])

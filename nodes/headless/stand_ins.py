@@ -12,7 +12,7 @@ import torch
 
 from ...nst_engine import NSTError
 from ...nst_engine.pictures.images import from_host, shape_of, to_host
-from ...nst_engine.system.safe_files import below
+from ...nst_engine.system.safe_files import below, unfinished
 from ...nst_engine.video.encode import Encoding, write_clip
 from ...nst_engine.video.source import Part, Shown, Source, open_clip
 from .. import host
@@ -192,7 +192,7 @@ class SaveVideo(_StandIn):
         source = open_clip(Path(video.get_stream_source()))
         path = host.output_named(filename_prefix, ".mp4")
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".nst-{os.urandom(8).hex()}.part.mp4")
+        part = unfinished(path.parent, ".mp4")
         try:
             write_clip(part, source.frames(Part(), lambda _: None), source, Part(), Encoding())
             self.folders.written.append(host.name_output(part, filename_prefix, ".mp4"))

@@ -39,7 +39,7 @@ LEAST = {
 class Repeat:
     args: argparse.Namespace
     argv: list[str]  # goes into the new picture
-    plan: str  # what will be done, in words
+    summary: str  # what will be done, in words
     costs: list[str]  # what goes beyond what is done unasked
     stopped_early: bool
 
@@ -69,12 +69,12 @@ def repeat(old: Path, changes: Sequence[str], more_folders: Sequence[str]) -> Re
         height, width = result_shape(args, None if args.content is None else Path(args.content))
         usual = usual_steps((height, width), RECIPES[args.recipe], args.scales)
         steps = usual if args.steps is None else args.steps
-    plan = (
+    summary = (
         f"again: {' '.join(map(_quoted, [*stored, *changes]))}\n"
         f"reads {', '.join(_files(args))}; makes {width}×{height} pixels in {steps} steps with {args.recipe} and "
         f"{args.weights}; writes {args.out}"
     )
-    return Repeat(args, argv, plan, _costs(args, height, width, steps), bool(settings.get("stopped_early")))
+    return Repeat(args, argv, summary, _costs(args, height, width, steps), bool(settings.get("stopped_early")))
 
 
 def _parsed(argv: list[str], old: Path) -> argparse.Namespace:

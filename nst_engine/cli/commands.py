@@ -197,7 +197,7 @@ def _again(args: argparse.Namespace, _: list[str]) -> int:
     if found.stopped_early:
         say(f"{args.result} was stopped early; this run goes on to the end")
     if not found.args.quiet:
-        say(found.plan)
+        say(found.summary)
     if found.costs and not yes:
         _ask(f"again: {args.result} asks for {', and '.join(found.costs)}")
     return COMMANDS[found.args.command](found.args, found.argv)

@@ -1,4 +1,4 @@
-"""VGG-16 and VGG-19 as tables of layers, and the plan that every pass through them follows.
+"""VGG-16 and VGG-19 as tables of layers, and the steps of every pass through them.
 
 A tap is a layer whose output is compared, by its name: `relu4_1`.
 """
@@ -48,6 +48,17 @@ def stride(tap: str) -> int:
     return 1 << block
 
 
+def tap_shape(shape: tuple[int, int], tap: str) -> tuple[int, int]:
+    """Height and width of the tap's features, of a picture of this shape."""
+    return shape[0] // stride(tap), shape[1] // stride(tap)
+
+
+def position_count(shape: tuple[int, int], tap: str) -> int:
+    """N: how many positions they have."""
+    height, width = tap_shape(shape, tap)
+    return height * width
+
+
 def channels(tap: str) -> int:
     return CHANNELS[int(tap[4]) - 1]
 
@@ -69,7 +80,7 @@ def smallest_side(taps: Iterable[str], padding: str) -> int:
 
 
 @dataclass(frozen=True)
-class Step:
+class LayerStep:
     """One layer of a pass, forwards and backwards."""
 
     layer: str
@@ -94,20 +105,22 @@ class Step:
         return channels(self.layer) / stride(self.layer) ** 2
 
 
-def plan(taps: Iterable[str], architecture: str, pooling: str, edges: Callable[[str], str]) -> tuple[Step, ...]:
-    """The layers up to the deepest tap. `edges(layer)` is how a convolution continues the picture."""
+def layer_steps(
+    taps: Iterable[str], architecture: str, pooling: str, edges: Callable[[str], str]
+) -> tuple[LayerStep, ...]:
+    """The steps of a pass up to the deepest tap. `edges(layer)` is how a convolution continues the picture."""
     taps = set(taps)
     names = layers_to(taps, architecture)
     steps = []
     for layer, following in zip(names, (*names[1:], ""), strict=True):
         if layer.startswith("conv"):
-            step = Step(layer, layer in taps, edges=edges(layer), fused=layer not in taps)
+            step = LayerStep(layer, layer in taps, edges=edges(layer), fused=layer not in taps)
         elif layer.startswith("relu"):
             # Max-pooling remembers where nothing was above 0, so the ReLU before it need keep nothing.
             masked_later = pooling == "max" and following.startswith("pool") and layer not in taps
             fused = layer.replace("relu", "conv") not in taps
-            step = Step(layer, layer in taps, fused=fused, keeps="" if masked_later else "output")
+            step = LayerStep(layer, layer in taps, fused=fused, keeps="" if masked_later else "output")
         else:
-            step = Step(layer, layer in taps, keeps={"max": "argmax", "l2": "input and output"}.get(pooling, ""))
+            step = LayerStep(layer, layer in taps, keeps={"max": "argmax", "l2": "input and output"}.get(pooling, ""))
         steps.append(step)
     return tuple(steps)

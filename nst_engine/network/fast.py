@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from .plain import Arena, Convolutions, empty, split
+from .plain import Arena, Convolutions, empty, equal_parts
 
 try:
     from .cpu import new_arena, new_convolutions, parallel_for, strips, thread_pool, workspace_bytes
@@ -20,11 +20,11 @@ __all__ = (
     "Arena",
     "Convolutions",
     "empty",
+    "equal_parts",
     "new_arena",
     "new_convolutions",
     "parallel_for",
     "rows_of",
-    "split",
     "strips",
     "thread_pool",
     "workspace_bytes",

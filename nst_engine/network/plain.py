@@ -42,7 +42,7 @@ def strips(height: int, numbers: int, device: torch.device, least: int = 1 << 18
     return [slice(0, height)]
 
 
-def split(length: int, count: int) -> list[slice]:
+def equal_parts(length: int, count: int) -> list[slice]:
     """A range in `count` parts, as equal as they can be."""
     bounds = [length * k // count for k in range(count + 1)]
     return [slice(first, end) for first, end in itertools.pairwise(bounds)]

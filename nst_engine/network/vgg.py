@@ -13,7 +13,7 @@ from ..errors import NSTError
 from ..system.devices import kind_of
 from . import operations, plain, pooling
 from . import precision as precisions
-from .architecture import Step, check_taps, layers_to, plan
+from .architecture import LayerStep, check_taps, layer_steps, layers_to
 from .conventions import IMAGENET_STD, MEANS, PADDINGS, POOLING_GAIN, POOLINGS, USUAL, Conventions, column, normalise
 from .fast import Arena, new_convolutions, thread_pool
 from .kernels import Form, Kernel, Kernels
@@ -80,7 +80,7 @@ def _fingerprint(convolutions: Mapping[str, tuple[torch.Tensor, torch.Tensor]]) 
 
 Kept = tuple[torch.Tensor, ...]
 # For each step of a pass: the shape of its input, and what it keeps.
-Tape = list[tuple[Step, torch.Size, Kept]]
+Tape = list[tuple[LayerStep, torch.Size, Kept]]
 # From a tap and the gradient that deeper layers gave to ∂L/∂F, the sum of all gradients there.
 AddGradient = Callable[[str, torch.Tensor | None], torch.Tensor]
 
@@ -190,8 +190,8 @@ class Network:
             return "replicate" if layer == "conv1_1" else "zeros"
         return self.edges
 
-    def plan(self, taps: Iterable[str]) -> tuple[Step, ...]:
-        return plan(taps, self.vgg.architecture, self.pooling, self._edges_at)
+    def layer_steps(self, taps: Iterable[str]) -> tuple[LayerStep, ...]:
+        return layer_steps(taps, self.vgg.architecture, self.pooling, self._edges_at)
 
     def features(self, pixels: torch.Tensor, taps: Iterable[str]) -> dict[str, torch.Tensor]:
         """The activations at `taps` for pixels (Nx3xHxW, RGB 0..1), no layer run that they do not need."""
@@ -210,7 +210,7 @@ class Network:
         """
         x = pixels if self.space == "raw" else normalise(pixels, MEANS[self.space])
         x = x.to(self.dtype).contiguous(memory_format=torch.channels_last)
-        for step in self.plan(taps):
+        for step in self.layer_steps(taps):
             self.watch.layer()
             shape = x.shape
             x, kept = self._forward(step, x, tape is not None, arena)
@@ -244,8 +244,10 @@ class Network:
         gradient = gradient.float()
         return gradient if self.space == "raw" else gradient / column(IMAGENET_STD, gradient.device)
 
-    def _forward(self, step: Step, x: torch.Tensor, recorded: bool, arena: Arena | None) -> tuple[torch.Tensor, Kept]:
-        """The layer's output, and what the plan says that it keeps."""
+    def _forward(
+        self, step: LayerStep, x: torch.Tensor, recorded: bool, arena: Arena | None
+    ) -> tuple[torch.Tensor, Kept]:
+        """The layer's output, and what the step says that it keeps."""
         if step.kind == "conv":
             return self._convolve(x, step, arena), ()
         if step.kind == "relu":
@@ -271,7 +273,7 @@ class Network:
         x, y = kept
         return pooling.l2_pool_backward(gradient, x, y, self.gain, arena)
 
-    def _relu_below(self, step: Step, tape: Tape) -> plain.Epilogue:
+    def _relu_below(self, step: LayerStep, tape: Tape) -> plain.Epilogue:
         """The way back through the ReLU below a convolution, at once where nothing comes between: then it is done."""
         if not tape or step.edges != "zeros":
             return plain.NO_EPILOGUE
@@ -281,7 +283,7 @@ class Network:
         tape[-1] = below, shape, ()
         return plain.Epilogue(relu_output=kept[0])
 
-    def _convolve(self, x: torch.Tensor, step: Step, arena: Arena | None) -> torch.Tensor:
+    def _convolve(self, x: torch.Tensor, step: LayerStep, arena: Arena | None) -> torch.Tensor:
         padding = 1
         if step.edges != "zeros":
             x, padding = operations.pad(x, step.edges, arena), 0
@@ -289,7 +291,7 @@ class Network:
         return self._convolutions.forward(x, self._kernel(step.layer), padding, epilogue, arena)
 
     def _convolve_backward(
-        self, gradient: torch.Tensor, step: Step, epilogue: plain.Epilogue, arena: Arena | None
+        self, gradient: torch.Tensor, step: LayerStep, epilogue: plain.Epilogue, arena: Arena | None
     ) -> torch.Tensor:
         padding = 1 if step.edges == "zeros" else 2
         gradient = self._convolutions.backward(gradient, self._kernel(step.layer), padding, epilogue, arena)

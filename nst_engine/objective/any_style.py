@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from ..network.tiles import Tile
-from .style import RowGradient
+from ..statistics.moments import RowGradient
 
 
 class AnyStyleGradient(Protocol):

@@ -79,11 +79,11 @@ def build(
     if network.seamless and (shape[0] % step or shape[1] % step):
         raise NSTError(f"seamless: {shape[1]}×{shape[0]} will not do; the sides have to be multiples of {step}.")
     check_size(shape, setup.layers, network.edges, "size", fraction=fraction)
-    [first, *others] = pyramid = octaves(setup, content, grams, shape, fraction)
+    [first, *others] = found = octaves(setup, content, grams, shape, fraction)
     # What is lost on a small level does not come back: there the content counts more.
     more = max(1.0, min(recipe.small_level, max(shape) / fraction) / max(shape))
     # As a mean over the octaves, style weighs the same however many there are.
-    share = recipe.style_weight / len(pyramid)
+    share = recipe.style_weight / len(found)
     setup = replace(setup, recipe=replace(recipe, content_weight=recipe.content_weight * more, style_weight=share))
     made = within = Objective(setup, content, first.regions, shape, layout, emphasis)
     for octave in others:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 import torch.nn.functional as F
 
-from ..network.architecture import stride
+from ..network.architecture import stride, tap_shape
 from ..network.fast import Arena, parallel_for, rows_of
 from ..network.tiles import Tile
 from ..network.vgg import Network
@@ -61,8 +61,7 @@ class ContentTarget:
 
     def _keep(self, tile: Tile, tap: str, p: Tensor) -> None:
         if tap not in self.kept:
-            height, width = shape_of(self.picture)
-            shape = (1, p.shape[1], height // stride(tap), width // stride(tap))
+            shape = (1, p.shape[1], *tap_shape(shape_of(self.picture), tap))
             self.kept[tap] = torch.empty(shape, dtype=p.dtype, device=p.device, memory_format=torch.channels_last)
         tile.from_whole(self.kept[tap], tap).copy_(p)
 

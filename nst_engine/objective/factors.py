@@ -7,10 +7,11 @@ every published style loss is a factor times ‖S − A‖².
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 
+from ..network.architecture import position_count
 from ..recipes import Recipe
 from ..statistics.distances import BY_POSITION, BY_SAMPLING, Statistics, shifted
 
@@ -29,6 +30,10 @@ STYLE_TERMS: dict[str, Callable[[int, int], float]] = {
     "mean/CHW": lambda c, n: 1.0 / (c**2 * c * n),
     "gatys": lambda c, n: 1.0 / (4.0 * n**2 * c**2),  # Gatys et al. 2016, equation 4
 }
+
+# Terms that are means over their taps: one tap more does not raise the whole. The others are sums over them.
+STYLE_MEANS = ("per channel", "relative")
+CONTENT_MEANS = ("mean of means", "relative")
 
 
 def style_factor(recipe: Recipe, target: Statistics, n: int) -> Tensor | float:
@@ -52,8 +57,20 @@ def style_factor(recipe: Recipe, target: Statistics, n: int) -> Tensor | float:
     return k if recipe.statistic == "gram" else k * size / blank
 
 
+def style_factors(
+    recipe: Recipe, weights: Mapping[str, float], targets: Mapping[str, Statistics], shape: tuple[int, int]
+) -> dict[str, Tensor | float]:
+    """By tap, its weight times k, in a picture of this shape."""
+    return {
+        tap: weights[tap] * style_factor(recipe, target, position_count(shape, tap))
+        for tap, target in targets.items()
+        if tap in weights
+    }
+
+
 def content_factor(term: str, energy: Tensor, numel: int) -> Tensor | float:
     """k in: content term of one tap = k · ‖F − P‖², where ‖P‖² is `energy` and P has `numel` numbers."""
     if term == "relative":
         return 1.0 / energy.clamp_min(1e-30)
-    return {"mean": 1.0 / numel, "half-sum": 0.5}[term]  # half-sum: Gatys et al. 2016, equation 1
+    # half-sum: Gatys et al. 2016, equation 1
+    return {"mean": 1.0 / numel, "mean of means": 1.0 / numel, "half-sum": 0.5}[term]

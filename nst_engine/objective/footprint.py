@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..network.architecture import Step, channels, stride
+from ..network.architecture import LayerStep, channels, stride
 from ..network.fast import workspace_bytes
 from ..network.tiles import grid, margin
 from ..network.vgg import Network
@@ -113,14 +113,14 @@ def footprint(
     # The picture, its gradient, and the content at its size. What the caller gave is in memory already.
     pictures = (4 if recipe.averaging else 3) * PICTURE
     # Of the octaves, together a third of a picture: they and their gradients; and what enlarges these, widened.
-    pyramid = 3.5 * PICTURE if recipe.octaves > 1 else 0.0
-    moments = 2 * (optimizer.history + 3) * PICTURE if isinstance(optimizer, LBFGS) else 2 * PICTURE
+    octaves = 3.5 * PICTURE if recipe.octaves > 1 else 0.0
+    optimizer_state = 2 * (optimizer.history + 3) * PICTURE if isinstance(optimizer, LBFGS) else 2 * PICTURE
     targets = sum(_feature_bytes(tap, network) for tap in content_taps) if keep_content else 0.0
     alike = recipe.content_measure == "self-similarity" and bool(content_taps)
     targets = 0.0 if alike else targets
     if not all_taps:
-        return Footprint(0, pictures + moments, 0.0, 0, 1)
-    weights = sum(network.kernel_bytes(step.layer) for step in network.plan(all_taps) if step.kind == "conv")
+        return Footprint(0, pictures + optimizer_state, 0.0, 0, 1)
+    weights = sum(network.kernel_bytes(step.layer) for step in network.layer_steps(all_taps) if step.kind == "conv")
     features, gradient, kept = _bytes_of_statistic(network, recipe.statistic, style_taps, asked)
     if alike:
         ahead, spread = bytes_of_samples(content_taps, 0)
@@ -128,7 +128,7 @@ def footprint(
     crowded = style_taps if asked.regions > 1 else set(style_taps) & set(content_taps)
     return Footprint(
         network=round(weights + workspace_bytes() + features),
-        state=pictures + moments + pyramid + targets + kept + asked.bytes_per_pixel(style_taps, content_taps),
+        state=pictures + optimizer_state + octaves + targets + kept + asked.bytes_per_pixel(style_taps, content_taps),
         seen=bytes_per_pixel(network, all_taps, crowded) + gradient,
         margin=margin(all_taps, network.vgg.architecture),
         grid=grid(all_taps),
@@ -166,9 +166,9 @@ def _feature_bytes(layer: str, network: Network) -> float:
 
 
 def bytes_per_pixel(network: Network, taps: Iterable[str], crowded: Container[str] = ()) -> float:
-    """The most that a pass holds at a time, forwards and backwards, by the plan that `Network` follows. Crowded taps
+    """The most that a pass holds at a time, forwards and backwards, by the steps that `Network` takes. Crowded taps
     get more than one gradient: from style and content, or from the styles of several regions."""
-    steps = network.plan(taps)
+    steps = network.layer_steps(taps)
     inputs, kept, forward = _forward_bytes(steps, network.dtype.itemsize)
     peak, gradient = forward, 0.0
     for step, x in zip(reversed(steps), reversed(inputs), strict=True):
@@ -182,7 +182,7 @@ def bytes_per_pixel(network: Network, taps: Iterable[str], crowded: Container[st
     return peak
 
 
-def _forward_bytes(steps: Iterable[Step], itemsize: int) -> tuple[list[float], dict[str, float], float]:
+def _forward_bytes(steps: Iterable[LayerStep], itemsize: int) -> tuple[list[float], dict[str, float], float]:
     """Per pixel: of every step's input; of what each layer keeps for the way back; and the most held at a time."""
     x, x_is_kept = 3.0 * itemsize, False
     inputs: list[float] = []
@@ -199,6 +199,6 @@ def _forward_bytes(steps: Iterable[Step], itemsize: int) -> tuple[list[float], d
     return inputs, kept, peak
 
 
-def _padded_copies(step: Step) -> int:
+def _padded_copies(step: LayerStep) -> int:
     """Paddings other than zeros copy what they pad."""
     return int(step.kind == "conv" and step.edges != "zeros")

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 import torch
 import torch.nn.functional as F
 
-from ..network.architecture import stride
+from ..network.architecture import position_count, stride, tap_shape
 from ..network.fast import parallel_for, strips
 from ..network.tiles import Tile
 from ..pictures.images import shape_of
 from ..statistics.moments import positions
 from ..statistics.nearest import from_grid, grid_tap, nearest_by_cosine, to_grid
 from ..statistics.regions import Region
-from .factors import style_factor
+from .factors import style_factors
 from .setup import Setup
 from .style import gradient_dtype
 
@@ -55,6 +55,7 @@ class Part:
     region: Region
     where: Tensor | None  # numbers of the positions that count; None: all
     counts: Tensor  # T²/N of each
+    factors: Sequence[Tensor | float]  # Σ w·k, of each group of taps
     targets: Rows = field(default_factory=dict)  # u = √w t, where w is what the tap counts and ‖t‖ over its group is 1
 
 
@@ -66,7 +67,7 @@ class Cosines:
     squares: Tensor
 
 
-class NearestTerm:
+class NeuralNeighborTerm:
     """Σ over regions of (k/N) Σ T² (1 − cos(h, t)), for hypercolumns h and their targets t.
 
     Hypercolumns are matched once, when the term is first evaluated: those of a mixture of content and start are
@@ -109,15 +110,17 @@ class NearestTerm:
 
     @property
     def grid_shape(self) -> tuple[int, int]:
-        return self.shape[0] // stride(self.grid), self.shape[1] // stride(self.grid)
+        return tap_shape(self.shape, self.grid)
 
     def _part(self, region: Region) -> Part:
-        n = self.grid_shape[0] * self.grid_shape[1]
+        n = position_count(self.shape, self.grid)
+        each = style_factors(self.recipe, self.weights, region.targets, self.shape)
+        factors = [sum((each[tap] for tap in group if tap in each), 0.0) for group in self.groups]
         if not region.guides:
-            return Part(region, None, torch.full((n,), 1 / n, device=self.network.device))
+            return Part(region, None, torch.full((n,), 1 / n, device=self.network.device), factors)
         t = region.guides[self.grid].flatten().float()
         where = t.nonzero().flatten()
-        return Part(region, where, t[where].square() / n)
+        return Part(region, where, t[where].square() / n, factors)
 
     def columns(self, tap: str, features: Tensor) -> Tensor:
         """The tap's part of the hypercolumns, as rows."""
@@ -176,15 +179,15 @@ class NearestTerm:
             found[i] = _cosines(rows, part.targets[tap], self.shares[tap])
         return found
 
-    def value_and_gradient(self, sums: Mapping[str, Mapping[int, Cosines]]) -> tuple[Tensor, NearestGradient]:
+    def value_and_gradient(self, sums: Mapping[str, Mapping[int, Cosines]]) -> tuple[Tensor, NeuralNeighborGradient]:
         """1 − cos(h, t) = 1 − h·t/‖h‖, and by h: (h·t/‖h‖³) h − t/‖h‖."""
         total = torch.zeros((), device=self.network.device)
-        gradient = NearestGradient(self)
+        gradient = NeuralNeighborGradient(self)
         for i, part in enumerate(self.parts):
-            for group in self.groups:
+            for group, factor in zip(self.groups, part.factors, strict=True):
                 products = torch.stack([sums[tap][i].products for tap in group]).sum(0)
                 squares = torch.stack([sums[tap][i].squares for tap in group]).sum(0).clamp_min(LEAST)
-                counts, length = self._factor(part, group) * part.counts, squares.sqrt()
+                counts, length = factor * part.counts, squares.sqrt()
                 total = total + (counts * (1 - products / length)).sum()
                 factors = counts * products / (squares * length), -counts / length
                 gradient.factors.update({(tap, i): factors for tap in group})
@@ -194,18 +197,12 @@ class NearestTerm:
         """Nothing depends on the pixels themselves."""
         return 0.0
 
-    def _factor(self, part: Part, group: Sequence[str]) -> Tensor | float:
-        n = {tap: (self.shape[0] // stride(tap)) * (self.shape[1] // stride(tap)) for tap in group}
-        targets = part.region.targets
-        parts = [self.weights[tap] * style_factor(self.recipe, targets[tap], n[tap]) for tap in group if tap in targets]
-        return sum(parts, 0.0)
-
 
 @dataclass(frozen=True)
-class NearestGradient:
+class NeuralNeighborGradient:
     """∂(style term)/∂F at one tap after the other: of every position, w a F + b u."""
 
-    term: NearestTerm
+    term: NeuralNeighborTerm
     factors: dict[tuple[str, int], tuple[Tensor, Tensor]] = field(default_factory=dict)  # a and b, by tap and region
     values: Mapping[object, Tensor] = field(default_factory=dict)
 

@@ -22,7 +22,7 @@ from .content import ContentTarget, ContentTerm
 from .gradients import Norms, TapGradients, l1
 from .laplacian import LaplacianTerm
 from .layout import Layout
-from .nearest import SHARE_OF_CONTENT, ContentShare, NearestTerm
+from .nearest import SHARE_OF_CONTENT, ContentShare, NeuralNeighborTerm
 from .octaves import Halving
 from .remd import RemdTerm
 from .setup import Setup
@@ -98,7 +98,7 @@ class Objective:
         if recipe.statistic in BY_POSITION:
             share = min(1.0, SHARE_OF_CONTENT * setup.multipliers.content_in_all)
             stay = ContentShare(content, share, setup.multipliers.strength, emphasis)
-            return NearestTerm(setup, weights.style, regions, self.shape, stay)
+            return NeuralNeighborTerm(setup, weights.style, regions, self.shape, stay)
         if recipe.statistic in BY_SAMPLING:
             counts = self.content.of_blank if self.similarity is None else self.similarity.factor
             return RemdTerm(setup, weights.style, regions, self.shape, counts if weights.content else None)

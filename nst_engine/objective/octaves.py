@@ -1,5 +1,5 @@
-"""A pyramid of the picture, each octave half as large as the one before, in which style is compared at every size
-(Snelgrove 2017): small kernels see large motifs where the picture is small."""
+"""The picture's octaves, each half as large as the one before: in all of them style is compared (Snelgrove 2017), for
+small kernels see large motifs where the picture is small."""
 
 from __future__ import annotations
 

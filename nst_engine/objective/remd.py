@@ -9,26 +9,24 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from ..errors import NSTError
-from ..network.architecture import stride
 from ..network.tiles import Tile
 from ..network.vgg import Network
 from ..pictures.images import shape_of
-from ..recipes import LBFGS
-from ..statistics.earth_mover import moment_distance, moments, palette, remd
+from ..statistics.earth_mover import mean_and_covariance, moment_distance, palette, remd
 from ..statistics.hypercolumns import (
     COLOURS,
     LEAST_SAMPLES,
     ColumnGradient,
     PositionSampler,
     SampledPositions,
+    by_tap,
     columns_at,
     joined,
     random_positions,
-    split,
 )
 from ..statistics.regions import Region
 from ..statistics.sorting import Samples
-from .factors import style_factor
+from .factors import style_factors
 from .setup import Setup
 
 Tensor = torch.Tensor
@@ -43,7 +41,7 @@ class Cloud:
 
     draws: PositionSampler
     columns: Tensor  # N rows of hypercolumns
-    moments: tuple[Tensor, Tensor]
+    mean_and_covariance: tuple[Tensor, Tensor]
     colours: Tensor
     factor: Tensor  # k times the region's share of the picture
     palette: Tensor  # 1/α, times the same
@@ -69,7 +67,6 @@ class RemdTerm:
         self.looks: list[SampledPositions] = []
 
     def _cloud(self, region: Region, content: Tensor | float | None) -> Cloud:
-        always_the_same = isinstance(self.setup.recipe.optimizer, LBFGS)
         share = 1.0
         if region.mask is not None:
             count, (h, w) = float(region.mask.sum()), self.shape
@@ -80,25 +77,23 @@ class RemdTerm:
                     f"{self.setup.recipe.statistic!r} needs {LEAST_SAMPLES}. Paint a larger part, or give fewer scales."
                 )
         k = torch.zeros((), device=self.device)
-        for tap in region.targets:
-            k = k + self.weights[tap] * self._factor(region, tap)
+        for factor in style_factors(self.setup.recipe, self.weights, region.targets, self.shape).values():
+            k = k + factor
         alpha = k if content is None else content
         columns = joined({tap: region.samples[tap].rows for tap in self.weights}, self.weights)
         return Cloud(
-            PositionSampler(self.shape, region.mask, self.setup.seed, always_the_same),
+            PositionSampler(self.shape, region.mask, self.setup.seed),
             columns,
-            moments(columns),
+            mean_and_covariance(columns),
             region.samples[COLOURS].rows,
             k * share,
             k * share * (k / alpha).clamp(max=MOST_PALETTE),
         )
 
-    def _factor(self, region: Region, tap: str) -> Tensor | float:
-        n = (self.shape[0] // stride(tap)) * (self.shape[1] // stride(tap))
-        return style_factor(self.setup.recipe, region.targets[tap], n)
-
     def begin(self, x: Tensor) -> None:
         """Called before every evaluation."""
+        if self.looks and self.setup.recipe.draws_once:
+            return
         self.looks = [SampledPositions(cloud.draws.next(), self.shape, self.device) for cloud in self.clouds]
 
     def sums(self, tap: str, features: Tensor, tile: Tile | None = None) -> dict[int, Tensor]:
@@ -111,10 +106,12 @@ class RemdTerm:
             columns = {tap: sums[tap][i] for tap in self.weights}
             ours = joined(columns, self.weights).requires_grad_()
             with torch.enable_grad():
-                value = cloud.factor * (remd(ours, cloud.columns) + moment_distance(moments(ours), cloud.moments))
+                work = remd(ours, cloud.columns)
+                spread = moment_distance(mean_and_covariance(ours), cloud.mean_and_covariance)
+                value = cloud.factor * (work + spread)
                 (gradient,) = torch.autograd.grad(value, ours)
             total = total + value.detach()
-            parts.append(ColumnGradient(looks, split(gradient, columns, self.weights)))
+            parts.append(ColumnGradient(looks, by_tap(gradient, columns, self.weights)))
         return total, RemdGradient(self, parts)
 
     def add_to(self, gradient: Tensor, x: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from ..layers import check_layers
 from ..network.vgg import UNWATCHED, Network, VGGFeatures, Watch
 from ..recipes import Recipe, network_for
 from .controls import LayerWeights, Multipliers
+from .factors import CONTENT_MEANS, STYLE_MEANS
 from .footprint import ExtraMemory
 from .layout import Layout, lay_out
 from .temporal import Temporal
@@ -53,14 +54,12 @@ class Setup:
         return replace(self, content_layers={}, multipliers=replace(self.multipliers, tv=0.0), temporal=None)
 
     def weights(self) -> Weights:
-        """α, β and γ. A relative term is a mean over its taps, and so are Crowson's: adding one does not raise the
-        whole."""
+        """α, β and γ, the first two shared out over the taps where the term is a mean over them."""
         recipe, multipliers = self.recipe, self.multipliers
         style, content = recipe.style_weight * multipliers.style, recipe.content_weight * multipliers.content_in_all
-        per_channel = recipe.style_term == "per channel"
         weights = Weights(
-            _shared(self.style_layers, style, per_channel or recipe.style_term == "relative"),
-            _shared(self.content_layers, content, per_channel or recipe.content_term == "relative"),
+            _shared(self.style_layers, style, recipe.style_term in STYLE_MEANS),
+            _shared(self.content_layers, content, recipe.content_term in CONTENT_MEANS),
             self.tv_weight,
         )
         if not weights.style and not weights.content and not weights.tv:

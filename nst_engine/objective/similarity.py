@@ -7,19 +7,19 @@ from collections.abc import Mapping
 
 import torch
 
-from ..network.architecture import channels, stride
+from ..network.architecture import channels, position_count
 from ..network.tiles import Tile
 from ..network.vgg import Network
-from ..recipes import LBFGS, Recipe
+from ..recipes import Recipe
 from ..statistics.earth_mover import self_similarity, similarities
 from ..statistics.hypercolumns import (
     STEPS_AHEAD,
     ColumnGradient,
     PositionSampler,
     SampledPositions,
+    by_tap,
     columns_at,
     joined,
-    split,
 )
 from .factors import content_factor
 
@@ -42,8 +42,8 @@ class SelfSimilarity:
     ) -> None:
         self.network, self.content, self.weights, self.emphasis = network, content, weights, emphasis
         self.shape = (content.shape[-2], content.shape[-1])
-        self.always_the_same = isinstance(recipe.optimizer, LBFGS)
-        self.draws = PositionSampler(self.shape, None, seed, self.always_the_same)
+        self.draws_once = recipe.draws_once
+        self.draws = PositionSampler(self.shape, None, seed)
         self.coming: list[tuple[SampledPositions, Tensor]] = []
         self.factor = self._factor(recipe)
 
@@ -52,14 +52,14 @@ class SelfSimilarity:
         columns = self._look_ahead()
         total = torch.zeros((), device=self.network.device)
         for tap, weight in self.weights.items():
-            numel = channels(tap) * (self.shape[0] // stride(tap)) * (self.shape[1] // stride(tap))
+            numel = channels(tap) * position_count(self.shape, tap)
             energy = columns[tap].square().mean() * numel
             total = total + weight * content_factor(recipe.content_term, energy, numel) * energy
         return total
 
     def _look_ahead(self) -> dict[str, Tensor]:
         """Draws the positions of the next steps, and reads the content's hypercolumns there."""
-        count = 1 if self.always_the_same else STEPS_AHEAD
+        count = 1 if self.draws_once else STEPS_AHEAD
         drawn = [self.draws.next() for _ in range(count)]
         columns = columns_at(self.network, self.content, self.weights, torch.cat(drawn))
         parts = joined(columns, self.weights).split([len(samples) for samples in drawn])
@@ -71,7 +71,7 @@ class SelfSimilarity:
         """Called before every evaluation."""
         if not self.coming:
             self._look_ahead()
-        self.looks, self.target = self.coming[0] if self.always_the_same else self.coming.pop(0)
+        self.looks, self.target = self.coming[0] if self.draws_once else self.coming.pop(0)
 
     def columns(self, tap: str, features: Tensor, tile: Tile | None = None) -> Tensor:
         """The tap's part of the hypercolumns: of a tile, what it contributes to them."""
@@ -83,4 +83,4 @@ class SelfSimilarity:
         with torch.enable_grad():
             value = self.factor * self_similarity(similarities(ours), self.target, emphasis)
             (gradient,) = torch.autograd.grad(value, ours)
-        return value.detach(), ColumnGradient(self.looks, split(gradient, columns, self.weights))
+        return value.detach(), ColumnGradient(self.looks, by_tap(gradient, columns, self.weights))

@@ -11,21 +11,20 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from ..network.architecture import channels, stride
-from ..network.exact import add_matmul, matmul
-from ..network.fast import parallel_for, strips
+from ..network.architecture import channels, position_count
+from ..network.fast import parallel_for
 from ..network.plain import parallel_for as serial_for
 from ..network.precision import widest_float
 from ..network.tiles import Tile
 from ..network.vgg import Network
 from ..pictures.images import shape_of
-from ..recipes import LBFGS, Recipe
+from ..recipes import Recipe
 from ..statistics.distances import BY_SORTING, DistanceTo, distance_to
-from ..statistics.moments import positions, sums
+from ..statistics.moments import RowGradient, positions, sums
 from ..statistics.regions import Region
 from ..statistics.sorting import DIRECTIONS, Quantiles, Samples, sorted_distance
 from ..system.devices import kind_of
-from .factors import style_factor
+from .factors import style_factors
 
 Tensor = torch.Tensor
 
@@ -45,37 +44,6 @@ class Sums:
     def __add__(self, other: Sums) -> Sums:
         both = None if self.features is None or other.features is None else self.features + other.features
         return Sums(both, self.products + other.products)
-
-
-@dataclass(frozen=True)
-class RowGradient:
-    """∂L/∂F of a function of F's mean and second moment, for features F as N rows: F·matrix + row."""
-
-    matrix: Tensor
-    row: Tensor | None
-
-    def of(self, f: Tensor) -> Tensor:
-        if not kind_of(f.device).is_cpu:
-            return matmul(f, self.matrix, self.row)
-        out = torch.empty_like(f)
-
-        def work(rows: slice) -> None:
-            out[rows] = matmul(f[rows], self.matrix, self.row)
-
-        parallel_for(work, self._strips(f))
-        return out
-
-    def add_to(self, gradient: Tensor, f: Tensor) -> None:
-        def work(rows: slice) -> None:
-            add_matmul(gradient[rows], f[rows], self.matrix)
-            if self.row is not None:
-                gradient[rows] += self.row
-
-        parallel_for(work, self._strips(f))
-
-    def _strips(self, f: Tensor) -> list[slice]:
-        """Of as many products, whatever the channels."""
-        return strips(len(f), self.matrix.numel(), f.device, least=1 << 26)
 
 
 # By tap and region.
@@ -106,9 +74,9 @@ class StyleTerm:
         self.samples = [self._samples(region) for region in regions]
         self.regions = [replace(region, samples={}) for region in regions]  # samples are kept once, above
         self.distances = [self._distances(region) for region in regions]
-        self.factors = [self._factors(region) for region in regions]
-        self.seed = seed
+        self.factors = [style_factors(recipe, weights, region.targets, shape) for region in regions]
         self.generator = torch.Generator().manual_seed(seed)
+        self.kept_directions: dict[str, Tensor] = {}
 
     def _samples(self, region: Region) -> Mapping[str, Samples | Quantiles]:
         if not self.sorts or self.new_directions is not None:
@@ -125,18 +93,6 @@ class StyleTerm:
 
     def regions_at(self, tap: str) -> list[int]:
         return [i for i, region in enumerate(self.regions) if tap in region.targets] if tap in self.weights else []
-
-    def position_count(self, tap: str) -> int:
-        """N: the picture's positions at this tap."""
-        return (self.shape[0] // stride(tap)) * (self.shape[1] // stride(tap))
-
-    def _factors(self, region: Region) -> dict[str, Tensor | float]:
-        """By tap, w·k."""
-        return {
-            tap: self.weights[tap] * style_factor(self.recipe, target, self.position_count(tap))
-            for tap, target in region.targets.items()
-            if tap in self.weights
-        }
 
     def begin(self, x: Tensor) -> None:
         """Called before every evaluation: nothing to do."""
@@ -177,7 +133,7 @@ class StyleTerm:
         (Gatys et al. 2016, equation 6)."""
         total = torch.zeros((), device=self.device)
         gradients = {}
-        n_all = self.position_count(tap)
+        n_all = position_count(self.shape, tap)
         for i, summed in sums.items():
             n, k = self.regions[i].count[tap], self.factors[i][tap]
             moment = summed.products / n
@@ -189,12 +145,15 @@ class StyleTerm:
         return total, gradients
 
     def directions(self) -> dict[str, Tensor]:
-        """For the sliced distance: new ones at every step, but for L-BFGS, which compares steps, always the same."""
+        """For the sliced distance: new ones at every step, or always the first."""
         if self.new_directions is None:
             return {}
-        if isinstance(self.recipe.optimizer, LBFGS):
-            self.generator.manual_seed(self.seed)
-        return {tap: self.new_directions(channels(tap), self.generator, self.device) for tap in self.weights}
+        if self.kept_directions:
+            return self.kept_directions
+        drawn = {tap: self.new_directions(channels(tap), self.generator, self.device) for tap in self.weights}
+        if self.recipe.draws_once:
+            self.kept_directions = drawn
+        return drawn
 
 
 @dataclass(frozen=True)
@@ -233,7 +192,7 @@ class StyleGradient:
 
     def _sorted(self, i: int, tap: str, f: Tensor, t: Tensor | None) -> Tensor:
         term = self.term
-        k, n, n_all = term.factors[i][tap], term.regions[i].count[tap], term.position_count(tap)
+        k, n, n_all = term.factors[i][tap], term.regions[i].count[tap], position_count(term.shape, tap)
         weights = None if t is None else t.flatten().float().square()
         value, gradient = sorted_distance(positions(f), weights, term.samples[i][tap], self.directions.get(tap))
         self.values[tap, i] = k * (n / n_all) * value

@@ -22,7 +22,7 @@ Shape = tuple[int, int]  # height and width
 
 @dataclass(frozen=True)
 class Octave:
-    """The picture at one size of its pyramid: the first is the picture itself."""
+    """The picture at one of the sizes that are compared at once: the first is the picture itself."""
 
     shape: Shape
     regions: Sequence[Region]

@@ -65,7 +65,7 @@ class Bands:
 
 
 class Canvas:
-    """The variable, in the recipe's space; Adam's moments, which go from level to level; the mean of the last pictures,
+    """The variable, in the recipe's space; Adam's state, which goes from level to level; the mean of the last pictures,
     which is the result if the recipe averages."""
 
     parametrisation: Parametrisation | Bands
@@ -74,7 +74,7 @@ class Canvas:
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
         self.variable_name, self.device = recipe.variable, device
         self.average = Average(recipe.averaging, recipe.average == "exponential") if recipe.averaging else None
-        self.moments: AdamState | None = None
+        self.adam_state: AdamState | None = None
 
     def begin_level(self, pixels: torch.Tensor) -> None:
         bands = self.variable_name == "laplacian"

@@ -78,7 +78,7 @@ def _rungs(shape: tuple[int, int], ladder: Ladder, least: int) -> tuple[Pass, ..
 
 
 def _passes(shape: tuple[int, int], recipe: Recipe, scales: int | None, least: int) -> tuple[Pass, ...]:
-    """The recipe's, or `scales` of them √2 apart with more steps where they are cheap."""
+    """The recipe's, as `Recipe` has them, or `scales` of them √2 apart with more steps where they are cheap."""
     if scales is None and recipe.ladder:
         return _rungs(shape, recipe.ladder, least)
     if scales is None and recipe.coarsest:
@@ -94,7 +94,7 @@ def _passes(shape: tuple[int, int], recipe: Recipe, scales: int | None, least: i
     return tuple(Pass(f, 1 / f / total) for f in fractions)
 
 
-def plan(shape: tuple[int, int], recipe: Recipe, scales: int | None, grid: int = 1, least: int = 1) -> list[Level]:
+def levels_of(shape: tuple[int, int], recipe: Recipe, scales: int | None, grid: int = 1, least: int = 1) -> list[Level]:
     """Coarse to fine. Sides are multiples of `grid`; a recipe's own choice has no levels with less than `least` pixels
     on a side, but for the last."""
     passes = _passes(shape, recipe, scales, least)

@@ -68,7 +68,7 @@ def paint(run: Run, picture: Picture, report: Reporter) -> torch.Tensor:
         _paint_level(run, picture, canvas, generator, report)
         if report.stopped:
             break
-    canvas.moments = None
+    canvas.adam_state = None
     steps, diverged = report.step, report.diverged_at()
     report.end_picture()
     if diverged is None and not torch.isfinite(canvas.variable).all():
@@ -146,12 +146,12 @@ def descend(
         rate_factor = None if setup.temporal is None else space.rate_factor(setup.temporal.rate_factor)
         with torch.no_grad():
             if recipe.optimizer.moments == "anew":
-                canvas.moments = None
-            if canvas.moments is not None:
-                canvas.moments = canvas.moments.resized(level.shape, recipe.optimizer.moments)
+                canvas.adam_state = None
+            if canvas.adam_state is not None:
+                canvas.adam_state = canvas.adam_state.resized(level.shape, recipe.optimizer.moments)
             slower = recipe.optimizer.last_lr if level.fraction == 1 else 1.0
             settings = replace(recipe.optimizer, lr=recipe.optimizer.lr * slower)
-            canvas.moments = adam(variable, step, settings, level.steps, canvas.moments, rate_factor)
+            canvas.adam_state = adam(variable, step, settings, level.steps, canvas.adam_state, rate_factor)
     else:
         lbfgs(variable, step, replace(recipe.optimizer, history=evaluate.layout.history))
 

@@ -72,7 +72,7 @@ def adam(
     evaluate: Closure,
     settings: Adam,
     steps: int,
-    moments: AdamState | None = None,
+    state: AdamState | None = None,
     rate_factor: Tensor | None = None,
 ) -> AdamState:
     """Kingma & Ba 2015; the rate falls along half a cosine from lr to lr·final_lr, and starts over on every level: the
@@ -81,7 +81,7 @@ def adam(
     beta1, beta2 = settings.betas
     pixels = variable.shape[-2] * variable.shape[-1]
     epsilon = 1e-8 * (min(1.0, settings.usual_pixels / pixels) if settings.usual_pixels else 1.0)
-    state = moments or AdamState(torch.zeros_like(variable), torch.zeros_like(variable))
+    state = state or AdamState(torch.zeros_like(variable), torch.zeros_like(variable))
     try:
         for step in itertools.count():
             evaluate()

@@ -12,7 +12,7 @@ from ..pictures.images import shape_of
 
 Tensor = torch.Tensor
 
-LEVELS = 8
+MOST_BANDS = 8
 
 
 class Pyramid:
@@ -20,11 +20,11 @@ class Pyramid:
 
     def __init__(self, shape: tuple[int, int]) -> None:
         self.shapes = [shape]
-        while len(self.shapes) < LEVELS and min(self.shapes[-1]) > 1:
+        while len(self.shapes) < MOST_BANDS and min(self.shapes[-1]) > 1:
             self.shapes.append((self.shapes[-1][0] // 2, self.shapes[-1][1] // 2))
 
     def bands(self, pixels: Tensor) -> Tensor:
-        """What each level of detail adds to the one below, and the smallest level, 1×C×1×Σ."""
+        """What each size adds to the next smaller one, and the smallest, 1×C×1×Σ."""
         found = []
         for shape in self.shapes[1:]:
             smaller = _resized(pixels, shape)

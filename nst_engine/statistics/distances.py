@@ -161,15 +161,17 @@ def covariance(target: Statistics, details: DistanceSettings = DEFAULT) -> Dista
     least = _least_variance(target, details)
 
     def covariance_of(mean: Tensor, moment: Tensor) -> Tensor:
-        return moment - torch.outer(mean, mean) + least * torch.eye(len(mean), device=mean.device, dtype=mean.dtype)
+        c = moment - torch.outer(mean, mean)
+        c.diagonal().add_(least)
+        return c
 
     c_a = covariance_of(target.mean, target.moment)
-    root_a, _ = square_root(c_a, details.iterations)
+    trace_a, (root_a, _) = c_a.trace(), square_root(c_a, details.iterations)
 
     def distance(mean: Tensor, moment: Tensor) -> Distance:
         c = covariance_of(mean, moment)
         root, inverse = square_root(matmul(matmul(root_a, c), root_a), details.iterations)
-        value = (mean - target.mean).square().sum() + c.trace() + c_a.trace() - 2 * root.trace()
+        value = (mean - target.mean).square().sum() + c.trace() + trace_a - 2 * root.trace()
         grad_covariance = -matmul(matmul(root_a, inverse), root_a)
         grad_covariance.diagonal().add_(1)
         grad_covariance = (grad_covariance + grad_covariance.T) / 2

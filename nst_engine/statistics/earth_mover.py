@@ -87,7 +87,7 @@ def palette(a: Tensor, b: Tensor) -> Tensor:
     return torch.maximum((a - b[to_b]).norm(dim=1).mean(), (a[to_a] - b).norm(dim=1).mean())
 
 
-def moments(rows: Tensor) -> tuple[Tensor, Tensor]:
+def mean_and_covariance(rows: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and covariance."""
     mean = rows.mean(0)
     return mean, square((rows - mean).T) / len(rows)

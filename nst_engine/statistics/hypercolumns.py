@@ -73,15 +73,13 @@ def random_positions(shape: Shape, count: int, mask: Tensor | None, generator: t
 
 
 class PositionSampler:
-    """Positions in pictures of one shape: others at every step, or always the same."""
+    """Positions in pictures of one shape, others every time."""
 
-    def __init__(self, shape: Shape, mask: Tensor | None, seed: int, always_the_same: bool) -> None:
-        self.shape, self.mask, self.seed, self.always_the_same = shape, mask, seed, always_the_same
+    def __init__(self, shape: Shape, mask: Tensor | None, seed: int) -> None:
+        self.shape, self.mask = shape, mask
         self.generator = torch.Generator().manual_seed(seed)
 
     def next(self) -> Tensor:
-        if self.always_the_same:
-            self.generator.manual_seed(self.seed)
         return grid_positions(self.shape, self.mask, self.generator)
 
 
@@ -192,7 +190,7 @@ def joined(columns: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tenso
     return torch.cat([columns[tap] * scale for tap, scale in scales.items()], 1)
 
 
-def split(gradient: Tensor, columns: Mapping[str, Tensor], weights: Mapping[str, float]) -> dict[str, Tensor]:
+def by_tap(gradient: Tensor, columns: Mapping[str, Tensor], weights: Mapping[str, float]) -> dict[str, Tensor]:
     """The way back: by each tap's part."""
     scales = scales_of(weights)
     parts = gradient.split([columns[tap].shape[1] for tap in scales], 1)

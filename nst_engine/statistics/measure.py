@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 
 from ..errors import NSTError
-from ..network.architecture import channels, stride
+from ..network.architecture import channels, position_count, stride, tap_shape
 from ..network.fast import thread_pool, workspace_bytes
 from ..network.tiles import Tile, cut, fit_tile, margin
 from ..network.vgg import Network, VGGFeatures
@@ -52,15 +52,13 @@ def whole_samples(
     network: Network, pixels: torch.Tensor, taps: Iterable[str], guides: Mapping[str, torch.Tensor] | None = None
 ) -> dict[str, Samples]:
     """The features themselves, as many as are worth sorting; each counts T²."""
-    h, w = shape_of(pixels)
-    taps = tuple(taps)
+    taps, shape = tuple(taps), shape_of(pixels)
 
     def measured(side: int) -> dict[str, list[Samples]]:
         found: dict[str, list[Samples]] = {}
         generator = torch.Generator().manual_seed(0)
         for tap, features, t in _features(network, pixels, taps, guides, side):
-            everywhere = (h // stride(tap)) * (w // stride(tap))
-            counted = int((guides[tap] > 0).sum()) if guides else everywhere
+            counted = int((guides[tap] > 0).sum()) if guides else position_count(shape, tap)
             weights = None if t is None else t.reshape(-1).square()
             part = _thinned(positions(features), weights, min(1.0, MOST_SAMPLES / max(1, counted)), generator)
             found.setdefault(tap, []).append(part)
@@ -71,7 +69,7 @@ def whole_samples(
             torch.cat([s.rows for s in parts]),
             torch.cat([s.weights for s in parts if s.weights is not None]) if guides else None,
         )
-        for tap, parts in in_pieces_that_fit(network, (h, w), measured).items()
+        for tap, parts in in_pieces_that_fit(network, shape, measured).items()
     }
 
 
@@ -98,7 +96,7 @@ def whole_hypercolumns(
     taps = tuple(taps)
     grid = grid_tap(taps)
     if inside is None:
-        inside = torch.ones(1, 1, *(side // stride(grid) for side in shape_of(pixels)), dtype=torch.bool)
+        inside = torch.ones(1, 1, *tap_shape(shape_of(pixels), grid), dtype=torch.bool)
     share = min(1.0, most / max(1, int(inside.sum())))
 
     def measured(side: int) -> dict[str, list[torch.Tensor]]:
@@ -111,7 +109,7 @@ def whole_hypercolumns(
                 chosen = chosen[torch.randperm(len(chosen), generator=generator)[: round(len(chosen) * share)]]
             wider = piece.with_more_margin(max(map(stride, taps)))  # straight lines need a position beyond the edge
             seen = wider.pixels(pixels).to(network.device)
-            shape = seen.shape[-2] // stride(grid), seen.shape[-1] // stride(grid)
+            shape = tap_shape(shape_of(seen), grid)
             for tap, features in network.activations(seen, taps):
                 columns = wider.without_margin(to_grid(features, tap, grid, shape), grid)
                 found[tap].append(columns.movedim(1, -1).flatten(0, 2)[chosen.to(network.device)])
@@ -133,7 +131,7 @@ class Maps:
 
 def whole_maps(network: Network, pixels: torch.Tensor, tap: str) -> Maps:
     """Of a picture, tile by tile, so that its size does not matter."""
-    h, w = (side // stride(tap) for side in shape_of(pixels))
+    h, w = tap_shape(shape_of(pixels), tap)
     height, width = fit_long((h, w), min(MAP_SIDE, max(h, w)))
     rows, columns = torch.arange(h) * height // h, torch.arange(w) * width // w
 

@@ -1,11 +1,13 @@
-"""First and second moments of a tensor of features: sums over its positions."""
+"""First and second moments of a tensor of features: sums over its positions, and the gradient's way back from them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
-from ..network.exact import AT_ONCE, matmul, transpose_matmul
-from ..network.fast import parallel_for, split
+from ..network.exact import AT_ONCE, add_matmul, matmul, transpose_matmul
+from ..network.fast import equal_parts, parallel_for, strips
 from ..system.devices import kind_of
 from .distances import Statistics
 
@@ -30,7 +32,7 @@ def sums(
     wide = torch.promote_types(kind, torch.float32)
     on_cpu = kind_of(f.device).is_cpu
     shares = n * c**2 // A_SHARE if on_cpu else 1
-    parts = split(n, max(1, min(16, MOST_PRODUCTS // c**2, shares)))
+    parts = equal_parts(n, max(1, min(16, MOST_PRODUCTS // c**2, shares)))
     features = torch.zeros(len(parts), c, dtype=wide, device=f.device)
     products = torch.zeros(len(parts), c, c, dtype=wide, device=f.device)
     # In float64, all of them would be the most that a step holds beside its features.
@@ -74,3 +76,34 @@ def statistics(features: torch.Tensor, t: torch.Tensor | None = None) -> Statist
     n = float(len(f)) if t is None else float(t.square().sum())
     whole = max(n, 1e-30)
     return Statistics(summed / whole, products / whole, n)
+
+
+@dataclass(frozen=True)
+class RowGradient:
+    """∂L/∂F of a function of F's mean and second moment, for features F as N rows: F·matrix + row."""
+
+    matrix: torch.Tensor
+    row: torch.Tensor | None
+
+    def of(self, f: torch.Tensor) -> torch.Tensor:
+        if not kind_of(f.device).is_cpu:
+            return matmul(f, self.matrix, self.row)
+        out = torch.empty_like(f)
+
+        def work(rows: slice) -> None:
+            out[rows] = matmul(f[rows], self.matrix, self.row)
+
+        parallel_for(work, self._strips(f))
+        return out
+
+    def add_to(self, gradient: torch.Tensor, f: torch.Tensor) -> None:
+        def work(rows: slice) -> None:
+            add_matmul(gradient[rows], f[rows], self.matrix)
+            if self.row is not None:
+                gradient[rows] += self.row
+
+        parallel_for(work, self._strips(f))
+
+    def _strips(self, f: torch.Tensor) -> list[slice]:
+        """Of as many products, whatever the channels."""
+        return strips(len(f), self.matrix.numel(), f.device, least=1 << 26)

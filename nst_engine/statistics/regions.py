@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from ..errors import TooSmall
-from ..network.architecture import stride
+from ..network.architecture import position_count
 from ..network.tiles import Tile
 from ..network.vgg import Network
 from .distances import Statistics, weighted_mean
@@ -52,7 +52,7 @@ def guides_of(
 ) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
     """T by tap, none for no mask, and Σ T². A tap at which nothing is left of the mask is left out."""
     if mask is None:
-        return {}, {tap: float((shape[0] // stride(tap)) * (shape[1] // stride(tap))) for tap in taps}
+        return {}, {tap: float(position_count(shape, tap)) for tap in taps}
     guides = {tap: guide(mask, tap, mode, architecture) for tap in taps}
     counts = {tap: count for tap, t in guides.items() if (count := float(t.square().sum())) > 1e-6}
     if not counts:

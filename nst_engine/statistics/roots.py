@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from ..network.exact import matmul
@@ -32,32 +34,31 @@ def root_of_eigenvalues(a: Tensor, iterations: int = 0) -> tuple[Tensor, Tensor]
 
 
 def newton_schulz(a: Tensor, iterations: int = ITERATIONS) -> tuple[Tensor, Tensor]:
-    """The coupled iteration (Higham 2008, equation 6.35)."""
-    eye = torch.eye(len(a), device=a.device, dtype=a.dtype)
+    """A^½ and A^−½ by the coupled iteration (Higham 2008, equation 6.35)."""
+    times, one = _algebra_of(a)
     norm = a.norm().clamp_min(1e-30)
-    y, z = a / norm, eye
+    y, z = a / norm, one
     for _ in range(iterations):
-        t = 1.5 * eye - matmul(0.5 * z, y)
-        y, z = matmul(y, t), matmul(t, z)
+        t = 1.5 * one - times(0.5 * z, y)
+        y, z = times(y, t), times(t, z)
     return y * norm.sqrt(), z / norm.sqrt()
 
 
 def truncated_newton_schulz(a: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
     """A^½ after so few Newton–Schulz iterations, and 2·d tr(A^½)/dA, which stands in for A^−½, after as many iterations
-    of the Lyapunov equation X·dA + dA·X = dX (Lin & Maji 2017). Of a matrix, or of its eigenvalues (a vector): with
-    those, products are number by number."""
-    matrix = a.ndim == 2
-    times = matmul if matrix else torch.mul
-    eye = torch.eye(len(a), device=a.device, dtype=a.dtype) if matrix else torch.ones_like(a)
-    norm = a.norm().clamp_min(1e-30)
-    y, z = a / norm, eye
-    for _ in range(iterations):
-        t = 1.5 * eye - times(0.5 * z, y)
-        y, z = times(y, t), times(t, z)
-    root = y * norm.sqrt()
+    of the Lyapunov equation X·dA + dA·X = dX (Lin & Maji 2017)."""
+    times, one = _algebra_of(a)
+    root, _ = newton_schulz(a, iterations)
     norm = root.norm().clamp_min(1e-30)
-    x, gradient = root / norm, eye / norm
+    x, gradient = root / norm, one / norm
     for _ in range(iterations):
-        t = 1.5 * eye - times(0.5 * x, x)
+        t = 1.5 * one - times(0.5 * x, x)
         x, gradient = times(x, t), times(gradient, t)
     return root, gradient
+
+
+def _algebra_of(a: Tensor) -> tuple[Callable[[Tensor, Tensor], Tensor], Tensor]:
+    """The product and its one: of a matrix; or of its eigenvalues (a vector), number by number."""
+    if a.ndim == 1:
+        return torch.mul, torch.ones_like(a)
+    return matmul, torch.eye(len(a), device=a.device, dtype=a.dtype)

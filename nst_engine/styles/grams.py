@@ -176,12 +176,12 @@ class StyleGrams:
                 _check_alike(group)
             where = f"region of {first.name}"
             guides, counts = guides_of(mask, taps, first.region_mode, transfer, network.vgg.architecture, device, where)
-            blended = _blended(group, network, taps, transfer, fraction, fit)
+            shapes = [style.shape_at(transfer, fraction, fit) for style in group]
+            blended = _blended(group, network, taps, shapes, fraction)
             region = Region({tap: blended[tap].to(device) for tap in counts}, counts, guides, mask=mask, name=where)
             if statistic in BY_SAMPLING:
-                region = replace(region, samples=_sampled(group, network, taps, transfer, fraction, fit))
+                region = replace(region, samples=_sampled(group, network, taps, shapes, fraction))
             if statistic in BY_FEATURES:
-                shapes = [s.shape_at(transfer, fraction, fit) for s in group]
                 measure = Style.hypercolumns if statistic in BY_POSITION else Style.samples
                 each = [measure(s, network, taps, shape, fraction) for s, shape in zip(group, shapes, strict=True)]
                 seen = taps if statistic in BY_POSITION else counts
@@ -212,7 +212,8 @@ class StyleGrams:
     ) -> dict[str, Statistics]:
         """The weighted mean of all styles' statistics, wherever they go."""
         self.check_weights()
-        return _blended(self.counted, network, tuple(taps), transfer, fraction, fit)
+        shapes = [style.shape_at(transfer, fraction, fit) for style in self.counted]
+        return _blended(self.counted, network, tuple(taps), shapes, fraction)
 
     def weighted(self, weight: float) -> StyleGrams:
         """The same styles, sharing out this weight in the proportions they have. What either measures, both know."""
@@ -244,31 +245,21 @@ class StyleGrams:
 
 
 def _blended(
-    styles: list[Style],
-    network: Network,
-    taps: tuple[str, ...],
-    transfer: tuple[int, int],
-    fraction: float,
-    fit: str,
+    styles: list[Style], network: Network, taps: tuple[str, ...], shapes: list[tuple[int, int]], fraction: float
 ) -> dict[str, Statistics]:
-    """The weighted mean of these styles' statistics."""
-    each = [s.statistics(network, taps, s.shape_at(transfer, fraction, fit), fraction) for s in styles]
+    """The weighted mean of these styles' statistics, each measured at its shape."""
+    each = [s.statistics(network, taps, shape, fraction) for s, shape in zip(styles, shapes, strict=True)]
     return {tap: weighted_mean(_shared(styles, each, tap)) for tap in taps}
 
 
 def _sampled(
-    styles: list[Style],
-    network: Network,
-    taps: tuple[str, ...],
-    transfer: tuple[int, int],
-    fraction: float,
-    fit: str,
+    styles: list[Style], network: Network, taps: tuple[str, ...], shapes: list[tuple[int, int]], fraction: float
 ) -> dict[str, Samples]:
     """One cloud of all these styles' samples, of which each has its share."""
     total = sum(style.weight for style in styles)
     each = [
-        s.sampled(network, taps, s.shape_at(transfer, fraction, fit), fraction, round(STYLE_SAMPLES * s.weight / total))
-        for s in styles
+        s.sampled(network, taps, shape, fraction, round(STYLE_SAMPLES * s.weight / total))
+        for s, shape in zip(styles, shapes, strict=True)
     ]
     return {name: Samples(torch.cat([found[name] for found in each])).to(network.device) for name in each[0]}
 

@@ -26,7 +26,7 @@ SHOWN = 80  # characters of a name in an error
 ABANDONED = 24 * 3600.0  # seconds after which the unfinished file of a killed run is removed
 Write = Callable[[IO[bytes]], object]
 
-_PART = re.compile(r"\.nst-[0-9a-f]{16}\.part(\.\w+)?")  # a clip keeps its ending
+_UNFINISHED = re.compile(r"\.nst-[0-9a-f]{16}\.part(\.\w+)?")  # as `unfinished` names them
 _DEVICES = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³]) *(\..*)?", re.IGNORECASE | re.DOTALL)
 
 
@@ -152,6 +152,11 @@ def open_file(path: Path) -> IO[bytes]:
 # --- writing ------------------------------------------------------------------------------------------------------
 
 
+def unfinished(folder: Path, ending: str = "") -> Path:
+    """A name for what is still being written; a clip keeps its ending, by which its encoder knows the format."""
+    return folder / f".nst-{os.urandom(8).hex()}.part{ending}"
+
+
 def write_over(path: Path, write: Write) -> None:
     """Let `write` fill a file that then takes the place of `path`: all of it or nothing."""
     with _part(path.parent, write) as part:
@@ -212,7 +217,7 @@ def _folded(name: str) -> str:
 @contextlib.contextmanager
 def _part(folder: Path, write: Write) -> Iterator[Path]:
     """A whole file on the disk, without its name yet."""
-    part = folder / f".nst-{os.urandom(8).hex()}.part"
+    part = unfinished(folder)
     try:
         with part.open("x+b") as file:
             _remove_abandoned(folder, os.fstat(file.fileno()).st_mtime)
@@ -239,7 +244,7 @@ def _remove_abandoned(folder: Path, now: float) -> None:
     """`now` by the clock that dates the folder's files."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if _PART.fullmatch(entry.name) and now - entry.stat(follow_symlinks=False).st_mtime > ABANDONED:
+            if _UNFINISHED.fullmatch(entry.name) and now - entry.stat(follow_symlinks=False).st_mtime > ABANDONED:
                 os.unlink(entry.path)
 
 

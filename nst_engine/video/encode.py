@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from ..errors import NSTError
-from ..system.safe_files import move_over
+from ..system.safe_files import move_over, unfinished
 from ..system.safe_text import parse_json
 from .flow import needed
 from .sound import sound_of
@@ -110,21 +110,21 @@ def write_clip(path: Path, frames: Iterable[Shown], source: Source, part: Part, 
     av = needed("av", "Writing a clip")
     notes: list[str] = []
     source = replace(source, rate=source.rate / part.every)
-    unfinished = path.with_name(f".nst-{os.urandom(8).hex()}.part{path.suffix}")
+    incomplete = unfinished(path.parent, path.suffix)
     try:
         options = {"movflags": "use_metadata_tags+faststart"} if path.suffix.lower() in (".mp4", ".m4v", ".mov") else {}
-        with av.open(str(unfinished), "w", options=options) as container:
+        with av.open(str(incomplete), "w", options=options) as container:
             if encoding.settings:
                 container.metadata["comment"] = json.dumps(encoding.settings)
             writer = Writer(av, container, path.suffix.lower(), source, encoding, notes)
             writer.write(frames)
-        with unfinished.open("rb+") as file:
+        with incomplete.open("rb+") as file:
             os.fsync(file.fileno())
-        move_over(unfinished, path)
+        move_over(incomplete, path)
     except (OSError, ValueError, av.error.FFmpegError) as error:  # ValueError: what PyAV itself finds
         raise NSTError(f"{path}: the clip could not be written ({error}).") from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        incomplete.unlink(missing_ok=True)
     return notes
 
 

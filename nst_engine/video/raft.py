@@ -12,7 +12,7 @@ from ..errors import NSTError
 from ..system.safe_files import open_file
 from .flow import Flow
 
-LEAST, MULTIPLE = 128, 8  # pixels a side that its pyramid wants
+LEAST, MULTIPLE = 128, 8  # pixels a side that it wants
 
 
 def raft_flow(weights: Path, device: torch.device) -> Flow:

@@ -13,7 +13,7 @@ from pictures import clouds
 import nst_engine as nst
 from nst_engine.pictures.files import read_picture
 from nst_engine.pictures.images import resize
-from nst_engine.run.levels import plan
+from nst_engine.run.levels import levels_of
 from nst_engine.run.optim import Finished, adam
 
 BALANCED = nst.RECIPES["balanced"]
@@ -25,7 +25,7 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "nodes" / "examples"
     [(100, 1, 100), (128, 1, 128), (512, 5, 128), (1024, 7, 128), (4096, 11, 128), (16384, 15, 128)],
 )
 def test_levels_begin_at_the_same_size_whatever_the_last_has(side, count, first):
-    levels = plan((side * 3 // 4, side), BALANCED, None, least=16)
+    levels = levels_of((side * 3 // 4, side), BALANCED, None, least=16)
     assert len(levels) == count and levels[0].shape[1] == first and levels[-1].shape[1] == side
     assert sum(level.steps for level in levels) == BALANCED.steps
     ratios = [b.shape[1] / a.shape[1] for a, b in pairwise(levels)]

@@ -12,24 +12,24 @@ from procedures import nnst_program
 import nst_engine as nst
 from nst_engine.pictures.images import resize
 from nst_engine.recipes import Ladder, Refinement, network_for
-from nst_engine.run.levels import plan, usual_steps
+from nst_engine.run.levels import levels_of, usual_steps
 
 NNST = nst.RECIPES["nnst"]
 
 
 def test_levels_double_from_64_and_the_last_size_comes_twice():
-    levels = plan((384, 512), NNST, None)
+    levels = levels_of((384, 512), NNST, None)
     assert [level.shape for level in levels] == [(48, 64), (96, 128), (192, 256), (384, 512), (384, 512)]
     assert [level.steps for level in levels] == [200] * 5
     assert [level.rematch for level in levels] == [0, 0, 0, 0, 10]
     assert usual_steps((384, 512), NNST) == NNST.steps == 1000
     larger = replace(NNST, steps=usual_steps((768, 1024), NNST))
-    assert [(max(level.shape), level.steps) for level in plan((768, 1024), larger, None)][-2:] == [(1024, 200)] * 2
+    assert [(max(level.shape), level.steps) for level in levels_of((768, 1024), larger, None)][-2:] == [(1024, 200)] * 2
 
 
 @pytest.mark.parametrize(("steps", "scales"), [(100, None), (7, 3), (3, 1), (0, None)])
 def test_fewer_steps_are_shared_out(steps, scales):
-    levels = plan((128, 96), replace(NNST, steps=steps), scales)
+    levels = levels_of((128, 96), replace(NNST, steps=steps), scales)
     assert sum(level.steps for level in levels) == steps
     assert levels[-1].rematch
     assert not any(level.rematch for level in levels[:-1])

@@ -16,7 +16,7 @@ from compared_runs import Weights, differences, mid_tones, report
 from pictures import clouds
 
 import nst_engine as nst
-from nst_engine.run.levels import plan, usual_steps
+from nst_engine.run.levels import levels_of, usual_steps
 from nst_engine.statistics.roots import root_of_eigenvalues, truncated_newton_schulz
 from nst_engine.styles.style import Style
 
@@ -187,13 +187,13 @@ def test_spst_remembers_less_on_later_levels(caffe, monkeypatch):
 def test_levels_and_steps_are_the_programs(name, shape, expected):
     recipe = nst.RECIPES[name]
     recipe = replace(recipe, steps=usual_steps(shape, recipe, least=16))
-    assert [(max(level.shape), level.steps) for level in plan(shape, recipe, None, least=16)] == expected
+    assert [(max(level.shape), level.steps) for level in levels_of(shape, recipe, None, least=16)] == expected
 
 
 def test_steps_of_ones_own_are_shared_out_in_the_same_proportions():
-    levels = plan((384, 512), replace(CROWSONKB, steps=12), None, least=16)
+    levels = levels_of((384, 512), replace(CROWSONKB, steps=12), None, least=16)
     assert [level.steps for level in levels] == [4, 2, 2, 2, 2]
-    assert [level.steps for level in plan((384, 512), replace(CROWSONKB, steps=12), 1, least=16)] == [12]
+    assert [level.steps for level in levels_of((384, 512), replace(CROWSONKB, steps=12), 1, least=16)] == [12]
     assert usual_steps((384, 512), CROWSONKB) == CROWSONKB.steps
 
 

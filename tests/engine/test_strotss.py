@@ -43,7 +43,7 @@ def test_its_first_steps_are_the_papers(vgg, pictures, styled, alpha, given):
     content, style, start = pictures
     options = {"recipe": "strotss", "steps": 4, "content_weight": alpha, "start_image": start if given else None}
     result = nst.stylize(vgg, content, styled, **options)
-    draws = PositionSampler(SHAPE, None, 0, always_the_same=False)
+    draws = PositionSampler(SHAPE, None, 0)
     network = network_for(vgg, STROTSS)
     start = start if given else strotss_program.start(content, style)
     totals, picture = strotss_program.run(network, (content, style, start), alpha, 4, draws.next)
@@ -103,6 +103,15 @@ def test_the_gradient_of_the_whole_is_that_of_small_steps(vgg, pictures, styled,
     assert float((gradient * way).sum()) == pytest.approx((there - back) / 0.02, rel=0.02)
     assert float(terms.content) > 0
     assert float(terms.style) > 0
+
+
+@pytest.mark.parametrize(("recipe", "same"), [(STILL, True), (STROTSS, False)])
+def test_lbfgs_sees_the_same_positions_at_every_step_and_adam_others(vgg, pictures, styled, recipe, same):
+    content, _, image = pictures
+    objective = nst.objective(vgg, content, styled, recipe=recipe, layers=FEW)
+    first, second = (objective.value_and_grad(image)[0] for _ in range(2))
+    assert (float(first.style) == float(second.style)) is same
+    assert (float(first.content) == float(second.content)) is same
 
 
 @pytest.mark.usefixtures("plain_convolutions")

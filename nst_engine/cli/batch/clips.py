@@ -29,7 +29,7 @@ from .. import one_picture
 from ..video import encoding_of
 from .jobs import Job, is_clip
 from .outcome import FAILED, KEPT, MADE, Outcome
-from .output import locked
+from .output import locked, place_in
 from .report import Console
 from .resume import KEY, asked, made_before
 from .shots import frames_folder, keep_shots, kept_shots, shot_folder
@@ -72,18 +72,18 @@ class Clips:
 
     # --- into shots ---
 
-    def split(self, jobs: list[Job], refused: str) -> list[Job]:
+    def into_shots(self, jobs: list[Job], refused: str) -> list[Job]:
         """With a job for every shot in the place of each clip. `refused` says why there can be no clips."""
         clips = [job for job in jobs if is_clip(job.content)]
         with ThreadPoolExecutor(AT_ONCE, "nst-finder") as finders:
             try:
-                parts = dict(zip(clips, finders.map(lambda job: self._split(job, refused), clips), strict=True))
+                parts = dict(zip(clips, finders.map(lambda job: self._into_shots(job, refused), clips), strict=True))
             except BaseException:
                 self.stopping = True
                 raise
         return [] if self.stopping else [part for job in jobs for part in parts.get(job, (job,))]
 
-    def _split(self, job: Job, refused: str) -> list[Job]:
+    def _into_shots(self, job: Job, refused: str) -> list[Job]:
         if self.stopping:
             return []
         try:
@@ -193,7 +193,7 @@ class Clips:
 
     def _write(self, clip: _Clip, about: dict[str, Any]) -> list[str]:
         out = Path(clip.job.out)
-        part = self.work / f"{os.urandom(8).hex()}{out.suffix}"
+        part = place_in(self.work, out)
         encoding = replace(clip.encoding, settings={**clip.encoding.settings, **about})
         notes = write_clip(part, self._frames(clip), clip.source, Part(), encoding)
         move_over(part, out)

@@ -39,7 +39,7 @@ def batch(args: argparse.Namespace, console: Console, load_graphs: Callable[[], 
         tally.show()
         try:
             with Clips(work, tally.add, console) as clips:
-                todo = clips.split(jobs, _no_clips(args))
+                todo = clips.into_shots(jobs, _no_clips(args))
                 if todo:
                     _run(args, todo, Settings(str(work), None, args.time_limit), clips.add, tally, load_graphs)
         finally:

@@ -14,7 +14,7 @@ from ...errors import NSTError, counted
 from ...options import Options
 from ...pictures.files import picture_shape, read_picture
 from ...pictures.images import resize
-from ...run.levels import plan
+from ...run.levels import levels_of
 from ...styles.compute import compute_style_grams
 from ...styles.saved import SUFFIX
 from ...stylize import stylize
@@ -84,7 +84,7 @@ def _check_style(style: str) -> None:
 
 def _work(args: argparse.Namespace, shape: tuple[int, int]) -> tuple[int, float]:
     recipe = Options(recipe=args.recipe, steps=args.steps, optimizer=args.optimizer).used_recipe
-    levels = plan(shape, recipe, args.scales)
+    levels = levels_of(shape, recipe, args.scales)
     # A step's worth for measuring at every level.
     pixels = sum(level.shape[0] * level.shape[1] * (level.steps + 1) for level in levels)
     return recipe.steps, pixels / 1e6

@@ -43,6 +43,11 @@ def working_folder(out: Path) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
+def place_in(work: Path, out: str | Path) -> Path:
+    """Where in a run's folder a result is written before it is moved to `out`."""
+    return work / f"{os.urandom(8).hex()}{Path(out).suffix}"
+
+
 def locked(folder: Path) -> IO[bytes] | None:
     """A lock on a folder that is kept from one run to the next; None, if another run has it. Closing it, or the end of
     this process, gives it back."""

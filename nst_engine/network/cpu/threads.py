@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from ..plain import CPU, Task, split
+from ..plain import CPU, Task, equal_parts
 from ..plain import parallel_for as serial_for
 
 
@@ -180,4 +180,4 @@ def strips(height: int, numbers: int, device: torch.device, least: int = 1 << 18
     do not depend on how many threads there are."""
     if device.type != "cpu" or height == 0:
         return [slice(0, height)]
-    return split(height, max(1, min(height, height * numbers // least)))
+    return equal_parts(height, max(1, min(height, height * numbers // least)))

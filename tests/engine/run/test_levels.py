@@ -9,7 +9,7 @@ import torch
 from short_runs import run
 
 import nst_engine as nst
-from nst_engine.run.levels import plan
+from nst_engine.run.levels import levels_of
 from nst_engine.run.optim import AdamState
 
 
@@ -38,11 +38,11 @@ def test_levels_share_out_all_steps():
     for scales in (1, 2, 3, 5):
         for steps in (1, 7, 200):
             recipe = nst.RECIPES["balanced"].__class__(**{**vars(nst.RECIPES["balanced"]), "steps": steps})
-            levels = plan((512, 384), recipe, scales)
+            levels = levels_of((512, 384), recipe, scales)
             assert sum(level.steps for level in levels) == steps
             assert levels[-1].shape == (512, 384)
             assert [lv.shape for lv in levels] == sorted(lv.shape for lv in levels)
-    passes = plan((600, 800), nst.RECIPES["gatys2017"], None)
+    passes = levels_of((600, 800), nst.RECIPES["gatys2017"], None)
     assert [(level.shape, level.steps) for level in passes] == [((384, 512), 500), ((600, 800), 200)]
 
 

@@ -11,7 +11,7 @@ from pictures import clouds
 import nst_engine as nst
 from nst_engine.recipes import Adam
 from nst_engine.run.canvas import Canvas
-from nst_engine.run.pyramid import LEVELS, Pyramid
+from nst_engine.run.pyramid import MOST_BANDS, Pyramid
 
 SHAPES = [(64, 96), (71, 45), (1, 9), (300, 260)]
 
@@ -22,13 +22,13 @@ def test_from_a_picture_to_its_bands_and_back(shape):
     bands = pyramid.bands(picture)
     assert bands.shape == (1, 3, 1, sum(h * w for h, w in pyramid.shapes))
     assert torch.allclose(pyramid.pixels(bands), picture, atol=1e-5)
-    assert len(pyramid.shapes) <= LEVELS
+    assert len(pyramid.shapes) <= MOST_BANDS
 
 
 def test_its_bands_are_details_and_what_is_left():
     """Of an even picture there are no details."""
     pyramid = Pyramid((300, 260))
-    assert len(pyramid.shapes) == LEVELS
+    assert len(pyramid.shapes) == MOST_BANDS
     assert pyramid.shapes[-1] == (2, 2)
     bands = pyramid.bands(torch.full((1, 3, 300, 260), 0.3))
     assert bands[..., :-4].abs().max() < 1e-6

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from ...plain import NO_EPILOGUE, Arena, Epilogue, empty, split
+from ...plain import NO_EPILOGUE, Arena, Epilogue, empty, equal_parts
 from ...plain import parallel_for as serial_for
 from ...precision import has_matrix_units, keeps_fp32
 from ..threads import parallel_for
@@ -107,7 +107,7 @@ def _convolve_strip(layer: Layer, rows: range, share: Share) -> None:
 
     parts, matrices = [rows], [slice(36)]
     if share is not serial_for:
-        parts = [rows[part] for part in split(len(rows), min(len(rows), max(2, count // implementation.CELLS)))]
+        parts = [rows[part] for part in equal_parts(len(rows), min(len(rows), max(2, count // implementation.CELLS)))]
         matrices = AT_ONCE
     share(transform_data, parts)
     share(multiply, matrices)

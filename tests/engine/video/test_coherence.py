@@ -147,6 +147,12 @@ def test_a_still_scene_stays_still(vgg: nst.VGGFeatures, painting: nst.StyleGram
     assert abs(float(made[-1].mean() - made[0].mean())) <= 1 / 255
 
 
+def test_the_brightness_of_a_still_scene_does_not_drift(vgg: nst.VGGFeatures, painting: nst.StyleGrams) -> None:
+    still = pan(1)[0][..., :24, :36]
+    made = [frame.image for frame in run(vgg, [still] * 60, painting, steps=100)]
+    assert max(abs(float(image.mean() - made[0].mean())) for image in made) <= 1 / 255
+
+
 def test_strokes_go_with_what_moves(vgg: nst.VGGFeatures, painting: nst.StyleGrams) -> None:
     frames = pan(5)
     made = [frame.image for frame in run(vgg, frames, painting)]

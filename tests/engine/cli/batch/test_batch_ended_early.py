@@ -81,7 +81,8 @@ def test_ctrl_c_ends_it(folder):
 def test_killed_at_any_moment_it_goes_on_where_it_was(folder):
     for i in range(12):
         write_picture(f"photos/{i}.png", clouds(i, 40, 40))
-    command = ("photos", "--styles", "styles/one.png", "--steps", 2, "--size", 32)
+    # So many steps that three times 0.8 s are not enough for all.
+    command = ("photos", "--styles", "styles/one.png", "--steps", 20, "--size", 32)
     drawn = random.Random(0)
     seen: dict[str, int] = {}
     for _ in range(3):

@@ -4,6 +4,7 @@ python -m bench.batch                       everything: about half an hour on tw
 python -m bench.batch --parts loop          the loop against the shell, and whether memory grows
 python -m bench.batch --parts defaults      the same at the default number of steps
 python -m bench.batch --parts ray --workers 1 --rounds 5   what Ray costs at 512 pixels: ten minutes on two cores
+python -m bench.batch --parts ray --workers 1 --cores 1    the same with a core to spare for Ray's own processes
 
 Pictures are crops of an example picture. What a picture takes once all is running is read from when the files appeared,
 and its CPU time from all processes of the command between these moments, which other programs change little. No part
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
+import os
 import shutil
 import statistics
 import subprocess
@@ -80,9 +82,9 @@ class Family:
         return float(np.interp(moment, *zip(*self.cpu, strict=True)))
 
 
-def watched(command: list[str], out: Path) -> Run:
+def watched(command: list[str], out: Path, **variables: str) -> Run:
     began_at, began = time.time(), time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, **variables})
     family = Family(process.pid)
     threading.Thread(target=family.watch, args=(process,), daemon=True).start()
     if process.wait():
@@ -94,10 +96,11 @@ def watched(command: list[str], out: Path) -> Run:
     return Run(seconds, (last - first) / count, cpu, first - began_at, family.memory)
 
 
-def batch(contents: list[Path], out: Path, *options: str) -> Run:
+def batch(contents: list[Path], out: Path, *options: str, **variables: str) -> Run:
     shutil.rmtree(out, ignore_errors=True)
     style = str(EXAMPLES / "style-strokes.jpg")
-    return watched([*NST, "batch", *map(str, contents), "--styles", style, "-o", str(out), "--quiet", *options], out)
+    command = [*NST, "batch", *map(str, contents), "--styles", style, "-o", str(out), "--quiet", *options]
+    return watched(command, out, **variables)
 
 
 def shell(contents: list[Path], out: Path, *options: str) -> float:
@@ -145,18 +148,19 @@ def against_the_shell(folder: Path, count: int, sample: int, rounds: Iterable[in
 
 
 def ray(
-    folder: Path, count: int, size: int, rounds: Iterable[int], steps: int, workers: Sequence[int]
+    folder: Path, count: int, size: int, rounds: Iterable[int], steps: int, workers: Sequence[int], cores: int
 ) -> list[list[str]]:
-    """The loop and Ray's workers, which share two cores, alternately."""
+    """The loop with so many cores and Ray's workers, which share as many, alternately."""
     crops(folder / "contents", count, size)
     contents = sorted((folder / "contents").iterdir())
     ways: dict[str, list[str]] = {"loop": []}
     for number in workers:
-        cores = f"{200 // number / 100:g}"  # rounded down, or there would be no room for the last
-        ways[f"Ray, {number} with {cores} cores each"] = ["--ray", "--actors", str(number), "--cpus-per-actor", cores]
+        each = f"{100 * cores // number / 100:g}"  # rounded down, or there would be no room for the last
+        ways[f"Ray, {number} with {each} cores each"] = ["--ray", "--actors", str(number), "--cpus-per-actor", each]
     runs: dict[str, list[Run]] = {way: [] for way in ways}
     for _, (way, options) in itertools.product(rounds, ways.items()):
-        runs[way].append(batch(contents, folder / "out", "--steps", str(steps), *options))
+        threads = {"OMP_NUM_THREADS": str(cores)} if way == "loop" else {}
+        runs[way].append(batch(contents, folder / "out", "--steps", str(steps), *options, **threads))
         print(way, runs[way][-1].each, runs[way][-1].cpu, runs[way][-1].first, file=sys.stderr)
     rows = []
     for way, found in runs.items():
@@ -176,6 +180,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=11, help="for a part")
     parser.add_argument("--workers", default="1,2,3", help="of Ray")
+    parser.add_argument("--cores", type=int, default=os.cpu_count(), help="that the loop has, and all workers of Ray")
     parser.add_argument("--ray-count", type=int, default=12, help="pictures of Ray")
     parser.add_argument("--size", type=int, default=512, help="of Ray's pictures")
     parser.add_argument("--steps", type=int, default=10, help="of Ray's pictures")
@@ -196,7 +201,7 @@ def main() -> None:
             print(table(["pictures", "shell, s each", "batch, s each", "ratio", "MB early", "MB late"], rows))
         if "ray" in parts:
             workers = [int(word) for word in args.workers.split(",")]
-            rows = ray(Path(name), args.ray_count, args.size, rounds(), args.steps, workers)
+            rows = ray(Path(name), args.ray_count, args.size, rounds(), args.steps, workers, args.cores)
             print(f"{args.ray_count} at {args.size} px, {args.steps} steps\n")
             heads = ["way", "s each", "of the loop's", "CPU s each", "of the loop's", "s until the first", "rounds"]
             print(table(heads, rows))

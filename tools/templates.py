@@ -196,7 +196,7 @@ TEMPLATES = (
         "# Press Run\nOne picture painted four times, to see what the two settings do that change most.\n\n"
         "**style strength**: 0.5 keeps more of your picture, 2 lets go of it.\n\n"
         "**stroke size**: 0.5 paints with a fine brush, 2 with a broad one.\n\n"
-        "Compare the house: it is still there above, and dissolves below.",
+        "Compare the mountain: painted *gently* it is still the photograph's, and under *fine strokes* it dissolves.",
         LANDSCAPE,
         "style-strokes",
         [

@@ -236,6 +236,8 @@ def spoilt_inputs(known: Mapping[str, Any], class_type: str) -> Iterator[tuple[s
             graph = copy.deepcopy(base)
             graph["subject"]["inputs"][name] = copy.deepcopy(value)
             yield f"{class_type}.{name}: {label}", graph
+        if name == "steps":  # without them it paints at length, which is no fault
+            continue
         graph = copy.deepcopy(base)
         del graph["subject"]["inputs"][name]
         yield f"{class_type}.{name}: missing", graph

@@ -23,7 +23,8 @@ class NeuralStyleTransfer(checks.RunsRecipe):
     CATEGORY = host.CATEGORY
     DESCRIPTION = (
         "Paints your picture in the style of another: what is in it stays, brushwork, colours and textures come from "
-        "the style. Connect picture, style and network, and press Run; every setting can stay as it is."
+        "the style. Connect your picture, a style from Compute Style Grams and a network from Load VGG Features, and "
+        "press Run; every setting can stay as it is. The node Paint in a Style needs two pictures alone."
     )
     RETURN_TYPES = ("IMAGE", "LOSS_HISTORY")
     RETURN_NAMES = ("image", "loss_history")

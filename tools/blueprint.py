@@ -13,8 +13,9 @@ from nst_engine import RECIPES
 
 TITLE = "Paint in a Style"
 DESCRIPTION = (
-    "Paints your picture in the style of another: its brush strokes, textures and colours. Give it two pictures, and a "
-    "mask of what should stay as it is."
+    "Paints your picture in the style of another: its brush strokes, textures and colours. Give it two pictures. What "
+    "should stay as it is: right-click your picture, open the mask editor, paint over it with a soft brush, and wire "
+    "MASK to keep. A stroke size above 1 means broader strokes; colours: none means those of the style."
 )
 ALIASES = [
     "style transfer",

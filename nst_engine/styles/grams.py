@@ -237,7 +237,15 @@ class StyleGrams:
 
     def save(self, path: str | Path, *, thumbnails: bool = False) -> None:
         """The statistics without the pictures, as .safetensors; `thumbnails` adds a small copy of each picture."""
-        saved.save(self, Path(path), thumbnails)
+        saved.save(self._contents(), Path(path), thumbnails)
+
+    def to_bytes(self, *, thumbnails: bool = False) -> bytes:
+        """What such a file holds."""
+        return saved.to_bytes(self._contents(), thumbnails)
+
+    def _contents(self) -> saved.Contents:
+        self.check_weights()  # by their proportions a loaded style's weight is shared out
+        return saved.Contents(self.styles, self.vgg_key, self.vgg_description)
 
     @staticmethod
     def load(path: str | Path) -> StyleGrams:

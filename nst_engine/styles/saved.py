@@ -9,9 +9,9 @@ Statistics number j of style i are the tensors `i.j.mean` and `i.j.moment`, of w
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -23,9 +23,6 @@ from ..system.safe_files import open_file, write_over
 from ..system.safe_text import parse_json, shown
 from .copies import check_copies
 from .style import MemoKey, Style, check_weight
-
-if TYPE_CHECKING:
-    from .grams import StyleGrams
 
 VERSION = 1
 SUFFIX = ".safetensors"
@@ -45,22 +42,29 @@ HEAVIEST = 1e30  # of weights
 Read = Callable[[str], torch.Tensor | None]  # a tensor of the file, by name
 
 
-def save(grams: StyleGrams, path: Path, thumbnails: bool) -> None:
-    content = to_bytes(grams, thumbnails)
+class Contents(NamedTuple):
+    """What `StyleGrams` is made from."""
+
+    styles: Sequence[Style]
+    vgg_key: str
+    vgg_description: str
+
+
+def save(contents: Contents, path: Path, thumbnails: bool) -> None:
+    content = to_bytes(contents, thumbnails)
     try:
         write_over(path, lambda file: file.write(content))
     except OSError as error:
         raise NSTError(f"grams: {path} cannot be written ({error}).") from error
 
 
-def to_bytes(grams: StyleGrams, thumbnails: bool) -> bytes:
+def to_bytes(contents: Contents, thumbnails: bool) -> bytes:
     """What a file of these styles holds."""
     from safetensors.torch import save as serialise
 
-    grams.check_weights()  # by their proportions a loaded style's weight is shared out
     tensors: dict[str, torch.Tensor] = {}
     styles = []
-    for i, style in enumerate(grams.styles):
+    for i, style in enumerate(contents.styles):
         with style.lock:
             memo = list(style.memo.items())
         if not memo:
@@ -75,11 +79,9 @@ def to_bytes(grams: StyleGrams, thumbnails: bool) -> bytes:
         if style.copies != "none":
             described["copies"] = style.copies
         styles.append({**described, "memo": [[*key, s.n] for key, s in memo]})
-    header = {"version": VERSION, "vgg_key": grams.vgg_key, "vgg": grams.vgg_description, "styles": styles}
+    header = {"version": VERSION, "vgg_key": contents.vgg_key, "vgg": contents.vgg_description}
+    header["styles"] = styles
     return serialise(tensors, {"nst": json.dumps(header)})
-
-
-Contents = tuple[list[Style], str, str]  # what `StyleGrams` is made from
 
 
 def load(path: Path) -> Contents:
@@ -134,7 +136,7 @@ def _contents(header: Mapping[str, Any], tensor: Read, name: str) -> Contents:
     styles = [_style(entry, i, tensor, names[i]) for i, entry in enumerate(entries)]
     if not sum(style.weight for style in styles) < float("inf"):
         raise ValueError("its weights come to more than a number can hold")
-    return styles, _text(header["vgg_key"], "network"), shown(header["vgg"])
+    return Contents(styles, _text(header["vgg_key"], "network"), shown(header["vgg"]))
 
 
 def _number(value: object, what: str, low: float, high: float, whole: bool = False) -> float:

@@ -19,11 +19,11 @@ FLOORS = (
 MODULES = {tuple(path.relative_to(ENGINE).with_suffix("").parts): path for path in sorted(ENGINE.rglob("*.py"))}
 
 
-def imported(module: tuple[str, ...], anywhere: bool) -> set[tuple[str, ...]]:
-    """The engine's modules that this one imports: when it is loaded, or `anywhere` in it."""
+def imported(module: tuple[str, ...]) -> set[tuple[str, ...]]:
+    """The engine's modules that this one imports, when it is loaded or later."""
     tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
     found = set()
-    for node in ast.walk(tree) if anywhere else tree.body:
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.level:
             base = (*module[: len(module) - node.level], *(node.module.split(".") if node.module else ()))
             for name in node.names:
@@ -38,12 +38,12 @@ def floor(module: tuple[str, ...]) -> int:
 
 @pytest.mark.parametrize("module", MODULES, ids=".".join)
 def test_imports_point_down(module):
-    above = [".".join(other) for other in imported(module, anywhere=False) if floor(other) > floor(module)]
+    above = [".".join(other) for other in imported(module) if floor(other) > floor(module)]
     assert above == []
 
 
 def test_no_module_imports_itself_by_way_of_others():
-    below = {module: imported(module, anywhere=False) for module in MODULES}
+    below = {module: imported(module) for module in MODULES}
     while leaves := [module for module, others in below.items() if not others & below.keys()]:
         for module in leaves:
             del below[module]

@@ -105,7 +105,7 @@ class SaveStyleGrams:
                     "Compute Style Grams a size, 512 for instance."
                 )
         if vgg is not None:
-            with host.room_for(memory_to_measure(vgg), vgg.device):
+            with host.reserve_memory(memory_to_measure(vgg), vgg.device):
                 measure(style_grams, vgg, recipe, **follow_measuring())
         content = style_grams.to_bytes(thumbnails=thumbnail)
         path = host.write_output(filename_prefix, SUFFIX, lambda file: file.write(content))

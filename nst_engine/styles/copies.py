@@ -42,7 +42,7 @@ COPIES: dict[str, tuple[Copy, ...]] = {
 }
 
 
-def turned(copies: str) -> tuple[Copy, ...]:
+def in_four_rotations(copies: str) -> tuple[Copy, ...]:
     """Each in all four directions."""
     return tuple(dict.fromkeys(replace(copy, quarter_turns=turns) for copy in COPIES[copies] for turns in _TURNS))
 

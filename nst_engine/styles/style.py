@@ -21,7 +21,7 @@ from ..statistics.measure import whole_hypercolumns, whole_samples, whole_statis
 from ..statistics.nearest import MOST_HYPERCOLUMNS, grid_tap
 from ..statistics.sorting import Samples, merged
 from ..statistics.style_fit import STYLE_FITS
-from .copies import AS_IT_IS, COPIES, Copy, averaged, turned
+from .copies import AS_IT_IS, COPIES, Copy, averaged, in_four_rotations
 
 log = logging.getLogger("nst_engine.styles.style")
 
@@ -65,11 +65,11 @@ class Style:
         masks = ((self.mask, self.mask_mode), (self.region, self.region_mode))
         return any(mask is not None and mode == "inside" for mask, mode in masks)
 
-    def shape_at(self, transfer: tuple[int, int], fraction: float, fit: str) -> tuple[int, int]:
+    def shape_at(self, level_shape: tuple[int, int], fraction: float, fit: str) -> tuple[int, int]:
         """Height and width at which the style is measured for a level of this shape, `fraction` of the final size."""
         if self.size:
             return fit_long(self.aspect, max(1, round(self.size * fraction)))
-        return STYLE_FITS[fit](self.aspect, transfer, fraction)
+        return STYLE_FITS[fit](self.aspect, level_shape, fraction)
 
     def statistics(
         self, network: Network, taps: Iterable[str], shape: tuple[int, int], fraction: float = 1.0
@@ -175,7 +175,7 @@ class Style:
         self.needed_picture()
         taps = tuple(taps)
         self._check_size(network, taps, shape, fraction)
-        grid, copies = grid_tap(taps), self.fitting_copies(network, taps, shape, turned(self.copies))
+        grid, copies = grid_tap(taps), self.fitting_copies(network, taps, shape, in_four_rotations(self.copies))
         measuring, most = network.measuring(), MOST_HYPERCOLUMNS // len(copies)
         found = []
         for copy in copies:

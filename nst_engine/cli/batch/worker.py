@@ -30,7 +30,7 @@ from ..inputs import Inputs, StyleInput, read_inputs
 from ..video import VideoCommand
 from .jobs import Job
 from .outcome import FAILED, KEPT, MADE, Outcome
-from .output import place_in
+from .output import temporary_path
 from .resume import KEY, asked, made_before
 from .shots import Watch, make_shot, read_shot
 
@@ -233,7 +233,7 @@ class Worker:
             "loss": loss,
             KEY: ready.wanted,
         }
-        part = place_in(Path(self.settings.work), job.out)
+        part = temporary_path(Path(self.settings.work), job.out)
         writing = one_picture.writing(part, ready.inputs, result.image, ready.args)
         write_picture(part, settings={**result.settings, **about}, **writing)
         outcome = Outcome(job, MADE, seconds, loss, notes=tuple(result.notes), where=result.settings["device"])

@@ -140,8 +140,7 @@ def footprint(
 def _bytes_of_statistic(
     network: Network, statistic: str, style_taps: tuple[str, ...], extras: ExtraMemory
 ) -> tuple[float, float, float]:
-    """What a statistic takes that needs the features themselves: whatever the picture's size, for each pixel in the
-    network, and for each pixel of the picture."""
+    """Bytes that a statistic of features takes: fixed, per pixel in the network, per pixel of the picture."""
     if statistic in BY_SORTING:
         return (*_sorting_bytes(network, style_taps, extras), 0.0)
     if statistic in BY_POSITION and style_taps:
@@ -152,7 +151,7 @@ def _bytes_of_statistic(
 
 
 def _sorting_bytes(network: Network, style_taps: tuple[str, ...], extras: ExtraMemory) -> tuple[float, float]:
-    """What a statistic that sorts takes, whatever the picture's size, and for each pixel of the picture."""
+    """Bytes that a statistic that sorts takes: fixed, and per pixel in the network."""
     samples = 2 * MOST_SAMPLES * sum(map(channels, style_taps))  # of the style, and of the content for strength
     # The gradient is computed in fp32, from features in fp32; at least one row is sorted at once.
     widest = max((channels(tap) / stride(tap) ** 2 for tap in style_taps), default=0.0)

@@ -63,7 +63,7 @@ class Setup:
             self.tv_weight,
         )
         if not weights.style and not weights.content and not weights.tv:
-            raise NSTError("content_weight, style_weight, tv_weight: all of them count nothing; raise at least one.")
+            raise NSTError("content_weight, style_weight, tv_weight: none has an effect here; raise at least one.")
         return weights
 
     def lay_out(self, shape: tuple[int, int], tile: int | str | None, free: int, extras: ExtraMemory) -> Layout:

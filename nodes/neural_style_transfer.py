@@ -37,6 +37,7 @@ class NeuralStyleTransfer(checks.RunsRecipe):
     )
     FUNCTION = "transfer"
 
+    # Longer than a screen: a table, with an entry for every input, as ComfyUI wants them.
     @classmethod
     def INPUT_TYPES(cls):
         return {

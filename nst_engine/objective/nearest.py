@@ -183,7 +183,7 @@ class NeuralNeighborTerm:
     def value_and_gradient(self, sums: Mapping[str, Mapping[int, Cosines]]) -> tuple[Tensor, NeuralNeighborGradient]:
         """1 − cos(h, t) = 1 − h·t/‖h‖, and by h: (h·t/‖h‖³) h − t/‖h‖."""
         total = torch.zeros((), device=self.network.device)
-        gradient = NeuralNeighborGradient(self)
+        by_tap: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
         for i, part in enumerate(self.parts):
             for group, factor in zip(self.groups, part.factors, strict=True):
                 products = torch.stack([sums[tap][i].products for tap in group]).sum(0)
@@ -191,8 +191,8 @@ class NeuralNeighborTerm:
                 counts, length = factor * part.counts, squares.sqrt()
                 total = total + (counts * (1 - products / length)).sum()
                 factors = counts * products / (squares * length), -counts / length
-                gradient.factors.update({(tap, i): factors for tap in group})
-        return total, gradient
+                by_tap.update({(tap, i): factors for tap in group})
+        return total, NeuralNeighborGradient(self, by_tap)
 
     def add_to(self, gradient: Tensor, x: Tensor) -> float:
         """Nothing depends on the pixels themselves."""
@@ -204,7 +204,7 @@ class NeuralNeighborGradient:
     """∂(style term)/∂F at one tap after the other: of every position, w a F + b u."""
 
     term: NeuralNeighborTerm
-    factors: dict[tuple[str, int], tuple[Tensor, Tensor]] = field(default_factory=dict)  # a and b, by tap and region
+    factors: Mapping[tuple[str, int], tuple[Tensor, Tensor]]  # a and b, by tap and region
     values: Mapping[object, Tensor] = field(default_factory=dict)
 
     @property

@@ -22,7 +22,7 @@ from ..statistics.distances import Statistics
 from ..system.safe_files import open_file, write_over
 from ..system.safe_text import parse_json, shown
 from .copies import check_copies
-from .style import MemoKey, Style, check_weight
+from .style import Memo, Style, check_weight
 
 VERSION = 1
 SUFFIX = ".safetensors"
@@ -65,8 +65,7 @@ def to_bytes(contents: Contents, thumbnails: bool) -> bytes:
     tensors: dict[str, torch.Tensor] = {}
     styles = []
     for i, style in enumerate(contents.styles):
-        with style.lock:
-            memo = list(style.memo.items())
+        memo = style.memo.entries()
         if not memo:
             raise NSTError(f"grams: {style.name} has not been measured yet, so there is nothing to save.")
         for j, (_, s) in enumerate(memo):
@@ -124,7 +123,7 @@ def _header(file: Any) -> Mapping[str, Any]:
         raise ValueError("nothing in it says so")
     header = parse_json(text)
     if not isinstance(header, dict):
-        raise ValueError("its description is none")
+        raise ValueError("its description is not a JSON object")
     return header
 
 
@@ -198,7 +197,7 @@ def _style(entry: Mapping[str, Any], i: int, tensor: Read, name: str) -> Style:
     listed = entry["memo"]
     if not isinstance(listed, list) or not 0 < len(listed) <= MOST_STATISTICS:
         raise ValueError(f"a style has no statistics, or more than {MOST_STATISTICS}")
-    memo: dict[MemoKey, Statistics] = {}
+    memo = Memo()
     for j, (key, tap, shape, n) in enumerate(listed):
         key, tap, shape = _text(key, "network"), _text(tap, "layer"), _sides(shape, "size of statistics")
         memo[key, tap, shape] = _statistics(f"{i}.{j}", tap, _number(n, "positions", 0, MOST_POSITIONS), tensor)

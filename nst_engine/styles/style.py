@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -37,6 +37,19 @@ def mirrored(moment: torch.Tensor) -> torch.Tensor:
 MemoKey = tuple[str, str, tuple[int, int]]  # network key, tap, (height, width)
 
 
+class Memo(dict[MemoKey, Statistics]):
+    """What has been measured of a style. Who adds to it holds the lock."""
+
+    def __init__(self, measured: Mapping[MemoKey, Statistics] | None = None) -> None:
+        super().__init__(measured or {})
+        self.lock = threading.Lock()
+
+    def entries(self) -> list[tuple[MemoKey, Statistics]]:
+        """All there is, while nobody adds to it."""
+        with self.lock:
+            return list(self.items())
+
+
 @dataclass(repr=False, eq=False)
 class Style:
     """One picture (none when loaded from a file), its raw weight, the long side at which it is measured, its memo.
@@ -50,8 +63,7 @@ class Style:
     size: int = 0
     name: str = "style"
     aspect: tuple[int, int] = (1, 1)  # height, width of the picture, known also without it
-    memo: dict[MemoKey, Statistics] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    memo: Memo = field(default_factory=Memo)
     thumbnail: torch.Tensor | None = None  # from a file, in bytes
     mask: torch.Tensor | None = None  # 1x1xHxW, as large as the picture
     region: torch.Tensor | None = None  # 1x1xHxW, in the proportions of the transfer
@@ -76,7 +88,7 @@ class Style:
     ) -> dict[str, Statistics]:
         """From the memo, or measured now and kept; `shape` is `fraction` of the one at the final size."""
         taps = tuple(taps)
-        with self.lock:
+        with self.memo.lock:
             shape = self.measured_near(network, taps, shape)
             if missing := self.missing(network, taps, shape):
                 self._measure(network, missing, shape, fraction)

@@ -22,7 +22,7 @@ from .objective.octaves import octave_shapes
 from .objective.setup import Setup, set_up
 from .options import Options
 from .pictures.colour import match_colours
-from .pictures.images import LARGEST_SIDE, alpha_of, check_picture, check_size, resize, shape_of
+from .pictures.images import LARGEST_SIDE, Shape, alpha_of, check_picture, check_size, resize, shape_of
 from .recipes import Adam, Recipe, get_recipe
 from .run.levels import Level, levels_of, stroke_side, target_shape, usual_steps
 from .run.loop import Budget, Run, paint
@@ -31,8 +31,6 @@ from .run.progress import OnStep, OnTile, Reporter, Step
 from .statistics.masks import check_mask, fit_mask
 from .styles.grams import StyleGrams
 from .system.devices import free_memory
-
-Shape = tuple[int, int]  # height and width
 
 
 @dataclass
@@ -299,7 +297,8 @@ def _sizes_of_style(setup: Setup, levels: list[Level]) -> list[tuple[Shape, floa
 
 
 def _with_strokes(grams: StyleGrams, stroke_size: float, side: int) -> tuple[StyleGrams, list[str]]:
-    """The styles as large as that makes them in a result with this long side, and what is to be said of it."""
+    """The styles set to the size that `stroke_size` gives in a result with this long side, and a note naming the sizes
+    replaced, if there are any."""
     size = stroke_side(stroke_size, side)
     others = sorted({style.size for style in grams.styles} - {0, size})
     told = f"stroke size {stroke_size:g}: styles are measured at {size} pixels, in place of"

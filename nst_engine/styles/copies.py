@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from ..errors import NSTError
+from ..pictures.images import Shape
 from ..statistics.distances import Statistics, weighted_mean
-
-Shape = tuple[int, int]  # height and width
 
 
 @dataclass(frozen=True)

@@ -208,13 +208,11 @@ class StyleGrams:
         # A style for the rest of the picture is left out where there is none.
         return [(group, mask) for group, mask in masked if mask is None or float(mask.max()) >= 0.01]
 
-    def blend(
-        self, network: Network, taps: Iterable[str], level_shape: tuple[int, int], fraction: float, fit: str
-    ) -> dict[str, Statistics]:
-        """The weighted mean of all styles' statistics, wherever they go."""
+    def blend(self, network: Network, taps: Iterable[str], shape: tuple[int, int]) -> dict[str, Statistics]:
+        """The weighted mean of all styles' statistics, wherever they go, each measured with this long side."""
         self.check_weights()
-        shapes = [style.shape_at(level_shape, fraction, fit) for style in self.counted]
-        return _blended(self.counted, network, tuple(taps), shapes, fraction)
+        shapes = [style.shape_at(shape, 1.0, "long") for style in self.counted]
+        return _blended(self.counted, network, tuple(taps), shapes, 1.0)
 
     def weighted(self, weight: float) -> StyleGrams:
         """The same styles, sharing out this weight in the proportions they have. What either measures, both know."""

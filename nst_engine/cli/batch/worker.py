@@ -79,7 +79,6 @@ class Worker:
         self.settings = settings
         self.on_progress = on_progress
         self.stopping = False
-        self.networks_loaded = 0
         self._networks: OrderedDict[tuple[object, ...], VGGFeatures] = OrderedDict()
         self._pictures: OrderedDict[tuple[object, ...], Picture] = OrderedDict()
         self._measured: WeakKeyDictionary[Picture, dict[tuple[object, ...], StyleGrams]] = WeakKeyDictionary()
@@ -195,7 +194,6 @@ class Worker:
             if len(self._networks) == NETWORKS:
                 self._networks.popitem(last=False)
             self._networks[key] = one_picture.network_of(args)
-            self.networks_loaded += 1
         self._networks.move_to_end(key)
         return self._networks[key]
 

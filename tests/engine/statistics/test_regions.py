@@ -110,7 +110,7 @@ def test_a_style_mask_is_stretched_with_its_picture(vgg):
     (found,) = grams.regions(Network(vgg), TAPS, (96, 96), 1.0, "shape")
     picture = F.interpolate(clouds(2, 64, 80), size=(96, 96), mode="bicubic", antialias=True).clamp(0, 1)
     expected = nst.compute_style_grams(vgg, picture, layers=TAPS, mask=left(96, 96)[0], size=96)
-    for tap, s in expected.blend(Network(vgg), TAPS, (96, 96), 1.0, "long").items():
+    for tap, s in expected.blend(Network(vgg), TAPS, (96, 96)).items():
         assert (found.targets[tap].moment - s.moment).norm() < 0.02 * s.moment.norm()
 
 
@@ -210,7 +210,7 @@ def test_the_mode_of_a_region_changes_nothing_that_is_measured(vgg):
     moved = nst.compute_style_grams(vgg, clouds(2, 64, 80), **options).within(region, "simple")
     (there,) = moved.regions(Network(vgg), TAPS, (80, 112), 1.0, "long")
     fresh = nst.compute_style_grams(vgg, clouds(2, 64, 80), **options)
-    for tap, s in fresh.blend(Network(vgg), TAPS, (80, 112), 1.0, "long").items():
+    for tap, s in fresh.blend(Network(vgg), TAPS, (80, 112)).items():
         assert torch.equal(there.targets[tap].moment, s.moment)
         assert torch.equal(there.guides[tap], guide(region[None], tap, "simple", "vgg19"))
 

@@ -78,7 +78,7 @@ def test_what_follows_from_moments_is_its_formula(name, shift):
 
 @pytest.mark.parametrize("shift", [0.0, -0.7])
 @pytest.mark.parametrize("name", BY_MOMENTS)
-def test_its_slope_is_that_of_small_steps(name, shift):
+def test_its_gradient_is_that_of_small_steps(name, shift):
     f, distance = rows(1, 300), distance_to(name, of(rows(2, 200)), DistanceSettings(shift))
     way = torch.randn(f.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     there, back = (float(distance(s.mean, s.moment).value) for s in (of(f + 1e-6 * way), of(f - 1e-6 * way)))
@@ -148,7 +148,7 @@ def test_what_sorts_is_its_formula(name, weighted):
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("name", BY_SORTING)
-def test_the_slope_of_what_sorts_is_that_of_small_steps(name, weighted):
+def test_the_gradient_of_what_sorts_is_that_of_small_steps(name, weighted):
     f, a = apart(1, 150), rows(2, 211)
     generator = torch.Generator().manual_seed(5)
     w = torch.rand(len(f), generator=generator) if weighted else None

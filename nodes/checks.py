@@ -20,9 +20,10 @@ LEAST = {"learning_rate": 1e-30, "tv_weight": 0.0, "averaging": 0.0, "scales": 1
 
 
 def refusal_of(kind: Any, **values: Any) -> str:
-    """What the host itself would say of these inputs, which it leaves alone once VALIDATE_INPUTS names them.
+    """ComfyUI skips its own range checks for inputs that VALIDATE_INPUTS names, so make them here; return the message,
+    or ''.
 
-    None: linked. What is no number at all the host refuses by itself, and asks here nevertheless.
+    A value of None is a linked input. What is no number at all ComfyUI refuses by itself, and asks here nevertheless.
     """
     table = kind.INPUT_TYPES()
     known = {**table["required"], **table.get("optional", {})}
@@ -41,7 +42,8 @@ def _refusal(name: str, value: Any, kind: Any, options: dict[str, Any]) -> str:
 
 
 def too_small(recipe: Any, size: Any) -> str:
-    """Whether no picture with this long side has pixels enough for the preset's layers, whatever its proportions."""
+    """The message where no picture with this long side has pixels enough for the preset's layers, whatever its
+    proportions, or ''."""
     if recipe not in nst.RECIPES or not isinstance(size, int) or size <= 0:
         return ""
     taps = (*nst.RECIPES[recipe].style_layers, *nst.RECIPES[recipe].content_layers)

@@ -109,7 +109,7 @@ class ComputeStyleGrams:
         copies: str = "none",
     ) -> tuple[nst.StyleGrams]:
         pictures = from_host(style_image)
-        with host.room_for(memory_to_measure(vgg), vgg.device), measuring("the style") as watched:
+        with host.reserve_memory(memory_to_measure(vgg), vgg.device), measuring("the style") as watched:
             grams = nst.compute_style_grams(
                 vgg,
                 pictures,

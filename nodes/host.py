@@ -41,8 +41,8 @@ listener: ContextVar[Callable[[float, int, torch.Tensor | None], None] | None] =
 stand_alone_folders: ContextVar[tuple[Path, ...]] = ContextVar("stand_alone_folders", default=())
 
 # Stand-alone: the input and the output folder.
-stand_alone_places: ContextVar[tuple[Path, Path]] = ContextVar(
-    "stand_alone_places", default=(Path("."), Path("output"))
+stand_alone_input_and_output: ContextVar[tuple[Path, Path]] = ContextVar(
+    "stand_alone_input_and_output", default=(Path("."), Path("output"))
 )
 # Stand-alone: whether a graph may name styles outside them, too.
 stand_alone_outside: ContextVar[bool] = ContextVar("stand_alone_outside", default=False)
@@ -72,8 +72,8 @@ def register_model_folder() -> None:
     """models/vgg, beside whatever folders the user's extra_model_paths.yaml gives that name."""
     if _in_comfyui:
         paths, extensions = folder_paths.folder_names_and_paths.get("vgg", ([], set()))
-        own = str(Path(folder_paths.models_dir) / "vgg")
-        folders = [*paths, *([] if own in paths else [own])]
+        usual = str(Path(folder_paths.models_dir) / "vgg")
+        folders = [*paths, *([] if usual in paths else [usual])]
         folder_paths.folder_names_and_paths["vgg"] = (folders, set(extensions) | _WEIGHTS_EXTENSIONS)
 
 
@@ -112,11 +112,11 @@ def weights_named(name: str) -> str:
 
 
 def input_folder() -> Path:
-    return Path(folder_paths.get_input_directory()) if _in_comfyui else stand_alone_places.get()[0]
+    return Path(folder_paths.get_input_directory()) if _in_comfyui else stand_alone_input_and_output.get()[0]
 
 
 def output_folder() -> Path:
-    return Path(folder_paths.get_output_directory()) if _in_comfyui else stand_alone_places.get()[1]
+    return Path(folder_paths.get_output_directory()) if _in_comfyui else stand_alone_input_and_output.get()[1]
 
 
 def style_files() -> list[str]:
@@ -382,7 +382,7 @@ def free_memory(on: torch.device) -> int:
 
 
 @contextlib.contextmanager
-def room_for(needed: int, on: torch.device) -> Iterator[None]:
+def reserve_memory(needed: int, on: torch.device) -> Iterator[None]:
     """Ask the host to make room for a run's memory, and give back what the run leaves behind."""
     if _in_comfyui:
         model_management.free_memory(needed, on)

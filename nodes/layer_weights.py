@@ -73,9 +73,9 @@ class LayerWeights:
         }
 
     def choose(self, preset: str, style_layers: str, content_layers: str, **sliders: float) -> tuple[nst.LayerWeights]:
-        own = None if preset == CUSTOM else nst.RECIPES[preset]
-        style = {**(own.style_layers if own else sliders), **parse_layers(style_layers, "style_layers")}
-        content = {**(own.content_layers if own else {}), **parse_layers(content_layers, "content_layers")}
+        recipe = None if preset == CUSTOM else nst.RECIPES[preset]
+        style = {**(recipe.style_layers if recipe else sliders), **parse_layers(style_layers, "style_layers")}
+        content = {**(recipe.content_layers if recipe else {}), **parse_layers(content_layers, "content_layers")}
         return (
             nst.LayerWeights(
                 style=check_layers(style, "style_layers"),

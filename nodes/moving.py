@@ -19,7 +19,7 @@ from .method import Method, used_recipe
 from .neural_style_transfer import NeuralStyleTransfer
 from .preview import AUTO_PREVIEW, Preview, Speaker
 
-OWN = {
+ONLY_MOVING = {
     "temporal_weight": (
         "FLOAT",
         {
@@ -71,18 +71,18 @@ MASKS = (
 
 def optional() -> dict[str, Any]:
     shared = NeuralStyleTransfer.INPUT_TYPES()["optional"]
-    return OWN | {name: shared[name] for name in SHARED} | {"protect_mask": MASKS}
+    return ONLY_MOVING | {name: shared[name] for name in SHARED} | {"protect_mask": MASKS}
 
 
 def takes_settings(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function's `**choices` are these inputs, and say so."""
     signature = inspect.signature(function)
     plain = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    own = [
+    settings = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_default(*entry))
         for name, entry in optional().items()
     ]
-    function.__signature__ = signature.replace(parameters=[*plain, *own])  # type: ignore[attr-defined]
+    function.__signature__ = signature.replace(parameters=[*plain, *settings])  # type: ignore[attr-defined]
     return function
 
 

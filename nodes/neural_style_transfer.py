@@ -38,6 +38,7 @@ class NeuralStyleTransfer(checks.RunsRecipe):
     )
     FUNCTION = "transfer"
 
+    # Longer than a screen: a table, with an entry for every input, as ComfyUI wants them.
     @classmethod
     def INPUT_TYPES(cls):
         return {
@@ -214,7 +215,7 @@ class NeuralStyleTransfer(checks.RunsRecipe):
             regions=style_grams.region_count,
             masks=protect_mask is not None or style_grams.guided,
         )
-        with host.room_for(needed, vgg.device), follow(preview) as following:
+        with host.reserve_memory(needed, vgg.device), follow(preview) as following:
             result = nst.stylize(
                 vgg,
                 content,

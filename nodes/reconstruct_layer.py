@@ -87,7 +87,7 @@ class NSTReconstructLayer:
     ) -> tuple[torch.Tensor, LossHistory]:
         pictures = from_host(image)
         shape = fit_long(shape_of(pictures), size) if size else shape_of(pictures)
-        with host.room_for(nst.memory_needed(vgg, shape), vgg.device), follow(Preview()) as following:
+        with host.reserve_memory(nst.memory_needed(vgg, shape), vgg.device), follow(Preview()) as following:
             calls = following.arguments()
             result = reconstruct(vgg, pictures, layer, what, steps=steps, size=size, seed=seed, **calls)
             following.end(result)

@@ -5,7 +5,7 @@ from typing import Any
 from .. import nst_engine as nst
 from ..nst_engine.statistics.measure import memory_to_measure
 from ..nst_engine.styles.compute import measure
-from ..nst_engine.styles.saved import SUFFIX, to_bytes
+from ..nst_engine.styles.saved import SUFFIX
 from . import host
 from .preview import follow_measuring
 
@@ -105,9 +105,9 @@ class SaveStyleGrams:
                     "Compute Style Grams a size, 512 for instance."
                 )
         if vgg is not None:
-            with host.room_for(memory_to_measure(vgg), vgg.device):
+            with host.reserve_memory(memory_to_measure(vgg), vgg.device):
                 measure(style_grams, vgg, recipe, **follow_measuring())
-        content = to_bytes(style_grams, thumbnail)
+        content = style_grams.to_bytes(thumbnails=thumbnail)
         path = host.write_output(filename_prefix, SUFFIX, lambda file: file.write(content))
         name, file = host.as_output(path)
         host.show_text(f"Saved as {name}")

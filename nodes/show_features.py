@@ -74,7 +74,7 @@ class NSTShowFeatures:
         self, vgg: nst.VGGFeatures, image: torch.Tensor, layer: str, maps: int, order: str, size: int, recipe: str
     ) -> tuple[torch.Tensor]:
         pictures = from_host(image)
-        with host.room_for(memory_to_measure(vgg), vgg.device):
+        with host.reserve_memory(memory_to_measure(vgg), vgg.device):
             sheets = feature_sheet(
                 vgg,
                 pictures,

@@ -54,6 +54,6 @@ class NSTShowGram:
     def show(
         self, vgg: nst.VGGFeatures, style_grams: nst.StyleGrams, layer: str, order: str, scale: str, recipe: str
     ) -> tuple[torch.Tensor]:
-        with host.room_for(memory_to_measure(vgg), vgg.device):
+        with host.reserve_memory(memory_to_measure(vgg), vgg.device):
             sheet = gram_sheet(vgg, style_grams, layer, order=order, scale=scale, recipe=recipe, **follow_measuring())
         return (sheet,)

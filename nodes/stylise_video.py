@@ -133,7 +133,7 @@ class NSTStyliseVideo:
         settings |= {"grams": style_grams, "protect": chosen["protect_mask"]}
         try:
             with (
-                host.room_for(need, vgg.device),
+                host.reserve_memory(need, vgg.device),
                 moving.follow(source.expected(part), chosen["preview_every"]) as following,
             ):
                 stylise = partial(nst.stylize_video, vgg, **settings, **following.arguments())

@@ -118,7 +118,7 @@ class NSTSynthesizeTexture:
             content=False,
             masks=style_grams.guided,
         )
-        with host.room_for(needed, vgg.device), follow(Preview(preview_every)) as following:
+        with host.reserve_memory(needed, vgg.device), follow(Preview(preview_every)) as following:
             result = nst.stylize(
                 vgg,
                 None,

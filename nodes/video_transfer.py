@@ -69,9 +69,9 @@ class NSTVideoTransfer(checks.RunsRecipe):
             raise nst.NSTError(
                 f"protect: {len(masks)} masks for {len(clip)} frames; give one for all, or one for each."
             )
-        made: list[nst.video.Frame] = []
+        finished: list[nst.video.Frame] = []
         with (
-            host.room_for(moving.memory_needed(vgg, shape_of(clip), style_grams, recipe, chosen), vgg.device),
+            host.reserve_memory(moving.memory_needed(vgg, shape_of(clip), style_grams, recipe, chosen), vgg.device),
             tempfile.TemporaryDirectory(prefix="nst-") as spool,
             moving.follow(len(clip), chosen["preview_every"]) as following,
         ):
@@ -84,12 +84,12 @@ class NSTVideoTransfer(checks.RunsRecipe):
                 **moving.engine_choices(vgg, recipe, chosen),
                 **following.arguments(),
             ):
-                made.append(frame)
+                finished.append(frame)
             if following.finished_early:  # of a shot that was to be gone through twice
-                made += Spool(Path(spool)).waiting(len(made))
-            following.end(len(made))
-        for note in dict.fromkeys(note for frame in made for note in frame.notes):
+                finished += Spool(Path(spool)).waiting(len(finished))
+            following.end(len(finished))
+        for note in dict.fromkeys(note for frame in finished for note in frame.notes):
             host.log.info("%s", note)
-        host.log.info("NST Video Transfer made %d frames and used %s", len(made), made[0].settings)
-        images = to_host(torch.cat([frame.image for frame in made])).to(host.resting_device())
-        return images, LossHistory([frame.history for frame in made], made[0].settings)
+        host.log.info("NST Video Transfer made %d frames and used %s", len(finished), finished[0].settings)
+        images = to_host(torch.cat([frame.image for frame in finished])).to(host.resting_device())
+        return images, LossHistory([frame.history for frame in finished], finished[0].settings)

@@ -17,8 +17,8 @@ class NSTError(ValueError):
         given, of, whose = lead.partition(" of ")
         if not colon or not any(name in names for name in given.split(", ")):
             return self
-        own = ", ".join(names.get(name, name) for name in given.split(", "))
-        return NSTError(f"{own}{of}{whose}{colon}{text}")
+        renamed = ", ".join(names.get(name, name) for name in given.split(", "))
+        return NSTError(f"{renamed}{of}{whose}{colon}{text}")
 
 
 class TooSmall(NSTError):

@@ -22,7 +22,7 @@ from .objective.octaves import octave_shapes
 from .objective.setup import Setup, set_up
 from .options import Options
 from .pictures.colour import match_colours
-from .pictures.images import LARGEST_SIDE, alpha_of, check_picture, check_size, resize, shape_of
+from .pictures.images import LARGEST_SIDE, Shape, alpha_of, check_picture, check_size, resize, shape_of
 from .recipes import Adam, Recipe, get_recipe
 from .run.levels import Level, levels_of, stroke_side, target_shape, usual_steps
 from .run.loop import Budget, Run, paint
@@ -31,8 +31,6 @@ from .run.progress import OnStep, OnTile, Reporter, Step
 from .statistics.masks import check_mask, fit_mask
 from .styles.grams import StyleGrams
 from .system.devices import free_memory
-
-Shape = tuple[int, int]  # height and width
 
 
 @dataclass
@@ -103,9 +101,9 @@ def stylize(
 
 def _public_signature() -> inspect.Signature:
     """With every option by its name, for help()."""
-    own = [p for p in inspect.signature(stylize).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    arguments = [p for p in inspect.signature(stylize).parameters.values() if p.kind is not p.VAR_KEYWORD]
     options = [p.replace(kind=p.KEYWORD_ONLY) for p in inspect.signature(Options).parameters.values()]
-    return inspect.signature(stylize).replace(parameters=[*own[:3], *options, *own[3:]])
+    return inspect.signature(stylize).replace(parameters=[*arguments[:3], *options, *arguments[3:]])
 
 
 stylize.__signature__ = _public_signature()  # type: ignore[attr-defined]
@@ -132,8 +130,8 @@ def plan(
     setup = replace(setup, multipliers=options.multipliers, seed=options.seed, temporal=options.temporal)
     given = None if content is None else check_picture(content, "content")
     contents: list[torch.Tensor | None] = [None] if given is None else list(given.split(1))
-    own, shape = _shapes(given, options, setup)
-    grams.check(own, len(contents))
+    content_shape, shape = _shapes(given, options, setup)
+    grams.check(content_shape, len(contents))
     if given is None and grams.guided and grams.uncovered(shape) is not None:
         raise NSTError(
             "region: a texture has no content for where no style goes; add a style without a region, for the rest."
@@ -141,27 +139,28 @@ def plan(
     sized: list[str] = []
     if options.stroke_size:
         grams, sized = _with_strokes(grams, options.stroke_size, max(shape))
-    setup, levels = _with_levels(setup, options, own, shape)
+    setup, levels = _with_levels(setup, options, content_shape, shape)
     starts, notes = _start_images(options, len(contents), shape, setup.recipe.start)
-    asked = _sizes_of_style(setup, levels)
-    stand_ins = grams.stand_ins(setup.network, setup.style_layers, asked, recipe.style_fit)
+    sizes = _sizes_of_style(setup, levels)
+    stand_ins = grams.stand_ins(setup.network, setup.style_layers, sizes, recipe.style_fit)
     notes += [
         *sized,
         *stand_ins,
         *_without_effect(options, recipe, content is not None),
-        *grams.edges(recipe.statistic),
+        *grams.mask_edge_notes(recipe.statistic),
     ]
     if options.strength == 0 and given is not None:
         # Whatever the start, what is asked for is the content.
         setup = replace(setup, recipe=replace(setup.recipe, steps=0, start="content"))
         levels = [replace(levels[-1], steps=0)]
-    protects = _protects(options, own, len(contents))
+    protects = _protects(options, content_shape, len(contents))
     pictures = [
         Picture(one, starts[i % len(starts)], grams.of_picture(i), protects[i % len(protects)])
         for i, one in enumerate(contents)
     ]
     free = free_memory(setup.network.device) if options.memory is None else options.memory
-    planned = Run(setup, levels, Budget(options.tile, free, _asked(setup, grams, protects[0])), options.start_mix)
+    budget = Budget(options.tile, free, _extra_memory(setup, grams, protects[0]))
+    planned = Run(setup, levels, budget, options.start_mix)
     planned.layout(len(levels) - 1)
     return Plan(planned, pictures, shape, None if content is None else alpha_of(content), grams, notes)
 
@@ -259,14 +258,14 @@ def _shapes(given: torch.Tensor | None, options: Options, setup: Setup) -> tuple
     if given is not None:
         if options.shape is not None:
             raise NSTError("shape: a result with a content has its proportions; give its size, the long side.")
-        own = shape_of(given)
-        return own, target_shape(own, options.size, setup.recipe, setup.network.device)
-    for name, asked in (
+        content_shape = shape_of(given)
+        return content_shape, target_shape(content_shape, options.size, setup.recipe, setup.network.device)
+    for name, is_set in (
         ("keep_colours", options.keep_colours != "none"),
         ("protect", options.protect is not None),
         ("strength", options.strength != 1),
     ):
-        if asked:
+        if is_set:
             raise NSTError(f"{name}: a picture made of the style alone has no content to keep; leave it out.")
     shape = options.shape
     if shape is None or not all(isinstance(side, int) and 1 <= side <= LARGEST_SIDE for side in shape):
@@ -274,7 +273,7 @@ def _shapes(given: torch.Tensor | None, options: Options, setup: Setup) -> tuple
     return shape, shape
 
 
-def _with_levels(setup: Setup, options: Options, own: Shape, shape: Shape) -> tuple[Setup, list[Level]]:
+def _with_levels(setup: Setup, options: Options, content_shape: Shape, shape: Shape) -> tuple[Setup, list[Level]]:
     """The levels, and with them the number of steps, if that was left to the recipe."""
     least = smallest_side(setup.layers, setup.network.edges)
     recipe = setup.recipe
@@ -284,7 +283,7 @@ def _with_levels(setup: Setup, options: Options, own: Shape, shape: Shape) -> tu
     step = grid(setup.layers) * 2 ** (recipe.octaves - 1) if options.seamless else 1
     levels = levels_of(shape, recipe, options.scales, step, least)
     named = "size" if options.shape is None else "shape"
-    check_size(levels[0].shape, setup.layers, setup.network.edges, named, own, levels[0].fraction)
+    check_size(levels[0].shape, setup.layers, setup.network.edges, named, content_shape, levels[0].fraction)
     return replace(setup, recipe=recipe), levels
 
 
@@ -298,7 +297,8 @@ def _sizes_of_style(setup: Setup, levels: list[Level]) -> list[tuple[Shape, floa
 
 
 def _with_strokes(grams: StyleGrams, stroke_size: float, side: int) -> tuple[StyleGrams, list[str]]:
-    """The styles as large as that makes them in a result with this long side, and what is to be said of it."""
+    """The styles set to the size that `stroke_size` gives in a result with this long side, and a note naming the sizes
+    replaced, if there are any."""
     size = stroke_side(stroke_size, side)
     others = sorted({style.size for style in grams.styles} - {0, size})
     told = f"stroke size {stroke_size:g}: styles are measured at {size} pixels, in place of"
@@ -353,7 +353,7 @@ def _protects(options: Options, shape: Shape, pictures: int) -> list[Protect | N
     ]
 
 
-def _asked(setup: Setup, grams: StyleGrams, protect: Protect | None) -> ExtraMemory:
+def _extra_memory(setup: Setup, grams: StyleGrams, protect: Protect | None) -> ExtraMemory:
     emphasis = protect is not None and protect.weight is not None
     return ExtraMemory(
         grams.region_count,
@@ -379,6 +379,6 @@ def memory_needed(
     """Free bytes that a run at this height and width needs for one pass; `masks`: some say where styles go or where the
     content stays."""
     setup = set_up(vgg, get_recipe(recipe), layers, content=content, seamless=seamless)
-    asked = ExtraMemory(regions, masks or regions > 1, masks, masks, bool(setup.tv_weight))
-    taken = footprint(setup.network, setup.recipe, (setup.style_layers, setup.content_layers), asked=asked)
-    return round(taken.total(shape) / USABLE_SHARE)
+    extras = ExtraMemory(regions, masks or regions > 1, masks, masks, bool(setup.tv_weight))
+    memory = footprint(setup.network, setup.recipe, (setup.style_layers, setup.content_layers), extras=extras)
+    return round(memory.total(shape) / USABLE_SHARE)

@@ -98,7 +98,7 @@ def gram_sheet(
     with torch.inference_mode(False):
         # A style as large as the transfer is looked at in the size that others have by default.
         network = network_for(vgg, recipe, watch=Watch(**watch))
-        found = grams.blend(network, (tap,), (GRAM_SIDE, GRAM_SIDE), 1.0, fit="long")
+        found = grams.blend(network, (tap,), (GRAM_SIDE, GRAM_SIDE))
     moment = found[tap].moment.numpy()
     if order == "strongest":
         ranks = np.argsort(-np.diag(moment), kind="stable")

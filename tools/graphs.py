@@ -102,6 +102,7 @@ def transfer(
 FOR_INPUT = {"layer_weights": ("LayerWeights", (270, 230)), "method": ("NSTMethod", (270, 160))}
 
 
+# Many parameters: what a template says and what it shows, each by its name.
 def compare(
     name: str,
     note: str,

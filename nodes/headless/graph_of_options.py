@@ -56,8 +56,8 @@ def graph_of(args: argparse.Namespace, inputs: Any, picture_file: Callable[[str]
             if given.mask is not None:
                 common["style_mask"] = mask(given.mask)
             picture = [add("LoadImage", image=picture_file(file)), 0]
-            own = {"style_image": picture, "size": args.style_size, "copies": args.style_copies}
-            style = add("ComputeStyleGrams", vgg=vgg, **own, **common, **layers)
+            measured = {"style_image": picture, "size": args.style_size, "copies": args.style_copies}
+            style = add("ComputeStyleGrams", vgg=vgg, **measured, **common, **layers)
         grams = {"style_grams": [style, 0]}
     transfer = {**_transfer(args), **layers, **grams}
     if inputs.protect is not None:
@@ -67,8 +67,8 @@ def graph_of(args: argparse.Namespace, inputs: Any, picture_file: Callable[[str]
     if any(getattr(args, name) is not None for name in METHOD):
         transfer["method"] = [add("NSTMethod", **_method(args)), 0]
     content = [add("LoadImage", image=picture_file(args.content)), 0]
-    made = add("NeuralStyleTransfer", vgg=vgg, content_image=content, **transfer, preview_every=0)
-    add("PreviewImage", images=[made, 0])  # a file of the host's temporary folder
+    transferred = add("NeuralStyleTransfer", vgg=vgg, content_image=content, **transfer, preview_every=0)
+    add("PreviewImage", images=[transferred, 0])  # a file of the host's temporary folder
     return graph
 
 

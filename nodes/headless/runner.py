@@ -46,7 +46,7 @@ def _host_uses(folders: Folders) -> Iterator[None]:
     """Within it, `host` looks for files in these folders."""
     settings: tuple[tuple[ContextVar, Any], ...] = (
         (host.stand_alone_folders, folders.weights),
-        (host.stand_alone_places, (folders.input, folders.output)),
+        (host.stand_alone_input_and_output, (folders.input, folders.output)),
         (host.stand_alone_outside, folders.allow_outside),
     )
     before = [(variable, variable.set(value)) for variable, value in settings]

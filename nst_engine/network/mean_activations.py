@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-import torch
-
 # Measured once over fourteen photographs, paintings and textures at 384 px (long side).
 CAFFE_VGG19_MEAN_ACTIVATIONS = {
     "conv1_1": 22.53,
@@ -28,43 +26,6 @@ CAFFE_VGG19_MEAN_ACTIVATIONS = {
     "conv5_3": 6.93,
     "conv5_4": 0.94,
 }
-
-
-def measure_mean_activations(
-    architecture: str,
-    convolutions: Mapping[str, tuple[torch.Tensor, torch.Tensor]],
-) -> dict[str, float]:
-    """Mean activation after each ReLU, over positions, channels and pictures (max-pooling, zero padding)."""
-    from .conventions import Conventions
-    from .vgg import Network, VGGFeatures  # which imports this module
-
-    names = list(convolutions)
-    taps = [name.replace("conv", "relu") for name in names]
-    vgg = VGGFeatures(architecture, "measured", convolutions, precision="fp32", weights_key="-")
-    network = Network(vgg, Conventions(units="own"))
-    pictures = synthetic_pictures()
-    sums = dict.fromkeys(names, 0.0)
-    with torch.no_grad():
-        for picture in pictures:
-            features = network.features(picture, taps)
-            for name, tap in zip(names, taps, strict=True):
-                sums[name] += float(features[tap].mean()) / len(pictures)
-    return sums
-
-
-def synthetic_pictures(count: int = 4, side: int = 192) -> list[torch.Tensor]:
-    """Clouds of colour whose spectrum falls as 1/f, as that of photographs does: used where no pictures are at hand."""
-    generator = torch.Generator().manual_seed(0)
-    frequency = torch.fft.fftfreq(side)[:, None] ** 2 + torch.fft.rfftfreq(side)[None] ** 2
-    frequency[0, 0] = 1.0
-    pictures = []
-    for _ in range(count):
-        white = torch.randn(1, 3, side, side, generator=generator)
-        clouds = torch.fft.irfft2(torch.fft.rfft2(white) / frequency.sqrt(), s=(side, side))
-        grey = clouds.mean(1, keepdim=True)  # photographs' channels move together
-        mixed = 0.75 * grey / grey.std() + 0.35 * clouds / clouds.std()
-        pictures.append((0.47 + 0.22 * mixed).clamp(0, 1))
-    return pictures
 
 
 def unit_scales(layers: Iterable[str], mean_activations: Mapping[str, float]) -> dict[str, tuple[float, float]]:

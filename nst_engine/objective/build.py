@@ -58,8 +58,8 @@ def objective(
         multipliers = Multipliers(content_weight, style_weight, tv_weight, strength)
         setup = set_up(vgg, recipe, layers, content=content is not None, seamless=seamless)
         setup = replace(setup, multipliers=multipliers, seed=seed)
-        asked = ExtraMemory(grams.region_count, grams.guided, emphasis=emphasis is not None)
-        layout = setup.lay_out(shape, tile, free_memory(setup.network.device), asked)
+        extras = ExtraMemory(grams.region_count, grams.guided, emphasis=emphasis is not None)
+        layout = setup.lay_out(shape, tile, free_memory(setup.network.device), extras)
         return build(setup, content, grams, shape, 1.0, layout, emphasis)
 
 
@@ -85,7 +85,7 @@ def build(
     # As a mean over the octaves, style weighs the same however many there are.
     share = recipe.style_weight / len(found)
     setup = replace(setup, recipe=replace(recipe, content_weight=recipe.content_weight * more, style_weight=share))
-    made = within = Objective(setup, content, first.regions, shape, layout, emphasis)
+    whole = last = Objective(setup, content, first.regions, shape, layout, emphasis)
     for octave in others:
-        within = within.continued(setup.of_style_alone, octave, layout)
-    return made
+        last = last.continued(setup.of_style_alone, octave, layout)
+    return whole

@@ -105,7 +105,7 @@ class Footprint:
 
 
 def footprint(
-    network: Network, recipe: Recipe, taps: Taps, keep_content: bool = True, asked: ExtraMemory = NO_EXTRAS
+    network: Network, recipe: Recipe, taps: Taps, keep_content: bool = True, extras: ExtraMemory = NO_EXTRAS
 ) -> Footprint:
     style_taps, content_taps = (tuple(of) for of in taps)
     all_taps = tuple(dict.fromkeys((*style_taps, *content_taps)))
@@ -121,14 +121,14 @@ def footprint(
     if not all_taps:
         return Footprint(0, pictures + optimizer_state, 0.0, 0, 1)
     weights = sum(network.kernel_bytes(step.layer) for step in network.layer_steps(all_taps) if step.kind == "conv")
-    features, gradient, kept = _bytes_of_statistic(network, recipe.statistic, style_taps, asked)
+    features, gradient, kept = _bytes_of_statistic(network, recipe.statistic, style_taps, extras)
     if alike:
         ahead, spread = bytes_of_samples(content_taps, 0)
         features, gradient = features + ahead, max(gradient, spread)
-    crowded = style_taps if asked.regions > 1 else set(style_taps) & set(content_taps)
+    crowded = style_taps if extras.regions > 1 else set(style_taps) & set(content_taps)
     return Footprint(
         network=round(weights + workspace_bytes() + features),
-        state=pictures + optimizer_state + octaves + targets + kept + asked.bytes_per_pixel(style_taps, content_taps),
+        state=pictures + optimizer_state + octaves + targets + kept + extras.bytes_per_pixel(style_taps, content_taps),
         seen=bytes_per_pixel(network, all_taps, crowded) + gradient,
         margin=margin(all_taps, network.vgg.architecture),
         grid=grid(all_taps),
@@ -138,26 +138,25 @@ def footprint(
 
 
 def _bytes_of_statistic(
-    network: Network, statistic: str, style_taps: tuple[str, ...], asked: ExtraMemory
+    network: Network, statistic: str, style_taps: tuple[str, ...], extras: ExtraMemory
 ) -> tuple[float, float, float]:
-    """What a statistic takes that needs the features themselves: whatever the picture's size, for each pixel in the
-    network, and for each pixel of the picture."""
+    """Bytes that a statistic of features takes: fixed, per pixel in the network, per pixel of the picture."""
     if statistic in BY_SORTING:
-        return (*_sorting_bytes(network, style_taps, asked), 0.0)
+        return (*_sorting_bytes(network, style_taps, extras), 0.0)
     if statistic in BY_POSITION and style_taps:
-        return bytes_of_matches(style_taps, network.dtype.itemsize, asked.regions)
+        return bytes_of_matches(style_taps, network.dtype.itemsize, extras.regions)
     if statistic in BY_SAMPLING and style_taps:
-        return (*bytes_of_samples(style_taps, asked.regions), 0.0)
+        return (*bytes_of_samples(style_taps, extras.regions), 0.0)
     return 0.0, 0.0, 0.0
 
 
-def _sorting_bytes(network: Network, style_taps: tuple[str, ...], asked: ExtraMemory) -> tuple[float, float]:
-    """What a statistic that sorts takes, whatever the picture's size, and for each pixel of the picture."""
+def _sorting_bytes(network: Network, style_taps: tuple[str, ...], extras: ExtraMemory) -> tuple[float, float]:
+    """Bytes that a statistic that sorts takes: fixed, and per pixel in the network."""
     samples = 2 * MOST_SAMPLES * sum(map(channels, style_taps))  # of the style, and of the content for strength
     # The gradient is computed in fp32, from features in fp32; at least one row is sorted at once.
     widest = max((channels(tap) / stride(tap) ** 2 for tap in style_taps), default=0.0)
     gradient = (4 if network.dtype == torch.float32 else 8) * widest + SORTING
-    return SORTED_AT_ONCE * SORTING + 8 * asked.regions * samples, gradient
+    return SORTED_AT_ONCE * SORTING + 8 * extras.regions * samples, gradient
 
 
 def _feature_bytes(layer: str, network: Network) -> float:

@@ -50,7 +50,7 @@ def lay_out(
     shape: tuple[int, int],
     tile: int | str | None,
     free: int,
-    asked: ExtraMemory = NO_EXTRAS,
+    extras: ExtraMemory = NO_EXTRAS,
 ) -> Layout:
     """One pass where it fits into what is free; else the tiles and the treatment of the content that take the least
     time. L-BFGS's memory comes first, being the largest, but takes no more than half."""
@@ -61,7 +61,7 @@ def lay_out(
         history = max(SHORTEST_HISTORY, min(recipe.optimizer.history, history))
         recipe = replace(recipe, optimizer=replace(recipe.optimizer, history=history))
     _check_tile(tile, recipe.statistic)
-    footprints = {keep: footprint(network, recipe, taps, keep, asked) for keep in (True, False)}
+    footprints = {keep: footprint(network, recipe, taps, keep, extras) for keep in (True, False)}
 
     def layout(tile: int | None, keep: bool) -> Layout:
         return Layout(tile, keep, history, AMPLE * footprints[keep].total(shape, tile) <= budget)
@@ -74,8 +74,8 @@ def lay_out(
         raise _too_large_at_once(footprints[True], shape, budget, recipe.statistic)
     choices = [
         layout(largest, keep)
-        for keep, taken in footprints.items()
-        if (largest := taken.largest_tile(shape, budget)) is not None
+        for keep, memory in footprints.items()
+        if (largest := memory.largest_tile(shape, budget)) is not None
     ]
     if not choices:
         least = footprints[False]
@@ -101,13 +101,13 @@ def does_at_once(statistic: str) -> str:
     return "sorts" if statistic in BY_SORTING else "matches"
 
 
-def _too_large_at_once(taken: Footprint, shape: tuple[int, int], budget: float, statistic: str) -> NSTError:
-    total = taken.total(shape) / 2**30
+def _too_large_at_once(memory: Footprint, shape: tuple[int, int], budget: float, statistic: str) -> NSTError:
+    total = memory.total(shape) / 2**30
     reason = f"take {total:.1f} GB; {budget / 2**30:.1f} GB are free" if total < math.inf else "are too many for a GPU"
     return NSTError(
         f"size: the statistic {statistic!r} {does_at_once(statistic)} the whole picture's features, which tiles cannot "
         f"do, and {shape[1]}×{shape[0]} pixels in one pass {reason}. A long side of "
-        f"{taken.largest_in_one_pass(shape, budget)} would do, or a statistic that is a sum: "
+        f"{memory.largest_in_one_pass(shape, budget)} would do, or a statistic that is a sum: "
         f"{', '.join(BY_MOMENTS)}."
     )
 

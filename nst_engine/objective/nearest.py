@@ -106,7 +106,7 @@ class NeuralNeighborTerm:
         self.parts = [self._part(region) for region in regions if not region.guides or self.grid in region.guides]
         total = sum(weights.values())
         self.shares = {tap: 1.0 if self.rematch else weight / total for tap, weight in weights.items()}
-        self.own: Rows = {}
+        self.content_columns: Rows = {}
 
     @property
     def grid_shape(self) -> tuple[int, int]:
@@ -134,7 +134,7 @@ class NeuralNeighborTerm:
             return
         content = None if self.stay.content is None else self.stay.content.to(x)
         if content is not None and not self.stay.plain:
-            self.own = self._seen(content)
+            self.content_columns = self._seen(content)
         if self.rematch:
             return
         columns = self._seen(x if content is None else torch.lerp(x, content, self.stay.share))
@@ -153,9 +153,10 @@ class NeuralNeighborTerm:
         weights = None if part.where is None else part.counts
         chosen = nearest_by_cosine(self._joined(ours), self._joined(theirs), weights, self.network.watch.layer)
         targets = _unit({tap: rows[chosen].float() * self.shares[tap] ** 0.5 for tap, rows in theirs.items()})
-        if self.own:
-            own = {tap: _at(self.own[tap], part.where).float() * self.shares[tap] ** 0.5 for tap in group}
-            targets = _unit(_between(_unit(own), targets, _at(self._strength(), part.where)))
+        if self.content_columns:
+            content = {tap: _at(self.content_columns[tap], part.where).float() for tap in group}
+            content = {tap: rows * self.shares[tap] ** 0.5 for tap, rows in content.items()}
+            targets = _unit(_between(_unit(content), targets, _at(self._strength(), part.where)))
         # √w once more: what is multiplied with these is F itself.
         part.targets.update({tap: (t * self.shares[tap] ** 0.5).to(self.dtype) for tap, t in targets.items()})
 
@@ -182,7 +183,7 @@ class NeuralNeighborTerm:
     def value_and_gradient(self, sums: Mapping[str, Mapping[int, Cosines]]) -> tuple[Tensor, NeuralNeighborGradient]:
         """1 − cos(h, t) = 1 − h·t/‖h‖, and by h: (h·t/‖h‖³) h − t/‖h‖."""
         total = torch.zeros((), device=self.network.device)
-        gradient = NeuralNeighborGradient(self)
+        by_tap: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
         for i, part in enumerate(self.parts):
             for group, factor in zip(self.groups, part.factors, strict=True):
                 products = torch.stack([sums[tap][i].products for tap in group]).sum(0)
@@ -190,8 +191,8 @@ class NeuralNeighborTerm:
                 counts, length = factor * part.counts, squares.sqrt()
                 total = total + (counts * (1 - products / length)).sum()
                 factors = counts * products / (squares * length), -counts / length
-                gradient.factors.update({(tap, i): factors for tap in group})
-        return total, gradient
+                by_tap.update({(tap, i): factors for tap in group})
+        return total, NeuralNeighborGradient(self, by_tap)
 
     def add_to(self, gradient: Tensor, x: Tensor) -> float:
         """Nothing depends on the pixels themselves."""
@@ -203,7 +204,7 @@ class NeuralNeighborGradient:
     """∂(style term)/∂F at one tap after the other: of every position, w a F + b u."""
 
     term: NeuralNeighborTerm
-    factors: dict[tuple[str, int], tuple[Tensor, Tensor]] = field(default_factory=dict)  # a and b, by tap and region
+    factors: Mapping[tuple[str, int], tuple[Tensor, Tensor]]  # a and b, by tap and region
     values: Mapping[object, Tensor] = field(default_factory=dict)
 
     @property
@@ -250,5 +251,5 @@ def _unit(rows: Rows) -> Rows:
     return {tap: part * scale for tap, part in rows.items()}
 
 
-def _between(own: Rows, style: Rows, strength: Tensor) -> Rows:
-    return {tap: torch.lerp(own[tap], part, strength[:, None]) for tap, part in style.items()}
+def _between(content: Rows, style: Rows, strength: Tensor) -> Rows:
+    return {tap: torch.lerp(content[tap], part, strength[:, None]) for tap, part in style.items()}

@@ -8,9 +8,9 @@ import torch
 from ..network.architecture import smallest_side
 from ..network.tiles import grid
 from ..network.vgg import Network
+from ..pictures.images import Shape
 
 Tensor = torch.Tensor
-Shape = tuple[int, int]  # height and width
 
 MOST_OCTAVES = 8
 # Long side. Smaller ones have too few positions for statistics, and saved styles go no further down.

@@ -156,15 +156,13 @@ class RemdGradient:
 def mixed_with_content(region: Region, strength: float, network: Network, content: Tensor, seed: int) -> Region:
     """The same with a cloud in which samples of the content itself stand for what is missing to strength 1."""
     count = len(region.samples[COLOURS].rows)
-    own_count = round((1 - strength) * count)
-    if own_count < LEAST_SAMPLES:
+    content_count = round((1 - strength) * count)
+    if content_count < LEAST_SAMPLES:
         return region
     generator = torch.Generator().manual_seed(seed)
-    samples = random_positions(shape_of(content), own_count, region.mask, generator)
-    own = columns_at(network, content, [name for name in region.samples if name != COLOURS], samples)
-    own[COLOURS] = content[0, :, samples[:, 0], samples[:, 1]].T.to(network.device)
-    kept = torch.randperm(count, generator=generator)[own_count:].to(network.device)
-    return replace(
-        region,
-        samples={name: Samples(torch.cat((own[name], style.rows[kept]))) for name, style in region.samples.items()},
-    )
+    samples = random_positions(shape_of(content), content_count, region.mask, generator)
+    content_samples = columns_at(network, content, [name for name in region.samples if name != COLOURS], samples)
+    content_samples[COLOURS] = content[0, :, samples[:, 0], samples[:, 1]].T.to(network.device)
+    kept = torch.randperm(count, generator=generator)[content_count:].to(network.device)
+    mixed = {name: torch.cat((content_samples[name], style.rows[kept])) for name, style in region.samples.items()}
+    return replace(region, samples={name: Samples(rows) for name, rows in mixed.items()})

@@ -63,13 +63,13 @@ class Setup:
             self.tv_weight,
         )
         if not weights.style and not weights.content and not weights.tv:
-            raise NSTError("content_weight, style_weight, tv_weight: all of them count nothing; raise at least one.")
+            raise NSTError("content_weight, style_weight, tv_weight: none has an effect here; raise at least one.")
         return weights
 
-    def lay_out(self, shape: tuple[int, int], tile: int | str | None, free: int, asked: ExtraMemory) -> Layout:
+    def lay_out(self, shape: tuple[int, int], tile: int | str | None, free: int, extras: ExtraMemory) -> Layout:
         """How a picture of this shape is worked on with so many bytes free."""
         taps = (self.style_layers, self.content_layers)
-        return lay_out(self.network, self.recipe, taps, shape, tile, free, asked)
+        return lay_out(self.network, self.recipe, taps, shape, tile, free, extras)
 
 
 def _shared(layers: Mapping[str, float], factor: float, mean: bool) -> dict[str, float]:

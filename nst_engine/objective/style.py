@@ -156,7 +156,7 @@ class StyleTerm:
         return drawn
 
 
-@dataclass(frozen=True)
+@dataclass
 class StyleGradient:
     """∂(style term)/∂F at one tap after the other: T²∘(F·B + b)."""
 

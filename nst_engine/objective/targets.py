@@ -9,6 +9,7 @@ import torch
 
 from ..errors import NSTError, TooSmall
 from ..network.vgg import Network
+from ..pictures.images import Shape
 from ..statistics.distances import BY_POSITION, BY_SAMPLING, BY_SORTING
 from ..statistics.measure import whole_statistics
 from ..statistics.regions import Region, towards_content
@@ -16,8 +17,6 @@ from ..styles.grams import StyleGrams
 from .octaves import Halving, octave_shapes
 from .remd import mixed_with_content
 from .setup import Setup
-
-Shape = tuple[int, int]  # height and width
 
 
 @dataclass(frozen=True)

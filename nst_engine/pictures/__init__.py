@@ -1,1 +1,3 @@
-"""Pictures: as tensors and as files, their sizes and colours, and the plot of a run's loss."""
+"""Pictures as tensors and as files. `images` checks tensors and resizes them, `colour` changes and transfers colours;
+`decode`, `encode` and `files` read and write files, with alpha, colour profiles and settings; `plot` draws a run's
+loss. The engine uses the first two everywhere; files are for the command line, films and `nst run`."""

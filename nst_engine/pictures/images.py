@@ -12,6 +12,7 @@ from ..errors import NSTError, TooSmall
 from ..network.architecture import layer_names, smallest_side, stride
 from ..system.devices import kind_of
 
+Shape = tuple[int, int]  # height and width
 # Of a picture or a style: far beyond what can be computed, and the end of the nodes' sliders.
 LARGEST_SIDE = 16384
 # Of a pixel, where 1 is white: lights in rendered scenes come to thousands; the loss of larger values overflows.
@@ -67,12 +68,12 @@ def to_host(image: torch.Tensor) -> torch.Tensor:
     return image.movedim(1, -1).contiguous()
 
 
-def shape_of(pixels: torch.Tensor) -> tuple[int, int]:
+def shape_of(pixels: torch.Tensor) -> Shape:
     """Height and width."""
     return pixels.shape[-2], pixels.shape[-1]
 
 
-def resize(pixels: torch.Tensor, shape: tuple[int, int], wraps: bool = False) -> torch.Tensor:
+def resize(pixels: torch.Tensor, shape: Shape, wraps: bool = False) -> torch.Tensor:
     """To height × width, anti-aliased; the same tensor comes back when it has that size. With `wraps` the picture is
     seamless, and stays so."""
     if shape_of(pixels) == shape:
@@ -95,7 +96,7 @@ def small_copy(pixels: torch.Tensor, side: int) -> torch.Tensor:
     return pixels.clone() if max(shape) <= side else F.interpolate(pixels, size=fit_long(shape, side), mode="area")
 
 
-def _interpolate(pixels: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+def _interpolate(pixels: torch.Tensor, shape: Shape) -> torch.Tensor:
     return F.interpolate(pixels, size=shape, mode="bicubic", antialias=True, align_corners=False)
 
 
@@ -111,30 +112,30 @@ def _resize_around(pixels: torch.Tensor, dim: int, size: int) -> torch.Tensor:
     return _interpolate(wide, shape).narrow(dim, after, size)
 
 
-def fit_long(shape: tuple[int, int], long_side: float) -> tuple[int, int]:
+def fit_long(shape: Shape, long_side: float) -> Shape:
     """Height and width with this long side and the proportions kept."""
     return _scaled(shape, long_side / max(1, *shape))
 
 
-def fit_short(shape: tuple[int, int], short_side: float) -> tuple[int, int]:
+def fit_short(shape: Shape, short_side: float) -> Shape:
     return _scaled(shape, short_side / max(1, min(shape)))
 
 
-def fit_area(shape: tuple[int, int], pixels: float) -> tuple[int, int]:
+def fit_area(shape: Shape, pixels: float) -> Shape:
     height = max(1, round(math.sqrt(pixels * shape[0] / shape[1])))
     return height, max(1, round(height * shape[1] / shape[0]))
 
 
-def _scaled(shape: tuple[int, int], factor: float) -> tuple[int, int]:
+def _scaled(shape: Shape, factor: float) -> Shape:
     return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
 
 
 def check_size(
-    shape: tuple[int, int],
+    shape: Shape,
     taps: Iterable[str],
     padding: str,
     name: str,
-    original: tuple[int, int] | None = None,
+    original: Shape | None = None,
     fraction: float = 1.0,
     largest: int = LARGEST_SIDE,
 ) -> None:
@@ -156,7 +157,7 @@ def check_size(
     )
 
 
-def _size_that_will_do(shape: tuple[int, int], needed: int, fraction: float, largest: int, by_sides: bool) -> str:
+def _size_that_will_do(shape: Shape, needed: int, fraction: float, largest: int, by_sides: bool) -> str:
     for part, scales in ((fraction, ""), (1.0, " with scales 1")):
         long_side = _long_side_for(shape, needed, part)
         if long_side <= largest:
@@ -166,7 +167,7 @@ def _size_that_will_do(shape: tuple[int, int], needed: int, fraction: float, lar
     return f"No size up to {largest} would do for a picture of {shape[1]}×{shape[0]}{crop}"
 
 
-def _long_side_for(shape: tuple[int, int], needed: int, fraction: float) -> int:
+def _long_side_for(shape: Shape, needed: int, fraction: float) -> int:
     """The least long side with which this fraction of a picture has the pixels that are needed on each side, however
     it is rounded."""
     long_side = max(1, math.floor((needed - 1) / min(shape) * max(shape) / fraction))

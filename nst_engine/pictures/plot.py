@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import torch
-
-if TYPE_CHECKING:
-    from ..run.progress import Step
 
 BACKGROUND, GRID, TEXT = (24, 26, 31), (58, 62, 70), (200, 204, 212)
 LINES = {"tv": (150, 150, 158), "content": (86, 180, 233), "style": (240, 160, 60), "total": (245, 245, 245)}
 
 
-def plot(history: Sequence[Step], width: int, height: int, title: str = "") -> torch.Tensor:
+class Losses(Protocol):
+    """What is drawn of a step."""
+
+    @property
+    def total(self) -> float: ...
+    @property
+    def style(self) -> float: ...
+    @property
+    def content(self) -> float: ...
+    @property
+    def tv(self) -> float: ...
+
+
+def plot(history: Sequence[Losses], width: int, height: int, title: str = "") -> torch.Tensor:
     """1xHxWx3 in 0..1, as the host has its pictures."""
     from PIL import Image, ImageDraw, ImageFont
 

@@ -60,8 +60,8 @@ def smaller_layout(setup: Setup, shape: tuple[int, int], layout: Layout) -> Layo
     if statistic in BY_FEATURES:
         raise NSTError(
             f"size: {w}×{h} pixels do not fit into the memory of {device} in one pass, and the statistic "
-            f"{statistic!r}, which {does_at_once(statistic)}, cannot be had by tiles. A smaller size would do, or a "
-            f"statistic that is a sum: {', '.join(BY_MOMENTS)}."
+            f"{statistic!r} {does_at_once(statistic)} the whole picture's features, which tiles cannot do. A smaller "
+            f"size would do, or a statistic that is a sum: {', '.join(BY_MOMENTS)}."
         )
     smaller = layout.smaller(shape, margin(setup.layers, setup.network.vgg.architecture) if setup.layers else 0)
     if smaller is None:

@@ -32,11 +32,11 @@ PATIENCE = 16
 
 @dataclass(frozen=True)
 class Budget:
-    """The memory that a run may take, and what it is asked for that takes some."""
+    """The memory that a run may take, and what takes some of it beside pictures and features."""
 
     tile: int | str | None
     free: int  # bytes
-    asked: ExtraMemory
+    extras: ExtraMemory
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,7 @@ class Run:
         if isinstance(optimizer, LBFGS) and number > 0:
             later = min(optimizer.history, optimizer.later_history)
             setup = replace(setup, recipe=replace(setup.recipe, optimizer=replace(optimizer, history=later)))
-        return setup.lay_out(self.levels[number].shape, self.budget.tile, self.budget.free, self.budget.asked)
+        return setup.lay_out(self.levels[number].shape, self.budget.tile, self.budget.free, self.budget.extras)
 
 
 def paint(run: Run, picture: Picture, report: Reporter) -> torch.Tensor:

@@ -90,13 +90,13 @@ def adam(
             fallen = 0.5 * (1 - math.cos(math.pi * step / max(1, steps - 1)))
             rate = settings.lr * (1 - fallen * (1 - settings.final_lr))
             state.t += 1
-            seen1, seen2 = (1 - beta**state.t if settings.corrected else 1.0 for beta in settings.betas)
+            correction1, correction2 = (1 - beta**state.t if settings.corrected else 1.0 for beta in settings.betas)
             state.m.lerp_(g, 1 - beta1)
             state.v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
             # Both with their bias corrections. The denominator takes the gradient's memory, which is no longer needed.
-            denominator = torch.sqrt(state.v, out=g).div_(math.sqrt(seen2)).add_(epsilon)
+            denominator = torch.sqrt(state.v, out=g).div_(math.sqrt(correction2)).add_(epsilon)
             numerator = state.m if rate_factor is None else state.m * rate_factor
-            variable.addcdiv_(numerator, denominator, value=-rate / seen1)
+            variable.addcdiv_(numerator, denominator, value=-rate / correction1)
             del g, denominator, numerator  # or the next gradient would be allocated beside this one
     except Finished:
         pass

@@ -11,12 +11,12 @@ import torch.nn.functional as F
 
 from ..network.exact import matmul
 from ..network.fast import parallel_for, strips
+from .nearest import NO_LENGTH
 from .neighbours import neighbours_both_ways
 
 Tensor = torch.Tensor
 
 DISTANCES_AT_ONCE = 1 << 22  # in memory, for each thread: so few that there is something for every thread
-LEAST_LENGTH = 1e-6  # a feature that is nothing has no direction
 # Of distances, on average: where a content is flat they are rounding, and their proportions would be noise.
 LEAST_DISTANCE = 1e-5
 
@@ -69,7 +69,7 @@ def nearest(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def directions(rows: Tensor) -> Tensor:
-    return F.normalize(rows, dim=1, eps=LEAST_LENGTH)
+    return F.normalize(rows, dim=1, eps=NO_LENGTH)
 
 
 def remd(a: Tensor, b: Tensor) -> Tensor:

@@ -15,13 +15,12 @@ import torch
 from ..network.architecture import channels, stride
 from ..network.tiles import Tile
 from ..network.vgg import Network
-from ..pictures.images import shape_of
+from ..pictures.images import Shape, shape_of
 from ..system.devices import sent
 from .measure import in_pieces_that_fit, pieces
 from .moments import positions
 
 Tensor = torch.Tensor
-Shape = tuple[int, int]  # height and width
 
 # Of a picture or of a region in it, at every step; and of a style, once.
 SAMPLES = 1024

@@ -24,7 +24,7 @@ GRID_STRIDE = 4
 # the picture.
 MOST_HYPERCOLUMNS = 1 << 16
 COSINES_AT_ONCE = 1 << 22  # in memory, for each thread
-# A flat picture's features are their own mean; what is left of them by rounding has no direction.
+# Features shorter than this have no direction: those of a flat picture, say, which are their own mean but for rounding.
 NO_LENGTH = 1e-6
 
 

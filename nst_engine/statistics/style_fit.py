@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..pictures.images import fit_area, fit_long
-
-Shape = tuple[int, int]  # height and width
+from ..pictures.images import Shape, fit_area, fit_long
 
 
 def _short_side(style: Shape, level: Shape, fraction: float) -> Shape:

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from ..errors import NSTError
+from ..pictures.images import Shape
 from ..statistics.distances import Statistics, weighted_mean
-
-Shape = tuple[int, int]  # height and width
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ COPIES: dict[str, tuple[Copy, ...]] = {
 }
 
 
-def turned(copies: str) -> tuple[Copy, ...]:
+def in_four_rotations(copies: str) -> tuple[Copy, ...]:
     """Each in all four directions."""
     return tuple(dict.fromkeys(replace(copy, quarter_turns=turns) for copy in COPIES[copies] for turns in _TURNS))
 

@@ -107,9 +107,9 @@ class StyleGrams:
         for style in self.styles:
             instead = {}
             for shape, fraction in levels if style.weight > 0 else ():
-                asked = style.shape_at(shape, fraction, fit)
-                if (near := style.measured_near(network, taps, asked)) != asked:
-                    instead[asked] = near
+                wanted = style.shape_at(shape, fraction, fit)
+                if (near := style.measured_near(network, taps, wanted)) != wanted:
+                    instead[wanted] = near
             if instead:
                 listed = ", ".join(f"{h[1]}×{h[0]} for {w[1]}×{w[0]}" for w, h in instead.items())
                 notes.append(
@@ -118,7 +118,7 @@ class StyleGrams:
                 )
         return notes
 
-    def edges(self, statistic: str) -> list[str]:
+    def mask_edge_notes(self, statistic: str) -> list[str]:
         """What is to be said of masks that keep clear of their edges, where a feature is of several layers."""
         means = {
             BY_POSITION: "as far from the edges as a layer in the middle sees",
@@ -160,7 +160,7 @@ class StyleGrams:
         self,
         network: Network,
         taps: Iterable[str],
-        transfer: tuple[int, int],
+        level_shape: tuple[int, int],
         fraction: float,
         fit: str,
         statistic: str = "gram",
@@ -168,15 +168,16 @@ class StyleGrams:
         """Where which statistics are to be met, in a level of this shape. Styles with the same region are blended."""
         taps, device = tuple(taps), network.device
         found = []
-        for group, mask in self._groups(transfer):
+        for group, mask in self._groups(level_shape):
             first = group[0]
             for style in group if statistic in WITHOUT_SUMS else ():
                 style.needed_picture()
             if statistic in BY_POSITION:
                 _check_alike(group)
             where = f"region of {first.name}"
-            guides, counts = guides_of(mask, taps, first.region_mode, transfer, network.vgg.architecture, device, where)
-            shapes = [style.shape_at(transfer, fraction, fit) for style in group]
+            architecture = network.vgg.architecture
+            guides, counts = guides_of(mask, taps, first.region_mode, level_shape, architecture, device, where)
+            shapes = [style.shape_at(level_shape, fraction, fit) for style in group]
             blended = _blended(group, network, taps, shapes, fraction)
             region = Region({tap: blended[tap].to(device) for tap in counts}, counts, guides, mask=mask, name=where)
             if statistic in BY_SAMPLING:
@@ -189,7 +190,7 @@ class StyleGrams:
             found.append(region)
         return found
 
-    def _groups(self, transfer: tuple[int, int]) -> list[tuple[list[Style], torch.Tensor | None]]:
+    def _groups(self, level_shape: tuple[int, int]) -> list[tuple[list[Style], torch.Tensor | None]]:
         """The styles that share a region, and the mask of each, None where that is everything."""
         self.check_weights()
         groups: list[list[Style]] = []
@@ -199,7 +200,7 @@ class StyleGrams:
                 groups.append([style])
             else:
                 same.append(style)
-        masks = {id(group): stretch(group[0].region, transfer) for group in groups if group[0].region is not None}
+        masks = {id(group): stretch(group[0].region, level_shape) for group in groups if group[0].region is not None}
         rest: torch.Tensor | None = None
         if masks:
             rest = complement(masks.values(), (group[0].name for group in groups if id(group) in masks))
@@ -207,13 +208,11 @@ class StyleGrams:
         # A style for the rest of the picture is left out where there is none.
         return [(group, mask) for group, mask in masked if mask is None or float(mask.max()) >= 0.01]
 
-    def blend(
-        self, network: Network, taps: Iterable[str], transfer: tuple[int, int], fraction: float, fit: str
-    ) -> dict[str, Statistics]:
-        """The weighted mean of all styles' statistics, wherever they go."""
+    def blend(self, network: Network, taps: Iterable[str], shape: tuple[int, int]) -> dict[str, Statistics]:
+        """The weighted mean of all styles' statistics, wherever they go, each measured with this long side."""
         self.check_weights()
-        shapes = [style.shape_at(transfer, fraction, fit) for style in self.counted]
-        return _blended(self.counted, network, tuple(taps), shapes, fraction)
+        shapes = [style.shape_at(shape, 1.0, "long") for style in self.counted]
+        return _blended(self.counted, network, tuple(taps), shapes, 1.0)
 
     def weighted(self, weight: float) -> StyleGrams:
         """The same styles, sharing out this weight in the proportions they have. What either measures, both know."""
@@ -237,7 +236,15 @@ class StyleGrams:
 
     def save(self, path: str | Path, *, thumbnails: bool = False) -> None:
         """The statistics without the pictures, as .safetensors; `thumbnails` adds a small copy of each picture."""
-        saved.save(self, Path(path), thumbnails)
+        saved.save(self._contents(), Path(path), thumbnails)
+
+    def to_bytes(self, *, thumbnails: bool = False) -> bytes:
+        """What such a file holds."""
+        return saved.to_bytes(self._contents(), thumbnails)
+
+    def _contents(self) -> saved.Contents:
+        self.check_weights()  # by their proportions a loaded style's weight is shared out
+        return saved.Contents(self.styles, self.vgg_key, self.vgg_description)
 
     @staticmethod
     def load(path: str | Path) -> StyleGrams:

@@ -9,9 +9,9 @@ Statistics number j of style i are the tensors `i.j.mean` and `i.j.moment`, of w
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -22,10 +22,7 @@ from ..statistics.distances import Statistics
 from ..system.safe_files import open_file, write_over
 from ..system.safe_text import parse_json, shown
 from .copies import check_copies
-from .style import MemoKey, Style, check_weight
-
-if TYPE_CHECKING:
-    from .grams import StyleGrams
+from .style import Memo, Style, check_weight
 
 VERSION = 1
 SUFFIX = ".safetensors"
@@ -45,24 +42,30 @@ HEAVIEST = 1e30  # of weights
 Read = Callable[[str], torch.Tensor | None]  # a tensor of the file, by name
 
 
-def save(grams: StyleGrams, path: Path, thumbnails: bool) -> None:
-    content = to_bytes(grams, thumbnails)
+class Contents(NamedTuple):
+    """What `StyleGrams` is made from."""
+
+    styles: Sequence[Style]
+    vgg_key: str
+    vgg_description: str
+
+
+def save(contents: Contents, path: Path, thumbnails: bool) -> None:
+    content = to_bytes(contents, thumbnails)
     try:
         write_over(path, lambda file: file.write(content))
     except OSError as error:
         raise NSTError(f"grams: {path} cannot be written ({error}).") from error
 
 
-def to_bytes(grams: StyleGrams, thumbnails: bool) -> bytes:
+def to_bytes(contents: Contents, thumbnails: bool) -> bytes:
     """What a file of these styles holds."""
     from safetensors.torch import save as serialise
 
-    grams.check_weights()  # by their proportions a loaded style's weight is shared out
     tensors: dict[str, torch.Tensor] = {}
     styles = []
-    for i, style in enumerate(grams.styles):
-        with style.lock:
-            memo = list(style.memo.items())
+    for i, style in enumerate(contents.styles):
+        memo = style.memo.entries()
         if not memo:
             raise NSTError(f"grams: {style.name} has not been measured yet, so there is nothing to save.")
         for j, (_, s) in enumerate(memo):
@@ -75,11 +78,9 @@ def to_bytes(grams: StyleGrams, thumbnails: bool) -> bytes:
         if style.copies != "none":
             described["copies"] = style.copies
         styles.append({**described, "memo": [[*key, s.n] for key, s in memo]})
-    header = {"version": VERSION, "vgg_key": grams.vgg_key, "vgg": grams.vgg_description, "styles": styles}
+    header = {"version": VERSION, "vgg_key": contents.vgg_key, "vgg": contents.vgg_description}
+    header["styles"] = styles
     return serialise(tensors, {"nst": json.dumps(header)})
-
-
-Contents = tuple[list[Style], str, str]  # what `StyleGrams` is made from
 
 
 def load(path: Path) -> Contents:
@@ -122,7 +123,7 @@ def _header(file: Any) -> Mapping[str, Any]:
         raise ValueError("nothing in it says so")
     header = parse_json(text)
     if not isinstance(header, dict):
-        raise ValueError("its description is none")
+        raise ValueError("its description is not a JSON object")
     return header
 
 
@@ -134,7 +135,7 @@ def _contents(header: Mapping[str, Any], tensor: Read, name: str) -> Contents:
     styles = [_style(entry, i, tensor, names[i]) for i, entry in enumerate(entries)]
     if not sum(style.weight for style in styles) < float("inf"):
         raise ValueError("its weights come to more than a number can hold")
-    return styles, _text(header["vgg_key"], "network"), shown(header["vgg"])
+    return Contents(styles, _text(header["vgg_key"], "network"), shown(header["vgg"]))
 
 
 def _number(value: object, what: str, low: float, high: float, whole: bool = False) -> float:
@@ -196,7 +197,7 @@ def _style(entry: Mapping[str, Any], i: int, tensor: Read, name: str) -> Style:
     listed = entry["memo"]
     if not isinstance(listed, list) or not 0 < len(listed) <= MOST_STATISTICS:
         raise ValueError(f"a style has no statistics, or more than {MOST_STATISTICS}")
-    memo: dict[MemoKey, Statistics] = {}
+    memo = Memo()
     for j, (key, tap, shape, n) in enumerate(listed):
         key, tap, shape = _text(key, "network"), _text(tap, "layer"), _sides(shape, "size of statistics")
         memo[key, tap, shape] = _statistics(f"{i}.{j}", tap, _number(n, "positions", 0, MOST_POSITIONS), tensor)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -21,7 +21,7 @@ from ..statistics.measure import whole_hypercolumns, whole_samples, whole_statis
 from ..statistics.nearest import MOST_HYPERCOLUMNS, grid_tap
 from ..statistics.sorting import Samples, merged
 from ..statistics.style_fit import STYLE_FITS
-from .copies import AS_IT_IS, COPIES, Copy, averaged, turned
+from .copies import AS_IT_IS, COPIES, Copy, averaged, in_four_rotations
 
 log = logging.getLogger("nst_engine.styles.style")
 
@@ -37,6 +37,19 @@ def mirrored(moment: torch.Tensor) -> torch.Tensor:
 MemoKey = tuple[str, str, tuple[int, int]]  # network key, tap, (height, width)
 
 
+class Memo(dict[MemoKey, Statistics]):
+    """What has been measured of a style. Who adds to it holds the lock."""
+
+    def __init__(self, measured: Mapping[MemoKey, Statistics] | None = None) -> None:
+        super().__init__(measured or {})
+        self.lock = threading.Lock()
+
+    def entries(self) -> list[tuple[MemoKey, Statistics]]:
+        """All there is, while nobody adds to it."""
+        with self.lock:
+            return list(self.items())
+
+
 @dataclass(repr=False, eq=False)
 class Style:
     """One picture (none when loaded from a file), its raw weight, the long side at which it is measured, its memo.
@@ -50,8 +63,7 @@ class Style:
     size: int = 0
     name: str = "style"
     aspect: tuple[int, int] = (1, 1)  # height, width of the picture, known also without it
-    memo: dict[MemoKey, Statistics] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    memo: Memo = field(default_factory=Memo)
     thumbnail: torch.Tensor | None = None  # from a file, in bytes
     mask: torch.Tensor | None = None  # 1x1xHxW, as large as the picture
     region: torch.Tensor | None = None  # 1x1xHxW, in the proportions of the transfer
@@ -65,18 +77,18 @@ class Style:
         masks = ((self.mask, self.mask_mode), (self.region, self.region_mode))
         return any(mask is not None and mode == "inside" for mask, mode in masks)
 
-    def shape_at(self, transfer: tuple[int, int], fraction: float, fit: str) -> tuple[int, int]:
+    def shape_at(self, level_shape: tuple[int, int], fraction: float, fit: str) -> tuple[int, int]:
         """Height and width at which the style is measured for a level of this shape, `fraction` of the final size."""
         if self.size:
             return fit_long(self.aspect, max(1, round(self.size * fraction)))
-        return STYLE_FITS[fit](self.aspect, transfer, fraction)
+        return STYLE_FITS[fit](self.aspect, level_shape, fraction)
 
     def statistics(
         self, network: Network, taps: Iterable[str], shape: tuple[int, int], fraction: float = 1.0
     ) -> dict[str, Statistics]:
         """From the memo, or measured now and kept; `shape` is `fraction` of the one at the final size."""
         taps = tuple(taps)
-        with self.lock:
+        with self.memo.lock:
             shape = self.measured_near(network, taps, shape)
             if missing := self.missing(network, taps, shape):
                 self._measure(network, missing, shape, fraction)
@@ -175,7 +187,7 @@ class Style:
         self.needed_picture()
         taps = tuple(taps)
         self._check_size(network, taps, shape, fraction)
-        grid, copies = grid_tap(taps), self.fitting_copies(network, taps, shape, turned(self.copies))
+        grid, copies = grid_tap(taps), self.fitting_copies(network, taps, shape, in_four_rotations(self.copies))
         measuring, most = network.measuring(), MOST_HYPERCOLUMNS // len(copies)
         found = []
         for copy in copies:

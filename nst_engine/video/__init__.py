@@ -3,7 +3,8 @@
 
 from .coherence import Coherence, Past
 from .flow import Flow, dis_flow
+from .frame import Frame
 from .raft import raft_flow
-from .stylize import Frame, stylize_video
+from .stylize import stylize_video
 
 __all__ = ["Coherence", "Flow", "Frame", "Past", "dis_flow", "raft_flow", "stylize_video"]

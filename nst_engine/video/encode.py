@@ -19,7 +19,7 @@ from ..errors import NSTError
 from ..system.safe_files import move_over, unfinished
 from ..system.safe_text import parse_json
 from .flow import needed
-from .sound import sound_of
+from .sound import NewClip, sound_of
 from .source import Part, Shown, Source, opened
 
 # By ending: encoders, the best first.
@@ -148,7 +148,7 @@ class Writer:
                 if began is None:
                     began = shown.time
                     self.stream = self._video(shown.pixels)
-                    sound = stack.enter_context(sound_of(self, began))
+                    sound = stack.enter_context(sound_of(self._clip(), began))
                     pending = next(sound, None)
                 # Sound that is heard before this frame is shown goes first, so that players need not look ahead.
                 while sound is not None and pending is not None and pending[0] <= shown.time - began:
@@ -162,6 +162,9 @@ class Writer:
             while sound is not None and pending is not None and pending[0] < end:
                 pending[1]()
                 pending = next(sound, None)
+
+    def _clip(self) -> NewClip:
+        return NewClip(self.av, self.container, self.ending, self.source, self.notes)
 
     def _video(self, pixels: torch.Tensor) -> Any:
         height, width = pixels.shape[-2:]

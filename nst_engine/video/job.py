@@ -23,9 +23,9 @@ from ..pictures.files import read_picture, write_picture
 from ..system.safe_files import open_file, write_over
 from .coherence import Past
 from .encode import Encoding, write_clip
+from .frame import Frame
 from .source import Part, Shown, Source
 from .spool import Spool
-from .stylize import Frame
 
 STATE = ".nst"  # the folder, among the frames, of what is needed to go on
 RECORD = "job.json"

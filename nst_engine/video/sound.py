@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .source import opened, video_of
-
-if TYPE_CHECKING:
-    from .encode import Writer
+from .source import Source, opened, video_of
 
 # By ending: what goes in as it is.
 SOUND = {
@@ -24,10 +22,21 @@ SOUND = {
 SOUND_ENCODER = {".webm": "libopus"}
 
 
+@dataclass(frozen=True)
+class NewClip:
+    """A clip that is being written."""
+
+    av: Any
+    container: Any
+    ending: str
+    source: Source  # whose sound it gets
+    notes: list[str]  # what is to be said of it
+
+
 @contextlib.contextmanager
-def sound_of(writer: Writer, began: Fraction) -> Iterator[Iterator[tuple[Fraction, Callable[[], object]]]]:
+def sound_of(clip: NewClip, began: Fraction) -> Iterator[Iterator[tuple[Fraction, Callable[[], object]]]]:
     """When each piece of the source's sound is heard, from the first frame on, and what writes it."""
-    source, av = writer.source, writer.av
+    source, av = clip.source, clip.av
     if source.names:
         yield iter(())
         return
@@ -37,12 +46,12 @@ def sound_of(writer: Writer, began: Fraction) -> Iterator[Iterator[tuple[Fractio
             yield iter(())
             return
         first = _start_of(container) + began
-        if heard.codec_context.codec.canonical_name in SOUND[writer.ending]:
-            yield _copied(writer, container, heard, writer.container.add_stream_from_template(heard), first)
+        if heard.codec_context.codec.canonical_name in SOUND[clip.ending]:
+            yield _copied(clip, container, heard, clip.container.add_stream_from_template(heard), first)
         else:
-            name = SOUND_ENCODER.get(writer.ending, "aac")
-            writer.notes.append(f"the sound, {heard.codec_context.name}, was made {name}, which {writer.ending} holds")
-            yield _transcoded(av, writer, container, heard, name, first)
+            name = SOUND_ENCODER.get(clip.ending, "aac")
+            clip.notes.append(f"the sound, {heard.codec_context.name}, was made {name}, which {clip.ending} holds")
+            yield _transcoded(av, clip, container, heard, name, first)
 
 
 def _start_of(container: Any) -> Fraction:
@@ -52,7 +61,7 @@ def _start_of(container: Any) -> Fraction:
 
 
 def _copied(
-    writer: Writer, container: Any, heard: Any, stream: Any, first: Fraction
+    clip: NewClip, container: Any, heard: Any, stream: Any, first: Fraction
 ) -> Iterator[tuple[Fraction, Callable[[], object]]]:
     start = _start_of(container)
     began, joined, after = round(first / heard.time_base), 0, None
@@ -69,16 +78,16 @@ def _copied(
 
         def write(packet: Any = packet, pts: int = pts - began, dts: int = dts - began) -> None:
             packet.pts, packet.dts, packet.stream = pts, dts, stream
-            writer.container.mux(packet)
+            clip.container.mux(packet)
 
         yield pts * heard.time_base - first, write
 
 
 def _transcoded(
-    av: Any, writer: Writer, container: Any, heard: Any, name: str, first: Fraction
+    av: Any, clip: NewClip, container: Any, heard: Any, name: str, first: Fraction
 ) -> Iterator[tuple[Fraction, Callable[[], object]]]:
     rate = 48000 if name == "libopus" else heard.rate
-    stream = writer.container.add_stream(name, rate=rate, layout=heard.layout.name)
+    stream = clip.container.add_stream(name, rate=rate, layout=heard.layout.name)
     resampler = av.AudioResampler(stream.codec_context.format, stream.codec_context.layout, rate)
     count = 0
     at = Fraction(0)
@@ -88,7 +97,7 @@ def _transcoded(
         for frame in frames:
             frame.pts, frame.time_base = count, Fraction(1, rate)
             count += frame.samples
-            writer.container.mux(stream.encode(frame))
+            clip.container.mux(stream.encode(frame))
 
     for frame in container.decode(heard):
         if frame.pts is None or frame.pts * frame.time_base < first:
@@ -104,6 +113,6 @@ def _transcoded(
 
     def flush() -> None:
         write(resampler.resample(None))
-        writer.container.mux(stream.encode(None))
+        clip.container.mux(stream.encode(None))
 
     yield at, flush

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,9 +14,7 @@ import torch
 from ..run.progress import Step
 from ..system.safe_files import write_over
 from .coherence import Past
-
-if TYPE_CHECKING:
-    from .stylize import Frame
+from .frame import Frame
 
 TOP = 65535  # pictures wait in 16 bits
 
@@ -43,8 +41,6 @@ class Spool:
         write_over(path, lambda file: np.savez(file, **codes))
 
     def frame(self, stage: str, number: int) -> Frame | None:
-        from .stylize import Frame
-
         path = self._path(stage, number)
         if not path.is_file():
             return None

@@ -19,31 +19,18 @@ from ..objective.temporal import Temporal
 from ..pictures.images import check_picture, resize, shape_of
 from ..recipes import Adam, get_recipe
 from ..run.levels import OWN_SIZE, target_shape, usual_steps
-from ..run.progress import STOP, OnStep, Progress, Step
+from ..run.progress import STOP, OnStep, Progress
 from ..styles.grams import StyleGrams
 from ..stylize import stylize
 from .coherence import Coherence, Past, anchor, coloured
 from .flow import dis_flow, opencv
+from .frame import Frame
 from .spool import Spool
 
 # Of the steps that a picture has, for a frame that goes on from earlier ones.
 SHARE = 0.2
 # Of their results, where a recipe's steps are Adam's: it does not come to rest in so few.
 AVERAGING = 0.9
-
-
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """A finished frame."""
-
-    number: int  # from 0
-    image: torch.Tensor  # 1x3xHxW, or 1x4xHxW where the source has alpha
-    past: Past  # what later frames go on from
-    reliable: float  # the share of it that was taken over from earlier ones; 0 where a shot begins
-    history: list[Step]
-    settings: dict[str, Any]
-    notes: list[str]
-    seconds: float
 
 
 def stylize_video(

@@ -39,7 +39,7 @@ def turning(count: int, angle: float = 0.02, zoom: float = 1.015) -> tuple[list[
     here = torch.stack((columns, rows), -1) - middle
 
     def moved(times: int) -> torch.Tensor:
-        """Where the places of the frame so many times later were, about its middle."""
+        """Where the positions of the frame so many times later were, about its middle."""
         cos, sin = math.cos(times * angle), math.sin(times * angle)
         return here @ torch.tensor([[cos, sin], [-sin, cos]]) / zoom**times
 

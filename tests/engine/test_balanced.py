@@ -130,19 +130,19 @@ def test_the_contents_edges_are_still_there(vgg, style_name):
 
 @pytest.mark.parametrize("shape", [(96, 128), (768, 1024)])
 def test_a_large_picture_moves_as_far_as_a_small_one(shape):
-    """Of a mean over the picture, every pixel's slope is smaller the more of them there are."""
+    """Of a mean over the picture, every pixel's gradient is smaller the more of them there are."""
     variable = torch.zeros(1, 3, *shape)
-    slope = 3e-7 * 96 * 128 / (shape[0] * shape[1])
+    gradient = 3e-7 * 96 * 128 / (shape[0] * shape[1])
     steps = iter(range(5))
 
     def evaluate() -> torch.Tensor:
         if next(steps, None) is None:
             raise Finished
-        variable.grad = torch.full_like(variable, slope)
+        variable.grad = torch.full_like(variable, gradient)
         return torch.zeros(())
 
     adam(variable, evaluate, BALANCED.optimizer, 5)
-    # The rates of five steps, which so small a slope beside its ε hardly lessens.
+    # The rates of five steps, which so small a gradient beside its ε hardly lessens.
     assert float(variable.abs().mean()) == pytest.approx(0.1575 * 3e-7 / (3e-7 + 1e-8), rel=0.01)
 
 

@@ -55,7 +55,7 @@ def test_the_steps_of_a_level_are_the_programs(vgg, content, style, steps, remat
 
 
 def test_the_levels_of_a_run_are_the_programs(vgg, content, style):
-    """From level to level two nearly alike features change places, where both are as near."""
+    """From level to level two nearly alike features change positions, where both are as near."""
     short = replace(NNST, ladder=Ladder(1, "long", 44, (3,)), refinement=Refinement(3, 2))
     result = nst.stylize(vgg, content, nst.compute_style_grams(vgg, style), recipe=short)
     levels = [((35, 45), (29, 45), 3, 0), ((70, 90), (58, 90), 3, 0), ((70, 90), (58, 90), 3, 2)]

@@ -56,7 +56,7 @@ def test_alpha_must_be_numbers(vgg, content, grams):
         ({"seed": 2**64}, "seed: 18446744073709551616"),
         ({"seed": 1.5}, "seed: 1.5"),
         ({"learning_rate": 1e38}, "learning_rate: 1e"),
-        ({"content_weight": 0.0, "style_weight": 0.0, "tv_weight": 0.0}, "count nothing"),
+        ({"content_weight": 0.0, "style_weight": 0.0, "tv_weight": 0.0}, "none has an effect"),
         ({"steps": 0, "layers": nst.LayerWeights(style={"xx": 1.0})}, "no layer 'xx'"),
         ({"layers": nst.LayerWeights(style={"relu1_1": -1.0})}, "the weight -1 of relu1_1"),
         ({"layers": nst.LayerWeights(style={"relu1_1": 0.0})}, "every weight is 0"),

@@ -45,11 +45,11 @@ def told(pack):
 
 
 @pytest.fixture
-def places(pack, tmp_path: Path):
+def root(pack, tmp_path: Path):
     host = importlib.import_module(f"{pack.__name__}.nodes.host")
-    token = host.stand_alone_places.set((tmp_path, tmp_path))
+    token = host.stand_alone_input_and_output.set((tmp_path, tmp_path))
     yield tmp_path
-    host.stand_alone_places.reset(token)
+    host.stand_alone_input_and_output.reset(token)
 
 
 def test_the_example_clip(pack) -> None:
@@ -109,10 +109,10 @@ class OfFrames:
 
 @pytest.mark.parametrize("of_frames", [False, True])
 def test_a_film_is_streamed_and_goes_on_after_a_cancel(
-    pack, vgg, grams, clip, places, of_frames: bool, monkeypatch: pytest.MonkeyPatch
+    pack, vgg, grams, clip, root, of_frames: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = importlib.import_module(f"{pack.__name__}.nodes.host")
-    video = film(pack, clip, places)
+    video = film(pack, clip, root)
     if of_frames:
         video = OfFrames(video.get_stream_source())
         monkeypatch.setattr(host, "frames_in_memory", lambda _: clip)
@@ -129,10 +129,10 @@ def test_a_film_is_streamed_and_goes_on_after_a_cancel(
     with pytest.raises(Cancelled):
         call(pack, "NSTStyliseVideo", **inputs)
     host.listener.reset(token)
-    (unfinished,) = (places / "nst").glob("*-unfinished.mp4")
+    (unfinished,) = (root / "nst").glob("*-unfinished.mp4")
     with av.open(str(unfinished)) as container:
         assert len(list(container.decode(video=0))) == 2
-    (folder,) = (places / "nst").glob("*.frames")
+    (folder,) = (root / "nst").glob("*.frames")
     first = (folder / "frame_000001.png").stat().st_mtime_ns
 
     seen = []
@@ -145,7 +145,7 @@ def test_a_film_is_streamed_and_goes_on_after_a_cancel(
     with av.open(str(path)) as container:
         assert len(list(container.decode(video=0))) == 4
         assert container.streams.video[0].average_rate == 12
-    assert sorted(file.name for file in (places / "nst").iterdir()) == [path.name]
+    assert sorted(file.name for file in (root / "nst").iterdir()) == [path.name]
 
 
 @pytest.fixture
@@ -179,8 +179,8 @@ def test_finish_now_passes_on_the_frames_so_far(pack, vgg, grams, clip, finishes
 
 
 @pytest.mark.parametrize("passes", [1, 2])
-def test_finish_now_gives_a_film_and_the_next_run_goes_on(pack, vgg, grams, clip, places, finishes, passes) -> None:
-    video = film(pack, clip, places)
+def test_finish_now_gives_a_film_and_the_next_run_goes_on(pack, vgg, grams, clip, root, finishes, passes) -> None:
+    video = film(pack, clip, root)
     inputs = {"vgg": vgg, "video": video, "style_grams": grams, "filename_prefix": "nst/film", **QUICK}
     inputs |= {"steps": 4, "frame_steps": 3, "passes": passes}
 
@@ -190,18 +190,18 @@ def test_finish_now_gives_a_film_and_the_next_run_goes_on(pack, vgg, grams, clip
 
     with finishes(0):  # in the first frame: it is shown as it is, and not gone on from
         assert frames_of(call(pack, "NSTStyliseVideo", **inputs)) == 1
-    assert [*(places / "nst").glob("*.frames/*.png")] == []
+    assert [*(root / "nst").glob("*.frames/*.png")] == []
     with finishes(2):
         assert frames_of(call(pack, "NSTStyliseVideo", **inputs)) == 2
-    (folder,) = (places / "nst").glob("*.frames")
+    (folder,) = (root / "nst").glob("*.frames")
     assert len([*folder.glob("*.png")] if passes == 1 else [*folder.glob(".nst/passes/forward-*")]) == 2
     assert frames_of(call(pack, "NSTStyliseVideo", **inputs)) == 4
     assert not folder.exists()
 
 
-def test_a_cancel_in_the_first_of_two_passes_loses_nothing(pack, vgg, grams, clip, places) -> None:
+def test_a_cancel_in_the_first_of_two_passes_loses_nothing(pack, vgg, grams, clip, root) -> None:
     host = importlib.import_module(f"{pack.__name__}.nodes.host")
-    inputs = {"vgg": vgg, "video": film(pack, clip, places), "style_grams": grams, "filename_prefix": "nst/film"}
+    inputs = {"vgg": vgg, "video": film(pack, clip, root), "style_grams": grams, "filename_prefix": "nst/film"}
 
     def cancel(value: float, total: int, picture: object) -> None:
         if value > 2:
@@ -211,7 +211,7 @@ def test_a_cancel_in_the_first_of_two_passes_loses_nothing(pack, vgg, grams, cli
     with pytest.raises(KeyboardInterrupt):
         call(pack, "NSTStyliseVideo", **inputs, **QUICK, passes=2)
     host.listener.reset(token)
-    (unfinished,) = (places / "nst").glob("*-unfinished.mp4")
+    (unfinished,) = (root / "nst").glob("*-unfinished.mp4")
     with av.open(str(unfinished)) as container:
         assert len(list(container.decode(video=0))) == 2
     seen = []
@@ -226,13 +226,13 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("node", ["NSTStyliseVideo", "SaveVideo"])
-def test_no_film_has_its_name_before_it_is_whole(pack, vgg, grams, clip, places, monkeypatch, node) -> None:
+def test_no_film_has_its_name_before_it_is_whole(pack, vgg, grams, clip, root, monkeypatch, node) -> None:
     encode = importlib.import_module(f"{pack.__name__}.nst_engine.video.encode")
-    source, seen = film(pack, clip, places), []
+    source, seen = film(pack, clip, root), []
     real = encode.Writer._frame
 
     def look(writer, pixels, time):
-        seen.append([file.name for file in (places / "out").glob("*.mp4") if re.fullmatch(r"film_.*", file.name)])
+        seen.append([file.name for file in (root / "out").glob("*.mp4") if re.fullmatch(r"film_.*", file.name)])
         if writer.source.names == ("trial",):
             return real(writer, pixels, time)
         raise Killed
@@ -241,12 +241,12 @@ def test_no_film_has_its_name_before_it_is_whole(pack, vgg, grams, clip, places,
     with pytest.raises(Killed):
         if node == "SaveVideo":
             headless = importlib.import_module(f"{pack.__name__}.nodes.headless.stand_ins")
-            folders = importlib.import_module(f"{pack.__name__}.nodes.headless.folders").Folders(places, places)
+            folders = importlib.import_module(f"{pack.__name__}.nodes.headless.folders").Folders(root, root)
             headless.SaveVideo(folders).save(source, "out/film", "auto", "auto")
         else:
             call(pack, node, vgg=vgg, video=source, style_grams=grams, filename_prefix="out/film", **QUICK)
     assert seen and not any(seen)
-    assert [file.name for file in (places / "out").glob("film_*")] == []
+    assert [file.name for file in (root / "out").glob("film_*")] == []
 
 
 def test_what_is_no_video_is_refused(pack, vgg, grams) -> None:

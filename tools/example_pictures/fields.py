@@ -5,6 +5,7 @@ import numpy as np
 from .canvas import grid, mix, noise, relief, smooth
 
 
+# Longer than a screen: one drawing from its background to its last stroke, never called in parts.
 def fields(rng):
     """Overlapping translucent shapes - discs, arcs, wedges, chequers - with ink contours on grainy paper."""
     w, h = 640, 512

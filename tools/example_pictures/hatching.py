@@ -5,6 +5,7 @@ import numpy as np
 from .canvas import S, blur, grid, mix, noise, smooth
 
 
+# Longer than a screen: one drawing from its background to its last stroke, never called in parts.
 def hatching(rng):
     """A pen drawing: sun, clouds, crags, furrows and a tree, all toned by lines that follow the forms and cross."""
     w, h = 640, 512

@@ -34,6 +34,7 @@ def fir(canvas, rng, foot, tall, colour, haze, behind=None):
         behind[y0:y1, x0:x1] *= 1 - cover
 
 
+# Longer than a screen: one drawing from its background to its last stroke, never called in parts.
 def landscape(rng):
     """Mountains (a ray-cast height field), a lake that mirrors them, firs and a house on the near bank; and its sky."""
     w, h, horizon, focal, eye = 768, 512, 286.0, 768.0, 0.36

@@ -27,6 +27,7 @@ def nearest_tiles(x, y, seeds, angle, step, power):
     return owner, border
 
 
+# Longer than a screen: one drawing from its background to its last stroke, never called in parts.
 def mosaic(rng):
     """Stone and glass tesserae set along the outlines of a sun, waves and leaves, with dark grout between."""
     w, h, step = 640, 512, 11.5

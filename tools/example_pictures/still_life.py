@@ -5,6 +5,7 @@ import numpy as np
 from .canvas import grid, mix, noise, ramp, sample, smooth
 
 
+# Longer than a screen: one drawing from its background to its last stroke, never called in parts.
 def still_life(rng):
     """Jug, bowl and fruit on a striped cloth: distance functions, sphere-traced, with soft shadows; and what is a
     thing, not wall or cloth."""

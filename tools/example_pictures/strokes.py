@@ -5,6 +5,7 @@ import numpy as np
 from .canvas import S, blur, grid, mix, noise, ramp, relief, sample, smooth
 
 
+# Longer than a screen: one drawing from its background to its last stroke, never called in parts.
 def strokes(rng):
     """Thick, curved brush strokes that follow a field of vortices: night blues around yellow and orange lights."""
     w, h = 640, 512

@@ -5,6 +5,7 @@ import numpy as np
 from .canvas import grid, mix, noise, relief, smooth
 
 
+# Longer than a screen: one drawing from its background to its last stroke, never called in parts.
 def watercolour(rng):
     """Poppies in wet washes: pigment gathers at the edges, granulates in the paper and runs back in blooms."""
     w, h = 640, 512

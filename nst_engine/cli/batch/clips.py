@@ -29,7 +29,7 @@ from .. import one_picture
 from ..video import encoding_of
 from .jobs import Job, is_clip
 from .outcome import FAILED, KEPT, MADE, Outcome
-from .output import locked, place_in
+from .output import locked, temporary_path
 from .report import Console
 from .resume import KEY, asked, made_before
 from .shots import frames_folder, keep_shots, kept_shots, shot_folder
@@ -112,8 +112,8 @@ class Clips:
         self._lock(folder)
         shots = kept_shots(folder, wanted)
         if shots is None:
-            for made in folder.glob("shot-*"):  # of something else
-                shutil.rmtree(made)
+            for shot in folder.glob("shot-*"):  # of something else
+                shutil.rmtree(shot)
             try:
                 shots = self._found(job, source, args.cuts, wanted["inputs"]["content"])
                 keep_shots(folder, wanted, shots)
@@ -193,7 +193,7 @@ class Clips:
 
     def _write(self, clip: _Clip, about: dict[str, Any]) -> list[str]:
         out = Path(clip.job.out)
-        part = place_in(self.work, out)
+        part = temporary_path(self.work, out)
         encoding = replace(clip.encoding, settings={**clip.encoding.settings, **about})
         notes = write_clip(part, self._frames(clip), clip.source, Part(), encoding)
         move_over(part, out)

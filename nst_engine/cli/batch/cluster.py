@@ -24,7 +24,7 @@ from ...system.safe_files import move_over
 from .connect import check_machines, connected, installed_ray
 from .jobs import Job
 from .outcome import FAILED, KEPT, Outcome, job_from, job_text, outcome_from, outcome_text
-from .output import place_in
+from .output import temporary_path
 from .pool import MOST_TRIES
 from .resume import asked, made_before
 from .worker import Settings, Worker, in_words
@@ -139,7 +139,7 @@ def _share_out(
 def _put(outcome: Outcome, picture: bytes, work: Path) -> Outcome:
     """A returned picture is moved to where it belongs."""
     out = Path(outcome.job.out)
-    part = place_in(work, out)
+    part = temporary_path(work, out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:

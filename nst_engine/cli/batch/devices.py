@@ -39,15 +39,15 @@ class DeviceLane:
         deaths = 0
         while deaths < MOST_DEATHS:
             pending: deque[Job] = deque()
-            made = 0
+            finished = 0
             try:
                 with self._started() as connection:
                     for outcome in _outcomes(connection, pool, pending):
-                        made += 1
+                        finished += 1
                         pool.add(outcome)
                     return
             except (EOFError, OSError):
-                deaths = 1 if made else deaths + 1
+                deaths = 1 if finished else deaths + 1
                 pool.give_back(list(pending), f"the process for {self.settings.device} died")
             if self.ended:
                 return

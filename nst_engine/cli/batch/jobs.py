@@ -255,8 +255,8 @@ def _with_ending(name: str, content: str) -> str:
         return name
     if ending in FORMATS:  # a pattern for pictures and clips alike
         name = name[: -len(ending)]
-    own = PurePath(content).suffix.lower()
-    return name + (own if own in ENCODERS else ".mp4")
+    clip_ending = PurePath(content).suffix.lower()
+    return name + (clip_ending if clip_ending in ENCODERS else ".mp4")
 
 
 def _fields(pattern: str) -> set[str]:

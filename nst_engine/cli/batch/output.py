@@ -43,7 +43,7 @@ def working_folder(out: Path) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def place_in(work: Path, out: str | Path) -> Path:
+def temporary_path(work: Path, out: str | Path) -> Path:
     """Where in a run's folder a result is written before it is moved to `out`."""
     return work / f"{os.urandom(8).hex()}{Path(out).suffix}"
 

@@ -47,7 +47,8 @@ class Pool:
             self.changed.notify_all()
 
     def give_back(self, jobs: Sequence[Job], why: str) -> None:
-        """Of a worker that died. The first of them may be why, so it comes last, and not for ever."""
+        """Return a dead worker's jobs. The first may have killed it, so it goes to the end of the queue, and fails when
+        MOST_TRIES workers have died of it."""
         if not jobs or self.stopped:
             return
         first, *others = jobs

@@ -111,8 +111,8 @@ class Tally:
         return f"{in_time((time.monotonic() - self.began) / count * (self.total - self.done))} left"
 
     def summary(self) -> str:
-        made, kept, failed = (self.counts[status] for status in (MADE, KEPT, FAILED))
-        parts = [f"{counted(made, 'picture')} made in {in_time(time.monotonic() - self.began)}"]
+        finished, kept, failed = (self.counts[status] for status in (MADE, KEPT, FAILED))
+        parts = [f"{counted(finished, 'picture')} made in {in_time(time.monotonic() - self.began)}"]
         parts += [f"{kept} left alone"] * bool(kept) + [f"{failed} failed"] * bool(failed)
         if missing := self.total - self.done:
             parts.append(f"{missing} not done{f' ({self.ended})' if self.ended else ''}")

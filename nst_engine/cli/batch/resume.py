@@ -20,7 +20,7 @@ _AT_ONCE = 1 << 20
 
 
 def asked(job: Job, args: argparse.Namespace) -> dict[str, Any]:
-    """What the result has to have been made of to be this job's."""
+    """The options and input hashes that a finished result must carry to count as this job's."""
     return {
         "options": list(_options(job.options, job.command)),
         "inputs": {name: digest(Path(file)) for name, file in files_of(args).items() if is_file_to_hash(name, file)},

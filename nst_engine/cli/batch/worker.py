@@ -30,7 +30,7 @@ from ..inputs import Inputs, StyleInput, read_inputs
 from ..video import VideoCommand
 from .jobs import Job
 from .outcome import FAILED, KEPT, MADE, Outcome
-from .output import place_in
+from .output import temporary_path
 from .resume import KEY, asked, made_before
 from .shots import Watch, make_shot, read_shot
 
@@ -79,7 +79,6 @@ class Worker:
         self.settings = settings
         self.on_progress = on_progress
         self.stopping = False
-        self.networks_loaded = 0
         self._networks: OrderedDict[tuple[object, ...], VGGFeatures] = OrderedDict()
         self._pictures: OrderedDict[tuple[object, ...], Picture] = OrderedDict()
         self._measured: WeakKeyDictionary[Picture, dict[tuple[object, ...], StyleGrams]] = WeakKeyDictionary()
@@ -195,7 +194,6 @@ class Worker:
             if len(self._networks) == NETWORKS:
                 self._networks.popitem(last=False)
             self._networks[key] = one_picture.network_of(args)
-            self.networks_loaded += 1
         self._networks.move_to_end(key)
         return self._networks[key]
 
@@ -233,7 +231,7 @@ class Worker:
             "loss": loss,
             KEY: ready.wanted,
         }
-        part = place_in(Path(self.settings.work), job.out)
+        part = temporary_path(Path(self.settings.work), job.out)
         writing = one_picture.writing(part, ready.inputs, result.image, ready.args)
         write_picture(part, settings={**result.settings, **about}, **writing)
         outcome = Outcome(job, MADE, seconds, loss, notes=tuple(result.notes), where=result.settings["device"])

@@ -135,7 +135,7 @@ print(peak() - before)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="peaks are read from /proc")
 @pytest.mark.parametrize(
-    ("words", "asked"),
+    ("words", "extras"),
     [
         ((), ExtraMemory()),
         (("regions", "protect"), ExtraMemory(6, guided=True, pinned=True)),
@@ -144,7 +144,7 @@ print(peak() - before)
         (("octaves",), ExtraMemory()),
     ],
 )
-def test_a_run_by_tiles_takes_what_is_said_for_each_pixel_of_the_picture(vgg, words, asked):
+def test_a_run_by_tiles_takes_what_is_said_for_each_pixel_of_the_picture(vgg, words, extras):
     small, large = 384, 1152  # far apart: a peak varies by a megabyte or two from run to run
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(2**18)}
     peaks = [
@@ -162,7 +162,7 @@ def test_a_run_by_tiles_takes_what_is_said_for_each_pixel_of_the_picture(vgg, wo
     measured = (peaks[1] - peaks[0]) / (large**2 - small**2)
     network = Network(vgg, dtype=torch.bfloat16)
     recipe = replace(nst.RECIPES["classic"], octaves=4 if "octaves" in words else 1)
-    said = footprint(network, recipe, (("relu1_1", "relu2_1"), ("relu3_1",)), asked=asked).state
+    said = footprint(network, recipe, (("relu1_1", "relu2_1"), ("relu3_1",)), extras=extras).state
     assert measured == pytest.approx(said, rel=0.1)
 
 

@@ -24,7 +24,7 @@ def image() -> torch.Tensor:
     return clouds(9, 70, 90)
 
 
-# strotss looks at other samples at every step: test_strotss.py holds its gradient to the slope along the same ones.
+# strotss looks at other samples at every step: test_strotss.py holds its gradient to differences along the same ones.
 @pytest.mark.parametrize("recipe", [name for name in nst.RECIPES if name != "strotss"])
 def test_the_gradient_is_the_slope_of_the_total(vgg, content, style, image, recipe):
     grams = nst.compute_style_grams(vgg, style, recipe=recipe)
@@ -195,13 +195,13 @@ def test_the_way_back_is_autograds(vgg, pooling, padding, shape):
         found[layer] = x
         if all(tap in found for tap in taps):
             break
-    slopes = {tap: torch.randn(found[tap].shape, generator=torch.Generator().manual_seed(7)) for tap in taps}
-    expected = torch.autograd.grad([found[tap] for tap in taps], picture, [slopes[tap] for tap in taps])[0]
+    given = {tap: torch.randn(found[tap].shape, generator=torch.Generator().manual_seed(7)) for tap in taps}
+    expected = torch.autograd.grad([found[tap] for tap in taps], picture, [given[tap] for tap in taps])[0]
     tape: Tape = []
     features = dict(network.activations(picture.detach(), taps, tape))
     for tap in taps:
         assert (features[tap] - found[tap]).norm() < 1e-5 * found[tap].norm()
-    gradient = network.backward(tape, lambda tap, s: slopes[tap].clone() if s is None else s + slopes[tap])
+    gradient = network.backward(tape, lambda tap, s: given[tap].clone() if s is None else s + given[tap])
     assert (gradient - expected).norm() < 1e-5 * expected.norm()
 
 

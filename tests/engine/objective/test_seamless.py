@@ -29,10 +29,10 @@ def test_where_a_seamless_picture_begins_does_not_matter(pooling, tile):
     terms, gradient = nst.objective(vgg, content, grams, **options).value_and_grad(image)
     by = (8, 20)
     moved, there = (x.roll(by, (2, 3)) for x in (content, image))
-    same, slope = nst.objective(vgg, moved, grams, tile=tile, **options).value_and_grad(there)
+    same, moved_gradient = nst.objective(vgg, moved, grams, tile=tile, **options).value_and_grad(there)
     for name in ("content", "style", "tv"):
         assert float(getattr(same, name)) == pytest.approx(float(getattr(terms, name)), rel=1e-5), name
-    assert (slope - gradient.roll(by, (2, 3))).norm() < 2e-5 * gradient.norm()
+    assert (moved_gradient - gradient.roll(by, (2, 3))).norm() < 2e-5 * gradient.norm()
     _, bordered = nst.objective(vgg, moved, grams, layers=LAYERS, tv_weight=1.0).value_and_grad(there)
     assert (bordered - gradient.roll(by, (2, 3))).norm() > 1e-2 * gradient.norm()
 

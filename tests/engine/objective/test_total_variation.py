@@ -14,13 +14,13 @@ from nst_engine.objective.total_variation import ACROSS_BORDER, VARIATIONS, tota
 @pytest.mark.parametrize("wraps", [False, True])
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("kind", [*VARIATIONS, ACROSS_BORDER])
-def test_total_variation_and_its_slope(kind, reduction, wraps):
+def test_total_variation_and_its_gradient(kind, reduction, wraps):
     x = clouds(1, 20, 30).double()
     x += 0.01 * torch.rand(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    value, slope = total_variation(x, reduction, kind, wraps)
+    value, gradient = total_variation(x, reduction, kind, wraps)
     way = torch.randn(x.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     there, back = (float(total_variation(x + e * way, reduction, kind, wraps)[0]) for e in (1e-7, -1e-7))
-    assert float((slope * way).sum()) == pytest.approx((there - back) / 2e-7, rel=1e-5)
+    assert float((gradient * way).sum()) == pytest.approx((there - back) / 2e-7, rel=1e-5)
     moved = float(total_variation(x.roll((3, 5), (2, 3)), reduction, kind, wraps)[0])
     assert (moved == pytest.approx(float(value), rel=1e-9)) == wraps
 

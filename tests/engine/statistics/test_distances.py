@@ -78,15 +78,15 @@ def test_what_follows_from_moments_is_its_formula(name, shift):
 
 @pytest.mark.parametrize("shift", [0.0, -0.7])
 @pytest.mark.parametrize("name", BY_MOMENTS)
-def test_its_slope_is_that_of_small_steps(name, shift):
+def test_its_gradient_is_that_of_small_steps(name, shift):
     f, distance = rows(1, 300), distance_to(name, of(rows(2, 200)), DistanceSettings(shift))
     way = torch.randn(f.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     there, back = (float(distance(s.mean, s.moment).value) for s in (of(f + 1e-6 * way), of(f - 1e-6 * way)))
     found = distance(of(f).mean, of(f).moment)
-    slope = f @ (2 * found.grad_moment) / len(f)
+    gradient = f @ (2 * found.grad_moment) / len(f)
     if found.grad_mean is not None:
-        slope += found.grad_mean / len(f)
-    assert float((slope * way).sum()) == pytest.approx((there - back) / 2e-6, rel=1e-5)
+        gradient += found.grad_mean / len(f)
+    assert float((gradient * way).sum()) == pytest.approx((there - back) / 2e-6, rel=1e-5)
 
 
 @pytest.mark.parametrize("way", [root_of_eigenvalues, newton_schulz])
@@ -148,15 +148,15 @@ def test_what_sorts_is_its_formula(name, weighted):
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("name", BY_SORTING)
-def test_the_slope_of_what_sorts_is_that_of_small_steps(name, weighted):
+def test_the_gradient_of_what_sorts_is_that_of_small_steps(name, weighted):
     f, a = apart(1, 150), rows(2, 211)
     generator = torch.Generator().manual_seed(5)
     w = torch.rand(len(f), generator=generator) if weighted else None
     v = random_directions(6, 6, generator, f.device).double() if name == "sliced" else None
     way = torch.randn(f.shape, generator=generator, dtype=torch.float64)
-    _, slope = sorted_distance(f, w, Samples(a), v)
+    _, gradient = sorted_distance(f, w, Samples(a), v)
     there, back = (float(sorted_distance(f + e * way, w, Samples(a), v)[0]) for e in (1e-8, -1e-8))
-    assert float((slope * way).sum()) == pytest.approx((there - back) / 2e-8, rel=1e-4)
+    assert float((gradient * way).sum()) == pytest.approx((there - back) / 2e-8, rel=1e-4)
 
 
 def test_a_sliced_distance_sees_what_channels_alone_do_not():
@@ -329,7 +329,7 @@ def test_a_shift_of_nothing_is_no_shift_and_one_of_no_consequence_is_said(vgg, p
 
 
 def test_normalised_gradients_are_each_of_the_size_of_their_weight(vgg, pictures, measured):
-    """The gradient is the sum of every tap's own, each divided by what its slope at the tap sums to."""
+    """The gradient is the sum of every tap's own, each divided by what its gradient at the tap sums to."""
     content, image, _ = pictures
     recipe = replace(CLASSIC, normalise_gradients=True)
     _, found = nst.objective(vgg, content, measured["plain"], recipe=recipe, layers=LAYERS).value_and_grad(image)
@@ -353,8 +353,8 @@ def test_normalised_gradients_are_each_of_the_size_of_their_weight(vgg, pictures
                 a = style.statistics(network, (tap,), style.shape_at((80, 112), 1.0, "long"))[tap].moment
                 loss = (rows.T @ rows / len(rows) - a).square().sum() / a.square().sum()
                 strength = weight / sum(TAPS.values())
-            (slope,) = torch.autograd.grad(loss, f)
-            expected += strength * alone / slope.abs().sum()
+            (gradient,) = torch.autograd.grad(loss, f)
+            expected += strength * alone / gradient.abs().sum()
     assert (found - expected).norm() < 1e-4 * expected.norm()
 
 
@@ -371,7 +371,7 @@ def test_normalised_gradients_can_be_had_by_tiles(vgg, pictures, measured, where
         for tile in (None, 40)
     )
     assert float(tiled[0].total) == pytest.approx(float(whole[0].total), rel=1e-6)
-    # Divided by their size, the slopes of a tap whose statistics nearly agree bring their rounding along.
+    # Divided by their size, the gradients of a tap whose statistics nearly agree bring their rounding along.
     assert (tiled[1] - whole[1]).norm() < 5e-4 * whole[1].norm()
     assert told == [(i, len(told)) for i in range(1, len(told) + 1)]
 

@@ -81,11 +81,11 @@ def test_value_and_gradient_are_the_formulas(monkeypatch, term, formula, c, m, s
         monkeypatch.setattr(earth_mover, "DISTANCES_AT_ONCE", 5 * m)
     n = 10 if sizes == "ours the fewer" and m != 50 else 50
     a, b = rows(1, n, c).requires_grad_(), rows(2, m, c) ** 2
-    (found, gradient), (expected, slope) = (
+    (found, gradient), (expected, expected_gradient) = (
         (value := f(a, b), torch.autograd.grad(value, a)[0]) for f in (term, formula)
     )
     assert found.item() == pytest.approx(expected.item(), rel=1e-4)
-    assert (gradient - slope).norm() < 1e-3 * slope.norm()
+    assert (gradient - expected_gradient).norm() < 1e-3 * expected_gradient.norm()
 
 
 @pytest.mark.parametrize(("term", "formula", "c", "m"), TERMS, ids=["remd", "palette", "moments", "similarity"])

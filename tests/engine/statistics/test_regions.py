@@ -78,9 +78,9 @@ def test_guided_statistics_are_those_of_the_formula(vgg):
     grams = nst.compute_style_grams(vgg, one, layers=TAPS, mask=mask[0], region=region[0])
     grams = nst.compute_style_grams(vgg, other, layers=TAPS, blend_with=grams)
     terms, gradient = nst.objective(vgg, content, grams, recipe="classic", layers=LAYERS).value_and_grad(image)
-    expected, slope = plain_value(vgg, content, image, [(one, mask, region), (other, None, 1 - region)])
+    expected, expected_gradient = plain_value(vgg, content, image, [(one, mask, region), (other, None, 1 - region)])
     assert float(terms.total) == pytest.approx(expected, rel=1e-5)
-    assert (gradient - slope).norm() < 1e-5 * slope.norm()
+    assert (gradient - expected_gradient).norm() < 1e-5 * expected_gradient.norm()
 
 
 @pytest.mark.usefixtures("plain_convolutions")
@@ -110,7 +110,7 @@ def test_a_style_mask_is_stretched_with_its_picture(vgg):
     (found,) = grams.regions(Network(vgg), TAPS, (96, 96), 1.0, "shape")
     picture = F.interpolate(clouds(2, 64, 80), size=(96, 96), mode="bicubic", antialias=True).clamp(0, 1)
     expected = nst.compute_style_grams(vgg, picture, layers=TAPS, mask=left(96, 96)[0], size=96)
-    for tap, s in expected.blend(Network(vgg), TAPS, (96, 96), 1.0, "long").items():
+    for tap, s in expected.blend(Network(vgg), TAPS, (96, 96)).items():
         assert (found.targets[tap].moment - s.moment).norm() < 0.02 * s.moment.norm()
 
 
@@ -118,10 +118,10 @@ def test_outside_of_its_region_a_style_changes_nothing(vgg):
     content = clouds(1, 64, 192)
     grams = nst.compute_style_grams(vgg, clouds(2, 64, 64), layers=TAPS, region=left(64, 192)[0])
     objective = nst.objective(vgg, content, grams, layers=LAYERS, content_weight=0, tv_weight=0)
-    _, slope = objective.value_and_grad(content)
-    assert slope[..., :90].abs().mean() > 0
+    _, gradient = objective.value_and_grad(content)
+    assert gradient[..., :90].abs().mean() > 0
     # Convolutions in fewer products round where others have exact zeros.
-    assert slope[..., 96 + receptive_radius(TAPS, "vgg19") :].abs().max() < 1e-6 * slope.abs().max()
+    assert gradient[..., 96 + receptive_radius(TAPS, "vgg19") :].abs().max() < 1e-6 * gradient.abs().max()
     for start in ("content", "noise"):
         result = nst.stylize(vgg, content, grams, layers=LAYERS, steps=15, start=start, tv_weight=0)
         change = (result.image - content).abs().mean((0, 1, 2))
@@ -210,7 +210,7 @@ def test_the_mode_of_a_region_changes_nothing_that_is_measured(vgg):
     moved = nst.compute_style_grams(vgg, clouds(2, 64, 80), **options).within(region, "simple")
     (there,) = moved.regions(Network(vgg), TAPS, (80, 112), 1.0, "long")
     fresh = nst.compute_style_grams(vgg, clouds(2, 64, 80), **options)
-    for tap, s in fresh.blend(Network(vgg), TAPS, (80, 112), 1.0, "long").items():
+    for tap, s in fresh.blend(Network(vgg), TAPS, (80, 112)).items():
         assert torch.equal(there.targets[tap].moment, s.moment)
         assert torch.equal(there.guides[tap], guide(region[None], tap, "simple", "vgg19"))
 

@@ -34,7 +34,7 @@ def test_a_blend_is_the_weighted_mean_of_the_statistics(vgg, style):
         .moment
         for p in (style, other)
     ]
-    found = blended.blend(network, ["relu3_1"], shape, 1.0, "long")["relu3_1"].moment
+    found = blended.blend(network, ["relu3_1"], shape)["relu3_1"].moment
     assert torch.allclose(found, 0.75 * moments[0] + 0.25 * moments[1], rtol=1e-5)
 
 

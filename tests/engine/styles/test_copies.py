@@ -8,7 +8,7 @@ from pictures import clouds
 
 import nst_engine as nst
 from nst_engine.recipes import network_for
-from nst_engine.styles.copies import COPIES, turned
+from nst_engine.styles.copies import COPIES, in_four_rotations
 
 TAPS = ("relu1_1", "relu3_1")
 SHAPE = (41, 64)
@@ -116,10 +116,10 @@ def test_a_saved_style_says_what_it_holds(vgg, picture, tmp_path):
 @pytest.mark.parametrize(("copies", "count"), [("none", 4), ("rotated", 4), ("mirrored", 8), ("rescaled", 12)])
 def test_hypercolumns_are_of_every_copy_in_all_directions(vgg, picture, copies, count):
     style = nst.compute_style_grams(vgg, picture, copies=copies).styles[0]
-    assert len(turned(copies)) == count
+    assert len(in_four_rotations(copies)) == count
     network = network_for(vgg, nst.RECIPES["nnst"]).measuring()
     found = style.hypercolumns(network, ("relu3_1",), SHAPE, 1.0)["relu3_1"].rows
-    sizes = [copy.shape(SHAPE) for copy in turned(copies)]
+    sizes = [copy.shape(SHAPE) for copy in in_four_rotations(copies)]
     assert len(found) == sum((h // 4) * (w // 4) for h, w in sizes)
     assert len(found.unique(dim=0)) > 0.95 * len(found)
 

@@ -44,7 +44,7 @@ spec = importlib.util.spec_from_file_location("pack", sys.argv[1] + "/__init__.p
 sys.modules["pack"] = pack = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(pack)
 from pack.nst_engine.errors import NSTError
-pack.nodes.host.stand_alone_places.set((sys.argv[2], sys.argv[2]))
+pack.nodes.host.stand_alone_input_and_output.set((sys.argv[2], sys.argv[2]))
 before = peak()
 try:
     grams, thumbnails = pack.NODE_CLASS_MAPPINGS["LoadStyleGrams"]().load("a.safetensors", 1.0)

@@ -297,7 +297,7 @@ if how == "style":
     nodes = pack.NODE_CLASS_MAPPINGS
     vgg = nodes["LoadVGGFeatures"]().load("vgg19-caffe", "recipe", "recipe", "fp32")[0]
     grams = pack.nst_engine.compute_style_grams(vgg, pixels[..., :32, :32], size=32)
-    pack.nodes.host.stand_alone_places.set((Path("in"), Path("out")))
+    pack.nodes.host.stand_alone_input_and_output.set((Path("in"), Path("out")))
 
 def write():
     if how == "run":

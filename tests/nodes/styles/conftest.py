@@ -28,11 +28,11 @@ def other(pack, vgg, styles):
 
 
 @pytest.fixture(autouse=True)
-def places(pack, tmp_path):
+def io_folders(pack, tmp_path):
     """The input and the output folder."""
     folders = tmp_path / "in", tmp_path / "out"
     for folder in folders:
         folder.mkdir()
-    token = pack.nodes.host.stand_alone_places.set(folders)
+    token = pack.nodes.host.stand_alone_input_and_output.set(folders)
     yield folders
-    pack.nodes.host.stand_alone_places.reset(token)
+    pack.nodes.host.stand_alone_input_and_output.reset(token)

@@ -43,4 +43,4 @@ def statistics(grams):
 def blended(pack, vgg, grams, tap="relu3_1"):
     recipes = importlib.import_module("nst_pack.nst_engine.recipes")
     network = recipes.network_for(vgg, recipes.RECIPES["balanced"])
-    return grams.blend(network, (tap,), (SIZE, SIZE), 1.0, "long")[tap].moment
+    return grams.blend(network, (tap,), (SIZE, SIZE))[tap].moment

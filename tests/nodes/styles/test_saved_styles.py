@@ -13,7 +13,7 @@ from some_styles import SIZE, blended, load, measured, run, save, statistics, tr
 # --- saving and loading -------------------------------------------------------------------------------------------
 
 
-def test_a_saved_style_gives_the_same_picture_to_the_last_bit(pack, vgg, grams, places):
+def test_a_saved_style_gives_the_same_picture_to_the_last_bit(pack, vgg, grams, io_folders):
     name = save(pack, grams)
     assert name == "nst/style_00001_.safetensors [output]"
     loaded, _ = load(pack, name)
@@ -27,19 +27,19 @@ def test_a_saved_style_gives_the_same_picture_to_the_last_bit(pack, vgg, grams, 
     assert torch.equal(transfer(pack, vgg, loaded, scales=2), transfer(pack, vgg, grams, scales=2))
 
 
-def test_a_file_has_a_few_megabytes_and_the_rights_of_any_other(pack, grams, places):
+def test_a_file_has_a_few_megabytes_and_the_rights_of_any_other(pack, grams, io_folders):
     save(pack, grams)
-    file = places[1] / "nst" / "style_00001_.safetensors"
+    file = io_folders[1] / "nst" / "style_00001_.safetensors"
     assert 5e5 < file.stat().st_size < 5e6
-    (places[1] / "any").touch()
-    assert file.stat().st_mode == (places[1] / "any").stat().st_mode
-    assert os.listdir(places[1] / "nst") == [file.name]  # nothing else is left
+    (io_folders[1] / "any").touch()
+    assert file.stat().st_mode == (io_folders[1] / "any").stat().st_mode
+    assert os.listdir(io_folders[1] / "nst") == [file.name]  # nothing else is left
 
 
-def test_nothing_of_the_picture_is_saved_but_by_wish(pack, grams, styles, places):
+def test_nothing_of_the_picture_is_saved_but_by_wish(pack, grams, styles, io_folders):
     save(pack, grams)
     assert float(load(pack, "nst/style_00001_.safetensors [output]")[1].max()) == 0
-    file = places[1] / "nst" / "style_00001_.safetensors"
+    file = io_folders[1] / "nst" / "style_00001_.safetensors"
     (length,) = struct.unpack("<Q", file.read_bytes()[:8])
     header = json.loads(file.read_bytes()[8 : 8 + length])
     named = [key for key in header if key != "__metadata__"]
@@ -57,11 +57,11 @@ def test_nothing_of_the_picture_is_saved_but_by_wish(pack, grams, styles, places
     assert torch.equal(statistics(again)[0].popitem()[1].moment, statistics(grams)[0].popitem()[1].moment)
 
 
-def test_nothing_is_overwritten(pack, grams, places):
+def test_nothing_is_overwritten(pack, grams, io_folders):
     names = [save(pack, grams, "a/b %year%") for _ in range(2)]
     assert names[0].endswith("_00001_.safetensors [output]") and names[1].endswith("_00002_.safetensors [output]")
     assert "%" not in names[0]
-    assert len(list((places[1] / "a").iterdir())) == 2
+    assert len(list((io_folders[1] / "a").iterdir())) == 2
 
 
 def test_a_blend_is_saved_whole_and_keeps_its_proportions(pack, vgg, grams, other):
@@ -118,22 +118,22 @@ def test_every_level_of_a_recipe_finds_its_size_in_the_file(pack, vgg, styles, o
     assert torch.equal(transfer(pack, vgg, loaded, **settings), transfer(pack, vgg, large, **settings))
 
 
-def test_a_file_that_its_recipe_could_not_use_is_not_saved(pack, vgg, styles, places):
+def test_a_file_that_its_recipe_could_not_use_is_not_saved(pack, vgg, styles, io_folders):
     grams = measured(pack, vgg, styles[:1])
     with pytest.raises(pack.nst_engine.NSTError, match=r"^recipe: johnson needs .* connect vgg"):
         save(pack, grams, recipe="johnson")
     alone, _ = load(pack, save(pack, grams))
     with pytest.raises(pack.nst_engine.NSTError, match=r"^style_grams: .* has nothing for this recipe"):
         save(pack, alone, vgg=vgg, recipe="johnson")
-    assert len(list(places[1].rglob("*.*"))) == 1
+    assert len(list(io_folders[1].rglob("*.*"))) == 1
 
 
-def test_a_style_that_counts_nothing_is_not_saved(pack, vgg, styles, places):
+def test_a_style_that_counts_nothing_is_not_saved(pack, vgg, styles, io_folders):
     grams = measured(pack, vgg, styles[:1], weight=0.0)
     for options in ({}, {"vgg": vgg, "recipe": "gatys2016"}):
         with pytest.raises(pack.nst_engine.NSTError, match=r"^style_grams: the weights of the styles sum to zero"):
             save(pack, grams, **options)
-    assert list(places[1].iterdir()) == []
+    assert list(io_folders[1].iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["x" * 250, "ß" * 130, "CON", "a/aux.txt", "a|b", "a./b"])
@@ -146,13 +146,13 @@ def test_a_name_that_not_every_system_has_is_refused_before_anything_is_measured
     assert grams.styles[0].memo == before
 
 
-def test_a_style_without_a_size_is_refused_with_a_way_out(pack, vgg, styles, places):
+def test_a_style_without_a_size_is_refused_with_a_way_out(pack, vgg, styles, io_folders):
     loose = measured(pack, vgg, styles[:1], size=0)
     for _ in range(2):  # before a transfer has measured it, and after
         with pytest.raises(pack.nst_engine.NSTError, match=r"style image has size 0.*512"):
             save(pack, loose)
         transfer(pack, vgg, loose)
-    assert list(places[1].iterdir()) == []
+    assert list(io_folders[1].iterdir()) == []
 
 
 def test_another_network_is_refused_by_name(pack, grams):
@@ -164,7 +164,7 @@ def test_another_network_is_refused_by_name(pack, grams):
         save(pack, loaded, vgg=average[0])
 
 
-def test_a_failed_save_leaves_nothing(pack, grams, places):
+def test_a_failed_save_leaves_nothing(pack, grams, io_folders):
     resource = pytest.importorskip("resource")  # a limit on the size of files stands in for a full disk
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
@@ -172,7 +172,7 @@ def test_a_failed_save_leaves_nothing(pack, grams, places):
         with pytest.raises(pack.nst_engine.NSTError, match="no file can be written there"):
             save(pack, grams)
         with pytest.raises(pack.nst_engine.NSTError, match="cannot be written"):
-            grams.save(places[1] / "nst" / "own.safetensors")
+            grams.save(io_folders[1] / "nst" / "own.safetensors")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert list((places[1] / "nst").iterdir()) == []
+    assert list((io_folders[1] / "nst").iterdir()) == []

@@ -52,9 +52,9 @@ def node(class_type, **inputs):
     return {"class_type": class_type, "inputs": inputs}
 
 
-def graph_of(pack, places, graph, **options):
+def graph_of(pack, io_folders, graph, **options):
     headless = importlib.import_module("nst_pack.nodes.headless")
-    return headless.run_embedded(graph, pack.NODE_CLASS_MAPPINGS, headless.Folders(*places), **options)
+    return headless.run_embedded(graph, pack.NODE_CLASS_MAPPINGS, headless.Folders(*io_folders), **options)
 
 
 def measuring(name, **inputs):
@@ -79,37 +79,37 @@ def pixels(path):
         return picture.tobytes()
 
 
-def test_a_graph_saves_a_style_and_another_loads_it(pack, places):
+def test_a_graph_saves_a_style_and_another_loads_it(pack, io_folders):
     keep = node("SaveStyleGrams", style_grams=["strokes", 0], filename_prefix="kept")
     first = {**transferring(["keep", 0]), **measuring("strokes"), "keep": keep}
-    style, made = sorted(graph_of(pack, places, first), key=lambda path: path.suffix, reverse=True)
-    assert style == places[1] / "kept_00001_.safetensors" and style.is_file()
+    style, made = sorted(graph_of(pack, io_folders, first), key=lambda path: path.suffix, reverse=True)
+    assert style == io_folders[1] / "kept_00001_.safetensors" and style.is_file()
     load = node("LoadStyleGrams", style="kept_00001_.safetensors [output]", weight=1.0)
-    (again,) = graph_of(pack, places, {**transferring(["load", 0]), "load": load})
+    (again,) = graph_of(pack, io_folders, {**transferring(["load", 0]), "load": load})
     assert pixels(again) == pixels(made)
 
     load["inputs"]["style"] = "../kept_00001_.safetensors"
     with pytest.raises(pack.nst_engine.NSTError, match=r"node load \(Load Style Grams\): style: .* does not name"):
-        graph_of(pack, places, {**transferring(["load", 0]), "load": load})
+        graph_of(pack, io_folders, {**transferring(["load", 0]), "load": load})
     keep["inputs"]["filename_prefix"] = "/tmp/x"
     with pytest.raises(pack.nst_engine.NSTError, match=r"node keep \(Save Style Grams\): filename_prefix: .* does not"):
-        graph_of(pack, places, first)
+        graph_of(pack, io_folders, first)
 
 
-def test_a_row_of_styles_is_a_row_of_pictures(pack, places):
+def test_a_row_of_styles_is_a_row_of_pictures(pack, io_folders):
     row = node("NSTInterpolateStyles", from_style=["strokes", 0], to_style=["hatching", 0], frames=3)
     graph = {**transferring(["row", 0]), **measuring("strokes"), **measuring("hatching"), "row": row}
     told = []
-    pictures = graph_of(pack, places, graph, on_progress=lambda title, *what: told.append((title, *what[:2])))
+    pictures = graph_of(pack, io_folders, graph, on_progress=lambda title, *what: told.append((title, *what[:2])))
     assert [path.name for path in pictures] == [f"made_{i:05}_.png" for i in (1, 2, 3)]
     assert told.count(("Neural Style Transfer", 2, 2)) == 3
     for end, style in ((pictures[0], "strokes"), (pictures[-1], "hatching")):
-        (alone,) = graph_of(pack, places, {**transferring([style, 0]), **measuring(style)})
+        (alone,) = graph_of(pack, io_folders, {**transferring([style, 0]), **measuring(style)})
         assert pixels(alone) == pixels(end)
     assert pixels(pictures[0]) != pixels(pictures[1]) != pixels(pictures[2])
 
 
-def test_lists_run_as_the_host_runs_them(pack, places):
+def test_lists_run_as_the_host_runs_them(pack, io_folders):
     """Once for every entry of the longest list, the last of a shorter one again; lists in a list's place are joined."""
     seen = []
 
@@ -142,6 +142,6 @@ def test_lists_run_as_the_host_runs_them(pack, places):
         "more": node("See", a=["both", 0], b=["both", 1], c=["long", 1]),
     }
     headless = importlib.import_module("nst_pack.nodes.headless")
-    headless.run_embedded(graph, {"Count": Count, "See": See}, headless.Folders(*places))
+    headless.run_embedded(graph, {"Count": Count, "See": See}, headless.Folders(*io_folders))
     assert seen[:3] == [(10, 0, 7), (11, 1, 7), (12, 1, 7)]
     assert seen[3:] == [(0, 2, 3), (1, 2, 3), (1, 2, 3), (2, 2, 3)]

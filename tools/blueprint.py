@@ -15,7 +15,7 @@ TITLE = "Paint in a Style"
 DESCRIPTION = (
     "Paints your picture in the style of another: its brush strokes, textures and colours. Give it two pictures. What "
     "should stay as it is: right-click your picture, open the mask editor, paint over it with a soft brush, and wire "
-    "MASK to keep. A stroke size above 1 means broader strokes; colours: none means those of the style."
+    "MASK to keep. A stroke size above 1 means broader strokes; keep colours: none means those of the style."
 )
 ALIASES = [
     "style transfer",
@@ -45,7 +45,7 @@ WIDGETS = {
     "stroke_size": ("stroke size", "FLOAT", 1.0),
     "size": ("size", "INT", 512),
     "steps": ("steps", "INT", RECIPES[PRESET].steps),
-    "keep_colours": ("colours", "COMBO", "none"),
+    "keep_colours": ("keep colours", "COMBO", "none"),
 }
 RECIPE = {"recipe": ("recipe", "COMBO", PRESET)}  # one more, where a template is about it
 # The nodes inside, counted. The measured style has size 0: as large as the picture, which stroke_size then scales.

@@ -33,7 +33,7 @@ TEMPLATES = (
     painted(
         "Keep my colours",
         "# Press Run\nThe brush strokes of the style, in the colours of your picture.\n\n"
-        "**colours** decides: *lab* and *luminance* give every place its own colour back, the others fit the "
+        "**keep colours** decides: *lab* and *luminance* give every place its own colour back, the others fit the "
         "palette as "
         "a whole, and *none* takes the style's colours.",
         STILL_LIFE,
@@ -46,8 +46,10 @@ TEMPLATES = (
         "Keep a face",
         "# Press Run\nOnly the background is painted. Jug, bowl and fruit stand for the face here: they are painted "
         "over in *Your picture*, and so they stay as they are.\n\n"
-        "**Your own picture**: choose it in *Your picture*, right-click it, open the *mask editor*, paint over the "
-        "face, save, and press Run. A soft brush blends.",
+        "**Your own picture**: choose it in *Your picture*, right-click it, *Open in MaskEditor*, paint over the face, "
+        "save, and press Run. A brush much smaller than the face, with a **hardness** of 0.5, blends; stay inside the "
+        "outline, and go over it until it is solid.\n\n"
+        "*size* is the longer side of the result: 512 or more for a finished picture.",
         STILL_LIFE,
         "style-strokes",
         keep=True,

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from ..errors import NSTError
-from ..pictures.files import FORMATS, MOST_PIXELS_UNASKED, read_picture
+from ..pictures.files import MOST_PIXELS_UNASKED, PICTURES, read_picture
 from ..pictures.images import shape_of
 from ..system.safe_files import open_file
 from .flow import needed
@@ -116,7 +116,7 @@ def open_source(path: Path, rate: Fraction | None = None) -> Source:
 
 
 def _open_folder(path: Path, rate: Fraction) -> Source:
-    files = [file.name for file in path.iterdir() if file.suffix.lower() in FORMATS and not file.name.startswith(".")]
+    files = [file.name for file in path.iterdir() if file.suffix.lower() in PICTURES and not file.name.startswith(".")]
     if not files:
         raise NSTError(f"{path}: there is no picture in this folder; its frames are files such as frame_0001.png.")
     names = tuple(sorted(files, key=_by_number))

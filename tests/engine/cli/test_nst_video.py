@@ -6,9 +6,11 @@ import itertools
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from films import QUICK, frames_of, nst_video, times, write_folder
+from PIL import Image
 from scenes import pan, write_clip
 
 from nst_engine.cli.commands import main
@@ -177,3 +179,16 @@ def test_again_with_a_flow_of_its_own(style: Path, tmp_path: Path, capsys: pytes
     assert main([*again, "--restart"]) == 1
     assert "--flow: " in capsys.readouterr().err
     assert main([*again, "--restart", "--flow", str(tmp_path / "elsewhere.pth")]) == 0
+
+
+def test_every_kind_of_picture_is_a_frame_or_a_mask(style: Path, tmp_path: Path) -> None:
+    frames = [(frame[0].movedim(0, -1) * 255).round().byte().numpy() for frame in pan(2)]
+    (tmp_path / "in").mkdir()
+    for number, frame in enumerate(frames):
+        Image.fromarray(frame).save(tmp_path / "in" / f"{number}.bmp")
+    Image.fromarray(255 * np.ones_like(frames[0])).save(tmp_path / "mask.bmp")
+    words = (tmp_path / "in", style, "-o", tmp_path / "out", *QUICK, "--size", "0", "--protect", tmp_path / "mask.bmp")
+    assert nst_video(*words) == 0
+    for number, frame in enumerate(frames):
+        made = read_picture(tmp_path / "out" / f"{number}.png").pixels[0].movedim(0, -1)
+        assert np.abs(made.numpy() * 255 - frame).max() < 1

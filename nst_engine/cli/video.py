@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shutil
 import statistics
 import time
@@ -10,26 +11,28 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
 from .. import __version__
 from ..errors import NSTError, counted
 from ..network.vgg import VGGFeatures
-from ..pictures.files import FORMATS, Picture, read_picture, write_picture
+from ..pictures.files import PICTURES, Picture, read_picture, write_picture
 from ..recipes import RECIPES
 from ..run.levels import target_shape, usual_steps
 from ..run.progress import STOP, Progress
 from ..styles.grams import StyleGrams
+from ..system.digests import digest
+from ..system.locks import locked
 from ..video.coherence import Coherence
 from ..video.encode import Encoding, check_clip
 from ..video.flow import opencv
-from ..video.job import STATE, Job, skipped
+from ..video.job import Job, clear, skipped
 from ..video.raft import raft_flow
 from ..video.source import Part, Shown, Source, open_source
 from ..video.stylize import SHARE, stylize_video
-from .inputs import NONE, Inputs, luma_mask, read_inputs
+from .inputs import NONE, Inputs, files_of, luma_mask, read_inputs
 from .one_picture import choices
 
 FRAMES = ".frames"  # beside OUT, while it is unfinished
@@ -65,10 +68,14 @@ class VideoCommand:
         self.into_folder = self.out.is_dir() or not self.out.suffix
         self._check_out()
         self.folder = self.out if self.into_folder else self.out.with_name(self.out.name + FRAMES)
+        self.was_there = self.folder.is_dir()
+        self.lock: IO[bytes] | None = None
         self.job = Job(self.folder, self.source.names if self.into_folder else (), self.encoding.bits)
         back = tuple(args.look_back)
         if args.flow is None:
             opencv()  # said now, not after a style has been measured
+        elif not Path(args.flow).is_file():
+            raise NSTError(f"--flow: {args.flow}: no such file.")
         self.coherence = Coherence(args.temporal_weight, args.frame_steps, back, args.passes, args.cuts)
 
     def _check_out(self) -> None:
@@ -81,9 +88,35 @@ class VideoCommand:
 
     def begin(self) -> int:
         """How many frames are finished already."""
-        if self.args.restart and (self.folder / STATE).is_dir():
-            shutil.rmtree(self.folder)
+        self.job.check_folder()
+        unfinished = self.job.state.is_dir()
+        self.lock = locked(self.job.state)
+        if self.lock is None:
+            raise NSTError(f"{self.out}: another nst video writes this; wait for its end, or give another --out.")
+        if self.args.restart and unfinished:
+            for path in self.folder.iterdir():
+                if path.is_file():
+                    path.unlink()
+            clear(self.job.state)
         return self.job.begin(_identity(self.args))
+
+    def __enter__(self) -> VideoCommand:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Of a run that was refused before it had made anything, nothing is left."""
+        if self.lock is None:
+            return
+        self._unlock()
+        with contextlib.suppress(NSTError, OSError):
+            if self.job.state.is_dir() and self.job.is_empty and list(self.folder.iterdir()) == [self.job.state]:
+                shutil.rmtree(self.job.state)
+                if not (self.into_folder and self.was_there):
+                    self.folder.rmdir()
+
+    def _unlock(self) -> None:
+        if self.lock is not None:
+            self.lock.close()
 
     def inputs(self, read: Callable[..., Picture] = read_picture) -> Inputs:
         """Styles, start and masks, read as for a picture: the first frame stands for all."""
@@ -92,7 +125,6 @@ class VideoCommand:
             broken: list[str] = []
             first = next(self.source.frames(self.part, broken.append), None)
             if first is None:
-                self.job.end(keep_frames=False)
                 raise NSTError(f"{self.args.content}: {''.join(broken) or 'nothing lies between --from and --to'}.")
             write_picture(frame, first.pixels, bits=self.source.bits)
         replaced: dict[str, Any] = {"content": str(frame), "out": str(self.job.state / "next.png"), "bits": 8}
@@ -143,6 +175,7 @@ class VideoCommand:
             more = () if finished else self.job.waiting()
             self.notes += self.job.write(self.out, self.source, self.part, self.encoding, more)
         if finished:
+            self._unlock()
             self.job.end(self.into_folder)
         else:
             self.notes.append(self.kept(goes_on or bool(self.source.names)))
@@ -206,10 +239,14 @@ def _pixels(frames: Iterator[Shown], in_work: deque[Shown]) -> Iterator[torch.Te
 
 
 def _mask_source(protect: str | None) -> Source | None:
-    """Masks that change from frame to frame: a folder, or a clip. A picture is one for all."""
-    if protect is None or protect == NONE or Path(protect).suffix.lower() in FORMATS:
+    """Masks that change from frame to frame: a folder, or a clip, which a .gif is, too. A picture is one for all."""
+    if protect is None or protect == NONE or (Path(protect).suffix.lower() in PICTURES and not _moves(protect)):
         return None
     return open_source(Path(protect))
+
+
+def _moves(name: str) -> bool:
+    return name.lower().endswith(".gif")
 
 
 def _masks(source: Source, in_work: deque[Shown], name: str) -> Iterator[torch.Tensor]:
@@ -226,6 +263,9 @@ def _identity(args: argparse.Namespace) -> dict[str, Any]:
     """What has to be the same for a run to go on where another ended."""
     apart = ("out", "quiet", "restart", "command", "codec", "crf", "models", "device", "tile", "large", "save_style")
     same = {name: str(value) for name, value in vars(args).items() if name not in apart}
+    # Not the frames and masks of a folder: one that could not be read is mended, and the same command goes on.
+    files = {name: Path(file) for name, file in (*files_of(args).items(), ("flow", args.flow)) if file is not None}
+    same |= {f"SHA-256 of {name}": digest(file) for name, file in files.items() if name != "content" and file.is_file()}
     if Path(args.content).is_dir():  # its date changes with what is put beside the frames
         return same
     found = Path(args.content).stat()

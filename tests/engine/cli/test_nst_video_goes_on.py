@@ -18,6 +18,8 @@ from nst_process import start
 from pictures import clouds
 from scenes import HEIGHT, WIDTH, pan, write_clip
 
+from nst_engine.cli.arguments import parser
+from nst_engine.cli.video import VideoCommand
 from nst_engine.pictures.files import write_picture
 
 pytest.importorskip("av", reason="av is not installed")
@@ -199,3 +201,44 @@ def unfinished(broken_off: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     shutil.copytree(broken_off, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def test_of_two_runs_at_once_the_second_is_refused(style: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    clip, out = write_clip(tmp_path / "in.mp4", pan(3)), tmp_path / "out.mp4"
+    args = parser().parse_args(["video", str(clip), str(style), "-o", str(out), *QUICK])
+    with VideoCommand(args, []) as other:
+        other.begin()
+        assert "out.mp4: another nst video writes this" in refused(capsys, clip, style, "-o", out)
+        assert "out.mp4: another nst video writes this" in refused(capsys, clip, style, "-o", out, "--restart")
+    assert nst_video(clip, style, "-o", out, *QUICK) == 0
+    assert len(frames_of(out)) == 3
+
+
+def test_what_two_runs_have_written_is_damaged_and_begun_anew(unfinished: Path, capsys: pytest.CaptureFixture) -> None:
+    listed = unfinished / "out" / ".nst" / "frames"
+    listed.write_text("".join(2 * line for line in listed.read_text().splitlines(keepends=True)))
+    assert "is damaged; give --restart to start over" in refused(capsys, "in", "style.png", "-o", "out")
+    shutil.copy(unfinished / "in" / "shot10.png", unfinished / "in" / "shot11.png")
+    assert nst_video("in", "style.png", "-o", "out", *QUICK, "--restart") == 0
+    assert len(list((unfinished / "out").iterdir())) == 4
+
+
+@pytest.mark.parametrize("changed", ["style.png", "mask.png"])
+def test_files_that_have_changed_are_other_settings(
+    style: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(style, "style.png")
+    write_picture("mask.png", clouds(4, HEIGHT, WIDTH))
+    broken = write_folder(tmp_path / "in", pan(3)) / "shot10.png"
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[:20])
+    words = ("in", "style.png", "-o", "out.mp4", "--protect", "mask.png")
+    refused(capsys, *words)
+    broken.write_bytes(whole)
+    kept = Path(changed).read_bytes()
+    write_picture(changed, clouds(3, HEIGHT, WIDTH))
+    assert "begun with other settings" in refused(capsys, *words)
+    Path(changed).write_bytes(kept)
+    assert nst_video(*words, *QUICK) == 0
+    assert len(frames_of(tmp_path / "out.mp4")) == 3

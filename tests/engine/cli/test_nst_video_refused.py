@@ -117,3 +117,21 @@ def test_a_cover_picture_is_no_video(style: Path, tmp_path: Path, capsys: pytest
         container.mux(cover.encode(av.VideoFrame.from_ndarray(torch.zeros(64, 64, 3).byte().numpy(), format="rgb24")))
         container.mux(cover.encode(None))
     assert "there is no video in this file" in refused(capsys, tmp_path / "song.m4a", style, "-o", tmp_path / "out.mp4")
+
+
+def test_what_is_refused_leaves_no_folder(style: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    clip = write_clip(tmp_path / "in.mp4", pan(2))
+    saved, weights = tmp_path / "saved.safetensors", tmp_path / "raft.pth"
+    weights.write_bytes(b"no weights")
+    out = ("-o", tmp_path / "out.mp4")
+    assert "none.png" in refused(capsys, clip, tmp_path / "none.png", *out)
+    assert "--flow: none.pth: no such file" in refused(capsys, clip, style, *out, "--flow", "none.pth")
+    assert "does not hold weights" in refused(capsys, clip, style, *out, "--flow", weights)
+    assert "--start: " in refused(capsys, clip, style, *out, "--start", tmp_path / "none.png")
+    assert nst_video(clip, style, *out, *QUICK, "--size", "2") == 1
+    measured = ("--save-style", saved, "--style-size", "48", "--pooling", "average")
+    assert nst_video(clip, style, "-o", tmp_path / "other.mp4", *QUICK, *measured) == 0
+    assert "Weights, pooling and padding must be the same" in refused(capsys, clip, saved, *out, "--pooling", "max")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "other.mp4", "raft.pth", saved.name]
+    (tmp_path / "out.mp4.frames").write_text("mine")
+    assert "out.mp4.frames: this is no folder" in refused(capsys, clip, style, *out)

@@ -25,7 +25,7 @@ from ..system.safe_files import open_file, write_over
 from .coherence import Past
 from .encode import Encoding, write_clip
 from .source import Part, Shown, Source
-from .spool import Spool
+from .spool import Spool, writing
 from .stylize import Frame
 
 STATE = ".nst"  # the folder, among the frames, of what is needed to go on
@@ -104,11 +104,12 @@ class Job:
         image, past = frame.image, torch.cat((frame.past.painted, frame.past.settled), 1)
         alpha = image[:, 3:] if image.shape[1] == 4 else None
         write_picture(self.picture(index, shown.number), image[:, :3], alpha=alpha, bits=self.bits)
-        write_over(self._past(index), lambda file: np.save(file, past.numpy()))
-        with (self.state / "frames").open("a", encoding="ascii") as file:
-            file.write(f"{shown.number} {shown.time}\n")
-            file.flush()
-            os.fsync(file.fileno())
+        with writing(self.folder):
+            write_over(self._past(index), lambda file: np.save(file, past.numpy()))
+            with (self.state / "frames").open("a", encoding="ascii") as file:
+                file.write(f"{shown.number} {shown.time}\n")
+                file.flush()
+                os.fsync(file.fileno())
         self._past(index - back).unlink(missing_ok=True)
 
     def forget(self, index: int) -> None:

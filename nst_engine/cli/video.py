@@ -31,10 +31,12 @@ from ..video.flow import opencv
 from ..video.job import Job, clear, skipped
 from ..video.raft import raft_flow
 from ..video.source import Part, Shown, Source, open_source
-from ..video.stylize import SHARE, stylize_video
+from ..video.stylize import SHARE, Frame, stylize_video
 from .inputs import NONE, Inputs, files_of, luma_mask, read_inputs
 from .one_picture import choices
 
+OPAQUE = "clips hold no alpha here: it is left out; a folder of frames keeps it"
+FOR_EACH = "give one for all, or one for each frame"  # of masks
 FRAMES = ".frames"  # beside OUT, while it is unfinished
 
 
@@ -63,6 +65,8 @@ class VideoCommand:
             raise NSTError("--to: nothing lies between --from and this time.")
         self.source = open_source(Path(args.content), args.fps)
         self.masks = _mask_source(args.protect)
+        if self.masks is not None:
+            _check_masks(self.masks, self.source, self.part)
         self.notes: list[str] = []
         self.encoding = encoding_of(args, self.source, argv)
         self.into_folder = self.out.is_dir() or not self.out.suffix
@@ -142,7 +146,7 @@ class VideoCommand:
         coherence = self.coherence
         if self.args.flow is not None:
             coherence = replace(coherence, flow=raft_flow(Path(self.args.flow), vgg.device))
-        progress = _Progress(listener, self.job, self.source.expected(self.part))
+        progress = _Progress(listener, self.job, self.source.expected(self.part), self.coherence.passes)
         frames = stylize_video(
             vgg,
             _pixels(rest, in_work),
@@ -156,16 +160,32 @@ class VideoCommand:
             on_layer=progress.on_layer,
             **choices(self.args, inputs),
         )
-        for frame in frames:
-            if frame.settings["stopped_early"]:
-                break
-            if not frame.reliable:
-                self.job.forget(frame.number)
-            self.job.keep(frame.number, in_work.popleft(), frame, back)
-            progress.finished(frame.number + 1)
-            self.notes += [note for note in frame.notes if note not in self.notes]
+        masked = self._keep(frames, in_work, back, progress)
         self.notes += [f"{self.args.content}: {why}" for why in broken]
-        return not listener.asked_to_stop() and not broken
+        finished = masked and not listener.asked_to_stop() and not broken
+        if finished:
+            progress.end()
+        return finished
+
+    def _keep(self, frames: Iterator[Frame], in_work: deque[Shown], back: int, progress: _Progress) -> bool:
+        """Every frame as it is finished. Whether there was a mask for each."""
+        try:
+            for frame in frames:
+                if frame.settings["stopped_early"]:
+                    break
+                if not frame.reliable:
+                    self.job.forget(frame.number)
+                if frame.image.shape[1] == 4 and not self.into_folder and OPAQUE not in self.notes:
+                    self.notes.append(OPAQUE)
+                self.job.keep(frame.number, in_work.popleft(), frame, back)
+                progress.finished(frame.number + 1)
+                self.notes += [note for note in frame.notes if note not in self.notes]
+        except _NoMask as error:
+            if self.job.is_empty:
+                raise
+            self.notes.append(str(error))
+            return False
+        return True
 
     def write(self, finished: bool, goes_on: bool) -> Path:
         """What there is, as a clip; what is needed to go on stays where it is unless all is done."""
@@ -178,50 +198,67 @@ class VideoCommand:
             self._unlock()
             self.job.end(self.into_folder)
         else:
-            self.notes.append(self.kept(goes_on or bool(self.source.names)))
+            mended = bool(self.source.names or self.masks) and not goes_on
+            self.notes.append(self.kept(goes_on or mended, "once that is mended, " if mended else ""))
         return self.out
 
-    def kept(self, goes_on: bool) -> str:
+    def kept(self, goes_on: bool, condition: str = "") -> str:
         """What is said of a run that did not come to its end, and goes on there if what it reads is sound."""
         once = sum(1 for _ in self.job.waiting())
         passes = f", and {once} that the second pass has not reached" if once else ""
         said = f"{counted(len(self.job.times()), 'frame')} so far{passes}"
-        return f"{said}; the same command goes on from there" if goes_on else f"{said}, kept in {self.folder}"
+        return f"{said}; {condition}the same command goes on from there" if goes_on else f"{said}, kept in {self.folder}"
 
 
 class _Progress:
-    """How far it is, and how long it will take."""
+    """How far it is, in frames of each pass, and how long it will take."""
 
-    def __init__(self, listener: Listener, job: Job, expected: int | None) -> None:
-        self.listener, self.job = listener, job
-        self.first = self.done = done = len(job.times())
-        self.expected = None if expected is None else max(expected, done + 1)
+    def __init__(self, listener: Listener, job: Job, expected: int | None, passes: int) -> None:
+        self.listener, self.job, self.passes = listener, job, passes
+        self.first = self.done = len(job.times())
+        self.value = self._so_far()
+        self.total = 0 if expected is None else max(passes * (expected - self.first), self.value + 1)
+        self.number: int | None = None
         self.began = time.monotonic()
         self.took: deque[float] = deque(maxlen=25)
 
+    def _so_far(self) -> int:
+        """A frame that waits for its second pass counts as one, and a finished one as two."""
+        waiting = sum(1 for _ in self.job.passes.glob("*.npz")) if self.passes > 1 else 0
+        return self.passes * (self.done - self.first) + waiting
+
     def on_step(self, progress: Progress) -> object:
-        total = 0 if self.expected is None else self.expected - self.first
         number, step, steps = progress.picture, progress.step, progress.steps
+        if self.number not in (None, number):
+            self._next()
+        self.number = number
         self.listener.on_frame(number)
-        self.listener.display("video", self.done - self.first, total, lambda: self.note(number, step, steps))
+        self.listener.display("video", self.value, self.total, lambda: self.note(number, step, steps))
         return STOP if self.listener.asked_to_stop() else None
 
     def on_layer(self) -> None:
         if self.listener.asked_to_stop() and self.job.is_empty:
             raise KeyboardInterrupt  # there is nothing yet that could be kept
 
-    def finished(self, done: int) -> None:
+    def _next(self) -> None:
         now = time.monotonic()
         self.took.append(now - self.began)
-        self.began, self.done = now, done
-        if self.expected is not None:  # of a stream, it was an estimate
-            self.expected = max(self.expected, done + 1)
+        self.began, self.value = now, self._so_far()
+        if self.total:  # of a stream, it was an estimate
+            self.total = max(self.total, self.value + 1)
+
+    def finished(self, done: int) -> None:
+        self.done = done
+
+    def end(self) -> None:
+        self.value = self._so_far()
+        self.listener.display("video", self.value, self.value)
 
     def note(self, number: int, step: int, steps: int) -> str:
         text = f"frame {number + 1}, step {step} of {steps}"
-        if not self.took or self.expected is None:
+        if not self.took or not self.total:
             return text
-        left = statistics.median(self.took) * (self.expected - self.done)
+        left = statistics.median(self.took) * (self.total - self.value)
         return f"{text}, {_duration(left)} left"
 
 
@@ -249,14 +286,33 @@ def _moves(name: str) -> bool:
     return name.lower().endswith(".gif")
 
 
+class _NoMask(NSTError):
+    """For the frame in work; those before it are finished."""
+
+
 def _masks(source: Source, in_work: deque[Shown], name: str) -> Iterator[torch.Tensor]:
     """The mask that has the number of the frame in work."""
     broken: list[str] = []
+    count = 0
     for mask in source.frames(Part(), broken.append):
+        count = mask.number + 1
         if mask.number == in_work[-1].number:
             yield luma_mask(mask.pixels, mask.alpha)[0, 0]
     if broken:
-        raise NSTError(f"protect: {name}: {broken[0]}.")
+        raise _NoMask(f"--protect: {name}: {broken[0]}")
+    raise _NoMask(f"--protect: {counted(count, 'mask')}, and the clip has more frames; {FOR_EACH}")
+
+
+def _check_masks(masks: Source, source: Source, part: Part) -> None:
+    """Where both counts are known, before any work."""
+    if not (masks.names and source.names):
+        return
+    takes = part.taken()
+    times = ((number, number / source.rate) for number in range(len(source.names)))
+    last = max((number for number, time in times if not part.ended(time) and takes(time)), default=0)
+    if last >= len(masks.names):
+        counts = f"{counted(len(masks.names), 'mask')} for {counted(len(source.names), 'frame')}"
+        raise NSTError(f"--protect: {counts}; {FOR_EACH}.")
 
 
 def _identity(args: argparse.Namespace) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import re
@@ -87,7 +88,7 @@ def test_ctrl_c_in_the_first_of_two_passes_leaves_a_clip_and_the_work(style: Pat
     process = start("video", *words)
     _, said = process.communicate(timeout=300)
     assert process.returncode == 0
-    assert re.match(rf"video: 0 of 8 frame {count + 1},", said)  # none was made again
+    assert re.match(rf"video: {count} of 16 frame {count + 1},", said)  # none was made again
     assert len(frames_of(out)) == 8
 
 
@@ -136,11 +137,14 @@ def test_the_frames_that_an_error_leaves_are_spoken_of_and_gone_on_from(
     style: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     folder, out = write_folder(tmp_path / "in", pan(4)), tmp_path / "in" / "out.mp4"  # a date that changes, too
-    masks = write_folder(tmp_path / "masks", [torch.zeros_like(frame) for frame in pan(2)])
+    masks = write_folder(tmp_path / "masks", [torch.zeros_like(frame) for frame in pan(4)])
     words = (folder, style, "-o", out, "--protect", masks)
-    assert "2 frames so far; the same command goes on from there" in refused(capsys, *words)
-    for number in (10, 11):
-        write_picture(masks / f"shot{number}.png", torch.zeros(1, 3, HEIGHT, WIDTH))
+    (masks / "shot10.png").write_bytes(b"")
+    said = refused(capsys, *words)
+    assert "masks: " in said and "shot10.png" in said
+    assert "2 frames so far; once that is mended, the same command goes on from there" in said
+    assert len(frames_of(out)) == 2
+    write_picture(masks / "shot10.png", torch.zeros(1, 3, HEIGHT, WIDTH))
     assert nst_video(*words, *QUICK) == 0
     assert len(frames_of(out)) == 4
 
@@ -242,3 +246,14 @@ def test_files_that_have_changed_are_other_settings(
     Path(changed).write_bytes(kept)
     assert nst_video(*words, *QUICK) == 0
     assert len(frames_of(tmp_path / "out.mp4")) == 3
+
+
+def test_a_full_disk_is_named(
+    style: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    folder = write_folder(tmp_path / "in", pan(2))
+    monkeypatch.setattr("nst_engine.video.job.np.save", full)
+    assert f"{tmp_path / 'out'}: cannot be written (" in refused(capsys, folder, style, "-o", tmp_path / "out")

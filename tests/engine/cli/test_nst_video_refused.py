@@ -51,15 +51,35 @@ def test_a_clip_whose_size_changes_is_kept_up_to_there(
 ) -> None:
     folder = write_folder(tmp_path / "in", [*pan(2), clouds(1, 50, 60)])
     assert nst_video(folder, style, "-o", tmp_path / "out.mp4", *QUICK) == 1
-    assert "frame 2 is 60×50, and it began with 96×64" in capsys.readouterr().err
+    assert "frame 3 is 60×50, and it began with 96×64" in (said := capsys.readouterr().err)
+    assert "2 frames so far; once that is mended, the same command goes on from there" in said
     assert len(frames_of(tmp_path / "out.mp4")) == 2
+    rest = ("-o", tmp_path / "rest.mp4", "--fps", "24", "--from", "0.0833333")
+    assert nst_video(folder, style, *rest, *QUICK) == 0
+    assert len(frames_of(tmp_path / "rest.mp4")) == 1
 
 
 def test_too_few_masks_are_counted(style: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     folder = write_folder(tmp_path / "in", pan(3))
     masks = write_folder(tmp_path / "masks", [torch.ones_like(frame) for frame in pan(1)])
     said = refused(capsys, folder, style, "-o", tmp_path / "out.mp4", "--protect", masks)
-    assert "--protect: 1 mask, and the clip has more frames" in said
+    assert "--protect: 1 mask for 3 frames; give one for all" in said
+    assert not (tmp_path / "out.mp4.frames").exists()
+
+
+def test_masks_that_end_before_the_clip_leave_a_film(
+    style: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    clip, out = write_clip(tmp_path / "in.mp4", pan(6)), tmp_path / "out.mp4"
+    masks = write_folder(tmp_path / "masks", [torch.ones_like(frame) for frame in pan(3)])
+    said = refused(capsys, clip, style, "-o", out, "--protect", masks, "--every", "2")
+    assert "--protect: 3 masks, and the clip has more frames" in said
+    assert len(frames_of(out)) == 2
+
+
+def test_unknown_words_point_to_the_help_of_the_command(capsys: pytest.CaptureFixture) -> None:
+    assert nst_video("in.mp4", "style.png", "-o", "out.mp4", "--none") == 1
+    assert "unrecognized arguments: --none; see nst video --help" in capsys.readouterr().err
 
 
 def test_what_would_fail_after_a_night_is_refused_at_once(

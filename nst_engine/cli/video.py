@@ -207,7 +207,9 @@ class VideoCommand:
         once = sum(1 for _ in self.job.waiting())
         passes = f", and {once} that the second pass has not reached" if once else ""
         said = f"{counted(len(self.job.times()), 'frame')} so far{passes}"
-        return f"{said}; {condition}the same command goes on from there" if goes_on else f"{said}, kept in {self.folder}"
+        if not goes_on:
+            return f"{said}, kept in {self.folder}"
+        return f"{said}; {condition}the same command goes on from there"
 
 
 class _Progress:

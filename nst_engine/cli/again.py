@@ -46,13 +46,16 @@ class Repeat:
 
 def repeat(old: Path, changes: Sequence[str], more_folders: Sequence[str]) -> Repeat:
     """The run that made a result, with the user's changes; its files are looked for beside it and in `more_folders`."""
+    if old.is_dir():
+        raise NSTError(f"{old}: a folder of frames does not say how it was made; only films of nst video do.")
     settings = (clip_settings(old) if old.suffix.lower() in ENCODERS else read_settings(old)) or {}
     stored = settings.get("argv")
     if not isinstance(stored, list) or not all(isinstance(word, str) for word in stored) or stored[:1] == []:
         stored = [""]
     if stored[0] not in LEAST:
         raise NSTError(
-            f"{old}: this does not say how it was made; only what nst stylize, nst texture and nst video wrote does."
+            f"{old}: this does not say how it was made; only pictures of nst stylize and nst texture and films of nst "
+            "video do, and frames in a folder do not."
         )
     given = parser().parse_args([*LEAST[stored[0]], *changes])
     # The style that was saved then is not saved over.

@@ -158,7 +158,8 @@ def _video(args: argparse.Namespace, argv: list[str]) -> int:
     one_picture.style_weights(args)  # what does not go together is refused before anything is read
     one_picture.layers_of(args)
     command = VideoCommand(args, argv)
-    with ProgressDisplay(args.quiet) as display, stops_on_ctrl_c("the frames so far") as asked_to_stop:
+    kept = "frames that are finished will be kept, if there are any (Ctrl-C again quits at once)"
+    with ProgressDisplay(args.quiet) as display, stops_on_ctrl_c(kept) as asked_to_stop, command:
         command.begin()
         inputs = command.inputs()
         vgg = one_picture.network_of(args, partial(display, f"download {args.weights}"))

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from ..errors import NSTError
+from ..network.weights_location import BUILT_IN
 from ..pictures.files import Picture, check_target, picture_shape, read_picture
 from ..pictures.images import shape_of
 from ..recipes import RECIPES, STARTS
@@ -44,6 +45,20 @@ class Inputs:
         """Whose depth and colour profile the result has: the content, or the first style that is a picture."""
         styles = (given.style for given in self.styles)
         return self.content or next((style for style in styles if isinstance(style, Picture)), None)
+
+
+def files_of(args: argparse.Namespace) -> dict[str, str]:
+    """Every file that a job reads, by what it is to the job."""
+    found = {"content": args.content}
+    for name in ("styles", "style_masks", "regions"):
+        found |= {f"{name}.{i}": file for i, file in enumerate(getattr(args, name) or (), 1) if file != NONE}
+    if args.protect not in (None, NONE):
+        found["protect"] = args.protect
+    if args.start is not None and args.start not in NAMED_STARTS:
+        found["start"] = args.start
+    if args.weights not in BUILT_IN:
+        found["weights"] = args.weights
+    return found
 
 
 def style_side(args: argparse.Namespace, side: int) -> int:

@@ -41,7 +41,9 @@ def print_nothing_more() -> None:
 
 
 @contextlib.contextmanager
-def stops_on_ctrl_c(what: str = "the picture so far") -> Iterator[Callable[[], bool]]:
+def stops_on_ctrl_c(
+    said: str = "the picture so far will be kept, once there is one (Ctrl-C again quits without it)",
+) -> Iterator[Callable[[], bool]]:
     """Ctrl-C once: the yielded question is answered with yes. Twice: KeyboardInterrupt, as ever."""
     asked = False
     # Whether there is one at all: a file may have been opened with its number since.
@@ -55,7 +57,6 @@ def stops_on_ctrl_c(what: str = "the picture so far") -> Iterator[Callable[[], b
         # Not print: the signal may have come in the middle of one.
         with contextlib.suppress(OSError):
             if stderr is not None:
-                said = f"{what} will be kept, once there is one (Ctrl-C again quits without it)"
                 os.write(stderr, f"\nnst: stopping; {said}\n".encode())
 
     usual = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shutil
 import statistics
 import time
@@ -10,28 +11,32 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
 from .. import __version__
 from ..errors import NSTError, counted
 from ..network.vgg import VGGFeatures
-from ..pictures.files import FORMATS, Picture, read_picture, write_picture
+from ..pictures.files import PICTURES, Picture, read_picture, write_picture
 from ..recipes import RECIPES
 from ..run.levels import target_shape, usual_steps
 from ..run.progress import STOP, Progress
 from ..styles.grams import StyleGrams
+from ..system.digests import digest
+from ..system.locks import locked
 from ..video.coherence import Coherence
 from ..video.encode import Encoding, check_clip
 from ..video.flow import opencv
-from ..video.job import STATE, Job, skipped
+from ..video.job import Job, clear, skipped
 from ..video.raft import raft_flow
 from ..video.source import Part, Shown, Source, open_source
-from ..video.stylize import SHARE, stylize_video
-from .inputs import NONE, Inputs, luma_mask, read_inputs
+from ..video.stylize import SHARE, Frame, stylize_video
+from .inputs import NONE, Inputs, files_of, luma_mask, read_inputs
 from .one_picture import choices
 
+OPAQUE = "clips hold no alpha here: it is left out; a folder of frames keeps it"
+FOR_EACH = "give one for all, or one for each frame"  # of masks
 FRAMES = ".frames"  # beside OUT, while it is unfinished
 
 
@@ -60,15 +65,21 @@ class VideoCommand:
             raise NSTError("--to: nothing lies between --from and this time.")
         self.source = open_source(Path(args.content), args.fps)
         self.masks = _mask_source(args.protect)
+        if self.masks is not None:
+            _check_masks(self.masks, self.source, self.part)
         self.notes: list[str] = []
         self.encoding = encoding_of(args, self.source, argv)
         self.into_folder = self.out.is_dir() or not self.out.suffix
         self._check_out()
         self.folder = self.out if self.into_folder else self.out.with_name(self.out.name + FRAMES)
+        self.was_there = self.folder.is_dir()
+        self.lock: IO[bytes] | None = None
         self.job = Job(self.folder, self.source.names if self.into_folder else (), self.encoding.bits)
         back = tuple(args.look_back)
         if args.flow is None:
             opencv()  # said now, not after a style has been measured
+        elif not Path(args.flow).is_file():
+            raise NSTError(f"--flow: {args.flow}: no such file.")
         self.coherence = Coherence(args.temporal_weight, args.frame_steps, back, args.passes, args.cuts)
 
     def _check_out(self) -> None:
@@ -81,9 +92,35 @@ class VideoCommand:
 
     def begin(self) -> int:
         """How many frames are finished already."""
-        if self.args.restart and (self.folder / STATE).is_dir():
-            shutil.rmtree(self.folder)
+        self.job.check_folder()
+        unfinished = self.job.state.is_dir()
+        self.lock = locked(self.job.state)
+        if self.lock is None:
+            raise NSTError(f"{self.out}: another nst video writes this; wait for its end, or give another --out.")
+        if self.args.restart and unfinished:
+            for path in self.folder.iterdir():
+                if path.is_file():
+                    path.unlink()
+            clear(self.job.state)
         return self.job.begin(_identity(self.args))
+
+    def __enter__(self) -> VideoCommand:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Of a run that was refused before it had made anything, nothing is left."""
+        if self.lock is None:
+            return
+        self._unlock()
+        with contextlib.suppress(NSTError, OSError):
+            if self.job.state.is_dir() and self.job.is_empty and list(self.folder.iterdir()) == [self.job.state]:
+                shutil.rmtree(self.job.state)
+                if not (self.into_folder and self.was_there):
+                    self.folder.rmdir()
+
+    def _unlock(self) -> None:
+        if self.lock is not None:
+            self.lock.close()
 
     def inputs(self, read: Callable[..., Picture] = read_picture) -> Inputs:
         """Styles, start and masks, read as for a picture: the first frame stands for all."""
@@ -92,7 +129,6 @@ class VideoCommand:
             broken: list[str] = []
             first = next(self.source.frames(self.part, broken.append), None)
             if first is None:
-                self.job.end(keep_frames=False)
                 raise NSTError(f"{self.args.content}: {''.join(broken) or 'nothing lies between --from and --to'}.")
             write_picture(frame, first.pixels, bits=self.source.bits)
         replaced: dict[str, Any] = {"content": str(frame), "out": str(self.job.state / "next.png"), "bits": 8}
@@ -110,7 +146,7 @@ class VideoCommand:
         coherence = self.coherence
         if self.args.flow is not None:
             coherence = replace(coherence, flow=raft_flow(Path(self.args.flow), vgg.device))
-        progress = _Progress(listener, self.job, self.source.expected(self.part))
+        progress = _Progress(listener, self.job, self.source.expected(self.part), self.coherence.passes)
         frames = stylize_video(
             vgg,
             _pixels(rest, in_work),
@@ -124,16 +160,32 @@ class VideoCommand:
             on_layer=progress.on_layer,
             **choices(self.args, inputs),
         )
-        for frame in frames:
-            if frame.settings["stopped_early"]:
-                break
-            if not frame.reliable:
-                self.job.forget(frame.number)
-            self.job.keep(frame.number, in_work.popleft(), frame, back)
-            progress.finished(frame.number + 1)
-            self.notes += [note for note in frame.notes if note not in self.notes]
+        masked = self._keep(frames, in_work, back, progress)
         self.notes += [f"{self.args.content}: {why}" for why in broken]
-        return not listener.asked_to_stop() and not broken
+        finished = masked and not listener.asked_to_stop() and not broken
+        if finished:
+            progress.end()
+        return finished
+
+    def _keep(self, frames: Iterator[Frame], in_work: deque[Shown], back: int, progress: _Progress) -> bool:
+        """Every frame as it is finished. Whether there was a mask for each."""
+        try:
+            for frame in frames:
+                if frame.settings["stopped_early"]:
+                    break
+                if not frame.reliable:
+                    self.job.forget(frame.number)
+                if frame.image.shape[1] == 4 and not self.into_folder and OPAQUE not in self.notes:
+                    self.notes.append(OPAQUE)
+                self.job.keep(frame.number, in_work.popleft(), frame, back)
+                progress.finished(frame.number + 1)
+                self.notes += [note for note in frame.notes if note not in self.notes]
+        except _NoMask as error:
+            if self.job.is_empty:
+                raise
+            self.notes.append(str(error))
+            return False
+        return True
 
     def write(self, finished: bool, goes_on: bool) -> Path:
         """What there is, as a clip; what is needed to go on stays where it is unless all is done."""
@@ -143,52 +195,72 @@ class VideoCommand:
             more = () if finished else self.job.waiting()
             self.notes += self.job.write(self.out, self.source, self.part, self.encoding, more)
         if finished:
+            self._unlock()
             self.job.end(self.into_folder)
         else:
-            self.notes.append(self.kept(goes_on or bool(self.source.names)))
+            mended = bool(self.source.names or self.masks) and not goes_on
+            self.notes.append(self.kept(goes_on or mended, "once that is mended, " if mended else ""))
         return self.out
 
-    def kept(self, goes_on: bool) -> str:
+    def kept(self, goes_on: bool, condition: str = "") -> str:
         """What is said of a run that did not come to its end, and goes on there if what it reads is sound."""
         once = sum(1 for _ in self.job.waiting())
         passes = f", and {once} that the second pass has not reached" if once else ""
         said = f"{counted(len(self.job.times()), 'frame')} so far{passes}"
-        return f"{said}; the same command goes on from there" if goes_on else f"{said}, kept in {self.folder}"
+        if not goes_on:
+            return f"{said}, kept in {self.folder}"
+        return f"{said}; {condition}the same command goes on from there"
 
 
 class _Progress:
-    """How far it is, and how long it will take."""
+    """How far it is, in frames of each pass, and how long it will take."""
 
-    def __init__(self, listener: Listener, job: Job, expected: int | None) -> None:
-        self.listener, self.job = listener, job
-        self.first = self.done = done = len(job.times())
-        self.expected = None if expected is None else max(expected, done + 1)
+    def __init__(self, listener: Listener, job: Job, expected: int | None, passes: int) -> None:
+        self.listener, self.job, self.passes = listener, job, passes
+        self.first = self.done = len(job.times())
+        self.value = self._so_far()
+        self.total = 0 if expected is None else max(passes * (expected - self.first), self.value + 1)
+        self.number: int | None = None
         self.began = time.monotonic()
         self.took: deque[float] = deque(maxlen=25)
 
+    def _so_far(self) -> int:
+        """A frame that waits for its second pass counts as one, and a finished one as two."""
+        waiting = sum(1 for _ in self.job.passes.glob("*.npz")) if self.passes > 1 else 0
+        return self.passes * (self.done - self.first) + waiting
+
     def on_step(self, progress: Progress) -> object:
-        total = 0 if self.expected is None else self.expected - self.first
         number, step, steps = progress.picture, progress.step, progress.steps
+        if self.number not in (None, number):
+            self._next()
+        self.number = number
         self.listener.on_frame(number)
-        self.listener.display("video", self.done - self.first, total, lambda: self.note(number, step, steps))
+        self.listener.display("video", self.value, self.total, lambda: self.note(number, step, steps))
         return STOP if self.listener.asked_to_stop() else None
 
     def on_layer(self) -> None:
         if self.listener.asked_to_stop() and self.job.is_empty:
             raise KeyboardInterrupt  # there is nothing yet that could be kept
 
-    def finished(self, done: int) -> None:
+    def _next(self) -> None:
         now = time.monotonic()
         self.took.append(now - self.began)
-        self.began, self.done = now, done
-        if self.expected is not None:  # of a stream, it was an estimate
-            self.expected = max(self.expected, done + 1)
+        self.began, self.value = now, self._so_far()
+        if self.total:  # of a stream, it was an estimate
+            self.total = max(self.total, self.value + 1)
+
+    def finished(self, done: int) -> None:
+        self.done = done
+
+    def end(self) -> None:
+        self.value = self._so_far()
+        self.listener.display("video", self.value, self.value)
 
     def note(self, number: int, step: int, steps: int) -> str:
         text = f"frame {number + 1}, step {step} of {steps}"
-        if not self.took or self.expected is None:
+        if not self.took or not self.total:
             return text
-        left = statistics.median(self.took) * (self.expected - self.done)
+        left = statistics.median(self.took) * (self.total - self.value)
         return f"{text}, {_duration(left)} left"
 
 
@@ -206,26 +278,52 @@ def _pixels(frames: Iterator[Shown], in_work: deque[Shown]) -> Iterator[torch.Te
 
 
 def _mask_source(protect: str | None) -> Source | None:
-    """Masks that change from frame to frame: a folder, or a clip. A picture is one for all."""
-    if protect is None or protect == NONE or Path(protect).suffix.lower() in FORMATS:
+    """Masks that change from frame to frame: a folder, or a clip, which a .gif is, too. A picture is one for all."""
+    if protect is None or protect == NONE or (Path(protect).suffix.lower() in PICTURES and not _moves(protect)):
         return None
     return open_source(Path(protect))
+
+
+def _moves(name: str) -> bool:
+    return name.lower().endswith(".gif")
+
+
+class _NoMask(NSTError):
+    """For the frame in work; those before it are finished."""
 
 
 def _masks(source: Source, in_work: deque[Shown], name: str) -> Iterator[torch.Tensor]:
     """The mask that has the number of the frame in work."""
     broken: list[str] = []
+    count = 0
     for mask in source.frames(Part(), broken.append):
+        count = mask.number + 1
         if mask.number == in_work[-1].number:
             yield luma_mask(mask.pixels, mask.alpha)[0, 0]
     if broken:
-        raise NSTError(f"protect: {name}: {broken[0]}.")
+        raise _NoMask(f"--protect: {name}: {broken[0]}")
+    raise _NoMask(f"--protect: {counted(count, 'mask')}, and the clip has more frames; {FOR_EACH}")
+
+
+def _check_masks(masks: Source, source: Source, part: Part) -> None:
+    """Where both counts are known, before any work."""
+    if not (masks.names and source.names):
+        return
+    takes = part.taken()
+    times = ((number, number / source.rate) for number in range(len(source.names)))
+    last = max((number for number, time in times if not part.ended(time) and takes(time)), default=0)
+    if last >= len(masks.names):
+        counts = f"{counted(len(masks.names), 'mask')} for {counted(len(source.names), 'frame')}"
+        raise NSTError(f"--protect: {counts}; {FOR_EACH}.")
 
 
 def _identity(args: argparse.Namespace) -> dict[str, Any]:
     """What has to be the same for a run to go on where another ended."""
     apart = ("out", "quiet", "restart", "command", "codec", "crf", "models", "device", "tile", "large", "save_style")
     same = {name: str(value) for name, value in vars(args).items() if name not in apart}
+    # Not the frames and masks of a folder: one that could not be read is mended, and the same command goes on.
+    files = {name: Path(file) for name, file in (*files_of(args).items(), ("flow", args.flow)) if file is not None}
+    same |= {f"SHA-256 of {name}": digest(file) for name, file in files.items() if name != "content" and file.is_file()}
     if Path(args.content).is_dir():  # its date changes with what is put beside the frames
         return same
     found = Path(args.content).stat()

@@ -30,6 +30,7 @@ from .decode import (
 from .encode import DESCRIPTION, bands_of, save_lossy, save_png, save_tiff
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"}
+PICTURES = (*FORMATS, ".bmp", ".gif", ".pgm", ".ppm")  # what is looked for in folders
 MOST_PIXELS_UNASKED = 2**27  # a few hundred bytes can claim as many
 
 

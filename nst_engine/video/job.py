@@ -20,12 +20,13 @@ import torch
 
 from ..errors import NSTError
 from ..pictures.files import read_picture, write_picture
+from ..system.locks import LOCK
 from ..system.safe_files import open_file, write_over
 from .coherence import Past
 from .encode import Encoding, write_clip
 from .frame import Frame
 from .source import Part, Shown, Source
-from .spool import Spool
+from .spool import Spool, writing
 
 STATE = ".nst"  # the folder, among the frames, of what is needed to go on
 RECORD = "job.json"
@@ -43,8 +44,17 @@ class Job:
     def state(self) -> Path:
         return self.folder / STATE
 
+    def check_folder(self) -> None:
+        """Raise where the frames cannot lie."""
+        for folder in (self.folder, self.state):
+            if folder.exists() and not folder.is_dir():
+                raise NSTError(f"{folder}: this is no folder, and frames are to lie in it; give another name.")
+        if not self.state.is_dir() and self.folder.is_dir() and any(self.folder.iterdir()):
+            raise NSTError(f"{self.folder}: this folder has files already, and none says that it is unfinished work.")
+
     def begin(self, command: dict[str, Any]) -> int:
         """How many frames are there already. `command` is what has to be the same to go on."""
+        self.check_folder()
         record = self.state / RECORD
         text = json.dumps(command, sort_keys=True, indent=1).encode()
         if record.is_file() and record.read_bytes() != text:
@@ -53,9 +63,7 @@ class Job:
                     f"{self.folder}: here lie the frames of a clip begun with other settings. Give those again to go "
                     "on with it, --restart to start over, or another name."
                 )
-            shutil.rmtree(self.state)
-        if not self.state.is_dir() and self.folder.is_dir() and any(self.folder.iterdir()):
-            raise NSTError(f"{self.folder}: this folder has files already, and none says that it is unfinished work.")
+            clear(self.state)
         if not record.is_file():
             self.state.mkdir(parents=True, exist_ok=True)
             write_over(record, lambda file: file.write(text))
@@ -73,7 +81,10 @@ class Job:
             return []
         with self._sound():
             lines = path.read_text(encoding="ascii").split("\n")[:-1]  # what a kill cut off has no end
-            return [(int(number), Fraction(time)) for number, time in (line.split() for line in lines)]
+            found = [(int(number), Fraction(time)) for number, time in (line.split() for line in lines)]
+            if any(one[0] >= other[0] or one[1] >= other[1] for one, other in itertools.pairwise(found)):
+                raise ValueError("frames go on in time")  # two runs at once have written it
+            return found
 
     def picture(self, index: int, number: int) -> Path:
         if not self.names:
@@ -93,11 +104,12 @@ class Job:
         image, past = frame.image, torch.cat((frame.past.painted, frame.past.settled), 1)
         alpha = image[:, 3:] if image.shape[1] == 4 else None
         write_picture(self.picture(index, shown.number), image[:, :3], alpha=alpha, bits=self.bits)
-        write_over(self._past(index), lambda file: np.save(file, past.numpy()))
-        with (self.state / "frames").open("a", encoding="ascii") as file:
-            file.write(f"{shown.number} {shown.time}\n")
-            file.flush()
-            os.fsync(file.fileno())
+        with writing(self.folder):
+            write_over(self._past(index), lambda file: np.save(file, past.numpy()))
+            with (self.state / "frames").open("a", encoding="ascii") as file:
+                file.write(f"{shown.number} {shown.time}\n")
+                file.flush()
+                os.fsync(file.fileno())
         self._past(index - back).unlink(missing_ok=True)
 
     def forget(self, index: int) -> None:
@@ -174,6 +186,15 @@ class Job:
         shutil.rmtree(self.state, ignore_errors=True)
         if not keep_frames:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def clear(folder: Path) -> None:
+    """All that lies in it but the lock of a run."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()
 
 
 def skipped(frames: Iterable[Shown], done: int, back: int) -> tuple[list[torch.Tensor], Iterator[Shown]]:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from ..errors import NSTError
-from ..pictures.files import FORMATS, MOST_PIXELS_UNASKED, read_picture
+from ..pictures.files import MOST_PIXELS_UNASKED, PICTURES, read_picture
 from ..pictures.images import shape_of
 from ..system.safe_files import open_file
 from .flow import needed
@@ -48,16 +48,18 @@ class Shown:
 
 @dataclass(frozen=True)
 class Part:
-    """What of a source is taken: from one time to another, in seconds, every so many frames. `first` is the number of
-    the frame at `start`, where it is known: then what comes before need not be read."""
+    """What of a source is taken: from one time to another, in seconds, every so many frames, counted from the first of
+    them. `first` is the number of the frame at `start`, where it is known: then what comes before need not be read."""
 
     start: Fraction | None = None
     end: Fraction | None = None
     every: int = 1
     first: int = 0
 
-    def holds(self, number: int, time: Fraction) -> bool:
-        return number % self.every == 0 and (self.start is None or time >= self.start)
+    def taken(self) -> Callable[[Fraction], bool]:
+        """Whether a frame of this time is taken; to be asked of every frame once, in order."""
+        counted = itertools.count()
+        return lambda time: (self.start is None or time >= self.start) and next(counted) % self.every == 0
 
     def ended(self, time: Fraction) -> bool:
         return self.end is not None and time >= self.end
@@ -98,11 +100,13 @@ class Source:
     def frames(self, part: Part, on_break: Callable[[str], object]) -> Iterator[Shown]:
         """Those of the part, in order. Where the source cannot be read any further, `on_break` is told why."""
         reader = _of_folder(self, part, on_break) if self.names else _of_clip(self, part, on_break)
+        shape: tuple[int, int] | None = None
         for shown in reader:
-            if shape_of(shown.pixels) != self.shape:
-                h, w = shape_of(shown.pixels)
-                was = f"it began with {self.shape[1]}×{self.shape[0]}"
-                on_break(f"frame {shown.number} is {w}×{h}, and {was}; what comes after needs a run of its own")
+            h, w = shape_of(shown.pixels)
+            shape = shape or (h, w)
+            if (h, w) != shape:
+                was = f"it began with {shape[1]}×{shape[0]}"
+                on_break(f"frame {shown.number + 1} is {w}×{h}, and {was}; what comes after needs a run of its own")
                 return
             yield shown
 
@@ -116,7 +120,7 @@ def open_source(path: Path, rate: Fraction | None = None) -> Source:
 
 
 def _open_folder(path: Path, rate: Fraction) -> Source:
-    files = [file.name for file in path.iterdir() if file.suffix.lower() in FORMATS and not file.name.startswith(".")]
+    files = [file.name for file in path.iterdir() if file.suffix.lower() in PICTURES and not file.name.startswith(".")]
     if not files:
         raise NSTError(f"{path}: there is no picture in this folder; its frames are files such as frame_0001.png.")
     names = tuple(sorted(files, key=_by_number))
@@ -131,11 +135,12 @@ def _by_number(name: str) -> list[tuple[int, int | str]]:
 
 def _of_folder(source: Source, part: Part, on_break: Callable[[str], object]) -> Iterator[Shown]:
     assert isinstance(source.path, Path)
+    takes = part.taken()
     for number, name in enumerate(source.names):
         time = number / source.rate
         if part.ended(time):
             return
-        if part.holds(number, time):
+        if takes(time):
             try:
                 picture = read_picture(source.path / name)
             except NSTError as error:
@@ -236,7 +241,7 @@ def _length(stream: Any) -> Fraction | None:
 
 def _of_clip(source: Source, part: Part, on_break: Callable[[str], object]) -> Iterator[Shown]:
     av = needed("av", "Reading a clip")
-    number, end, times = 0, Fraction(0), Times(1 / source.rate)
+    number, end, times, takes = 0, Fraction(0), Times(1 / source.rate), part.taken()
     try:
         with opened(source.path) as container:
             stream = video_of(container, source.path)
@@ -246,7 +251,7 @@ def _of_clip(source: Source, part: Part, on_break: Callable[[str], object]) -> I
                 time = times.of(None if frame.pts is None else frame.pts * frame.time_base)
                 if part.ended(time):
                     return
-                if part.holds(number, time):
+                if takes(time):
                     check_size(frame.width, frame.height, source.path)
                     yield Shown(number, time, _pixels(frame))
                 number += 1

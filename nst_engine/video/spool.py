@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -11,12 +12,22 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..errors import NSTError
 from ..run.progress import Step
 from ..system.safe_files import write_over
 from .coherence import Past
 from .frame import Frame
 
 TOP = 65535  # pictures wait in 16 bits
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """A disk that is full does not say where."""
+    try:
+        yield
+    except OSError as error:
+        raise NSTError(f"{error.filename or folder}: cannot be written ({error.strerror or error}).") from error
 
 
 class Spool:
@@ -38,7 +49,8 @@ class Spool:
         told["history"] = [asdict(step) for step in frame.history]
         codes: dict[str, Any] = {name: _codes(array) for name, array in arrays.items() if array is not None}
         codes["told"] = np.frombuffer(json.dumps(told).encode(), np.uint8)
-        write_over(path, lambda file: np.savez(file, **codes))
+        with writing(self.folder):
+            write_over(path, lambda file: np.savez(file, **codes))
 
     def frame(self, stage: str, number: int) -> Frame | None:
         path = self._path(stage, number)

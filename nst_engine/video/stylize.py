@@ -149,11 +149,13 @@ class _Run:
         if coherence.flow is None:
             opencv()  # said now, not after the first frame
         self.stopped = False
+        self.shape: tuple[int, int] | None = None  # of the first frame
 
     def forward(self, job: _Given, seen: Sequence[Past]) -> Frame:
         """A frame from those before it, or alone where a shot begins."""
         began = time.perf_counter()
         content = self.fitted(job.picture)
+        self.check_size(job)
         temporal = anchor(content, self.near(seen), self.coherence, self.flow) if seen else None
         chosen = {} if temporal is None else self.fewer(content) | self.start(content, seen[-1])
         return self._stylised(job, content, temporal, began, chosen)
@@ -199,6 +201,16 @@ class _Run:
         if given != ("content", None) and (given != (None, None) or self.recipe.start != "content"):
             return {}
         return {"start": "image", "start_image": coloured(content, before)}
+
+    def check_size(self, job: _Given) -> None:
+        """Flow and temporal term go from pixel to pixel."""
+        h, w = shape_of(job.picture)
+        self.shape = self.shape or (h, w)
+        if (h, w) != self.shape:
+            raise NSTError(
+                f"frames: frame {job.number + 1} is {w}×{h}, and those before it {self.shape[1]}×{self.shape[0]}; "
+                "give frames of one size."
+            )
 
     def fitted(self, given: torch.Tensor) -> torch.Tensor:
         """The frame in the result's size."""

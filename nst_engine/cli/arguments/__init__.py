@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import IO, NoReturn
+from typing import IO, Any, NoReturn
 
 from ... import NSTError, __version__
 from .batch import batch_arguments
@@ -55,6 +55,13 @@ def printable(text: str, stream: IO[str] | None) -> str:
 class _Parser(argparse.ArgumentParser):
     def format_help(self) -> str:
         return printable(super().format_help(), sys.stdout)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """A command's own words that are unknown are told by it, so that its own help is named."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown and " " in self.prog:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
 
     def error(self, message: str) -> NoReturn:
         raise NSTError(f"{message}; see {self.prog} --help")

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any
 
 from ...errors import NSTError
+from ...system.locks import locked
 from ...system.safe_files import move_over
 from ...video.encode import Encoding, check_clip, write_clip
 from ...video.flow import dis_flow
@@ -29,7 +30,7 @@ from .. import one_picture
 from ..video import encoding_of
 from .jobs import Job, is_clip
 from .outcome import FAILED, KEPT, MADE, Outcome
-from .output import locked, temporary_path
+from .output import temporary_path
 from .report import Console
 from .resume import KEY, asked, made_before
 from .shots import frames_folder, keep_shots, kept_shots, shot_folder

@@ -15,15 +15,12 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from ...errors import NSTError, counted
-from ...network.weights_location import BUILT_IN
-from ...pictures.files import FORMATS
+from ...pictures.files import FORMATS, PICTURES
 from ...styles.saved import SUFFIX
 from ...system.safe_files import below
 from ...video.encode import ENCODERS
 from ..arguments import parser
-from ..inputs import NAMED_STARTS, NONE
 
-PICTURES = (*FORMATS, ".bmp", ".gif", ".pgm", ".ppm")  # what is looked for in folders
 CLIPS = (*ENCODERS, ".avi", ".mpg", ".mpeg")
 TABLES = (".csv", ".jsonl")
 FIELDS = ("content", "style", "folder", "file", "number")  # of a pattern of names, beside the options
@@ -127,20 +124,6 @@ def _word(name: str, value: Any) -> str:
     if name == "keep_colours":
         return f"{value[0]}={value[1]}"
     return "off" if value is None else str(value)  # of these, --tile alone has None for anything but its default
-
-
-def files_of(args: argparse.Namespace) -> dict[str, str]:
-    """Every file that a job reads, by what it is to the job."""
-    found = {"content": args.content}
-    for name in ("styles", "style_masks", "regions"):
-        found |= {f"{name}.{i}": file for i, file in enumerate(getattr(args, name) or (), 1) if file != NONE}
-    if args.protect not in (None, NONE):
-        found["protect"] = args.protect
-    if args.start is not None and args.start not in NAMED_STARTS:
-        found["start"] = args.start
-    if args.weights not in BUILT_IN:
-        found["weights"] = args.weights
-    return found
 
 
 # --- contents and styles ------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from ...errors import NSTError
+from ...system.locks import LOCK
 from ...system.safe_files import ABANDONED
 
 try:
@@ -24,7 +25,6 @@ except ImportError:  # Windows, where a file that is open cannot be deleted
     fcntl = None  # type: ignore[assignment]
 
 _WORKING = re.compile(r"\.nst-batch-[0-9a-f]{16}(\.new)?")
-LOCK = "lock"
 
 
 @contextlib.contextmanager
@@ -46,22 +46,6 @@ def working_folder(out: Path) -> Iterator[Path]:
 def temporary_path(work: Path, out: str | Path) -> Path:
     """Where in a run's folder a result is written before it is moved to `out`."""
     return work / f"{os.urandom(8).hex()}{Path(out).suffix}"
-
-
-def locked(folder: Path) -> IO[bytes] | None:
-    """A lock on a folder that is kept from one run to the next; None, if another run has it. Closing it, or the end of
-    this process, gives it back."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = (folder / LOCK).open("wb")
-    if fcntl is not None:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            return None
-        except OSError:  # not every network drive has locks
-            pass
-    return lock
 
 
 def _locked_folder(out: Path) -> tuple[Path, IO[bytes]]:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from ...errors import NSTError
 from ...pictures.files import read_settings
-from ...system.safe_files import open_file
+from ...system.digests import digest
 from ...video.encode import clip_settings
-from .jobs import Job, files_of, is_clip, parsed, words
+from ..inputs import files_of
+from .jobs import Job, is_clip, parsed, words
 
 KEY = "batch"  # in the settings that a picture carries
 MACHINE = {"device": "auto", "tile": "auto", "models": [], "large": False}  # what makes no other picture
-_AT_ONCE = 1 << 20
 
 
 def asked(job: Job, args: argparse.Namespace) -> dict[str, Any]:
@@ -35,27 +34,6 @@ def is_file_to_hash(name: str, file: str) -> bool:
 @lru_cache(1024)
 def _options(options: tuple[str, ...], command: str) -> tuple[str, ...]:
     return words(argparse.Namespace(**{**vars(parsed(options, command)), **MACHINE}), command)
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file; one that has not changed since is not read again. Of a folder of masks, of all its files."""
-    try:
-        if path.is_dir():
-            files = sorted(file for file in path.iterdir() if file.is_file() and file.name[0] != ".")
-            return hashlib.sha256("".join(f"{file.name} {digest(file)} " for file in files).encode()).hexdigest()
-        found = path.stat()
-        return _digest(path, found.st_mtime_ns, found.st_size)
-    except OSError as error:
-        raise NSTError(f"{path}: this file cannot be read ({error.strerror or error}).") from error
-
-
-@lru_cache(4096)
-def _digest(path: Path, _changed: int, _size: int) -> str:
-    found = hashlib.sha256()
-    with open_file(path) as file:
-        while piece := file.read(_AT_ONCE):
-            found.update(piece)
-    return found.hexdigest()
 
 
 def made_before(out: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:

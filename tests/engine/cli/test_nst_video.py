@@ -6,9 +6,11 @@ import itertools
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from films import QUICK, frames_of, nst_video, times, write_folder
+from PIL import Image
 from scenes import pan, write_clip
 
 from nst_engine.cli.commands import main
@@ -41,7 +43,7 @@ def test_variable_frame_rates_keep_their_times(style: Path, tmp_path: Path) -> N
 def test_a_part_of_a_clip(style: Path, tmp_path: Path) -> None:
     clip, out = write_clip(tmp_path / "in.mp4", pan(12)), tmp_path / "out.mp4"
     assert nst_video(clip, style, "-o", out, *QUICK, "--from", "0:00.125", "--to", "0.375", "--every", "2") == 0
-    assert times(out) == [0, 0.083, 0.167]  # frames 4, 6 and 8
+    assert times(out) == [0, 0.083, 0.167]  # frames 3, 5 and 7, from 0
     with av.open(str(out)) as container:
         heard = container.streams.audio[0]
         assert float(heard.duration * heard.time_base) == pytest.approx(0.25, abs=0.05)
@@ -177,3 +179,58 @@ def test_again_with_a_flow_of_its_own(style: Path, tmp_path: Path, capsys: pytes
     assert main([*again, "--restart"]) == 1
     assert "--flow: " in capsys.readouterr().err
     assert main([*again, "--restart", "--flow", str(tmp_path / "elsewhere.pth")]) == 0
+
+
+def test_every_kind_of_picture_is_a_frame_or_a_mask(style: Path, tmp_path: Path) -> None:
+    frames = [(frame[0].movedim(0, -1) * 255).round().byte().numpy() for frame in pan(2)]
+    (tmp_path / "in").mkdir()
+    for number, frame in enumerate(frames):
+        Image.fromarray(frame).save(tmp_path / "in" / f"{number}.bmp")
+    Image.fromarray(255 * np.ones_like(frames[0])).save(tmp_path / "mask.bmp")
+    words = (tmp_path / "in", style, "-o", tmp_path / "out", *QUICK, "--size", "0", "--protect", tmp_path / "mask.bmp")
+    assert nst_video(*words) == 0
+    for number, frame in enumerate(frames):
+        made = read_picture(tmp_path / "out" / f"{number}.png").pixels[0].movedim(0, -1)
+        assert np.abs(made.numpy() * 255 - frame).max() < 1
+
+
+def test_every_so_many_counts_from_the_first_of_the_part(style: Path, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "in", pan(6))
+    words = ("--fps", "10", "--from", "0.1", "--every", "3")
+    assert nst_video(folder, style, "-o", tmp_path / "out", *QUICK, *words) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["shot12.png", "shot9.png"]
+
+
+def test_a_film_without_alpha_says_so(style: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "in").mkdir()
+    for number, frame in enumerate(pan(2)):
+        write_picture(tmp_path / "in" / f"{number}.png", frame, alpha=torch.full_like(frame[:, :1], 0.5))
+    assert nst_video(tmp_path / "in", style, "-o", tmp_path / "out.mp4", *QUICK) == 0
+    assert "clips hold no alpha" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("passes", [1, 2])
+def test_progress_counts_every_pass_to_its_end(
+    style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passes: int
+) -> None:
+    shown: list[tuple[int, int]] = []
+
+    def display(self: object, title: str, value: int, total: int, note: object = None) -> None:
+        if title == "video":
+            shown.append((value, total))
+
+    monkeypatch.setattr("nst_engine.cli.terminal.ProgressDisplay.__call__", display)
+    clip = write_clip(tmp_path / "in.mp4", pan(3))
+    assert nst_video(clip, style, "-o", tmp_path / "out.mp4", *QUICK, "--no-cuts", "--passes", passes) == 0
+    values = list(dict.fromkeys(value for value, _ in shown))
+    assert values == ([0, 1, 2, 3] if passes == 1 else [0, 1, 2, 4, 5, 6])  # the last frame has no second pass
+    assert {total for _, total in shown} == {3 * passes}
+
+
+def test_a_folder_of_frames_is_not_made_again(style: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    folder = write_folder(tmp_path / "in", pan(1))
+    assert nst_video(folder, style, "-o", tmp_path / "out", *QUICK) == 0
+    assert main(["again", str(tmp_path / "out")]) == 1
+    assert "a folder of frames does not say how it was made" in capsys.readouterr().err
+    assert main(["again", str(tmp_path / "out" / "shot8.png")]) == 1
+    assert "frames in a folder do not" in capsys.readouterr().err

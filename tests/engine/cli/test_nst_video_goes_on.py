@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import re
@@ -18,6 +19,8 @@ from nst_process import start
 from pictures import clouds
 from scenes import HEIGHT, WIDTH, pan, write_clip
 
+from nst_engine.cli.arguments import parser
+from nst_engine.cli.video import VideoCommand
 from nst_engine.pictures.files import write_picture
 
 pytest.importorskip("av", reason="av is not installed")
@@ -85,7 +88,7 @@ def test_ctrl_c_in_the_first_of_two_passes_leaves_a_clip_and_the_work(style: Pat
     process = start("video", *words)
     _, said = process.communicate(timeout=300)
     assert process.returncode == 0
-    assert re.match(rf"video: 0 of 8 frame {count + 1},", said)  # none was made again
+    assert re.match(rf"video: {count} of 16 frame {count + 1},", said)  # none was made again
     assert len(frames_of(out)) == 8
 
 
@@ -134,11 +137,14 @@ def test_the_frames_that_an_error_leaves_are_spoken_of_and_gone_on_from(
     style: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     folder, out = write_folder(tmp_path / "in", pan(4)), tmp_path / "in" / "out.mp4"  # a date that changes, too
-    masks = write_folder(tmp_path / "masks", [torch.zeros_like(frame) for frame in pan(2)])
+    masks = write_folder(tmp_path / "masks", [torch.zeros_like(frame) for frame in pan(4)])
     words = (folder, style, "-o", out, "--protect", masks)
-    assert "2 frames so far; the same command goes on from there" in refused(capsys, *words)
-    for number in (10, 11):
-        write_picture(masks / f"shot{number}.png", torch.zeros(1, 3, HEIGHT, WIDTH))
+    (masks / "shot10.png").write_bytes(b"")
+    said = refused(capsys, *words)
+    assert "masks: " in said and "shot10.png" in said
+    assert "2 frames so far; once that is mended, the same command goes on from there" in said
+    assert len(frames_of(out)) == 2
+    write_picture(masks / "shot10.png", torch.zeros(1, 3, HEIGHT, WIDTH))
     assert nst_video(*words, *QUICK) == 0
     assert len(frames_of(out)) == 4
 
@@ -199,3 +205,55 @@ def unfinished(broken_off: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     shutil.copytree(broken_off, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def test_of_two_runs_at_once_the_second_is_refused(style: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    clip, out = write_clip(tmp_path / "in.mp4", pan(3)), tmp_path / "out.mp4"
+    args = parser().parse_args(["video", str(clip), str(style), "-o", str(out), *QUICK])
+    with VideoCommand(args, []) as other:
+        other.begin()
+        assert "out.mp4: another nst video writes this" in refused(capsys, clip, style, "-o", out)
+        assert "out.mp4: another nst video writes this" in refused(capsys, clip, style, "-o", out, "--restart")
+    assert nst_video(clip, style, "-o", out, *QUICK) == 0
+    assert len(frames_of(out)) == 3
+
+
+def test_what_two_runs_have_written_is_damaged_and_begun_anew(unfinished: Path, capsys: pytest.CaptureFixture) -> None:
+    listed = unfinished / "out" / ".nst" / "frames"
+    listed.write_text("".join(2 * line for line in listed.read_text().splitlines(keepends=True)))
+    assert "is damaged; give --restart to start over" in refused(capsys, "in", "style.png", "-o", "out")
+    shutil.copy(unfinished / "in" / "shot10.png", unfinished / "in" / "shot11.png")
+    assert nst_video("in", "style.png", "-o", "out", *QUICK, "--restart") == 0
+    assert len(list((unfinished / "out").iterdir())) == 4
+
+
+@pytest.mark.parametrize("changed", ["style.png", "mask.png"])
+def test_files_that_have_changed_are_other_settings(
+    style: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(style, "style.png")
+    write_picture("mask.png", clouds(4, HEIGHT, WIDTH))
+    broken = write_folder(tmp_path / "in", pan(3)) / "shot10.png"
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[:20])
+    words = ("in", "style.png", "-o", "out.mp4", "--protect", "mask.png")
+    refused(capsys, *words)
+    broken.write_bytes(whole)
+    kept = Path(changed).read_bytes()
+    write_picture(changed, clouds(3, HEIGHT, WIDTH))
+    assert "begun with other settings" in refused(capsys, *words)
+    Path(changed).write_bytes(kept)
+    assert nst_video(*words, *QUICK) == 0
+    assert len(frames_of(tmp_path / "out.mp4")) == 3
+
+
+def test_a_full_disk_is_named(
+    style: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    folder = write_folder(tmp_path / "in", pan(2))
+    monkeypatch.setattr("nst_engine.video.job.np.save", full)
+    assert f"{tmp_path / 'out'}: cannot be written (" in refused(capsys, folder, style, "-o", tmp_path / "out")

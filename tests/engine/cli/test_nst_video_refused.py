@@ -51,15 +51,35 @@ def test_a_clip_whose_size_changes_is_kept_up_to_there(
 ) -> None:
     folder = write_folder(tmp_path / "in", [*pan(2), clouds(1, 50, 60)])
     assert nst_video(folder, style, "-o", tmp_path / "out.mp4", *QUICK) == 1
-    assert "frame 2 is 60×50, and it began with 96×64" in capsys.readouterr().err
+    assert "frame 3 is 60×50, and it began with 96×64" in (said := capsys.readouterr().err)
+    assert "2 frames so far; once that is mended, the same command goes on from there" in said
     assert len(frames_of(tmp_path / "out.mp4")) == 2
+    rest = ("-o", tmp_path / "rest.mp4", "--fps", "24", "--from", "0.0833333")
+    assert nst_video(folder, style, *rest, *QUICK) == 0
+    assert len(frames_of(tmp_path / "rest.mp4")) == 1
 
 
 def test_too_few_masks_are_counted(style: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     folder = write_folder(tmp_path / "in", pan(3))
     masks = write_folder(tmp_path / "masks", [torch.ones_like(frame) for frame in pan(1)])
     said = refused(capsys, folder, style, "-o", tmp_path / "out.mp4", "--protect", masks)
-    assert "--protect: 1 mask, and the clip has more frames" in said
+    assert "--protect: 1 mask for 3 frames; give one for all" in said
+    assert not (tmp_path / "out.mp4.frames").exists()
+
+
+def test_masks_that_end_before_the_clip_leave_a_film(
+    style: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    clip, out = write_clip(tmp_path / "in.mp4", pan(6)), tmp_path / "out.mp4"
+    masks = write_folder(tmp_path / "masks", [torch.ones_like(frame) for frame in pan(3)])
+    said = refused(capsys, clip, style, "-o", out, "--protect", masks, "--every", "2")
+    assert "--protect: 3 masks, and the clip has more frames" in said
+    assert len(frames_of(out)) == 2
+
+
+def test_unknown_words_point_to_the_help_of_the_command(capsys: pytest.CaptureFixture) -> None:
+    assert nst_video("in.mp4", "style.png", "-o", "out.mp4", "--none") == 1
+    assert "unrecognized arguments: --none; see nst video --help" in capsys.readouterr().err
 
 
 def test_what_would_fail_after_a_night_is_refused_at_once(
@@ -117,3 +137,21 @@ def test_a_cover_picture_is_no_video(style: Path, tmp_path: Path, capsys: pytest
         container.mux(cover.encode(av.VideoFrame.from_ndarray(torch.zeros(64, 64, 3).byte().numpy(), format="rgb24")))
         container.mux(cover.encode(None))
     assert "there is no video in this file" in refused(capsys, tmp_path / "song.m4a", style, "-o", tmp_path / "out.mp4")
+
+
+def test_what_is_refused_leaves_no_folder(style: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    clip = write_clip(tmp_path / "in.mp4", pan(2))
+    saved, weights = tmp_path / "saved.safetensors", tmp_path / "raft.pth"
+    weights.write_bytes(b"no weights")
+    out = ("-o", tmp_path / "out.mp4")
+    assert "none.png" in refused(capsys, clip, tmp_path / "none.png", *out)
+    assert "--flow: none.pth: no such file" in refused(capsys, clip, style, *out, "--flow", "none.pth")
+    assert "does not hold weights" in refused(capsys, clip, style, *out, "--flow", weights)
+    assert "--start: " in refused(capsys, clip, style, *out, "--start", tmp_path / "none.png")
+    assert nst_video(clip, style, *out, *QUICK, "--size", "2") == 1
+    measured = ("--save-style", saved, "--style-size", "48", "--pooling", "average")
+    assert nst_video(clip, style, "-o", tmp_path / "other.mp4", *QUICK, *measured) == 0
+    assert "Weights, pooling and padding must be the same" in refused(capsys, clip, saved, *out, "--pooling", "max")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "other.mp4", "raft.pth", saved.name]
+    (tmp_path / "out.mp4.frames").write_text("mine")
+    assert "out.mp4.frames: this is no folder" in refused(capsys, clip, style, *out)

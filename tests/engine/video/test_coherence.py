@@ -339,3 +339,9 @@ def test_bfloat16(painting: nst.StyleGrams) -> None:
 def test_what_cannot_be_is_refused(wrong: dict, says: str) -> None:
     with pytest.raises(nst.NSTError, match=says):
         nst.Coherence(**wrong)
+
+
+def test_frames_of_several_sizes_are_refused_in_a_sentence(vgg, painting) -> None:
+    frames = [clouds(1, 32, 32), clouds(2, 32, 40)]
+    with pytest.raises(nst.NSTError, match="frame 2 is 40×32, and those before it 32×32"):
+        run(vgg, frames, painting, steps=1)

@@ -20,8 +20,8 @@ from scenes import pan, write_clip
 
 from nst_engine.cli import commands as cli
 from nst_engine.cli.batch import clips
-from nst_engine.cli.batch.output import locked
 from nst_engine.pictures.files import read_settings, write_picture
+from nst_engine.system.locks import locked
 from nst_engine.video.encode import clip_settings
 from nst_engine.video.shots import find_shots
 from nst_engine.video.source import open_source

@@ -1,0 +1,29 @@
+"""A lock on a folder that is kept from one run to the next; the system itself takes it back from the dead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import IO
+
+try:
+    import fcntl
+except ImportError:  # Windows, where a file that is open cannot be deleted
+    fcntl = None  # type: ignore[assignment]
+
+LOCK = "lock"
+
+
+def locked(folder: Path) -> IO[bytes] | None:
+    """A lock on a folder that is kept from one run to the next; None, if another run has it. Closing it, or the end of
+    this process, gives it back."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = (folder / LOCK).open("wb")
+    if fcntl is not None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            return None
+        except OSError:  # not every network drive has locks
+            pass
+    return lock

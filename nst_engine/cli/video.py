@@ -28,10 +28,11 @@ from ..system.locks import locked
 from ..video.coherence import Coherence
 from ..video.encode import Encoding, check_clip
 from ..video.flow import opencv
+from ..video.frame import Frame
 from ..video.job import Job, clear, skipped
 from ..video.raft import raft_flow
 from ..video.source import Part, Shown, Source, open_source
-from ..video.stylize import SHARE, Frame, stylize_video
+from ..video.stylize import SHARE, stylize_video
 from .inputs import NONE, Inputs, files_of, luma_mask, read_inputs
 from .one_picture import choices
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections import Counter
@@ -16,6 +17,7 @@ from .jobs import Job, folded
 from .outcome import FAILED, KEPT, MADE, Outcome
 
 NAME = "report.jsonl"
+LONGEST_LINE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,11 @@ class Report:
         if {folded(str(path))} & {folded(name) for job in jobs for name in (job.content, *job.styles, job.out)}:
             raise NSTError(f"--report: {path} is one of the pictures; name another file.")
         try:
-            self.file: IO[str] = path.open("w", encoding="utf-8")
+            if not _may_be_replaced(path):
+                raise NSTError(f"--report: {path} is there and is no report of nst batch; name another file.")
+            path.open("wb").close()
+            # At its end, whoever else writes there: of two runs at once the lines stay whole.
+            self.file: IO[str] = path.open("a", encoding="utf-8")
         except OSError as error:
             raise NSTError(f"--report: {path} cannot be written ({error.strerror or error}).") from error
 
@@ -59,6 +65,16 @@ class Report:
         line |= {name: value for name, value in (("options", list(job.options)), ("where", outcome.where)) if value}
         self.file.write(json.dumps(line, ensure_ascii=False) + "\n")
         self.file.flush()
+
+
+def _may_be_replaced(path: Path) -> bool:
+    """Whether there is nothing, or a report of an earlier run."""
+    if not path.is_file() or path.stat().st_size == 0:
+        return True
+    with path.open("rb") as file, contextlib.suppress(ValueError, RecursionError):
+        line = json.loads(file.readline(LONGEST_LINE))
+        return isinstance(line, dict) and {"output", "status"} <= line.keys()
+    return False
 
 
 @dataclass

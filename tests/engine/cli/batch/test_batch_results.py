@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from nst_engine import NSTError
 from nst_engine.cli import commands as cli
 from nst_engine.cli import one_picture
 from nst_engine.cli.batch import worker
+from nst_engine.cli.batch.jobs import Job
+from nst_engine.cli.batch.outcome import MADE, Outcome
+from nst_engine.cli.batch.report import Report
 from nst_engine.pictures.files import read_picture, read_settings, write_picture
 
 
@@ -112,3 +116,27 @@ def test_statistics_at_ever_new_sizes_do_not_pile_up(folder, monkeypatch):
 def test_a_worker_tells_errors_in_words():
     assert worker.in_words(NSTError("size: 3 is too small")) == "--size: 3 is too small"
     assert "out of memory" in worker.in_words(MemoryError())
+
+
+def test_a_report_replaces_no_file_of_another_kind(folder, capsys):
+    table = folder / "table.csv"
+    table.write_text("content,style\nphotos/a.png,styles/one.png\n", encoding="utf-8")
+    asked = table.read_bytes()
+    for report in (table, folder / "styles" / "one.png", folder / "deep.jsonl"):
+        (folder / "deep.jsonl").write_text("[" * 100_000, encoding="utf-8")
+        before = report.read_bytes()
+        assert cli.main(["batch", "table.csv", *map(str, QUICK), "-o", "out", "--report", str(report)]) == 1
+        assert f"--report: {report} is" in capsys.readouterr().err
+        assert report.read_bytes() == before
+    batch("table.csv")
+    batch("table.csv")  # its own report it does replace
+    assert table.read_bytes() == asked
+
+
+def test_lines_of_two_reports_in_one_file_stay_whole(folder):
+    job = Job("photos/a.png", ("styles/one.png",), "out/a.png", ())
+    with Report(Path("both.jsonl"), [job]) as one, Report(Path("both.jsonl"), [job]) as other:
+        for report in (one, other, one, other):
+            report.add(Outcome(job, MADE, 1.0, 0.5))
+    lines = [json.loads(line) for line in Path("both.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(lines) == 4 and all(line["output"] == "out/a.png" for line in lines)

@@ -220,14 +220,14 @@ def running() -> Running | None:
     return None if context is None else Running(context.prompt_id, str(context.node_id))
 
 
-def _server() -> Any:
+def prompt_server() -> Any:
     return getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
 
 
 def canvas() -> str | None:
     """The client that has asked for this run, if it is a canvas. A program that reads the host's messages is spared
     what it knows nothing of: it may take every binary one for a picture."""
-    server = _server()
+    server = prompt_server()
     client = getattr(server, "client_id", None)
     if client is None or not hasattr(server, "send_progress_text"):
         return None
@@ -243,14 +243,14 @@ def show_text(text: str, run: Running | None = None) -> None:
         return
     parts = run.node.split(":")
     for depth in range(len(parts), 0, -1):
-        _server().send_progress_text(text, ":".join(parts[:depth]), client)
+        prompt_server().send_progress_text(text, ":".join(parts[:depth]), client)
 
 
 def tell_canvas(event: str, data: dict[str, Any]) -> None:
     """For this pack's own panel; from any thread."""
     client = canvas()
     if client is not None:
-        _server().send_sync(event, data, client)
+        prompt_server().send_sync(event, data, client)
 
 
 # --- finish now, keep the picture ---------------------------------------------------------------------------------
@@ -296,7 +296,7 @@ def short_runs() -> int:
 def offer_finish() -> None:
     """POST /nst/finish {"prompt_id", "node_id"}. JSON alone is taken: another site's page cannot send that without
     asking first, and the host grants it nothing. Nor does it know the prompt's id."""
-    routes = getattr(_server(), "routes", None)
+    routes = getattr(prompt_server(), "routes", None)
     if routes is None:
         return
     from aiohttp import web

@@ -44,7 +44,7 @@ class ContentTarget:
                 self.energy[tap] = self.energy.get(tap, 0) + p.float().square().sum()
                 self.numel[tap] = self.numel.get(tap, 0) + p.numel()
                 if keep:
-                    self._keep(tile, tap, p)
+                    self.keep(tile, tap, p)
             network.watch.measured(done, len(tiles))
 
     def at(self, tile: Tile | None, arena: Arena | None = None) -> dict[str, Tensor]:
@@ -59,7 +59,7 @@ class ContentTarget:
         features = self.network.activations(pixels, self.taps, arena=arena)
         return {tap: tile.without_margin(p, tap) for tap, p in features}
 
-    def _keep(self, tile: Tile, tap: str, p: Tensor) -> None:
+    def keep(self, tile: Tile, tap: str, p: Tensor) -> None:
         if tap not in self.kept:
             shape = (1, p.shape[1], *tap_shape(shape_of(self.picture), tap))
             self.kept[tap] = torch.empty(shape, dtype=p.dtype, device=p.device, memory_format=torch.channels_last)

@@ -154,7 +154,7 @@ class Writer:
                 while sound is not None and pending is not None and pending[0] <= shown.time - began:
                     pending[1]()
                     pending = next(sound, None)
-                self.container.mux(self.stream.encode(self._frame(shown.pixels, shown.time - began)))
+                self.container.mux(self.stream.encode(self.frame(shown.pixels, shown.time - began)))
                 end = shown.time - began + 1 / self.source.rate
             if self.stream is None:
                 raise NSTError("there is no frame to be written.")
@@ -198,7 +198,7 @@ class Writer:
         context.color_range = 1
         return stream
 
-    def _frame(self, pixels: torch.Tensor, time: Fraction) -> Any:
+    def frame(self, pixels: torch.Tensor, time: Fraction) -> Any:
         frame = self._coded(pixels)
         even = round(time * self.source.rate) / self.source.rate
         if abs(even - time) <= (self.source.time_base or 0) / 2:

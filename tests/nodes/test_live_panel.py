@@ -82,7 +82,7 @@ def watched(pack, monkeypatch):
     host, sent = pack.nodes.host, []
     monkeypatch.setattr(host, "running", lambda: host.Running("prompt", "12:7"))
     monkeypatch.setattr(host, "canvas", lambda: "client")
-    monkeypatch.setattr(host, "_server", lambda: SimpleNamespace(send_progress_text=lambda *_: None))
+    monkeypatch.setattr(host, "prompt_server", lambda: SimpleNamespace(send_progress_text=lambda *_: None))
     monkeypatch.setattr(host, "tell_canvas", lambda event, data: sent.append(data))
     return sent
 

@@ -229,7 +229,7 @@ class Killed(BaseException):
 def test_no_film_has_its_name_before_it_is_whole(pack, vgg, grams, clip, root, monkeypatch, node) -> None:
     encode = importlib.import_module(f"{pack.__name__}.nst_engine.video.encode")
     source, seen = film(pack, clip, root), []
-    real = encode.Writer._frame
+    real = encode.Writer.frame
 
     def look(writer, pixels, time):
         seen.append([file.name for file in (root / "out").glob("*.mp4") if re.fullmatch(r"film_.*", file.name)])
@@ -237,7 +237,7 @@ def test_no_film_has_its_name_before_it_is_whole(pack, vgg, grams, clip, root, m
             return real(writer, pixels, time)
         raise Killed
 
-    monkeypatch.setattr(encode.Writer, "_frame", look)
+    monkeypatch.setattr(encode.Writer, "frame", look)
     with pytest.raises(Killed):
         if node == "SaveVideo":
             headless = importlib.import_module(f"{pack.__name__}.nodes.headless.stand_ins")

@@ -328,7 +328,7 @@ def test_torchvision_weights_are_downloaded_once(served, tmp_path, convolutions,
     folder, url = served
     name = published(folder, convolutions)
     monkeypatch.setattr(weights_location, "torchvision_url", lambda _: f"{url}/{name}")
-    monkeypatch.setattr(weights_location, "_hub_folder", lambda: tmp_path / "hub")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     told: list[tuple[int, int]] = []
     models = tmp_path / "models" / "vgg"
     vgg = nst.load_vgg(

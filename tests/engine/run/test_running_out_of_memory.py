@@ -43,7 +43,7 @@ def test_content_is_made_anew_before_a_run_is_refused(vgg, grams, monkeypatch):
     content = clouds(1, 320, 320)
     options = {"steps": 2, "layers": nst.LayerWeights(style={"relu2_1": 1.0}, content={"relu2_2": 1.0})}
     expected = nst.stylize(vgg, content, grams, tile=None, **options)
-    real = ContentTarget._keep
+    real = ContentTarget.keep
 
     def starved(self, tile, tap, p):
         # As a device would that has no room for the features of the whole picture.
@@ -51,7 +51,7 @@ def test_content_is_made_anew_before_a_run_is_refused(vgg, grams, monkeypatch):
             torch.empty(2**60, dtype=torch.uint8)
         real(self, tile, tap, p)
 
-    monkeypatch.setattr(ContentTarget, "_keep", starved)
+    monkeypatch.setattr(ContentTarget, "keep", starved)
     result = nst.stylize(vgg, content, grams, tile=160, **options)
     assert (result.image - expected.image).abs().mean() < 1e-5
     assert "computed again" in result.notes[-1]

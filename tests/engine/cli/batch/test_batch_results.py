@@ -106,11 +106,11 @@ def test_statistics_at_ever_new_sizes_do_not_pile_up(folder, monkeypatch):
     monkeypatch.setattr(worker, "STATISTICS", 7)
     for side in range(40, 52, 2):
         write_picture(f"photos/below/{side}.png", clouds(side, side, side))
-    kept = []
-    trim = worker.Worker._trim
-    monkeypatch.setattr(worker.Worker, "_trim", lambda self, g: (trim(self, g), kept.append(len(g.styles[0].memo)))[0])
+    measured, measure = [], one_picture.measure_style
+    monkeypatch.setattr(one_picture, "measure_style", lambda *a: measured.append(measure(*a)) or measured[-1])
     batch("photos/below", "--styles", "styles/one.png", "--size", 0)
-    assert len(kept) == 7 and max(kept) <= 7
+    (grams,) = measured
+    assert 0 < len(grams.styles[0].memo) <= 7
 
 
 def test_a_worker_tells_errors_in_words():

@@ -81,7 +81,7 @@ def test_nobody_waits_for_a_pipe(folder, name):
         (["--style-size", "2"], "nst: STYLE of style.png: 2×2 pixels are too few"),
         (
             ["--content-weight", "0", "--style-weight", "0", "--tv-weight", "0"],
-            "nst: --content-weight, --style-weight, --tv-weight: all",
+            "nst: --content-weight, --style-weight, --tv-weight: none",
         ),
         (["--tile", "64", "--statistic", "sliced"], "nst: --tile: the statistic 'sliced' sorts"),
     ],

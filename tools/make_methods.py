@@ -75,8 +75,8 @@ def page(text: str) -> str:
         f"The pack's own pictures, {SIZE} pixels, all else as the recipes have it. `tools/make_methods.py` makes them."
         if there
         else "![balanced, strotss and nnst on one pair](../workflows/Three%20ways%20to%20paint.jpg)\n\n"
-        "The template *Three ways to paint*, 224 pixels. `tools/make_methods.py` makes four pairs by every method, which\n"
-        "takes hours on a CPU."
+        "The template *Three ways to paint*, 224 pixels. `tools/make_methods.py` makes four pairs by every method,\n"
+        "which takes hours on a CPU."
     )
     pictures = [f"![{name}: both pictures, and every method](methods/{name}.jpg)" for name in there]
     return before + heading + "\n" + "\n\n".join([said, *pictures]) + "\n" + next_heading + after

@@ -88,4 +88,4 @@ def test_which_method_when_shows_the_pictures_that_are_there():
     methods, text = load_tool("make_methods"), (DOCS / "methods.md").read_text(encoding="utf-8")
     assert methods.page(text) == text, "python tools/make_methods.py --page"
     for link in re.findall(r"\]\(([^)#]+)\)", text):
-        assert (DOCS / link).is_file(), link
+        assert (DOCS / unquote(link)).is_file(), link

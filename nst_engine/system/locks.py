@@ -7,15 +7,15 @@ from typing import IO
 
 try:
     import fcntl
-except ImportError:  # Windows, where a file that is open cannot be deleted
+except ImportError:  # Windows, where a file that is open cannot be deleted, nor its folder renamed
     fcntl = None  # type: ignore[assignment]
 
 LOCK = "lock"
+RENAMES_OPEN = fcntl is not None
 
 
 def locked(folder: Path) -> IO[bytes] | None:
-    """A lock on a folder that is kept from one run to the next; None, if another run has it. Closing it, or the end of
-    this process, gives it back."""
+    """The folder's lock, or None if another run has it. Closing it, or the end of this process, gives it back."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = (folder / LOCK).open("wb")
     if fcntl is not None:
@@ -27,3 +27,18 @@ def locked(folder: Path) -> IO[bytes] | None:
         except OSError:  # not every network drive has locks
             pass
     return lock
+
+
+def is_abandoned(folder: Path) -> bool:
+    """Whether nobody who lives has its lock."""
+    try:
+        if fcntl is None:
+            (folder / LOCK).unlink(missing_ok=True)
+        else:
+            with (folder / LOCK).open("rb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except FileNotFoundError:  # half removed
+        return True
+    except OSError:
+        return False

@@ -16,13 +16,8 @@ from pathlib import Path
 from typing import IO
 
 from ...errors import NSTError
-from ...system.locks import LOCK
+from ...system.locks import RENAMES_OPEN, is_abandoned, locked
 from ...system.safe_files import ABANDONED
-
-try:
-    import fcntl
-except ImportError:  # Windows, where a file that is open cannot be deleted
-    fcntl = None  # type: ignore[assignment]
 
 _WORKING = re.compile(r"\.nst-batch-[0-9a-f]{16}(\.new)?")
 
@@ -51,15 +46,11 @@ def temporary_path(work: Path, out: str | Path) -> Path:
 def _locked_folder(out: Path) -> tuple[Path, IO[bytes]]:
     """It has its name only once it is locked, so that nobody takes it for one of a dead run."""
     work = out / f".nst-batch-{os.urandom(8).hex()}"
-    if fcntl is None:
-        work.mkdir()
-        return work, (work / LOCK).open("wb")
-    new = work.with_suffix(".new")
-    new.mkdir()
-    lock = (new / LOCK).open("wb")
-    with contextlib.suppress(OSError):  # not every network drive has locks
-        fcntl.flock(lock, fcntl.LOCK_EX)
-    new.rename(work)
+    new = work.with_suffix(".new") if RENAMES_OPEN else work
+    lock = locked(new)
+    assert lock is not None  # a name that nobody else has
+    if new != work:
+        new.rename(work)
     return work, lock
 
 
@@ -75,17 +66,4 @@ def _remove_abandoned(out: Path) -> None:
 def _is_abandoned(folder: Path) -> bool:
     if folder.suffix == ".new":
         return time.time() - folder.stat().st_mtime > ABANDONED
-    if fcntl is None:
-        try:
-            (folder / LOCK).unlink(missing_ok=True)
-        except OSError:
-            return False
-        return True
-    try:
-        with (folder / LOCK).open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    except FileNotFoundError:  # half removed
-        return True
-    except OSError:
-        return False
+    return is_abandoned(folder)

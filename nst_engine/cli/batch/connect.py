@@ -10,7 +10,7 @@ import platform
 import re
 import socket
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ... import __version__
@@ -26,7 +26,6 @@ DEATHS_AT_THE_START = 3  # of actors one after the other, before one has started
 
 
 def installed_ray(address: str | None = None) -> Any:
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what it says there, it says of itself
     if address is not None:  # otherwise it tries for a quarter of an hour what answers and is no cluster
         os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "3")
     try:
@@ -120,14 +119,7 @@ def check_machines(ray: Any, work: str | None, folder: str) -> None:
             return f"none ({error})", []
         return version, [name for name in (folder, work) if name and not os.path.isdir(name)]
 
-    nodes = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
-    affinity = importlib.import_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
-    asked_of = {
-        node: ray.remote(look).options(num_cpus=0, scheduling_strategy=affinity(node, soft=False)).remote()
-        for node in nodes
-    }
-    for node, answer in asked_of.items():
-        host = nodes[node]
+    for host, answer in on_every_machine(ray, look):
         try:
             version, unseen = ray.get(answer, timeout=SECONDS_TO_ANSWER)
         except Exception as error:
@@ -142,3 +134,18 @@ def check_machines(ray: Any, work: str | None, folder: str) -> None:
                 f"--ray: {host} does not see the folder {unseen[0]}; share it under this path"
                 + (", or give --return-pictures." if unseen == [work] else ".")
             )
+
+
+def on_every_machine(ray: Any, function: Callable[[], object]) -> list[tuple[str, Any]]:
+    """Called there, whatever works there; machines, and what Ray gives an answer for."""
+    affinity = importlib.import_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
+    return [
+        (
+            node["NodeManagerAddress"],
+            ray.remote(function)
+            .options(num_cpus=0, scheduling_strategy=affinity(node["NodeID"], soft=False))
+            .remote(),
+        )
+        for node in ray.nodes()
+        if node["Alive"]
+    ]

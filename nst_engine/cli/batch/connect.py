@@ -9,9 +9,10 @@ import os
 import platform
 import re
 import socket
+import tempfile
 import urllib.parse
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import IO, Any
 
 from ... import __version__
 from ...errors import NSTError
@@ -22,10 +23,12 @@ INSTALL_ENGINE = "python -m pip install -e '.[standalone,cluster]'"
 SECONDS_TO_REACH = 10
 SECONDS_TO_ANSWER = 120  # a machine that has not imported torch before
 LONGEST = 400  # of Ray's own words that are repeated
+REMARK = b"Set ray log level from environment variable"
 DEATHS_AT_THE_START = 3  # of actors one after the other, before one has started
 
 
 def installed_ray(address: str | None = None) -> Any:
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what it says there, it says of itself
     if address is not None:  # otherwise it tries for a quarter of an hour what answers and is no cluster
         os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "3")
     try:
@@ -84,10 +87,11 @@ def _join(ray: Any, address: str | None, quiet: dict[str, Any]) -> None:
     if address is not None:
         _check_reachable(address)
     try:
-        if address is None:
-            ray.init("local", include_dashboard=False, **quiet)  # and no cluster that happens to be here
-        else:
-            ray.init(address, **quiet)
+        with _without_remark():
+            if address is None:
+                ray.init("local", include_dashboard=False, **quiet)  # and no cluster that happens to be here
+            else:
+                ray.init(address, **quiet)
     except Exception as error:  # a node that is slow to start is Ray a bare Exception
         if address is None:
             raise NSTError(f"--ray: Ray does not start on this machine ({in_short(error)}).") from error
@@ -96,6 +100,26 @@ def _join(ray: Any, address: str | None, quiet: dict[str, Any]) -> None:
             f"one of Python; here they are {ray.__version__} and {platform.python_version()}. One that was started "
             "with a token wants RAY_AUTH_MODE=token here, and the same token."
         ) from error
+
+
+@contextlib.contextmanager
+def _without_remark() -> Iterator[None]:
+    """Ray says on standard error that it has read how much it is to say there; anything else is passed on."""
+    with tempfile.TemporaryFile() as said, contextlib.ExitStack() as afterwards:
+        with contextlib.suppress(OSError):  # there may be none
+            stderr = os.dup(2)
+            afterwards.callback(_pass_on, said, stderr)
+            os.dup2(said.fileno(), 2)
+        yield
+
+
+def _pass_on(said: IO[bytes], stderr: int) -> None:
+    os.dup2(stderr, 2)
+    os.close(stderr)
+    said.seek(0)
+    for line in said:
+        if REMARK not in line:
+            os.write(2, line)
 
 
 def in_short(error: Exception) -> str:

@@ -98,7 +98,8 @@ class Tally:
     ended: str = ""  # why not all has been done
     cause: str = ""  # the failure that ended it
     began: float = field(default_factory=time.monotonic)
-    making_since: float = field(default_factory=time.monotonic)
+    first_made: float = 0.0  # when
+    first_took: float = 0.0
 
     def __enter__(self) -> Tally:
         self.show()
@@ -115,8 +116,8 @@ class Tally:
     def add(self, outcome: Outcome) -> bool:
         """Whether to go on."""
         self.counts[outcome.status] += 1
-        if outcome.status == KEPT and not self.counts[MADE]:
-            self.making_since = time.monotonic()  # says nothing of how long others take
+        if outcome.status == MADE and self.counts[MADE] == 1:
+            self.first_made, self.first_took = time.monotonic(), outcome.seconds
         try:
             self.report.add(outcome)
         except (OSError, ValueError):  # the disk is full; the picture's own line says so
@@ -145,11 +146,12 @@ class Tally:
         return sum(self.counts.values())
 
     def left(self) -> str:
-        """The time, by that of the pictures so far."""
+        """The time, by that of the pictures since the first one, which has waited for all to start."""
         count = self.counts[MADE]
         if not count:
             return ""
-        return f"{in_time((time.monotonic() - self.making_since) / count * (self.total - self.done))} left"
+        each = (time.monotonic() - self.first_made) / (count - 1) if count > 1 else self.first_took
+        return f"{in_time(each * (self.total - self.done))} left"
 
     def summary(self) -> str:
         finished, kept, failed = (self.counts[status] for status in (MADE, KEPT, FAILED))

@@ -149,14 +149,17 @@ def test_what_is_left_alone_says_nothing_of_the_time_left(folder, monkeypatch):
     monkeypatch.setattr(report_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
     jobs = [Job(f"{i}.png", ("style.png",), f"out/{i}.png", ()) for i in range(10)]
     with Report(Path("report.jsonl"), jobs) as report:
-        tally = Tally(10, report, Console(id, id, lambda *_: None), began=0.0, making_since=0.0)
+        tally = Tally(10, report, Console(id, id, lambda *_: None), began=0.0)
         for job in jobs[:4]:
             now[0] += 1000
             tally.add(Outcome(job, KEPT))
         assert tally.left() == ""
         now[0] += 7
-        tally.add(Outcome(jobs[4], MADE))
+        tally.add(Outcome(jobs[4], MADE, seconds=7.0))
         assert tally.left() == "35 s left"
+        now[0] += 3
+        tally.add(Outcome(jobs[5], MADE))
+        assert tally.left() == "12 s left"  # the first one has waited for all to start
 
 
 def test_a_report_is_of_the_last_run(folder):

@@ -92,7 +92,9 @@ def read_inputs(args: argparse.Namespace, read: Callable[..., Picture] = read_pi
     """`read` reads the pictures of styles; one that keeps them spares the next call the work."""
     given = paths_of(args)
     content = given.content
-    paths = [path for path in (content, *given.styles, given.start, *given.masks, *given.regions, given.protect) if path]
+    paths = [
+        path for path in (content, *given.styles, given.start, *given.masks, *given.regions, given.protect) if path
+    ]
     _check_output(Path(args.out), args.bits or 8, paths)
     _check_style_target(args, paths)
 

@@ -60,7 +60,7 @@ def _list_group(parser: argparse.ArgumentParser) -> None:
     add(
         "--dry-run",
         action="store_true",
-        help="only say what would be done, and about how long it would take; the exit status is 1 if something will fail",
+        help="only say what would be done, and about how long it would take; exit status 1 if something will fail",
     )
     add(
         "--report",

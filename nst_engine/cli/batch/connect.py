@@ -166,9 +166,7 @@ def on_every_machine(ray: Any, function: Callable[[], object]) -> list[tuple[str
     return [
         (
             node["NodeManagerAddress"],
-            ray.remote(function)
-            .options(num_cpus=0, scheduling_strategy=affinity(node["NodeID"], soft=False))
-            .remote(),
+            ray.remote(function).options(num_cpus=0, scheduling_strategy=affinity(node["NodeID"], soft=False)).remote(),
         )
         for node in ray.nodes()
         if node["Alive"]

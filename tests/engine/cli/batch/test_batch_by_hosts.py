@@ -60,9 +60,7 @@ def work(folder):
 
 
 @pytest.mark.parametrize(("tells", "told"), [(2, ""), (9, "--time-limit: it was not done after 45 seconds.")])
-def test_the_time_limit_is_for_a_picture_and_not_for_others_that_its_host_makes_before(
-    work, monkeypatch, tells, told
-):
+def test_the_time_limit_is_for_a_picture_and_not_for_others_that_its_host_makes_before(work, monkeypatch, tells, told):
     clock = Clock()
     monkeypatch.setattr(hosts, "time", clock)
     outcomes: list[Outcome] = []

@@ -111,7 +111,10 @@ def test_options_come_out_as_they_went_in():
         (["photos", "--styles", "styles", "--devices", "cpu,nosuch"], "--devices: 'nosuch' cannot be used"),
         (["photos", "--styles", "styles", "--device", "nosuch"], "--device: 'nosuch' cannot be used"),
         (["photos", "--styles", "styles", "--server", "notaurl"], "--server: 'notaurl' is not a web address"),
-        (["photos", "--styles", "styles", "--bits", "16", "--server", "http://127.0.0.1:1"], "--bits: a host sends 8 bits"),
+        (
+            ["photos", "--styles", "styles", "--bits", "16", "--server", "http://127.0.0.1:1"],
+            "--bits: a host sends 8 bits",
+        ),
         (["empty", "--styles", "styles", "--server", "http://127.0.0.1:1"], "no picture lies in the folder empty"),
         (["photos", "--styles", "styles", "none.png"], "--styles: none.png: no such file"),
         (["photos", "--styles", "styles", "--protect", "none.png"], "--protect: none.png: no such file"),
@@ -121,7 +124,10 @@ def test_options_come_out_as_they_went_in():
         (["photos", "--styles", "styles", "--regions", "a.png", "b.png"], "--regions: 2 for 1 styles"),
         (["photos", "--styles", "styles", "--style-weights", "1", "2"], "--style-weights: 2 for 1 styles"),
         (["photos", "--styles", "styles", "--style-layers", "relu9_9"], "--style-layers: "),
-        (["--styles", "styles", "--ray", "photos/a.png"], "'photos/a.png' is no address of a cluster, such as HOST:6379; if it"),
+        (
+            ["--styles", "styles", "--ray", "photos/a.png"],
+            "'photos/a.png' is no address of a cluster, such as HOST:6379; if it",
+        ),
         (["--styles", "styles", "--ray", "photos/*.png"], "write it before --ray, as in nst batch photos/*.png --ray"),
         (["--styles", "styles", "--server", "http://one:1", "photos"], "'photos' is no address of a host"),
         (["twice.csv"], "twice.csv, row 1: the column 'steps' is there twice"),
@@ -163,14 +169,26 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(folder, capsys):
     batch("photos/b.jpg", "--styles", "styles/one.png")
     before = files()
     capsys.readouterr()
-    arguments = ["batch", "photos", "none.png", "--styles", "styles/one.png", "-o", "out", *map(str, QUICK), "--dry-run"]
+    arguments = [
+        "batch",
+        "photos",
+        "none.png",
+        "--styles",
+        "styles/one.png",
+        "-o",
+        "out",
+        *map(str, QUICK),
+        "--dry-run",
+    ]
     assert cli.main(arguments) == 1  # one cannot be made
     said = capsys.readouterr()
     assert "to make: photos/a.png with styles/one.png -> out/a-one.png, 48×36 in 1 step" in said.out
     assert "there already: photos/b.jpg" in said.out and "will fail: none.png" in said.out
     assert "2 pictures to make, 1 there already, 1 will fail" in said.err and "about 0 s" in said.err
     assert files() == before
-    assert cli.main([*arguments, "--steps", "0", "--statistic", "sliced"]) == 1  # nothing to be computed, nothing to be tried
+    assert (
+        cli.main([*arguments, "--steps", "0", "--statistic", "sliced"]) == 1
+    )  # nothing to be computed, nothing to be tried
     assert "about" not in capsys.readouterr().err
     arguments.remove("none.png")
     assert cli.main([*arguments, "--statistic", "nearest", "--style-layers", "relu1_1", "--optimizer", "lbfgs"]) == 0

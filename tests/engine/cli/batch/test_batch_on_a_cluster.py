@@ -149,7 +149,9 @@ def test_an_address_without_a_port_is_no_cluster():
 def test_what_ray_says_while_it_starts_is_passed_on_but_for_a_remark_on_itself(capfd):
     class Talks(Ray):
         def init(self, *_: object, **__: object) -> None:
-            os.write(2, b"[I 1] logging.cc:303: Set ray log level from environment variable RAY_BACKEND_LOG_LEVEL to 3\n")
+            os.write(
+                2, b"[I 1] logging.cc:303: Set ray log level from environment variable RAY_BACKEND_LOG_LEVEL to 3\n"
+            )
             os.write(2, b"[E 1] gcs.cc:7: out of memory\n")
             raise self.error
 

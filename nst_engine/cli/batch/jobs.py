@@ -281,7 +281,8 @@ def _check_clashes(jobs: list[Job]) -> None:
     for job in jobs:
         other = taken.setdefault(folded(job.out), job)
         if other is not job:
-            clashes.append(f"{_told(other)} and {_told(job)} would both be {job.out}")
+            twice = f"{_told(job)} is in the list twice"
+            clashes.append(twice if job == other else f"{_told(other)} and {_told(job)} would both be {job.out}")
     if clashes:
         more = f", and {len(clashes) - CLASHES_SHOWN} more" if len(clashes) > CLASHES_SHOWN else ""
         raise NSTError(

@@ -89,6 +89,7 @@ def test_options_come_out_as_they_went_in():
         (["photos"], "--styles: none is given"),
         (["photos", "--styles", "styles", "--combine", "pairs"], "pairs of 3 contents and 2 styles"),
         (["photos", "--styles", "styles", "--name", "{content}"], "would both be out/a.png"),
+        (["photos/a.png", "photos", "--styles", "styles"], "photos/a.png with styles/one.png is in the list twice; "),
         (["photos", "--styles", "styles", "--name", "{contend}"], "{contend} is not known; there are content, style"),
         (["photos", "--styles", "styles", "--name", "{content"], "is no pattern"),
         (["photos", "--styles", "styles", "--name", "../{content}-{style}{folder}"], "it leads out"),

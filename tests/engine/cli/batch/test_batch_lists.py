@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from batch_runs import QUICK, batch, files, statuses
+from nst_process import ROOT
 from pictures import clouds
 
 from nst_engine.cli import commands as cli
@@ -15,6 +17,7 @@ from nst_engine.cli.batch import worker
 from nst_engine.cli.batch.jobs import Job, named, parsed, rows_of, words
 from nst_engine.cli.batch.tables import read_table
 from nst_engine.pictures.files import read_picture, read_settings, write_picture
+from nst_engine.video.source import CLIPS
 
 
 def refusal(capsys, *arguments: object) -> str:
@@ -253,3 +256,5 @@ def test_every_kind_of_clip_that_is_read_is_found_in_a_folder(folder):
     assert sorted(Path(job.out).name for job in jobs if job.command == "video") == [
         *("film3gp-one.mp4", "filmTS-one.mp4", "filmavi-one.mp4", "filmm2ts-one.mp4", "filmwmv-one.mp4"),
     ]
+    told = (ROOT / "docs" / "batch.md").read_text(encoding="utf-8")
+    assert all(re.search(rf"[` \n]\{ending}[` \n]", told) for ending in CLIPS)

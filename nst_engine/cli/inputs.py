@@ -66,9 +66,18 @@ def style_side(args: argparse.Namespace, side: int) -> int:
     return stroke_side(args.stroke_size, side) if args.stroke_size else args.style_size or side
 
 
-def read_inputs(args: argparse.Namespace, read: Callable[..., Picture] = read_picture) -> Inputs:
-    """`read` reads the pictures of styles; one that keeps them spares the next call the work."""
-    content = None if args.content is None else Path(args.content)
+@dataclass(frozen=True)
+class Paths:
+    content: Path | None
+    styles: list[Path]
+    start: Path | None
+    masks: list[Path | None]  # one for each style, as the regions
+    regions: list[Path | None]
+    protect: Path | None
+
+
+def paths_of(args: argparse.Namespace) -> Paths:
+    """What is to be read; raises where the options do not go together."""
     styles = [Path(style) for style in args.styles]
     start = _find_start(args.start)
     masks = _find_masks(args.style_masks, "--style-masks", len(styles))
@@ -76,7 +85,16 @@ def read_inputs(args: argparse.Namespace, read: Callable[..., Picture] = read_pi
     if args.style_copies != "none" and all(map(_is_saved, styles)):
         raise NSTError("--style-copies: a saved style has been measured already; leave it out, or give the picture.")
     protect = None if args.protect in (None, NONE) else Path(args.protect)
-    paths = [path for path in (content, *styles, start, *masks, *regions, protect) if path]
+    return Paths(None if args.content is None else Path(args.content), styles, start, masks, regions, protect)
+
+
+def read_inputs(args: argparse.Namespace, read: Callable[..., Picture] = read_picture) -> Inputs:
+    """`read` reads the pictures of styles; one that keeps them spares the next call the work."""
+    given = paths_of(args)
+    content = given.content
+    paths = [
+        path for path in (content, *given.styles, given.start, *given.masks, *given.regions, given.protect) if path
+    ]
     _check_output(Path(args.out), args.bits or 8, paths)
     _check_style_target(args, paths)
 
@@ -85,15 +103,15 @@ def read_inputs(args: argparse.Namespace, read: Callable[..., Picture] = read_pi
     of_result = partial(read_picture, side=side, large=args.large)
     of_style = partial(read, side=max(style_side(args, side), args.style_size), large=args.large)
     picture = None if content is None else of_result(content)
-    given = []
-    for style, mask, region in zip(styles, masks, regions, strict=True):
+    styles = []
+    for style, mask, region in zip(given.styles, given.masks, given.regions, strict=True):
         part = None if picture is None else _read_mask(region, "--regions", picture, of_result)
-        given.append(_read_style(style, mask, part, of_style))
+        styles.append(_read_style(style, mask, part, of_style))
     return Inputs(
         picture,
-        given,
-        of_result(start) if start else None,
-        None if picture is None else _read_mask(protect, "--protect", picture, of_result),
+        styles,
+        of_result(given.start) if given.start else None,
+        None if picture is None else _read_mask(given.protect, "--protect", picture, of_result),
     )
 
 

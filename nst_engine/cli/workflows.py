@@ -57,7 +57,11 @@ def load_graphs() -> Any:
     client = importlib.import_module(f"{PACK}.nodes.headless.server_client")
     graph_of = importlib.import_module(f"{PACK}.nodes.headless.graph_of_options").graph_of
     return SimpleNamespace(
-        NSTError=client.NSTError, ServerGone=client.ServerGone, run_on_server=client.run_on_server, graph_of=graph_of
+        NSTError=client.NSTError,
+        ServerGone=client.ServerGone,
+        check_url=client.check_url,
+        run_on_server=client.run_on_server,
+        graph_of=graph_of,
     )
 
 

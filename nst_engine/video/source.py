@@ -31,6 +31,11 @@ CONTAINERS = (
     *("mov", "mp4", "matroska", "webm", "avi", "mpeg", "mpegts", "mpegvideo", "ogg", "flv", "asf", "mxf", "gxf", "nut"),
     *("dv", "gif", "apng", "ivf", "obu", "av1", "h264", "hevc", "vvc", "m4v", "mjpeg", "vc1", "yuv4mpegpipe", "rm"),
 )
+# And how the names of such files end, where a folder has others as well.
+CLIPS = (
+    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".m2v", ".vob", ".ts", ".mts", ".m2ts", ".ogv"),
+    *(".flv", ".f4v", ".wmv", ".asf", ".mxf", ".gxf", ".nut", ".dv", ".3gp", ".y4m", ".ivf", ".rm", ".rmvb"),
+)
 ONLY_ITSELF = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "file"}
 ATTACHED_PICTURE = 0x400  # FFmpeg's number
 CUT_OFF = 2  # frames that may be missing at the end of a whole file: some count them, and never show them

@@ -45,6 +45,7 @@ def test_a_driver_killed_ten_times_makes_every_picture_once(folder_of_photos: Pa
     command, drawn, made = (*OPTIONS, *WAYS[way]), random.Random(way), Counter[str]()
     with Watched(Path("out")) as watched:
         for kill in range(KILLS):
+            Path("out/report.jsonl").unlink(missing_ok=True)  # of a run that is killed at once, not the one before
             process = start_batch(*command)
             if kill % 2:  # half at any moment, half while pictures are made
                 watched.wait_for_more(process, 120)

@@ -69,6 +69,15 @@ def test_a_host_that_dies_gives_its_pictures_to_the_others(server, second, folde
     assert whole(made)
 
 
+def test_a_picture_that_takes_a_host_too_long_is_given_up(server, folder_of_photos):
+    command = ["batch", "photos/0.png", "photos/1.png", "--styles", "style.png", "-o", "out", "--size", "64", "--quiet"]
+    limit = ["--time-limit", "2", "--server", server.url]
+    assert cli.main([*command, "--steps", "100000", *limit]) == 1
+    lines = [json.loads(line) for line in Path("out/report.jsonl").read_text().splitlines()]
+    assert [line["error"] for line in lines] == ["--time-limit: it was not done after 2 seconds."] * 2
+    assert not server.get("/queue")["queue_running"]
+
+
 def test_hosts_that_are_not_there_are_said(folder_of_photos, capsys):
     command = ["batch", "photos", "--styles", "style.png", "-o", "out", "--quiet", "--server"]
     assert cli.main([*command, "http://127.0.0.1:1"]) == 1

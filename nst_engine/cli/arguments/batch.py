@@ -6,7 +6,7 @@ import argparse
 
 from .groups import recipe_option
 from .picture import stylize_options
-from .types import whole
+from .types import cluster, host, whole
 from .video import codec_options, coherence_options
 
 COMBINATIONS = ("every", "pairs", "blend")
@@ -17,7 +17,7 @@ def batch_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Writes every CONTENT in every STYLE to FOLDER, with the network and the styles kept loaded. What is there "
         "already, made of the same files with the same options, is left alone: after an interruption, give the same "
-        "command again."
+        "command again. CONTENT stands before the options, some of which take all words that follow."
     )
     parser.add_argument(
         "contents",
@@ -33,7 +33,10 @@ def batch_arguments(parser: argparse.ArgumentParser) -> None:
     _list_group(parser)
     _work_group(parser)
     stylize_options(parser, saves_style=False)
-    group = parser.add_argument_group("of CONTENTs that are clips, a shot at a time; as for nst video")
+    group = parser.add_argument_group(
+        "of CONTENTs that are clips, a shot at a time",
+        "As for nst video, which alone has --from, --to, --every, --fps, --flow, --restart, and 10 --bits.",
+    )
     coherence_options(group)
     codec_options(group)
 
@@ -54,8 +57,16 @@ def _list_group(parser: argparse.ArgumentParser) -> None:
         "without endings, {file} is CONTENT's with it, {folder} the one below that of CONTENT, {number} counts, and "
         "options go by their names, such as {steps}; default: %(default)s",
     )
-    add("--dry-run", action="store_true", help="only say what would be done, and about how long it would take")
-    add("--report", metavar="FILE", help="JSON lines, one for each picture; default: report.jsonl in FOLDER")
+    add(
+        "--dry-run",
+        action="store_true",
+        help="only say what would be done, and about how long it would take; exit status 1 if something will fail",
+    )
+    add(
+        "--report",
+        metavar="FILE",
+        help="JSON lines, one for each picture of the list; every run writes it anew; default: report.jsonl in FOLDER",
+    )
 
 
 def _work_group(parser: argparse.ArgumentParser) -> None:
@@ -66,11 +77,19 @@ def _work_group(parser: argparse.ArgumentParser) -> None:
     add(
         "--server",
         metavar="URL",
+        type=host,
         nargs="+",
         help="running ComfyUI hosts with this pack, such as http://127.0.0.1:8188, which share out the pictures",
     )
     add = parser.add_argument_group("on a cluster (Ray)").add_argument
-    add("--ray", nargs="?", const="", metavar="ADDRESS", help="of a running cluster; without: workers on this machine")
+    add(
+        "--ray",
+        type=cluster,
+        nargs="?",
+        const="",
+        metavar="ADDRESS",
+        help="of a running cluster; without: workers on this machine. CONTENT stands before it",
+    )
     add("--actors", type=whole(1), metavar="N", help="default: as many as there are GPUs, or cores for")
     add("--gpus-per-actor", type=float, metavar="X", help="default: 1 where the cluster has any")
     add("--cpus-per-actor", type=float, metavar="X", help="default: 1 beside a GPU, otherwise up to 4")

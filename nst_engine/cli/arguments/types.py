@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
+import re
 from collections.abc import Callable
 from fractions import Fraction
 
@@ -67,3 +69,23 @@ def tile(text: str) -> int | str | None:
         return whole(1)(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not auto, off or a number of pixels") from None
+
+
+def cluster(text: str) -> str:
+    """The word after --ray is taken for an address, and may be meant for something else."""
+    if os.path.exists(text) or not (text in ("", "auto", "local") or re.search(r"://|:\d+$", text)):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no address of a cluster, such as HOST:6379; if it is a CONTENT, write it before --ray, as in "
+            f"nst batch {text} --ray"
+        )
+    return text
+
+
+def host(text: str) -> str:
+    """All words after --server are taken for addresses, and may be meant for something else."""
+    if os.path.exists(text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no address of a host, such as http://127.0.0.1:8188; if it is a CONTENT, write it before "
+            f"--server, as in nst batch {text} --server http://127.0.0.1:8188"
+        )
+    return text

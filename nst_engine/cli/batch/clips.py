@@ -26,7 +26,6 @@ from ...video.flow import dis_flow
 from ...video.job import Job as Frames
 from ...video.shots import Shot, find_shots
 from ...video.source import Part, Shown, Source, open_source
-from .. import one_picture
 from ..video import encoding_of
 from .jobs import Job, is_clip
 from .outcome import FAILED, KEPT, MADE, Outcome
@@ -73,23 +72,21 @@ class Clips:
 
     # --- into shots ---
 
-    def into_shots(self, jobs: list[Job], refused: str) -> list[Job]:
-        """With a job for every shot in the place of each clip. `refused` says why there can be no clips."""
+    def into_shots(self, jobs: list[Job]) -> list[Job]:
+        """With a job for every shot in the place of each clip."""
         clips = [job for job in jobs if is_clip(job.content)]
         with ThreadPoolExecutor(AT_ONCE, "nst-finder") as finders:
             try:
-                parts = dict(zip(clips, finders.map(lambda job: self._into_shots(job, refused), clips), strict=True))
+                parts = dict(zip(clips, finders.map(self._into_shots, clips), strict=True))
             except BaseException:
                 self.stopping = True
                 raise
         return [] if self.stopping else [part for job in jobs for part in parts.get(job, (job,))]
 
-    def _into_shots(self, job: Job, refused: str) -> list[Job]:
+    def _into_shots(self, job: Job) -> list[Job]:
         if self.stopping:
             return []
         try:
-            if refused:
-                raise NSTError(refused)
             return list(self._shots_of(job))
         except Stopped:
             return []
@@ -99,8 +96,6 @@ class Clips:
 
     def _shots_of(self, job: Job) -> Iterator[Job]:
         args, out = job.args(), Path(job.out)
-        one_picture.style_weights(args)
-        one_picture.layers_of(args)
         wanted, folder = asked(job, args), frames_folder(out)
         if before := made_before(out, wanted):
             shutil.rmtree(folder, ignore_errors=True)
@@ -168,7 +163,7 @@ class Clips:
         if outcome.status == FAILED and not clip.failed:
             clip.failed = True
             shot = clip.shots[outcome.job.shot]
-            where = f"frames {shot.first} to {shot.first + shot.count - 1}"
+            where = f"frames {shot.first + 1} to {shot.first + shot.count}"
             return self._tell(replace(outcome, job=clip.job, error=f"{where}: {outcome.error}"))
         if not clip.failed and len(clip.outcomes) == len(clip.shots):
             self.joiner.submit(self._join, clip)

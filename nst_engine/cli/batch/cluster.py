@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import math
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ import torch
 
 from ...errors import NSTError, counted
 from ...system.safe_files import move_over
-from .connect import check_machines, connected, installed_ray
+from .connect import check_machines, connected, installed_ray, on_every_machine
 from .jobs import Job
 from .outcome import FAILED, KEPT, Outcome, job_from, job_text, outcome_from, outcome_text
 from .output import temporary_path
@@ -32,6 +33,7 @@ from .worker import Settings, Worker, in_words
 JOBS_IN_A_BLOCK = 4
 MOST_BLOCKS = 10_000
 CPUS_OF_AN_ACTOR = 4  # where there is no GPU, and so many are in one machine
+SECONDS_TO_TIDY = 30
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Maker:
             torch.set_num_threads(threads)
         self.work = Path(settings.work)
         if returns:  # which work in a folder of this machine, shared by its actors, that has the run's own name
-            self.work = Path(tempfile.gettempdir(), self.work.name.lstrip("."))
+            self.work = Path(tempfile.gettempdir(), _name_there(self.work))
             self.work.mkdir(exist_ok=True)
             settings = replace(settings, work=str(self.work), moves=False)
         self.worker = Worker(settings)
@@ -107,8 +109,28 @@ def run_on_ray(jobs: Sequence[Job], settings: Settings, cluster: Cluster, report
         placed = _placed(ray, cluster)
         if cluster.returns:
             jobs = list(_not_made_before(jobs, report))
-        if jobs:
+        if not jobs:
+            return
+        try:
             _share_out(ray, jobs, settings, placed, report)
+        finally:
+            if cluster.returns:
+                _remove_folders(ray, work)
+
+
+def _name_there(work: Path) -> str:
+    """Of a run's folder among the temporary files of machines that do not see its own."""
+    return work.name.lstrip(".")
+
+
+def _remove_folders(ray: Any, work: Path) -> None:
+    name = _name_there(work)
+
+    def remove() -> None:
+        shutil.rmtree(Path(tempfile.gettempdir(), name), ignore_errors=True)
+
+    with contextlib.suppress(Exception):  # of a cluster that is gone
+        ray.get([answer for _, answer in on_every_machine(ray, remove)], timeout=SECONDS_TO_TIDY)
 
 
 def _share_out(

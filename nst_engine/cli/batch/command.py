@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ...errors import NSTError
+from .checks import Way, faults_of
 from .clips import Clips
 from .cluster import Cluster, run_on_ray
-from .devices import device_lanes
+from .devices import device_lanes, device_names
 from .estimate import estimate
-from .hosts import Graphs, host_lanes
+from .hosts import Graphs, check_urls, host_lanes
 from .jobs import Job, named, rows_of
 from .outcome import FAILED, Outcome
 from .output import working_folder
@@ -25,31 +26,38 @@ DONE, SOME_FAILED = 0, 1
 
 def batch(args: argparse.Namespace, console: Console, load_graphs: Callable[[], Graphs]) -> int:
     """`load_graphs` gives what talks to ComfyUI hosts, which is no part of the engine."""
-    ways = [name for name in ("--devices", "--server", "--ray") if getattr(args, name[2:]) is not None]
-    if len(ways) > 1:
-        raise NSTError(f"{' and '.join(ways)}: only one of them can do the work.")
-    _check_numbers(args)
+    _check_ways(args)
     out = Path(args.out)
     jobs = named(rows_of(args, read_table), args.name, out)
+    graphs = load_graphs() if args.server else None
+    if graphs:
+        check_urls(args.server, graphs)
+    elsewhere = args.ray is not None or bool(args.server)
+    faults = faults_of(jobs, Way(_no_clips(args), bool(args.server), not elsewhere, not (elsewhere or args.devices)))
     if args.dry_run:
-        estimate(jobs, console, _no_clips(args))
-        return DONE
-    with working_folder(out) as work, Report(Path(args.report or out / NAME), jobs) as report:
-        tally = Tally(len(jobs), report, console, args.fail_fast)
-        tally.show()
-        try:
-            with Clips(work, tally.add, console) as clips:
-                todo = clips.into_shots(jobs, _no_clips(args))
-                if todo:
-                    _run(args, todo, Settings(str(work), None, args.time_limit), clips.add, tally, load_graphs)
-        finally:
-            if not console.quiet:
-                console.say(tally.summary())
+        return DONE if estimate(jobs, faults, console) else SOME_FAILED
+    _refuse_what_all_share(jobs, faults)
+    with (
+        working_folder(out) as work,
+        Report(Path(args.report or out / NAME), jobs) as report,
+        Tally(len(jobs), report, console, args.fail_fast) as tally,
+        Clips(work, tally.add, console) as clips,
+    ):
+        failed = (Outcome(job, FAILED, error=faults[job.out]) for job in jobs if job.out in faults)
+        if all(map(tally.add, failed)):
+            todo = clips.into_shots([job for job in jobs if job.out not in faults])
+            if todo:
+                _run(args, todo, Settings(str(work), None, args.time_limit), clips.add, tally, graphs)
     return SOME_FAILED if tally.counts[FAILED] or tally.done < tally.total else DONE
 
 
-def _check_numbers(args: argparse.Namespace) -> None:
-    """What would be of no effect, or leave nothing to be done."""
+def _check_ways(args: argparse.Namespace) -> None:
+    """What goes together, would be of some effect, and leaves something to be done."""
+    ways = [name for name in ("--devices", "--server", "--ray") if getattr(args, name[2:]) is not None]
+    if len(ways) > 1:
+        raise NSTError(f"{' and '.join(ways)}: only one of them can do the work.")
+    if args.devices is not None:
+        device_names(args.devices)
     if args.ray is None:
         for name in ("actors", "gpus_per_actor", "cpus_per_actor", "return_pictures"):
             if getattr(args, name):
@@ -71,16 +79,23 @@ def _no_clips(args: argparse.Namespace) -> str:
     return ""
 
 
+def _refuse_what_all_share(jobs: Sequence[Job], faults: dict[str, str]) -> None:
+    """One mistake is said once, and not for every picture."""
+    reasons = set(faults.values())
+    if len(faults) == len(jobs) and len(reasons) == 1:
+        raise NSTError(reasons.pop())
+
+
 def _run(
     args: argparse.Namespace,
     jobs: list[Job],
     settings: Settings,
     report: Callable[[Outcome], bool],
     tally: Tally,
-    load_graphs: Callable[[], Graphs],
+    graphs: Graphs | None,
 ) -> None:
-    if args.server:
-        share_out(jobs, host_lanes(args.server, settings, load_graphs()), report, tally.console.say)
+    if graphs:
+        share_out(jobs, host_lanes(args.server, settings, graphs), report, tally.console.say)
         return
     if args.devices:
         share_out(jobs, device_lanes(args.devices, settings), report, tally.console.say)

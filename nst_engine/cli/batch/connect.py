@@ -9,9 +9,10 @@ import os
 import platform
 import re
 import socket
+import tempfile
 import urllib.parse
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import IO, Any
 
 from ... import __version__
 from ...errors import NSTError
@@ -22,6 +23,7 @@ INSTALL_ENGINE = "python -m pip install -e '.[standalone,cluster]'"
 SECONDS_TO_REACH = 10
 SECONDS_TO_ANSWER = 120  # a machine that has not imported torch before
 LONGEST = 400  # of Ray's own words that are repeated
+REMARK = b"Set ray log level from environment variable"
 DEATHS_AT_THE_START = 3  # of actors one after the other, before one has started
 
 
@@ -85,10 +87,11 @@ def _join(ray: Any, address: str | None, quiet: dict[str, Any]) -> None:
     if address is not None:
         _check_reachable(address)
     try:
-        if address is None:
-            ray.init("local", include_dashboard=False, **quiet)  # and no cluster that happens to be here
-        else:
-            ray.init(address, **quiet)
+        with _without_remark():
+            if address is None:
+                ray.init("local", include_dashboard=False, **quiet)  # and no cluster that happens to be here
+            else:
+                ray.init(address, **quiet)
     except Exception as error:  # a node that is slow to start is Ray a bare Exception
         if address is None:
             raise NSTError(f"--ray: Ray does not start on this machine ({in_short(error)}).") from error
@@ -97,6 +100,26 @@ def _join(ray: Any, address: str | None, quiet: dict[str, Any]) -> None:
             f"one of Python; here they are {ray.__version__} and {platform.python_version()}. One that was started "
             "with a token wants RAY_AUTH_MODE=token here, and the same token."
         ) from error
+
+
+@contextlib.contextmanager
+def _without_remark() -> Iterator[None]:
+    """Ray says on standard error that it has read how much it is to say there; anything else is passed on."""
+    with tempfile.TemporaryFile() as said, contextlib.ExitStack() as afterwards:
+        with contextlib.suppress(OSError):  # there may be none
+            stderr = os.dup(2)
+            afterwards.callback(_pass_on, said, stderr)
+            os.dup2(said.fileno(), 2)
+        yield
+
+
+def _pass_on(said: IO[bytes], stderr: int) -> None:
+    os.dup2(stderr, 2)
+    os.close(stderr)
+    said.seek(0)
+    for line in said:
+        if REMARK not in line:
+            os.write(2, line)
 
 
 def in_short(error: Exception) -> str:
@@ -120,14 +143,7 @@ def check_machines(ray: Any, work: str | None, folder: str) -> None:
             return f"none ({error})", []
         return version, [name for name in (folder, work) if name and not os.path.isdir(name)]
 
-    nodes = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
-    affinity = importlib.import_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
-    asked_of = {
-        node: ray.remote(look).options(num_cpus=0, scheduling_strategy=affinity(node, soft=False)).remote()
-        for node in nodes
-    }
-    for node, answer in asked_of.items():
-        host = nodes[node]
+    for host, answer in on_every_machine(ray, look):
         try:
             version, unseen = ray.get(answer, timeout=SECONDS_TO_ANSWER)
         except Exception as error:
@@ -142,3 +158,16 @@ def check_machines(ray: Any, work: str | None, folder: str) -> None:
                 f"--ray: {host} does not see the folder {unseen[0]}; share it under this path"
                 + (", or give --return-pictures." if unseen == [work] else ".")
             )
+
+
+def on_every_machine(ray: Any, function: Callable[[], object]) -> list[tuple[str, Any]]:
+    """Called there, whatever works there; machines, and what Ray gives an answer for."""
+    affinity = importlib.import_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
+    return [
+        (
+            node["NodeManagerAddress"],
+            ray.remote(function).options(num_cpus=0, scheduling_strategy=affinity(node["NodeID"], soft=False)).remote(),
+        )
+        for node in ray.nodes()
+        if node["Alive"]
+    ]

@@ -115,11 +115,23 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def device_lanes(names: str, settings: Settings) -> list[DeviceLane]:
-    """`cuda:0,cuda:1`. Processes on the CPU share its cores."""
-    devices = [name.strip() for name in names.split(",") if name.strip()]
-    if not devices:
+def device_names(text: str) -> list[str]:
+    """Of `cuda:0,cuda:1`; whether one can be used, its process finds out."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
         raise NSTError("--devices: none is named; give for instance cuda:0,cuda:1.")
+    for name in names:
+        try:
+            torch.device("cpu" if name == "auto" else name)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            raise NSTError(f"--devices: {name!r} cannot be used ({reason}); give such as cuda:0,cuda:1.") from error
+    return names
+
+
+def device_lanes(names: str, settings: Settings) -> list[DeviceLane]:
+    """Processes on the CPU share its cores."""
+    devices = device_names(names)
     on_cpu = sum(name == "cpu" for name in devices)
     threads = max(1, torch.get_num_threads() // on_cpu) if on_cpu else 0
     return [DeviceLane(replace(settings, device=name), threads if name == "cpu" else 0) for name in devices]

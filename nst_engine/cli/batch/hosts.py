@@ -20,7 +20,7 @@ from ..inputs import Inputs
 from .jobs import Job
 from .outcome import FAILED, Outcome
 from .pool import Pool
-from .worker import Ready, Settings, Stopped, TooLong, Worker, in_words
+from .worker import Ready, Settings, Stopped, TooLong, Worker, ends_all, in_words
 
 AT_ONCE = 2  # jobs that a host has: while one is sent or fetched, it works on the other
 AS_THEY_ARE = (".png", ".jpg", ".jpeg", ".webp")  # pictures that every ComfyUI reads
@@ -32,6 +32,8 @@ class Graphs(Protocol):
 
     NSTError: type[Exception]  # the pack has an engine of its own, and so an error class of its own
     ServerGone: type[Exception]
+
+    def check_url(self, url: str) -> str: ...
 
     def graph_of(
         self,
@@ -61,12 +63,12 @@ class HostLane:
             except Stopped:
                 return
             except self.graphs.ServerGone as error:
-                pool.give_back([job], str(error))
-                raise NSTError(str(error)) from error
-            except self.graphs.NSTError as error:
-                outcome = Outcome(job, FAILED, error=str(error), where=self.url)
+                gone = _ours(error)
+                pool.give_back([job], str(gone))
+                raise gone from error
             except Exception as error:
-                outcome = Outcome(job, FAILED, error=in_words(error), where=self.url)
+                said = _ours(error) if isinstance(error, self.graphs.NSTError) else error
+                outcome = Outcome(job, FAILED, error=in_words(said), ends_all=ends_all(error), where=self.url)
             pool.add(outcome)
 
     def end(self) -> None:
@@ -76,35 +78,38 @@ class HostLane:
         ready = self.worker.read(job)
         if isinstance(ready, Outcome):
             return ready
-        for name, why in REFUSED.items():
-            if getattr(ready.args, name) not in (None, 8, "auto"):
-                raise NSTError(f"--{name}: {why}; leave it out with --server.")
-        began = time.monotonic()
-        picture = self._run_there(ready, began)
-        seconds = round(time.monotonic() - began, 3)
+        picture, seconds = self._run_there(ready)
         return replace(self.worker.write(ready, _result(picture, ready.inputs, self.url), seconds), where=self.url)
 
-    def _run_there(self, ready: Ready, began: float) -> Picture:
+    def _run_there(self, ready: Ready) -> tuple[Picture, float]:
+        """And how long it took, from when the host began it: while it waited there, the host made another one."""
         folder = Path(self.worker.settings.work, os.urandom(8).hex())
         folder.mkdir()
+        began: float | None = None
 
         def on_progress(*_: object) -> None:
-            if self.ended:
+            nonlocal began
+            began = began or time.monotonic()
+            if self.ended or (self.limit is not None and time.monotonic() - began > self.limit):
                 raise Stopped
-            if self.limit is not None and time.monotonic() - began > self.limit:
-                raise TooLong(f"--time-limit: it was not done after {self.limit:g} seconds.")
 
         files = _Files(folder, ready.inputs)
         graph = self.graphs.graph_of(ready.args, ready.inputs, files.picture, files.mask)
-        paths = self.graphs.run_on_server(
-            graph, self.url, output_folder=folder, input_folder=".", on_progress=on_progress, allow_outside=True
-        )
+        sent = time.monotonic()
+        try:
+            paths = self.graphs.run_on_server(
+                graph, self.url, output_folder=folder, input_folder=".", on_progress=on_progress, allow_outside=True
+            )
+        except Stopped:
+            if self.ended:
+                raise
+            raise TooLong(f"--time-limit: it was not done after {self.limit:g} seconds.") from None
         if len(paths) != 1:
             raise NSTError(f"--server: {self.url} gave {counted(len(paths), 'picture')} instead of one.")
         picture = read_picture(paths[0], large=False)
         files.remove()
         paths[0].unlink()
-        return picture
+        return picture, round(time.monotonic() - (began or sent), 3)
 
 
 class _Files:
@@ -143,6 +148,24 @@ def _result(picture: Picture, inputs: Inputs, url: str) -> Result:
     if inputs.content is not None and inputs.content.alpha is not None:
         image = torch.cat([image, resize(inputs.content.alpha, shape)], 1)
     return Result(image, [[]], {"device": url, "width": shape[1], "height": shape[0], "stopped_early": False})
+
+
+def check_urls(urls: list[str], graphs: Graphs) -> None:
+    for url in urls:
+        try:
+            graphs.check_url(url)
+        except graphs.NSTError as error:
+            raise _ours(error) from error
+
+
+def check_for_hosts(args: argparse.Namespace) -> None:
+    for name, why in REFUSED.items():
+        if getattr(args, name) not in (None, 8, "auto"):
+            raise NSTError(f"--{name}: {why}; leave it out with --server.")
+
+
+def _ours(error: Exception) -> NSTError:
+    return NSTError(str(error)).called({"server": "--server"})
 
 
 def host_lanes(urls: list[str], settings: Settings, graphs: Graphs) -> list[HostLane]:

@@ -19,9 +19,9 @@ from ...pictures.files import FORMATS, PICTURES
 from ...styles.saved import SUFFIX
 from ...system.safe_files import below
 from ...video.encode import ENCODERS
+from ...video.source import CLIPS
 from ..arguments import parser
 
-CLIPS = (*ENCODERS, ".avi", ".mpg", ".mpeg")
 TABLES = (".csv", ".jsonl")
 FIELDS = ("content", "style", "folder", "file", "number")  # of a pattern of names, beside the options
 CLASHES_SHOWN = 5
@@ -175,6 +175,8 @@ def _in_folder(folder: str, what: str, endings: Sequence[str], not_below: Path |
 def rows_of(args: argparse.Namespace, read_table: Callable[[Path, argparse.Namespace], list[Row]]) -> list[Row]:
     """What a command line lists, before anything has a name."""
     styles = [_safe(name) for name, _ in find(args.styles, "--styles", (*PICTURES, SUFFIX))]
+    if missing := [name for name in styles if not os.path.exists(name)]:
+        raise NSTError(f"--styles: {missing[0]}: no such file.")
     rows: list[Row] = []
     contents: list[tuple[str, str]] = []
     for given in args.contents:
@@ -279,7 +281,8 @@ def _check_clashes(jobs: list[Job]) -> None:
     for job in jobs:
         other = taken.setdefault(folded(job.out), job)
         if other is not job:
-            clashes.append(f"{_told(other)} and {_told(job)} would both be {job.out}")
+            twice = f"{_told(job)} is in the list twice"
+            clashes.append(twice if job == other else f"{_told(other)} and {_told(job)} would both be {job.out}")
     if clashes:
         more = f", and {len(clashes) - CLASHES_SHOWN} more" if len(clashes) > CLASHES_SHOWN else ""
         raise NSTError(

@@ -10,6 +10,7 @@ from typing import Any
 from .jobs import Job
 
 MADE, KEPT, FAILED = "made", "kept", "failed"
+UNDONE = "not done"  # because the run ended before
 
 
 @dataclass(frozen=True)

@@ -82,15 +82,17 @@ def share_out(
     jobs: Sequence[Job], lanes: Sequence[Lane], report: Callable[[Outcome], bool], say: Callable[[str], object]
 ) -> None:
     pool = Pool(jobs, report)
-    reasons: list[str] = []
+    said: set[str] = set()
 
     def work(lane: Lane) -> None:
         try:
             lane.work(pool)
         except Exception as error:
-            reasons.append(in_words(error))
-            if not pool.stopped:
-                say(f"nst: {reasons[-1]}")
+            reason = in_words(error)
+            with pool.changed:
+                if reason not in said and not pool.stopped:  # two lanes of one host say the same
+                    say(f"nst: {reason}")
+                said.add(reason)
 
     threads = [threading.Thread(target=work, args=(lane,), daemon=True) for lane in lanes]
     for thread in threads:

@@ -14,7 +14,8 @@ from typing import IO, Any
 
 from ...errors import NSTError, counted
 from .jobs import Job, folded
-from .outcome import FAILED, KEPT, MADE, Outcome
+from .outcome import FAILED, KEPT, MADE, UNDONE, Outcome
+from .worker import in_words
 
 NAME = "report.jsonl"
 LONGEST_LINE = 1 << 20
@@ -31,11 +32,13 @@ class Console:
 
 
 class Report:
-    """Written again by every run, line by line, so that a run that is killed leaves what is known of it."""
+    """A line for every job. It is written again by every run, line by line, so that one that is killed leaves what is
+    known of it."""
 
     def __init__(self, path: Path, jobs: list[Job]) -> None:
         if {folded(str(path))} & {folded(name) for job in jobs for name in (job.content, *job.styles, job.out)}:
             raise NSTError(f"--report: {path} is one of the pictures; name another file.")
+        self.missing = {job.out: job for job in jobs}  # of which there is no line yet
         try:
             if not _may_be_replaced(path):
                 raise NSTError(f"--report: {path} is there and is no report of nst batch; name another file.")
@@ -53,6 +56,7 @@ class Report:
 
     def add(self, outcome: Outcome) -> None:
         job = outcome.job
+        self.missing.pop(job.out, None)
         line: dict[str, Any] = {
             "content": job.content,
             "styles": list(job.styles),
@@ -65,6 +69,10 @@ class Report:
         line |= {name: value for name, value in (("options", list(job.options)), ("where", outcome.where)) if value}
         self.file.write(json.dumps(line, ensure_ascii=False) + "\n")
         self.file.flush()
+
+    def add_missing(self, why: str) -> None:
+        for job in list(self.missing.values()):
+            self.add(Outcome(job, UNDONE, error=why))
 
 
 def _may_be_replaced(path: Path) -> bool:
@@ -79,7 +87,8 @@ def _may_be_replaced(path: Path) -> bool:
 
 @dataclass
 class Tally:
-    """Takes every outcome: into the report, onto the screen, and into the counts."""
+    """Takes every outcome: into the report, onto the screen, and into the counts. At the end, for whatever reason it
+    comes, it says what has been done and what has not."""
 
     total: int
     report: Report
@@ -87,11 +96,28 @@ class Tally:
     fail_fast: bool = False
     counts: Counter[str] = field(default_factory=Counter)
     ended: str = ""  # why not all has been done
+    cause: str = ""  # the failure that ended it
     began: float = field(default_factory=time.monotonic)
+    first_made: float = 0.0  # when
+    first_took: float = 0.0
+
+    def __enter__(self) -> Tally:
+        self.show()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if error is not None and not self.ended:
+            self.ended = "interrupted" if isinstance(error, KeyboardInterrupt) else in_words(error)
+        with contextlib.suppress(OSError, ValueError):  # the disk is full, or the report is closed
+            self.report.add_missing(": ".join(filter(None, (self.ended, self.cause))))
+        if not self.console.quiet:
+            self.console.say(self.summary())
 
     def add(self, outcome: Outcome) -> bool:
         """Whether to go on."""
         self.counts[outcome.status] += 1
+        if outcome.status == MADE and self.counts[MADE] == 1:
+            self.first_made, self.first_took = time.monotonic(), outcome.seconds
         try:
             self.report.add(outcome)
         except (OSError, ValueError):  # the disk is full; the picture's own line says so
@@ -100,11 +126,11 @@ class Tally:
             self.console.tell(Path(outcome.job.out))
         elif outcome.status == FAILED:
             styles = " + ".join(outcome.job.styles)
-            self.console.say(f"nst: {outcome.job.content} with {styles}: {outcome.error}")
-            if outcome.ends_all:
-                self.ended = "the others would fail likewise"
-            elif self.fail_fast:
-                self.ended = "--fail-fast"
+            failure = f"{outcome.job.content} with {styles}: {outcome.error}"
+            self.console.say(f"nst: {failure}")
+            if (outcome.ends_all or self.fail_fast) and not self.ended:
+                self.ended = "the others would fail likewise" if outcome.ends_all else "--fail-fast"
+                self.cause = failure
         self.show()
         return not self.ended
 
@@ -120,11 +146,12 @@ class Tally:
         return sum(self.counts.values())
 
     def left(self) -> str:
-        """The time, by that of the pictures so far."""
+        """The time, by that of the pictures since the first one, which has waited for all to start."""
         count = self.counts[MADE]
         if not count:
             return ""
-        return f"{in_time((time.monotonic() - self.began) / count * (self.total - self.done))} left"
+        each = (time.monotonic() - self.first_made) / (count - 1) if count > 1 else self.first_took
+        return f"{in_time(each * (self.total - self.done))} left"
 
     def summary(self) -> str:
         finished, kept, failed = (self.counts[status] for status in (MADE, KEPT, FAILED))

@@ -77,7 +77,8 @@ class Watch:
             self.frame, self.began = number, time.perf_counter()
 
     def display(self, _: str, done: int, total: int, __: object = None) -> None:
-        self.show(done, total)
+        frame = min(done + 1, total) if total else done + 1  # in work; of a stream the total is not known
+        self.show(frame, max(frame, total))
 
     def is_to_stop(self) -> bool:
         self.check()

@@ -6,7 +6,8 @@ import argparse
 import csv
 import json
 import shlex
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ def read_table(path: Path, args: argparse.Namespace) -> list[Row]:
             raise NSTError(f"{where}: the column {shown(unknown[0])!r} is not known; there are {known}.")
         if "content" not in given:
             raise NSTError(f"{where}: no content; a table has a column content with the path of a picture.")
-        common = options_for(str(given["content"]), args)
+        usual = {name: value for name, value in defaults(command).items() if name in given}  # the row has its own
+        common = options_for(str(given["content"]), argparse.Namespace(**{**vars(args), **usual}))
         options_of_row = [
             word for name, value in given.items() if name not in COLUMNS for word in _option(name, value, where)
         ]
@@ -62,7 +64,9 @@ def _cells(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 yield f"{path}, line {number}", _object(line, f"{path}, line {number}")
         return
     try:
-        for number, row in enumerate(csv.DictReader(text.splitlines(keepends=True), strict=True), 2):
+        reader = csv.DictReader(text.splitlines(keepends=True), strict=True)
+        _check_columns(reader.fieldnames or (), f"{path}, row 1")
+        for number, row in enumerate(reader, 2):
             if None in row:
                 raise NSTError(f"{path}, row {number}: it has more cells than the table has columns.")
             yield f"{path}, row {number}", row
@@ -77,7 +81,15 @@ def _object(line: str, where: str) -> dict[str, Any]:
         raise NSTError(f"{where}: this is no JSON ({error}).") from error
     if not isinstance(value, dict):
         raise NSTError(f"{where}: a row is an object such as {json.dumps({'content': 'a.jpg', 'style': 'b.jpg'})}.")
+    _check_columns(value, where)
     return value
+
+
+def _check_columns(names: Iterable[Any], where: str) -> None:
+    """A row that says two things says nothing. Columns without a name and cells are what spreadsheets leave."""
+    twice = [name for name, count in Counter(map(_column, names)).items() if name and count > 1]
+    if twice:
+        raise NSTError(f"{where}: the column {shown(twice[0])!r} is there twice.")
 
 
 def _column(name: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
@@ -118,8 +119,6 @@ class Worker:
     def read(self, job: Job) -> Ready | Outcome:
         args = job.args()
         args.device = self.settings.device or args.device
-        one_picture.style_weights(args)
-        one_picture.layers_of(args)
         wanted = asked(job, args)
         if job.shot is not None:
             found = read_shot(job, args, wanted, self._picture)
@@ -154,6 +153,7 @@ class Worker:
         return _known(found) if isinstance(found, Outcome) else found
 
     def make(self, ready: Ready) -> Callable[[], Outcome]:
+        vgg = self.network(ready.args)  # that it is loaded is not the first picture's time
         began = time.perf_counter()
         limit = self.settings.time_limit
 
@@ -175,7 +175,6 @@ class Worker:
             show(progress.step, progress.steps)
 
         watch = Watch(check, show, began)
-        vgg = self.network(ready.args)
         grams = one_picture.blended(ready.inputs, ready.args, lambda given: self._style(vgg, given, ready))
         if ready.shot is not None:
             outcome = make_shot(ready.job, ready.shot, vgg, grams, ready.inputs, watch)
@@ -256,7 +255,7 @@ def _known(outcome: Outcome) -> Callable[[], Outcome]:
 
 def in_words(error: BaseException) -> str:
     if isinstance(error, NSTError):
-        return shown(error.called(OPTIONS), 1000)
+        return shown(re.sub(r"\s*\n\s*", " ", str(error.called(OPTIONS))), 1000)  # in one line
     if is_out_of_memory(error):
         return "out of memory; a smaller --size or --style-size, or --precision bf16, needs less"
     if isinstance(error, OSError):

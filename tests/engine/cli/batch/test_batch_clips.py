@@ -20,6 +20,7 @@ from scenes import pan, write_clip
 
 from nst_engine.cli import commands as cli
 from nst_engine.cli.batch import clips
+from nst_engine.cli.batch.shots import Watch
 from nst_engine.pictures.files import read_settings, write_picture
 from nst_engine.system.locks import locked
 from nst_engine.video.encode import clip_settings
@@ -138,16 +139,25 @@ def test_what_is_no_clip_or_broken_is_a_row(folder, capsys):
     report = batch("photos/film.mkv", "--codec", "libnothing", code=1)
     assert "--codec: the PyAV installed here cannot write libnothing" in report["film-style.mkv"]["error"]
     for option, told in ((["--server", "http://127.0.0.1:1"], "--server: "), (["--ray", "--return-pictures"], "--ret")):
-        report = batch("photos/film.mkv", "--crf", 9, *option, code=1)
-        assert report["film-style.mkv"]["error"].startswith(told)
+        capsys.readouterr()
+        assert cli.main([*command("photos/film.mkv", "--crf", 9), *option, "--quiet"]) == 1
+        assert capsys.readouterr().err.startswith(f"nst: {told}")
     assert cli.main([*command("photos/film.mkv"), "--seamless"]) == 1
     assert "--seamless: this is for pictures, and not for clips" in capsys.readouterr().err
 
 
 def test_a_frame_that_takes_too_long_ends_its_clip_alone(folder):
     report = batch("photos", "--steps", 100000, "--time-limit", 0.5, code=1)
-    assert "frames 0 to 2: --time-limit: it was not done after 0.5 seconds" in report["film-style.mkv"]["error"]
+    assert "frames 1 to 3: --time-limit: it was not done after 0.5 seconds" in report["film-style.mkv"]["error"]
     assert report["a-style.png"]["status"] == "failed"
+
+
+def test_frames_are_counted_from_one():
+    shown: list[tuple[int, int]] = []
+    watch = Watch(id, lambda frame, of: shown.append((frame, of)), 0.0)
+    for done, total in ((0, 3), (2, 3), (3, 3), (4, 0)):
+        watch.display("video", done, total)
+    assert shown == [(1, 3), (3, 3), (3, 3), (5, 5)]
 
 
 def test_a_dry_run_counts_frames(folder, capsys):
@@ -155,7 +165,7 @@ def test_a_dry_run_counts_frames(folder, capsys):
     said = capsys.readouterr()
     assert "photos/film.mkv with style.png -> out/film-style.mkv, 64×43, about 10 frames, 11 steps" in said.out
     assert "1 picture to make" in said.err and not Path("out").exists()
-    assert cli.main([*command("photos/film.mkv"), "--dry-run", "--server", "http://127.0.0.1:1"]) == 0
+    assert cli.main([*command("photos/film.mkv"), "--dry-run", "--server", "http://127.0.0.1:1"]) == 1
     assert "will fail: photos/film.mkv with style.png -> out/film-style.mkv: --server" in capsys.readouterr().out
 
 

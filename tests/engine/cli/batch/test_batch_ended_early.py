@@ -10,24 +10,37 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from batch_runs import QUICK, batch, files, statuses
+from batch_runs import QUICK, batch, files, report, statuses
 from batches import posix, start_batch, whole
 from nst_process import ROOT
 from pictures import clouds
 
+from nst_engine.cli import one_picture
+from nst_engine.cli.batch import worker
 from nst_engine.cli.batch.output import working_folder
 from nst_engine.pictures.files import write_picture
 
 
 def test_fail_fast_and_a_time_limit(folder):
     (folder / "photos" / "a.png").write_bytes(b"no picture")
-    report = batch("photos", "--styles", "styles", "--fail-fast", code=1)
-    assert "failed" in statuses(report).values() and len(report) < 6
-    report = batch("photos/b.jpg", "--styles", "styles/one.png", "--steps", 100000, "--time-limit", 0.5, code=1)
-    assert "--time-limit: it was not done after 0.5 seconds" in report["b-one.png"]["error"]
+    told = batch("photos", "--styles", "styles", "--fail-fast", code=1)
+    assert {"failed", "not done"} <= set(statuses(told).values()) and len(told) == 6
+    undone = [line for line in told.values() if line["status"] == "not done"]
+    assert all(line["error"].startswith("--fail-fast: photos/a.png with styles/one.png: ") for line in undone)
+    told = batch("photos/b.jpg", "--styles", "styles/one.png", "--steps", 100000, "--time-limit", 0.5, code=1)
+    assert "--time-limit: it was not done after 0.5 seconds" in told["b-one.png"]["error"]
     assert not Path("out/b-one.png").exists()
+
+
+def test_the_time_limit_is_for_a_picture_and_not_for_what_all_need(folder, monkeypatch):
+    now = [0.0]
+    load = one_picture.network_of
+    monkeypatch.setattr(worker, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(one_picture, "network_of", lambda args: (now.append(now.pop() + 100), load(args))[1])
+    assert statuses(batch("photos/b.jpg", "--styles", "styles/one.png", "--time-limit", 50)) == {"b-one.png": "made"}
 
 
 @posix
@@ -73,8 +86,10 @@ def test_ctrl_c_ends_it(folder):
             break
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 130 and "6 not done" in said and "Traceback" not in said
+    assert process.returncode == 130 and "6 not done (interrupted)" in said and "Traceback" not in said
     assert files() == {"report.jsonl"}
+    lines = report().values()
+    assert [(line["status"], line["error"]) for line in lines] == [("not done", "interrupted")] * 6
 
 
 @posix

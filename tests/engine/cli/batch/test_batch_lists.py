@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from batch_runs import QUICK, batch, files, statuses
+from nst_process import ROOT
 from pictures import clouds
 
 from nst_engine.cli import commands as cli
 from nst_engine.cli.arguments import parser
+from nst_engine.cli.batch import worker
 from nst_engine.cli.batch.jobs import Job, named, parsed, rows_of, words
 from nst_engine.cli.batch.tables import read_table
 from nst_engine.pictures.files import read_picture, read_settings, write_picture
+from nst_engine.video.source import CLIPS
 
 
 def refusal(capsys, *arguments: object) -> str:
@@ -88,6 +92,7 @@ def test_options_come_out_as_they_went_in():
         (["photos"], "--styles: none is given"),
         (["photos", "--styles", "styles", "--combine", "pairs"], "pairs of 3 contents and 2 styles"),
         (["photos", "--styles", "styles", "--name", "{content}"], "would both be out/a.png"),
+        (["photos/a.png", "photos", "--styles", "styles"], "photos/a.png with styles/one.png is in the list twice; "),
         (["photos", "--styles", "styles", "--name", "{contend}"], "{contend} is not known; there are content, style"),
         (["photos", "--styles", "styles", "--name", "{content"], "is no pattern"),
         (["photos", "--styles", "styles", "--name", "../{content}-{style}{folder}"], "it leads out"),
@@ -107,6 +112,30 @@ def test_options_come_out_as_they_went_in():
         (["photos", "--styles", "styles", "--ray", "--cpus-per-actor", "-1"], "--cpus-per-actor: -1 will not do"),
         (["photos", "--styles", "styles", "--ray", "--gpus-per-actor", "-1"], "--gpus-per-actor: -1 will not do"),
         (["photos", "--styles", "styles", "--ray", "--devices", "cpu"], "--devices and --ray: only one of them"),
+        (["photos", "--styles", "styles", "--devices", "cpu,nosuch"], "--devices: 'nosuch' cannot be used"),
+        (["photos", "--styles", "styles", "--device", "nosuch"], "--device: 'nosuch' cannot be used"),
+        (["photos", "--styles", "styles", "--server", "notaurl"], "--server: 'notaurl' is not a web address"),
+        (
+            ["photos", "--styles", "styles", "--bits", "16", "--server", "http://127.0.0.1:1"],
+            "--bits: a host sends 8 bits",
+        ),
+        (["empty", "--styles", "styles", "--server", "http://127.0.0.1:1"], "no picture lies in the folder empty"),
+        (["photos", "--styles", "styles", "none.png"], "--styles: none.png: no such file"),
+        (["photos", "--styles", "styles", "--protect", "none.png"], "--protect: none.png: no such file"),
+        (["photos", "--styles", "styles", "--protect", "rows.csv"], "--protect: rows.csv: no picture of a known kind"),
+        (["photos", "--styles", "styles", "--start", "none.png"], "--start: none.png: no such file"),
+        (["photos", "--styles", "styles", "--weights", "none.pth"], "--weights: no file 'none.pth'"),
+        (["photos", "--styles", "styles", "--regions", "a.png", "b.png"], "--regions: 2 for 1 styles"),
+        (["photos", "--styles", "styles", "--style-weights", "1", "2"], "--style-weights: 2 for 1 styles"),
+        (["photos", "--styles", "styles", "--style-layers", "relu9_9"], "--style-layers: "),
+        (
+            ["--styles", "styles", "--ray", "photos/a.png"],
+            "'photos/a.png' is no address of a cluster, such as HOST:6379; if it",
+        ),
+        (["--styles", "styles", "--ray", "photos/*.png"], "write it before --ray, as in nst batch photos/*.png --ray"),
+        (["--styles", "styles", "--server", "http://one:1", "photos"], "'photos' is no address of a host"),
+        (["twice.csv"], "twice.csv, row 1: the column 'steps' is there twice"),
+        (["twice.jsonl"], "twice.jsonl, line 1: the column 'steps' is there twice"),
     ],
 )
 def test_lists_that_cannot_be_used_are_refused_before_anything_is_done(folder, capsys, arguments, told):
@@ -121,6 +150,8 @@ def test_lists_that_cannot_be_used_are_refused_before_anything_is_done(folder, c
         "list.jsonl": "[1]",
         "out.csv": f"content,style,out\n{pair},../a.png",
         "rows.csv": "content,style\n",
+        "twice.csv": f"content,style,steps,steps\n{pair},1,2",
+        "twice.jsonl": '{"content": "photos/a.png", "steps": 1, "--steps": 2}',
     }.items():
         Path(name).write_text(text, encoding="utf-8")
     assert told in refusal(capsys, *arguments)
@@ -142,10 +173,88 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(folder, capsys):
     batch("photos/b.jpg", "--styles", "styles/one.png")
     before = files()
     capsys.readouterr()
-    arguments = ["batch", "photos", "none.png", "--styles", "styles/one.png", "-o", "out", *map(str, QUICK)]
-    assert cli.main([*arguments, "--dry-run"]) == 0
+    arguments = [
+        "batch",
+        "photos",
+        "none.png",
+        "--styles",
+        "styles/one.png",
+        "-o",
+        "out",
+        *map(str, QUICK),
+        "--dry-run",
+    ]
+    assert cli.main(arguments) == 1  # one cannot be made
     said = capsys.readouterr()
     assert "to make: photos/a.png with styles/one.png -> out/a-one.png, 48×36 in 1 step" in said.out
     assert "there already: photos/b.jpg" in said.out and "will fail: none.png" in said.out
     assert "2 pictures to make, 1 there already, 1 will fail" in said.err and "about 0 s" in said.err
     assert files() == before
+    assert (
+        cli.main([*arguments, "--steps", "0", "--statistic", "sliced"]) == 1
+    )  # nothing to be computed, nothing to be tried
+    assert "about" not in capsys.readouterr().err
+    arguments.remove("none.png")
+    assert cli.main([*arguments, "--statistic", "nearest", "--style-layers", "relu1_1", "--optimizer", "lbfgs"]) == 0
+    assert "about 0 s" in capsys.readouterr().err
+
+
+def test_what_a_row_says_counts_and_the_command_is_for_the_others(folder):
+    Path("jobs.csv").write_text(
+        "content,style,out,steps,style-weights,large,seamless,models\n"
+        "photos/a.png,styles/one.png,own,2,3,no,no,there\n"
+        "photos/a.png,,,,,,,\n",
+        encoding="utf-8",
+    )
+    options = ("--steps", 5, "--style-weights", 7, "--large", "--seamless", "--models", "here")
+    own, usual = jobs_of("jobs.csv", "--styles", "styles/two.png", "--name", "{content}", *options)
+    assert (own.styles, own.out, usual.styles, usual.out) == (
+        *(("styles/one.png",), "out/own.png"),
+        *(("styles/two.png",), "out/a.png"),
+    )
+    named_here, named_there = own.args(), usual.args()
+    assert (named_here.steps, named_there.steps) == (2, 5)
+    assert (named_here.style_weights, named_there.style_weights) == ([3.0], [7.0])
+    assert (named_here.large, named_there.large) == (False, True)
+    assert (named_here.seamless, named_there.seamless) == (False, True)
+    assert (named_here.models, named_there.models) == (["there"], ["here"])
+
+
+def test_what_is_missing_is_said_before_anything_is_computed(folder, capsys, monkeypatch):
+    seen: list[str] = []
+    make = worker.Worker.make
+    monkeypatch.setattr(
+        worker.Worker, "make", lambda self, ready: (seen.append(capsys.readouterr().err), make(self, ready))[1]
+    )
+    Path("jobs.csv").write_text(
+        "content,style,protect\n"
+        "photos/b.jpg,styles/two.png,\n"
+        "photos/a.png,styles/one.png,\n"
+        "photos/a.png,styles/two.png,no-mask.png\n"
+        "photos/none.png,styles/two.png,\n"
+        "photos,styles/two.png,\n",
+        encoding="utf-8",
+    )
+    report = batch("jobs.csv", code=1)
+    assert {name: line["error"] for name, line in report.items()} == {
+        "a-two.png": "--protect: no-mask.png: no such file.",
+        "none-two.png": "photos/none.png: no such file.",
+        "photos-two.png": "photos: this is a folder.",
+        "b-two.png": None,
+        "a-one.png": None,
+    }
+    assert len(seen) == 2 and len(seen[0].splitlines()) == 3 and "no-mask.png" in seen[0]
+    seen.clear()
+    report = batch("jobs.csv", "--fail-fast", "--seed", 1, code=1)
+    assert not seen and sorted(statuses(report).values()) == ["failed", *["not done"] * 4]
+
+
+def test_every_kind_of_clip_that_is_read_is_found_in_a_folder(folder):
+    for ending in (".TS", ".m2ts", ".3gp", ".avi", ".wmv"):
+        Path("photos", f"film{ending[1:]}{ending}").touch()
+    jobs = jobs_of("photos", "--styles", "styles/one.png")
+    assert sorted(Path(job.out).name for job in jobs if job.command == "video") == [
+        *("film3gp-one.mp4", "filmTS-one.mp4", "filmavi-one.mp4", "filmm2ts-one.mp4", "filmwmv-one.mp4"),
+    ]
+    told = (ROOT / "docs" / "batch.md").read_text(encoding="utf-8")
+    assert all(re.search(rf"[` \n]\{ending}[` \n]", told) for ending in CLIPS)

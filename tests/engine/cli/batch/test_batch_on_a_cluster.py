@@ -144,3 +144,18 @@ def test_an_address_without_a_port_is_no_cluster():
     with pytest.raises(NSTError, match="a port is missing") as raised, connect.connected(Ray(OSError()), "127.0.0.1"):
         pass
     assert "there is no cluster at 127.0.0.1 (" in str(raised.value)
+
+
+def test_what_ray_says_while_it_starts_is_passed_on_but_for_a_remark_on_itself(capfd):
+    class Talks(Ray):
+        def init(self, *_: object, **__: object) -> None:
+            os.write(
+                2, b"[I 1] logging.cc:303: Set ray log level from environment variable RAY_BACKEND_LOG_LEVEL to 3\n"
+            )
+            os.write(2, b"[E 1] gcs.cc:7: out of memory\n")
+            raise self.error
+
+    with pytest.raises(NSTError, match="Ray does not start"), connect.connected(Talks(OSError("no")), None):
+        pass
+    os.write(2, b"afterwards\n")
+    assert capfd.readouterr().err == "[E 1] gcs.cc:7: out of memory\nafterwards\n"

@@ -49,6 +49,7 @@ def test_a_worker_that_is_killed_loses_nothing(folder):
     os.kill(actors(process.pid)[0], signal.SIGKILL)
     out, said = process.communicate(timeout=240)
     assert process.returncode == 1 and "photos/broken.png with style.png" in said, said
+    assert "logging.cc" not in said  # Ray's remarks on itself
     made = {f"{i}-style.png" for i in range(PICTURES)}
     assert {path.name for path in Path("out").iterdir()} == {*made, "report.jsonl"}
     assert whole(made)
@@ -90,6 +91,20 @@ def test_pictures_are_returned_where_the_folder_is_not_seen(folder):
     outcome = cluster._put(outcomes[0], rows[0]["picture"][0], folder / "work")
     assert outcome.status == "made" and read_picture("out/1.png").pixels.shape == (1, 3, 24, 32)
     assert not list(Path("work").iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Ray on Windows is not tested")
+def test_machines_that_return_pictures_keep_nothing(folder, monkeypatch):
+    pytest.importorskip("ray.data", reason="ray is not installed: pip install -e '.[cluster]'")
+    there = folder / "there"
+    there.mkdir()
+    monkeypatch.setenv("TMPDIR", str(there))
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp")  # a short one, for sockets
+    command = ("photos/1.png", "photos/2.png", "--styles", "style.png", "--steps", 1, "--size", 32)
+    process = start_batch(*command, "--ray", "--return-pictures")
+    _, said = process.communicate(timeout=240)
+    assert process.returncode == 0 and whole({"1-style.png", "2-style.png"}), said
+    assert not list(there.glob("nst-*"))
 
 
 def test_a_picture_that_kills_workers_is_given_up(folder):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 from batch_runs import QUICK, batch, files, statuses
@@ -13,10 +14,11 @@ from pictures import clouds
 from nst_engine import NSTError
 from nst_engine.cli import commands as cli
 from nst_engine.cli import one_picture
+from nst_engine.cli.batch import report as report_module
 from nst_engine.cli.batch import worker
 from nst_engine.cli.batch.jobs import Job
-from nst_engine.cli.batch.outcome import MADE, Outcome
-from nst_engine.cli.batch.report import Report
+from nst_engine.cli.batch.outcome import KEPT, MADE, Outcome
+from nst_engine.cli.batch.report import Console, Report, Tally
 from nst_engine.pictures.files import read_picture, read_settings, write_picture
 
 
@@ -140,3 +142,30 @@ def test_lines_of_two_reports_in_one_file_stay_whole(folder):
             report.add(Outcome(job, MADE, 1.0, 0.5))
     lines = [json.loads(line) for line in Path("both.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(lines) == 4 and all(line["output"] == "out/a.png" for line in lines)
+
+
+def test_what_is_left_alone_says_nothing_of_the_time_left(folder, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(report_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    jobs = [Job(f"{i}.png", ("style.png",), f"out/{i}.png", ()) for i in range(10)]
+    with Report(Path("report.jsonl"), jobs) as report:
+        tally = Tally(10, report, Console(id, id, lambda *_: None), began=0.0)
+        for job in jobs[:4]:
+            now[0] += 1000
+            tally.add(Outcome(job, KEPT))
+        assert tally.left() == ""
+        now[0] += 7
+        tally.add(Outcome(jobs[4], MADE, seconds=7.0))
+        assert tally.left() == "35 s left"
+        now[0] += 3
+        tally.add(Outcome(jobs[5], MADE))
+        assert tally.left() == "12 s left"  # the first one has waited for all to start
+
+
+def test_a_report_is_of_the_last_run(folder):
+    assert len(batch("photos", "--styles", "styles/one.png")) == 3
+    assert list(batch("photos/a.png", "--styles", "styles/two.png")) == ["a-two.png"]
+    kept = batch("photos", "--styles", "styles/one.png", "--report", "all.jsonl")
+    assert list(kept) == ["a-two.png"]  # what another file is named for stays as it was
+    lines = [json.loads(line) for line in Path("all.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [line["status"] for line in lines] == ["kept"] * 3 and all(line["seconds"] > 0 for line in lines)

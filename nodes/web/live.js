@@ -13,7 +13,7 @@ const AFTERWARDS = 1000; // milliseconds, until the host has done the same
 const LONG_ENOUGH = 20000; // to read an error
 const MOST_RUNS = 16;
 
-const runs = new Map(); // by the node's id in the prompt, the latest last
+let runs = []; // the last of every node, the latest last
 const panels = new WeakMap(); // by node
 
 // --- nodes --------------------------------------------------------------------------------------------------------
@@ -72,9 +72,13 @@ function widgetOf(node, name) {
   return node.widgets?.find((widget) => widget.name === name);
 }
 
-// The classic renderer would give the words half of the room that is left, and the panel would hang below a gap.
+// The words stand above the panel, which may have come first where a tab was come back to. The classic renderer would
+// give them half of the room that is left, and the panel would hang below a gap.
 function fitWords(node, words) {
   if (!words?.options) return;
+  const { widgets } = node;
+  const [own, said] = [widgets.indexOf(widgetOf(node, WIDGET)), widgets.indexOf(words)];
+  if (own >= 0 && own < said) widgets.splice(own, 0, ...widgets.splice(said, 1));
   const height = () => heightOfWords(String(words.value ?? ""), node.size[0]);
   words.options.getMinHeight = words.options.getMaxHeight = height;
 }
@@ -91,19 +95,30 @@ function fit(node) {
 
 // --- runs ---------------------------------------------------------------------------------------------------------
 
+// Which of the front end's tabs is open; each has nodes of its own, and their ids may be the same.
+function openWorkflow() {
+  return app.extensionManager?.workflow?.activeWorkflow;
+}
+
 function runOf(prompt, node) {
-  let run = runs.get(node);
-  if (run?.prompt !== prompt) {
-    run = new Run(prompt, node);
-    runs.delete(node);
-    runs.set(node, run);
-    if (runs.size > MOST_RUNS) runs.delete(runs.keys().next().value);
-  }
+  const known = runs.find((run) => run.prompt === prompt && run.node === node);
+  return known ?? begin(new Run(prompt, node, openWorkflow()));
+}
+
+function begin(run) {
+  const others = runs.filter((other) => other.node !== run.node || other.workflow !== run.workflow);
+  runs = [...others, run].slice(-MOST_RUNS);
   return run;
 }
 
 function show(run) {
+  if (run.workflow !== openWorkflow()) return;
   for (const node of nodesOf(run.node)) panelOf(node).show(run);
+}
+
+// Nodes are made anew whenever a tab is come back to, or a change is undone.
+function showAgain() {
+  runs.forEach(show);
 }
 
 function onLive({ detail }) {
@@ -114,7 +129,7 @@ function onLive({ detail }) {
 
 // Newer front ends take the words off the node when the prompt has ended; then the panel says them.
 function onEnd({ detail }) {
-  const ended = [...runs.values()].filter((run) => run.prompt === detail.prompt_id);
+  const ended = runs.filter((run) => run.prompt === detail.prompt_id);
   setTimeout(() => ended.forEach((run) => run.changed()), AFTERWARDS);
 }
 
@@ -136,12 +151,12 @@ function sayElsewhere(run, nodes) {
 
 // A cancel is of the whole prompt.
 function onInterrupted({ detail }) {
-  for (const run of runs.values()) if (run.prompt === detail.prompt_id) run.stop("Cancelled");
+  for (const run of runs) if (run.prompt === detail.prompt_id) run.stop("Cancelled");
 }
 
 // Whatever went wrong before is being tried again, even if the host then refuses the prompt, with words of its own.
 function onTry({ detail }) {
-  for (const run of runs.values()) {
+  for (const run of runs) {
     if (run.error && run.prompt !== detail?.prompt_id) {
       run.error = "";
       run.changed();
@@ -166,7 +181,7 @@ async function finish(run) {
 
 // The run of a node that is selected, else the one that is at work.
 function runToFinish() {
-  const atWork = [...runs.values()].filter((run) => run.state === "running");
+  const atWork = runs.filter((run) => run.state === "running");
   const selected = new Set(Object.values(app.canvas.selected_nodes ?? {}));
   return atWork.find((run) => nodesOf(run.node).some((node) => selected.has(node))) ?? atWork.at(-1);
 }
@@ -184,6 +199,10 @@ app.registerExtension({
     },
   ],
   keybindings: [{ combo: { key: "Enter", alt: true, shift: true }, commandId: "NST.FinishNow" }],
+  afterConfigureGraph() {
+    setTimeout(showAgain, AFTERWARDS); // which tab is open, older front ends say only then
+  },
+  afterLoadGraph: showAgain,
   setup() {
     addStyle();
     api.addEventListener("nst.live", onLive);

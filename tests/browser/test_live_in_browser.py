@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from canvas import CLASSIC, NODES_2, open_front_end
 from comfyui_runs import Graph
-from live_comfyui import Server
+from live_comfyui import PACK, Server
 
 playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright (it drives the browser)")
 
@@ -134,11 +136,57 @@ def test_a_run_is_seen_looked_back_at_and_finished(page: playwright.Page, host: 
     end_early(page)
     page.wait_for_function("() => window.told.findLast(([type]) => type === 'nst.live')[1].state === 'done'")
     said = page.evaluate("() => window.told.findLast(([type]) => type === 'nst.live')[1].text")
-    assert said.startswith("Finished early: 96×64, ")
+    assert re.match(rf"Finished early: step \d+ of {LONG}, 96×64, ", said)
     playwright.expect(page.get_by_text(said).locator("visible=true").first).to_be_visible()
     playwright.expect(panel(page).get_by_role("button")).to_be_hidden()
     (made,) = host.get(f"/history/{prompt_of(page)}")[prompt_of(page)]["outputs"]["6"]["images"]
     assert host.view(made).size == (96, 64)
+
+
+def look_at_another_tab(page: playwright.Page) -> None:
+    """One whose nodes have the same ids, and back."""
+    mine = page.evaluate("() => app.extensionManager.workflow.activeWorkflow.path")
+    page.evaluate("async graph => app.loadApiJson(graph, 'another')", GRAPH)
+    page.wait_for_timeout(1500)  # by when the front ends have said which tab is open
+    playwright.expect(panel(page)).to_have_count(0)
+    page.evaluate(
+        """async path => {
+            const { command, workflow } = app.extensionManager;
+            for (let i = 0; i < 9 && workflow.activeWorkflow.path !== path; i += 1)
+                await command.execute("Workspace.PreviousOpenedWorkflow");
+        }""",
+        mine,
+    )
+
+
+def test_a_run_is_there_again_when_its_tab_is_come_back_to(page: playwright.Page) -> None:
+    run(page, seed=11)
+    wait_for(page, "nst.live", 6)
+    look_at_another_tab(page)
+    playwright.expect(panel(page).locator("img")).to_be_visible()
+    playwright.expect(panel(page).get_by_role("button", name="Finish now")).to_be_visible()
+    end_early(page)
+    said = page.evaluate("() => window.told.findLast(([type]) => type === 'nst.live')[1].text")
+    look_at_another_tab(page)
+    playwright.expect(panel(page).locator("img")).to_be_visible()
+    playwright.expect(panel(page)).to_contain_text(said)
+    assert {"total", "content", "style"} <= set(panel(page).locator(".nst-live-legend span").all_inner_texts())
+    assert panel(page).locator("input[type=range]").evaluate("slider => Number(slider.max)") >= 1
+
+
+@pytest.mark.parametrize("count", [1, 2, 48, 49, 500, 1024])
+def test_what_is_looked_back_at_is_spread_evenly(page: playwright.Page, count: int) -> None:
+    kept = page.evaluate(
+        """async ([pack, count]) => {
+            const { Series } = await import(`/extensions/${pack}/series.js`);
+            const series = new Series(48);
+            for (let i = 0; i < count; i += 1) series.push(i);
+            return series.items;
+        }""",
+        [PACK, count],
+    )
+    assert kept[0] == 0 and kept[-1] == count - 1 and min(count, 24) <= len(kept) <= 48
+    assert len({later - earlier for earlier, later in itertools.pairwise(kept[:-1])}) <= 1
 
 
 def test_the_panel_follows_its_node(page: playwright.Page) -> None:

@@ -14,6 +14,7 @@ const LONG_ENOUGH = 20000; // to read an error
 const MOST_RUNS = 16;
 
 let runs = []; // the last of every node, the latest last
+let opens = 0; // a timer, while a workflow is being opened
 const panels = new WeakMap(); // by node
 
 // --- nodes --------------------------------------------------------------------------------------------------------
@@ -112,12 +113,20 @@ function begin(run) {
 }
 
 function show(run) {
-  if (run.workflow !== openWorkflow()) return;
+  if (opens || run.workflow !== openWorkflow()) return;
   for (const node of nodesOf(run.node)) panelOf(node).show(run);
 }
 
-// Nodes are made anew whenever a tab is come back to, or a change is undone.
-function showAgain() {
+// Nodes are made anew whenever a tab is come back to, or a change is undone. Front ends first put them on the canvas and
+// then say which tab is open; older ones do not say when they have done so.
+function opening() {
+  clearTimeout(opens);
+  opens = setTimeout(opened, AFTERWARDS);
+}
+
+function opened() {
+  clearTimeout(opens);
+  opens = 0;
   runs.forEach(show);
 }
 
@@ -199,10 +208,9 @@ app.registerExtension({
     },
   ],
   keybindings: [{ combo: { key: "Enter", alt: true, shift: true }, commandId: "NST.FinishNow" }],
-  afterConfigureGraph() {
-    setTimeout(showAgain, AFTERWARDS); // which tab is open, older front ends say only then
-  },
-  afterLoadGraph: showAgain,
+  beforeConfigureGraph: opening,
+  afterConfigureGraph: opening,
+  afterLoadGraph: opened,
   setup() {
     addStyle();
     api.addEventListener("nst.live", onLive);

@@ -66,9 +66,17 @@ def fresh(page: playwright.Page, no_script_fails: None, tmp_path: Path) -> Itera
     """The graph on the canvas, its main node in view; and what was to be seen at the end, for a person to look at."""
     page.evaluate("async graph => app.loadApiJson(graph, 'live')", GRAPH)
     page.wait_for_function("() => app.graph.getNodeById(5)?.widgets?.length > 20")
+    page.evaluate("() => { window.told = []; }")
+    into_view(page)
+    yield
+    page.screenshot(path=tmp_path / "end.png")
+    page.evaluate("async () => (await import('/scripts/api.js')).api.interrupt()")
+
+
+def into_view(page: playwright.Page) -> None:
+    """The main node, with its foot."""
     page.evaluate(
         """() => {
-            window.told = [];
             app.graph.nodes.forEach((node, i) => { node.pos = [-600, i * 300]; });
             app.graph.getNodeById(5).pos = [300, -400];
             app.canvas.ds.scale = 0.8;
@@ -76,9 +84,6 @@ def fresh(page: playwright.Page, no_script_fails: None, tmp_path: Path) -> Itera
             app.canvas.setDirty(true, true);
         }"""
     )
-    yield
-    page.screenshot(path=tmp_path / "end.png")
-    page.evaluate("async () => (await import('/scripts/api.js')).api.interrupt()")
 
 
 def run(page: playwright.Page, **values: object) -> None:
@@ -152,11 +157,14 @@ def look_at_another_tab(page: playwright.Page) -> None:
     page.evaluate(
         """async path => {
             const { command, workflow } = app.extensionManager;
-            for (let i = 0; i < 9 && workflow.activeWorkflow.path !== path; i += 1)
+            while (workflow.activeWorkflow.path !== path) {
                 await command.execute("Workspace.PreviousOpenedWorkflow");
+                await new Promise(done => setTimeout(done, 500));  // older front ends are not done by then
+            }
         }""",
         mine,
     )
+    into_view(page)
 
 
 def test_a_run_is_there_again_when_its_tab_is_come_back_to(page: playwright.Page) -> None:

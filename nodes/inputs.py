@@ -34,11 +34,11 @@ class OrAuto:
         return f"{self.least:g} (or {AS_RECIPE} for auto)"
 
 
-class _Int(OrAuto, int):  # type: ignore[misc]
+class _Int(OrAuto, int):
     pass
 
 
-class _Float(OrAuto, float):  # type: ignore[misc]
+class _Float(OrAuto, float):
     pass
 
 

@@ -8,6 +8,7 @@ from ..nst_engine.statistics.masks import MODES
 from ..nst_engine.styles.saved import THUMBNAIL
 from . import host, inputs
 from .masks import painted
+from .preview import leave
 from .progress_text import joined
 
 
@@ -82,7 +83,7 @@ class LoadStyleGrams:
         notes: list[str] = []
         grams = grams.within(painted(region_mask, "region_mask", notes), mask_mode)
         if notes:
-            host.show_text(joined(*notes))
+            leave(joined(*notes))
         # numpy's zeros take no memory until they are touched, and a small file may hold a thousand styles.
         thumbnails = torch.from_numpy(np.zeros((len(grams.styles), *THUMBNAIL), np.float32))
         for i, one in enumerate(grams.styles):

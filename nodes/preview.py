@@ -43,7 +43,17 @@ def measuring(what: str, notes: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
     with speaker.says_how_it_ended():
         yield {**follow_measuring(), "on_measure": on_measure}
     done = f"Done: measured {what}, {progress_text.duration(speaker.seconds)}"
-    speaker.say(progress_text.joined(done, *notes))
+    leave(progress_text.joined(done, *notes), bool(notes))
+
+
+def leave(text: str, stays: bool = True) -> None:
+    """Last words of a node. Newer front ends take them off when the prompt has ended; in a panel they stay."""
+    host.show_text(text)
+    run = host.running()
+    if stays and run is not None and host.canvas() is not None:
+        panel = Panel(run)
+        panel.tell(text, "done")
+        panel.close()
 
 
 @contextlib.contextmanager

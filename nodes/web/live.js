@@ -163,6 +163,29 @@ function onInterrupted({ detail }) {
   for (const run of runs) if (run.prompt === detail.prompt_id) run.stop("Cancelled");
 }
 
+// What the host refuses before anything runs has no event of its own: it is in a table, a moment after the attempt.
+function sayRefusals() {
+  for (const [id, { errors }] of Object.entries(app.lastNodeErrors ?? {})) {
+    if (!nodesOf(id).length) continue;
+    const run = runs.findLast((other) => other.node === id && other.workflow === openWorkflow()) ?? refused(id);
+    run.error = [...new Set(errors.map(sentenceOf))].join("\n");
+    run.changed();
+    show(run);
+  }
+}
+
+function refused(id) {
+  const run = begin(new Run("", id, openWorkflow()));
+  run.state = "failed";
+  return run;
+}
+
+// The host puts the input's name before what a node says itself, and says of its own checks only what is wrong.
+function sentenceOf({ type, message, details, extra_info }) {
+  const name = extra_info?.input_name ?? details;
+  return type === "custom_validation_failed" ? details.replace(`${name} - `, "") : `${name}: ${message}`;
+}
+
 // Whatever went wrong before is being tried again, even if the host then refuses the prompt, with words of its own.
 function onTry({ detail }) {
   for (const run of runs) {
@@ -171,6 +194,7 @@ function onTry({ detail }) {
       run.changed();
     }
   }
+  if (!detail?.prompt_id) setTimeout(sayRefusals, AFTERWARDS);
 }
 
 // --- finish now, keep the picture ---------------------------------------------------------------------------------

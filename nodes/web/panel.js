@@ -167,13 +167,17 @@ export class Panel {
   }
 
   fit(run) {
-    const lines = Math.min(8, Math.ceil(run.error.length / CHARACTERS));
-    const parts = [this.hasViews && VIEWS, lines * LINE, !this.foot.hidden && FOOT];
+    const foot = Math.max(FOOT, linesOf(this.words.textContent) * LINE);
+    const parts = [this.hasViews && VIEWS, linesOf(run.error) * LINE, !this.foot.hidden && foot];
     const height = this.element.hidden ? 0 : FRAME + parts.reduce((sum, part) => sum + (part || 0), 0);
     if (height === this.height) return;
     this.height = height;
     this.resized();
   }
+}
+
+function linesOf(text) {
+  return Math.min(8, Math.ceil(text.length / CHARACTERS));
 }
 
 function entry(i) {

@@ -268,9 +268,29 @@ def test_an_error_stands_on_its_node_and_in_the_hosts_report(page: playwright.Pa
     page.keyboard.press("Escape")
     run(page, size=7)  # refused before anything runs
     playwright.expect(page.get_by_role("alert").filter(has_text=sentence[:20])).to_be_hidden()
+    playwright.expect(alert).to_contain_text("size: 7 pixels are too few for balanced")  # on the node as well
+    run(page, size=96, scales=0)
+    playwright.expect(alert).to_have_text("scales: Value 0 smaller than min of 1 (or -1 for auto)")
     run(page, size=96, scales=1, steps=2)
     wait_for(page, "execution_success")
     playwright.expect(page.get_by_role("alert").filter(has_text=sentence[:20])).to_be_hidden()
+
+
+def test_what_is_said_of_an_empty_mask_stays_on_the_node(page: playwright.Page) -> None:
+    unpainted = {"class_type": "LoadImage", "inputs": {"image": "nst-content-landscape.jpg"}}
+    style, transfer = ({**GRAPH[i], "inputs": {**GRAPH[i]["inputs"]}} for i in ("4", "5"))
+    style["inputs"]["style_mask"] = transfer["inputs"]["protect_mask"] = ["2", 1]
+    transfer["inputs"]["steps"] = 2
+    page.evaluate("async graph => app.loadApiJson(graph, 'live')", GRAPH | {"2": unpainted, "4": style, "5": transfer})
+    page.wait_for_function("() => app.graph.getNodeById(5)?.widgets?.length > 20")
+    into_view(page)
+    page.evaluate("() => { app.graph.getNodeById(4).pos = [-100, 0]; }")
+    run(page)
+    wait_for(page, "execution_success")
+    page.wait_for_timeout(1500)  # newer front ends take the host's words away
+    for name in ("style_mask", "protect_mask"):
+        said = page.get_by_text(f"{name}: the mask is empty, and counts as none").locator("visible=true").first
+        playwright.expect(said).to_be_visible()
 
 
 def test_an_error_out_of_sight_is_said_beside_the_hosts_report(page: playwright.Page) -> None:

@@ -1,4 +1,8 @@
-"""What is refused early: by the host in red where widgets alone tell, else before anything is measured."""
+"""What is refused early: by the host in red where widgets alone tell, else before anything is measured.
+
+The host marks every input that VALIDATE_INPUTS names when it has something to say, and leaves their ranges and choices
+to it. So it names only those that are judged together.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +11,17 @@ from typing import Any
 from .. import nst_engine as nst
 from ..nst_engine.network.architecture import smallest_side
 from ..nst_engine.statistics.masks import complement, stretch
-from .inputs import AS_RECIPE
+from .inputs import AS_RECIPE, OrAuto
 
 # The default of a wire in VALIDATE_INPUTS: the host passes None for one that is connected, and nothing else.
 NOT_WIRED = object()
-
-# Below these -1 alone has a meaning, though the widgets' steps let others be typed in, too.
-LEAST = {"learning_rate": 1e-30, "tv_weight": 0.0, "averaging": 0.0, "scales": 1, "size": 0, "octaves": 1}
 
 
 # --- for VALIDATE_INPUTS: what widgets alone tell ------------------------------------------------------------------
 
 
 def refusal_of(kind: Any, **values: Any) -> str:
-    """ComfyUI skips its own range checks for inputs that VALIDATE_INPUTS names, so make them here; return the message,
-    or ''.
+    """The checks that the host leaves to a node's own: the message, or ''.
 
     A value of None is a linked input. What is no number at all ComfyUI refuses by itself, and asks here nevertheless.
     """
@@ -33,12 +33,11 @@ def refusal_of(kind: Any, **values: Any) -> str:
 def _refusal(name: str, value: Any, kind: Any, options: dict[str, Any]) -> str:
     if isinstance(kind, list):
         return "" if value is None or value in kind else f"{name}: {str(value)[:40]!r} is not one of {', '.join(kind)}."
-    auto = options.get("default") == AS_RECIPE
-    least, most = LEAST.get(name, options["min"]) if auto else options["min"], options["max"]
-    if not isinstance(value, int | float) or (auto and value == AS_RECIPE) or least <= value <= most:
+    least, most = options["min"], options["max"]
+    if not isinstance(value, int | float) or least <= value <= most:
         return ""
-    lowest = "a number above 0" if name == "learning_rate" else f"{least:g}"
-    return f"{name}: {str(value)[:20]} will not do; give {lowest} to {most:g}{', or -1 for auto' if auto else ''}."
+    lowest, auto = (least.least, f", or {AS_RECIPE} for auto") if isinstance(least, OrAuto) else (least, "")
+    return f"{name}: {str(value)[:20]} will not do; give {lowest:g} to {most:g}{auto}."
 
 
 def too_small(recipe: Any, size: Any) -> str:
@@ -78,12 +77,9 @@ def layer_too_deep(layer: Any, size: Any) -> str:
     return f"size: {size} pixels are too few for {layer}, which needs {needed} on each side. Choose a larger size."
 
 
-def refusal_of_run(
-    kind: Any, recipe: Any, size: Any, scales: Any, learning_rate: Any, tv_weight: Any, layer_weights: object
-) -> str:
+def refusal_of_run(kind: Any, recipe: Any, size: Any, layer_weights: object) -> str:
     """What the widgets of a node that runs a recipe tell alone."""
-    values = {"recipe": recipe, "size": size, "scales": scales}
-    refusal = refusal_of(kind, **values, learning_rate=learning_rate, tv_weight=tv_weight)
+    refusal = refusal_of(kind, recipe=recipe, size=size)
     return refusal or (too_small(recipe, size) if layer_weights is NOT_WIRED else "")
 
 
@@ -92,15 +88,9 @@ class RunsRecipe:
 
     @classmethod
     def VALIDATE_INPUTS(
-        cls,
-        recipe: str | None = None,
-        size: int | None = None,
-        scales: int | None = None,
-        learning_rate: float | None = None,
-        tv_weight: float | None = None,
-        layer_weights: object = NOT_WIRED,
+        cls, recipe: str | None = None, size: int | None = None, layer_weights: object = NOT_WIRED
     ) -> bool | str:
-        return refusal_of_run(cls, recipe, size, scales, learning_rate, tv_weight, layer_weights) or True
+        return refusal_of_run(cls, recipe, size, layer_weights) or True
 
 
 # --- at the start of a node: what only the wires tell --------------------------------------------------------------

@@ -108,8 +108,10 @@ class ComputeStyleGrams:
         mask_mode: str = "simple",
         copies: str = "none",
     ) -> tuple[nst.StyleGrams]:
-        pictures = from_host(style_image)
-        with host.reserve_memory(memory_to_measure(vgg), vgg.device), measuring("the style") as watched:
+        pictures, notes = from_host(style_image), list[str]()
+        mask = painted_or_whole(style_mask, "style_mask", notes)
+        region = painted(region_mask, "region_mask", notes)
+        with host.reserve_memory(memory_to_measure(vgg), vgg.device), measuring("the style", notes) as watched:
             grams = nst.compute_style_grams(
                 vgg,
                 pictures,
@@ -117,8 +119,8 @@ class ComputeStyleGrams:
                 size=size,
                 layers=layer_weights.style if layer_weights else None,
                 blend_with=style_grams,
-                mask=painted_or_whole(style_mask, "style_mask"),
-                region=painted(region_mask, "region_mask"),
+                mask=mask,
+                region=region,
                 mask_mode=mask_mode,
                 copies=copies,
                 **watched,

@@ -319,12 +319,6 @@ def _from_elsewhere(headers: Mapping[str, str]) -> bool:
     return headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none")
 
 
-def note(text: str) -> None:
-    """Something that was done otherwise than asked, or left out: in the log, and on the node that is running."""
-    log.info("%s", text)
-    show_text(text)
-
-
 # --- progress, preview, cancel ------------------------------------------------------------------------------------
 
 

@@ -18,9 +18,35 @@ WHOLE = 0
 Input = tuple[Any, dict[str, Any]]
 
 
-def number_or_recipe(text: str, kind: str = "INT", **options: Any) -> Input:
+class OrAuto:
+    """The least value of a number that may be -1 as well, which is what a canvas takes for the least. The host compares
+    what it is given with this, and so refuses by itself what lies between."""
+
+    least: float
+
+    def __gt__(self, value: Any) -> bool:
+        return not self <= value
+
+    def __le__(self, value: Any) -> bool:
+        return value == AS_RECIPE or value >= self.least
+
+    def __str__(self) -> str:
+        return f"{self.least:g} (or {AS_RECIPE} for auto)"
+
+
+class _Int(OrAuto, int):
+    pass
+
+
+class _Float(OrAuto, float):
+    pass
+
+
+def number_or_recipe(text: str, kind: str = "INT", least: float = 0, **options: Any) -> Input:
+    smallest = _Int(AS_RECIPE) if kind == "INT" else _Float(AS_RECIPE)
+    smallest.least = least
     tooltip = f"{text} -1 (auto): as the preset says."
-    return kind, {"default": AS_RECIPE, "min": AS_RECIPE, **options, "tooltip": tooltip}
+    return kind, {"default": AS_RECIPE, "min": smallest, **options, "tooltip": tooltip}
 
 
 def advanced(entry: Input) -> Input:
@@ -83,6 +109,7 @@ LEARNING_RATE = advanced(
     number_or_recipe(
         "How far each step goes. Too high gives noise, too low an unfinished picture.",
         "FLOAT",
+        least=1e-30,
         max=100.0,
         step=0.0001,
         round=False,
@@ -97,6 +124,7 @@ SCALES = advanced(
     number_or_recipe(
         "How many sizes it is painted at, from small to large. More give larger, better arranged strokes; 1 gives the "
         "finest.",
+        least=1,
         max=MOST_SCALES,
     )
 )

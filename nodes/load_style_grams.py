@@ -8,6 +8,8 @@ from ..nst_engine.statistics.masks import MODES
 from ..nst_engine.styles.saved import THUMBNAIL
 from . import host, inputs
 from .masks import painted
+from .preview import leave
+from .progress_text import joined
 
 
 class LoadStyleGrams:
@@ -78,7 +80,10 @@ class LoadStyleGrams:
         mask_mode: str = "simple",
     ) -> tuple[nst.StyleGrams, torch.Tensor]:
         grams = nst.StyleGrams.load(host.style_file(style)).weighted(weight)
-        grams = grams.within(painted(region_mask, "region_mask"), mask_mode)
+        notes: list[str] = []
+        grams = grams.within(painted(region_mask, "region_mask", notes), mask_mode)
+        if notes:
+            leave(joined(*notes))
         # numpy's zeros take no memory until they are touched, and a small file may hold a thousand styles.
         thumbnails = torch.from_numpy(np.zeros((len(grams.styles), *THUMBNAIL), np.float32))
         for i, one in enumerate(grams.styles):

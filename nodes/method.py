@@ -9,7 +9,6 @@ from ..nst_engine.options import Options
 from ..nst_engine.recipes import VOCABULARY
 from ..nst_engine.statistics.distances import STATISTICS
 from . import host
-from .checks import refusal_of
 from .inputs import AS_RECIPE, RECIPE, given, number_or_recipe
 
 YES_NO = {"on": True, "off": False}
@@ -115,14 +114,11 @@ class NSTMethod:
                 "octaves": number_or_recipe(
                     "In how many sizes at once style is matched: large shapes and fine marks in one, best for textures "
                     "and large strokes. 1: in one size, 3: also in a half and a quarter of it.",
+                    least=1,
                     max=MOST_OCTAVES,
                 ),
             },
         }
-
-    @classmethod
-    def VALIDATE_INPUTS(cls, averaging: float | None = None, octaves: int | None = AS_RECIPE) -> bool | str:
-        return refusal_of(cls, averaging=averaging, octaves=octaves) or True
 
     def choose(
         self,

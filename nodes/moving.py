@@ -6,7 +6,7 @@ import contextlib
 import inspect
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -128,11 +128,11 @@ def memory_needed(vgg: nst.VGGFeatures, shape: tuple[int, int], grams: Any, reci
 
 
 @contextlib.contextmanager
-def follow(count: int | None, preview_every: int = AUTO_PREVIEW) -> Iterator[Follow]:
-    """A run over so many frames: it is seen, and can be finished early."""
+def follow(count: int | None, preview_every: int = AUTO_PREVIEW, notes: Sequence[str] = ()) -> Iterator[Follow]:
+    """A run over so many frames: it is seen, and can be finished early. Notes are said at the end."""
     run = host.running()
     with host.may_be_finished(run) as asked:
-        following = Follow(count, Preview(preview_every), run, asked)
+        following = Follow(count, Preview(preview_every), run, asked, notes)
         try:
             with following.speaker.says_how_it_ended():
                 yield following
@@ -144,8 +144,15 @@ class Follow:
     """One run over frames, as the host shows it: the bar moves with every step, the frame in work is shown now and
     then, and a cancel is seen at every layer of the network."""
 
-    def __init__(self, count: int | None, preview: Preview, run: host.Running | None, asked: threading.Event) -> None:
-        self.count, self.preview, self.run, self.asked = count, preview, run, asked
+    def __init__(
+        self,
+        count: int | None,
+        preview: Preview,
+        run: host.Running | None,
+        asked: threading.Event,
+        notes: Sequence[str],
+    ) -> None:
+        self.count, self.preview, self.run, self.asked, self.notes = count, preview, run, asked, notes
         self.bar: host.ProgressBar | None = None
         self.panel = Panel(run) if run is not None and host.canvas() is not None else None
         self.speaker = Speaker(run)
@@ -162,11 +169,11 @@ class Follow:
         """Said at the end of a run that ended well."""
         took = progress_text.duration(self.speaker.seconds)
         if not self.finished_early:
-            self._say(f"Done: {counted(frames, 'frame')}, {took}", "done")
+            self._end(f"Done: {counted(frames, 'frame')}, {took}")
             return
         host.count_short_run(self.run)
         of = f" of {self.count}" if self.count else ""
-        self._say(f"Finished early: {frames}{of} frames, {took}", "done")
+        self._end(f"Finished early: {frames}{of} frames, {took}")
 
     def close(self) -> None:
         if self.panel is not None:
@@ -188,6 +195,9 @@ class Follow:
             frame = f"Frame {progress.picture + 1}" + (f" of {total}" if self.count else "")
             self._say(frame + progress_text.PART + progress_text.at(replace(progress, pictures=1), left))
         return nst.STOP if self.asked.is_set() else None
+
+    def _end(self, text: str) -> None:
+        self._say(progress_text.joined(text, *self.notes), "done")
 
     def _say(self, text: str, state: str = "running") -> None:
         self.speaker.say(text)

@@ -202,7 +202,8 @@ class NeuralStyleTransfer(checks.RunsRecipe):
     ) -> tuple[torch.Tensor, LossHistory]:
         method = method or Method()
         content = from_host(content_image)
-        protect_mask = painted(protect_mask, "protect_mask")
+        notes: list[str] = []
+        protect_mask = painted(protect_mask, "protect_mask", notes)
         checks.check_style(vgg, style_grams, shape_of(content), len(content))
         preview = Preview(preview_every, content, keep_colours, keep_colours_strength)
         shape = nst.target_shape(shape_of(content), size, nst.RECIPES[recipe], vgg.device)
@@ -215,7 +216,7 @@ class NeuralStyleTransfer(checks.RunsRecipe):
             regions=style_grams.region_count,
             masks=protect_mask is not None or style_grams.guided,
         )
-        with host.reserve_memory(needed, vgg.device), follow(preview) as following:
+        with host.reserve_memory(needed, vgg.device), follow(preview, notes) as following:
             result = nst.stylize(
                 vgg,
                 content,

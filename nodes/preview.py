@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -31,10 +31,10 @@ def _measured(done: int, of: int) -> None:
 
 
 @contextlib.contextmanager
-def measuring(what: str) -> Iterator[dict[str, Any]]:
-    """The same, in words as well."""
+def measuring(what: str, notes: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+    """The same, in words as well; notes are said in the beginning and at the end."""
     speaker = Speaker()
-    speaker.say(progress_text.measuring(what))
+    speaker.say(progress_text.joined(progress_text.measuring(what), *notes))
 
     def on_measure(done: int, of: int) -> None:
         _measured(done, of)
@@ -42,15 +42,27 @@ def measuring(what: str) -> Iterator[dict[str, Any]]:
 
     with speaker.says_how_it_ended():
         yield {**follow_measuring(), "on_measure": on_measure}
-    speaker.say(f"Done: measured {what}, {progress_text.duration(speaker.seconds)}")
+    done = f"Done: measured {what}, {progress_text.duration(speaker.seconds)}"
+    leave(progress_text.joined(done, *notes), bool(notes))
+
+
+def leave(text: str, stays: bool = True) -> None:
+    """Last words of a node. Newer front ends take them off when the prompt has ended; in a panel they stay."""
+    host.show_text(text)
+    run = host.running()
+    if stays and run is not None and host.canvas() is not None:
+        panel = Panel(run)
+        panel.tell(text, "done")
+        panel.close()
 
 
 @contextlib.contextmanager
-def follow(preview: Preview) -> Iterator[Follow]:
-    """A run that takes steps: its progress is seen and said, and it can be finished early. Closed by `Follow.end`."""
+def follow(preview: Preview, notes: Sequence[str] = ()) -> Iterator[Follow]:
+    """A run that takes steps: its progress is seen and said, and it can be finished early. Closed by `Follow.end`.
+    Notes are said in the beginning and at the end."""
     run = host.running()
     with host.may_be_finished(run) as asked:
-        following = Follow(preview, run, asked)
+        following = Follow(preview, run, asked, notes)
         try:
             with following.speaker.says_how_it_ended():
                 yield following
@@ -95,13 +107,16 @@ class Speaker:
 class Follow:
     """One run, as the host shows it: bar, preview, words, panel."""
 
-    def __init__(self, preview: Preview, run: host.Running | None, asked: threading.Event) -> None:
-        self.preview, self.run, self.asked = preview, run, asked
+    def __init__(
+        self, preview: Preview, run: host.Running | None, asked: threading.Event, notes: Sequence[str]
+    ) -> None:
+        self.preview, self.run, self.asked, self.notes = preview, run, asked, notes
+        self.stopped_at = ""  # in words
         self.speaker = Speaker(run)
         self.clock = progress_text.Clock()
         self.bar: host.ProgressBar | None = None
         self.panel = Panel(run) if run is not None and host.canvas() is not None else None
-        self._say(progress_text.measuring("the pictures"))
+        self._say(progress_text.joined(progress_text.measuring("the pictures"), *notes))
 
     def arguments(self) -> dict[str, Any]:
         return {
@@ -118,7 +133,10 @@ class Follow:
             if picture is not None:
                 self.panel.show(progress.step, picture)
         self._move(progress, int(progress.done), picture)
-        return nst.STOP if self.asked.is_set() else None
+        if not self.asked.is_set():
+            return None
+        self.stopped_at = progress_text.where(progress)
+        return nst.STOP
 
     def on_tile(self, position: nst.Position) -> None:
         self._move(position, position.done)
@@ -130,13 +148,15 @@ class Follow:
 
     def end(self, result: nst.Result) -> None:
         """Said at the end of a run that ended well."""
-        used = result.settings
-        taken = sum(map(len, result.histories))
+        used, seconds = result.settings, self.speaker.seconds
         if used["stopped_early"]:
             host.count_short_run(self.run)
-        # As many pictures as were begun.
-        steps = used["steps"] * len(result.histories)
-        self._say(progress_text.done(used["width"], used["height"], steps, taken, self.speaker.seconds), "done")
+        steps = used["steps"] * len(result.histories)  # as many pictures as were begun
+        if self.stopped_at and sum(map(len, result.histories)) < steps:
+            text = f"Finished early: {self.stopped_at}, {progress_text.duration(seconds)}"
+        else:
+            text = progress_text.done(used["width"], used["height"], steps, seconds)
+        self._say(progress_text.joined(text, *self.notes), "done")
 
     def close(self) -> None:
         if self.panel is not None:

@@ -7,8 +7,22 @@ from .. import nst_engine as nst
 PART = " · "
 
 
+def joined(*parts: str) -> str:
+    return PART.join(filter(None, parts))
+
+
 def at(position: nst.Position, seconds_left: float | None = None) -> str:
     """Step 15 of 300 · level 2 of 4 · 512×341 · about 4 min left."""
+    left = "" if seconds_left is None or seconds_left < 1 else f"about {duration(seconds_left)} left"
+    return joined(*_parts(position), left)
+
+
+def where(position: nst.Position) -> str:
+    """step 40 of 360, level 3 of 8, 256×170"""
+    return ", ".join(_parts(position)).lower()
+
+
+def _parts(position: nst.Position) -> list[str]:
     height, width = position.shape
     parts = [
         f"Picture {position.picture + 1} of {position.pictures}" if position.pictures > 1 else "",
@@ -16,19 +30,16 @@ def at(position: nst.Position, seconds_left: float | None = None) -> str:
         f"tile {position.tile} of {position.tiles}" if position.tile else "",
         f"level {position.level + 1} of {position.levels}" if position.levels > 1 else "",
         f"{width}×{height}",
-        "" if seconds_left is None or seconds_left < 1 else f"about {duration(seconds_left)} left",
     ]
-    return PART.join(filter(None, parts))
+    return list(filter(None, parts))
 
 
 def measuring(what: str, done: int = 0, of: int = 1) -> str:
     return f"Measuring {what}" + (f"{PART}{done} of {of}" if of > 1 else "")
 
 
-def done(width: int, height: int, steps: int, taken: int, seconds: float) -> str:
+def done(width: int, height: int, steps: int, seconds: float) -> str:
     """Done: 384×256, 100 steps, 52 s."""
-    if taken < steps:
-        return f"Finished early: {width}×{height}, {taken} of {steps} steps, {duration(seconds)}"
     return f"Done: {width}×{height}, {steps} step{'s' * (steps != 1)}, {duration(seconds)}"
 
 

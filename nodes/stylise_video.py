@@ -18,6 +18,7 @@ from ..nst_engine.video.job import Job, skipped
 from ..nst_engine.video.source import Part, Shown, Source, open_clip
 from . import checks, host, inputs, moving
 from .masks import painted
+from .progress_text import joined
 
 SUFFIX = ".mp4"
 
@@ -87,9 +88,6 @@ class NSTStyliseVideo:
         filename_prefix: str | None = None,
         recipe: str | None = None,
         size: int | None = None,
-        scales: int | None = None,
-        learning_rate: float | None = None,
-        tv_weight: float | None = None,
         layer_weights: object = checks.NOT_WIRED,
     ) -> bool | str:
         if isinstance(filename_prefix, str):
@@ -97,7 +95,7 @@ class NSTStyliseVideo:
                 host.output_named(filename_prefix, SUFFIX)
             except nst.NSTError as error:
                 return str(error)
-        return checks.refusal_of_run(cls, recipe, size, scales, learning_rate, tv_weight, layer_weights) or True
+        return checks.refusal_of_run(cls, recipe, size, layer_weights) or True
 
     @classmethod
     def IS_CHANGED(cls, **_: Any) -> int:
@@ -117,7 +115,8 @@ class NSTStyliseVideo:
         **choices: Any,
     ) -> dict[str, Any]:
         chosen = moving.filled(choices)
-        chosen["protect_mask"] = painted(chosen["protect_mask"], "protect_mask")
+        of_masks: list[str] = []
+        chosen["protect_mask"] = painted(chosen["protect_mask"], "protect_mask", of_masks)
         stem = host.output_named(filename_prefix, SUFFIX)
         source, part = open_video(video, every)
         checks.check_style(vgg, style_grams, source.shape, 1)
@@ -134,7 +133,7 @@ class NSTStyliseVideo:
         try:
             with (
                 host.reserve_memory(need, vgg.device),
-                moving.follow(source.expected(part), chosen["preview_every"]) as following,
+                moving.follow(source.expected(part), chosen["preview_every"], of_masks) as following,
             ):
                 stylise = partial(nst.stylize_video, vgg, **settings, **following.arguments())
                 notes, alone = frames_into(job, source, part, max(settings["coherence"].back), stylise)
@@ -152,7 +151,7 @@ class NSTStyliseVideo:
         for note in dict.fromkeys(notes):
             host.log.info("%s", note)
         name, file = host.as_output(path)
-        host.show_text(f"Saved as {name}")
+        host.show_text(joined(f"Saved as {name}", *of_masks))
         return {"ui": {"images": [file], "animated": (True,)}, "result": (host.video_file(path),)}
 
 

@@ -73,13 +73,6 @@ class NSTSynthesizeTexture:
         }
 
     @classmethod
-    def VALIDATE_INPUTS(
-        cls, learning_rate: float | None = None, tv_weight: float | None = None, scales: int | None = None
-    ) -> bool | str:
-        # A side may not be shorter than any preset needs: the widgets' own minimum sees to that.
-        return checks.refusal_of(cls, learning_rate=learning_rate, tv_weight=tv_weight, scales=scales) or True
-
-    @classmethod
     def IS_CHANGED(cls, **_: Any) -> int:
         """A picture that was finished early is made again."""
         return host.short_runs()

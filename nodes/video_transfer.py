@@ -63,7 +63,8 @@ class NSTVideoTransfer(checks.RunsRecipe):
     ) -> tuple[torch.Tensor, LossHistory]:
         chosen = moving.filled(choices)
         clip = from_host(frames)
-        masks = painted(chosen["protect_mask"], "protect_mask")
+        notes: list[str] = []
+        masks = painted(chosen["protect_mask"], "protect_mask", notes)
         checks.check_style(vgg, style_grams, shape_of(clip), 1)
         if masks is not None and masks.ndim == 3 and len(masks) not in (1, len(clip)):
             raise nst.NSTError(
@@ -73,7 +74,7 @@ class NSTVideoTransfer(checks.RunsRecipe):
         with (
             host.reserve_memory(moving.memory_needed(vgg, shape_of(clip), style_grams, recipe, chosen), vgg.device),
             tempfile.TemporaryDirectory(prefix="nst-") as spool,
-            moving.follow(len(clip), chosen["preview_every"]) as following,
+            moving.follow(len(clip), chosen["preview_every"], notes) as following,
         ):
             for frame in nst.stylize_video(
                 vgg,

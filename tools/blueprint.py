@@ -47,7 +47,7 @@ WIDGETS = {
     "steps": ("steps", "INT", RECIPES[PRESET].steps),
     "keep_colours": ("keep colours", "COMBO", "none"),
 }
-RECIPE = {"recipe": ("recipe", "COMBO", PRESET)}  # one more, where a template is about it
+RECIPE = {"recipe": ("preset", "COMBO", PRESET)}  # one more, where a template is about it
 # The nodes inside, counted. The measured style has size 0: as large as the picture, which stroke_size then scales.
 NETWORK, GRAMS, TRANSFER = 1, 2, 3
 INPUT, OUTPUT = -10, -20

@@ -23,6 +23,7 @@ def style_matched(workflow: Workflow, method: str) -> Workflow:
 
 
 LANDSCAPE, STILL_LIFE = "content-landscape", "content-still-life"
+WIDE = 0.7  # zoom at which a graph of many columns opens, so that its result is in view
 WIDGETS = ("strength", "stroke_size", "size", "steps", "keep_colours")
 
 
@@ -83,20 +84,40 @@ def before_and_after() -> Workflow:
 
 def spread(workflow: Workflow) -> Workflow:
     """Two styles in a chain, with room for pictures in the nodes and a column of its own for the note."""
-    nodes = dict(workflow.nodes)
-    del nodes["plot"], nodes["show plot"]
     places = {
-        "content": (400, 120, 300, 360),
-        "vgg": (400, 580, 300, 220),
-        "style1": (400, 900, 300, 360),
-        "style2": (780, 1080, 280, 360),
-        "grams1": (780, 680, 280, 300),
-        "grams2": (1140, 620, 280, 300),
-        "transfer": (1500, 120, 320, 1040),
-        "save": (1900, 120, 520, 520),
+        "content": (400, 120, 300, 360, "Your picture"),
+        "vgg": (400, 580, 300, 220, ""),
+        "style1": (400, 900, 300, 360, "First style"),
+        "style2": (780, 1080, 280, 360, "Second style"),
+        "grams1": (780, 680, 280, 300, "Measure the first style"),
+        "grams2": (1140, 620, 280, 300, "Measure the second style"),
+        "transfer": (1500, 120, 320, 1040, ""),
+        "save": (1900, 120, 520, 520, ""),
     }
-    nodes = {name: replace(nodes[name], pos=(x, y), size=(w, h)) for name, (x, y, w, h) in places.items()}
-    return replace(workflow, nodes=nodes, note_size=(320, 420))
+    return placed(workflow, places)
+
+
+def placed(workflow: Workflow, places: dict[str, tuple[int, int, int, int, str]]) -> Workflow:
+    """These nodes alone, each at its place, in its size, and called so; the note has a column of its own."""
+    nodes = {
+        name: replace(workflow.nodes[name], pos=(x, y), size=(w, h), title=title)
+        for name, (x, y, w, h, title) in places.items()
+    }
+    return replace(workflow, nodes=nodes, note_size=(320, 420), zoom=WIDE)
+
+
+def in_rows(workflow: Workflow) -> Workflow:
+    """Two textures of one picture, all of the first in view when the template opens."""
+    places = {
+        "style": (400, 120, 300, 360, "Made of"),
+        "vgg": (400, 580, 300, 220, ""),
+        "grams": (760, 120, 280, 300, "Measure the style"),
+        "transfer seamless": (1120, 580, 300, 700, "Texture: seamless"),
+        "save seamless": (1480, 580, 380, 420, "seamless"),
+        "transfer wide": (1120, 1380, 300, 700, "Texture: wide"),
+        "save wide": (1480, 1380, 380, 420, "wide"),
+    }
+    return placed(workflow, places)
 
 
 def save_style() -> Workflow:
@@ -177,6 +198,7 @@ def video() -> Workflow:
         caption="Moving pictures without flicker: strokes stay on what they are painted on, and what the balloon hid "
         "comes back as it was.",
         note_size=(320, 420),
+        zoom=WIDE,
     )
 
 
@@ -229,10 +251,9 @@ def regions() -> Workflow:
     workflow = transfer(
         "regions",
         "# Press Run\nBrush strokes in the sky, mosaic on the land.\n\n"
-        "The sky is what is painted over in *Content*; the first *Compute Style Grams* takes it as its "
-        "**region_mask**, "
-        "and the second goes to all that is left.\n\n"
-        "**Your own picture**: choose it in *Content*, right-click it, open the *mask editor*, and paint over the "
+        "The sky is painted over in *Your picture*, and wired from there to **paint here**: so the first style goes to "
+        "the sky, and the second to all that is left.\n\n"
+        "**Your own picture**: choose it in *Your picture*, right-click it, *Open in MaskEditor*, and paint over the "
         "part for the first style.",
         LANDSCAPE,
         [("style-strokes", 1.0), ("style-mosaic", 1.0)],

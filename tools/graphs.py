@@ -41,6 +41,7 @@ class Workflow:
     title: str = ""  # of a template that the host offers; the others are files a level deeper
     note_pos: tuple[int, int] = (40, 120)
     note_size: tuple[int, int] = (270, 190)
+    zoom: float = 0.8  # at which it opens
     # Used as an app: the widgets that are shown, by node and name, and the node whose pictures are the result.
     app: tuple[list[tuple[str, str]], str] | None = None
 

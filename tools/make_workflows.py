@@ -96,10 +96,6 @@ def default_of(entry: tuple) -> Any:
 # --- the canvas ---------------------------------------------------------------------------------------------------
 
 
-# What a workflow opens with: the note at the upper left, large enough to be read.
-VIEW = {"ds": {"scale": 0.8, "offset": [47, 47]}}
-
-
 def canvas_form(workflow: Workflow, classes: dict[str, Any]) -> dict[str, Any]:
     """The graph as the canvas saves it."""
     ids = {name: i for i, name in enumerate(workflow.nodes, 1)}
@@ -133,9 +129,17 @@ def canvas_form(workflow: Workflow, classes: dict[str, Any]) -> dict[str, Any]:
         "groups": [],
         "config": {},
         **({"definitions": {"subgraphs": insides}} if insides else {}),
-        "extra": {**VIEW, **(app_mode(workflow, ids) if workflow.app else {})},
+        "extra": {
+            "ds": view(workflow.zoom),
+            **(app_mode(workflow, ids) if workflow.app else {}),
+        },
         "version": 0.4,
     }
+
+
+def view(zoom: float) -> dict[str, Any]:
+    """What a workflow opens with: the note at the upper left, clear of what the front end has there."""
+    return {"scale": zoom, "offset": [int(70 / zoom) - 40, int(134 / zoom) - 120]}
 
 
 def with_load_image(workflow: Workflow) -> dict[str, Node]:

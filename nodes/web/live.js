@@ -13,7 +13,8 @@ const AFTERWARDS = 1000; // milliseconds, until the host has done the same
 const LONG_ENOUGH = 20000; // to read an error
 const MOST_RUNS = 16;
 
-const runs = new Map(); // by the node's id in the prompt, the latest last
+let runs = []; // the last of every node, the latest last
+let opens = 0; // a timer, while a workflow is being opened
 const panels = new WeakMap(); // by node
 
 // --- nodes --------------------------------------------------------------------------------------------------------
@@ -72,9 +73,13 @@ function widgetOf(node, name) {
   return node.widgets?.find((widget) => widget.name === name);
 }
 
-// The classic renderer would give the words half of the room that is left, and the panel would hang below a gap.
+// The words stand above the panel, which may have come first where a tab was come back to. The classic renderer would
+// give them half of the room that is left, and the panel would hang below a gap.
 function fitWords(node, words) {
   if (!words?.options) return;
+  const { widgets } = node;
+  const [own, said] = [widgets.indexOf(widgetOf(node, WIDGET)), widgets.indexOf(words)];
+  if (own >= 0 && own < said) widgets.splice(own, 0, ...widgets.splice(said, 1));
   const height = () => heightOfWords(String(words.value ?? ""), node.size[0]);
   words.options.getMinHeight = words.options.getMaxHeight = height;
 }
@@ -91,19 +96,38 @@ function fit(node) {
 
 // --- runs ---------------------------------------------------------------------------------------------------------
 
+// Which of the front end's tabs is open; each has nodes of its own, and their ids may be the same.
+function openWorkflow() {
+  return app.extensionManager?.workflow?.activeWorkflow;
+}
+
 function runOf(prompt, node) {
-  let run = runs.get(node);
-  if (run?.prompt !== prompt) {
-    run = new Run(prompt, node);
-    runs.delete(node);
-    runs.set(node, run);
-    if (runs.size > MOST_RUNS) runs.delete(runs.keys().next().value);
-  }
+  const known = runs.find((run) => run.prompt === prompt && run.node === node);
+  return known ?? begin(new Run(prompt, node, openWorkflow()));
+}
+
+function begin(run) {
+  const others = runs.filter((other) => other.node !== run.node || other.workflow !== run.workflow);
+  runs = [...others, run].slice(-MOST_RUNS);
   return run;
 }
 
 function show(run) {
+  if (opens || run.workflow !== openWorkflow()) return;
   for (const node of nodesOf(run.node)) panelOf(node).show(run);
+}
+
+// Nodes are made anew whenever a tab is come back to, or a change is undone. Front ends first put them on the canvas and
+// then say which tab is open; older ones do not say when they have done so.
+function opening() {
+  clearTimeout(opens);
+  opens = setTimeout(opened, AFTERWARDS);
+}
+
+function opened() {
+  clearTimeout(opens);
+  opens = 0;
+  runs.forEach(show);
 }
 
 function onLive({ detail }) {
@@ -114,7 +138,7 @@ function onLive({ detail }) {
 
 // Newer front ends take the words off the node when the prompt has ended; then the panel says them.
 function onEnd({ detail }) {
-  const ended = [...runs.values()].filter((run) => run.prompt === detail.prompt_id);
+  const ended = runs.filter((run) => run.prompt === detail.prompt_id);
   setTimeout(() => ended.forEach((run) => run.changed()), AFTERWARDS);
 }
 
@@ -136,17 +160,41 @@ function sayElsewhere(run, nodes) {
 
 // A cancel is of the whole prompt.
 function onInterrupted({ detail }) {
-  for (const run of runs.values()) if (run.prompt === detail.prompt_id) run.stop("Cancelled");
+  for (const run of runs) if (run.prompt === detail.prompt_id) run.stop("Cancelled");
+}
+
+// What the host refuses before anything runs has no event of its own: it is in a table, a moment after the attempt.
+function sayRefusals() {
+  for (const [id, { errors }] of Object.entries(app.lastNodeErrors ?? {})) {
+    if (!nodesOf(id).length) continue;
+    const run = runs.findLast((other) => other.node === id && other.workflow === openWorkflow()) ?? refused(id);
+    run.error = [...new Set(errors.map(sentenceOf))].join("\n");
+    run.changed();
+    show(run);
+  }
+}
+
+function refused(id) {
+  const run = begin(new Run("", id, openWorkflow()));
+  run.state = "failed";
+  return run;
+}
+
+// The host puts the input's name before what a node says itself, and says of its own checks only what is wrong.
+function sentenceOf({ type, message, details, extra_info }) {
+  const name = extra_info?.input_name ?? details;
+  return type === "custom_validation_failed" ? details.replace(`${name} - `, "") : `${name}: ${message}`;
 }
 
 // Whatever went wrong before is being tried again, even if the host then refuses the prompt, with words of its own.
 function onTry({ detail }) {
-  for (const run of runs.values()) {
+  for (const run of runs) {
     if (run.error && run.prompt !== detail?.prompt_id) {
       run.error = "";
       run.changed();
     }
   }
+  if (!detail?.prompt_id) setTimeout(sayRefusals, AFTERWARDS);
 }
 
 // --- finish now, keep the picture ---------------------------------------------------------------------------------
@@ -166,7 +214,7 @@ async function finish(run) {
 
 // The run of a node that is selected, else the one that is at work.
 function runToFinish() {
-  const atWork = [...runs.values()].filter((run) => run.state === "running");
+  const atWork = runs.filter((run) => run.state === "running");
   const selected = new Set(Object.values(app.canvas.selected_nodes ?? {}));
   return atWork.find((run) => nodesOf(run.node).some((node) => selected.has(node))) ?? atWork.at(-1);
 }
@@ -184,6 +232,9 @@ app.registerExtension({
     },
   ],
   keybindings: [{ combo: { key: "Enter", alt: true, shift: true }, commandId: "NST.FinishNow" }],
+  beforeConfigureGraph: opening,
+  afterConfigureGraph: opening,
+  afterLoadGraph: opened,
   setup() {
     addStyle();
     api.addEventListener("nst.live", onLive);

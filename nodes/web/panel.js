@@ -59,7 +59,7 @@ export class Panel {
     this.resized = resized;
     this.isSaid = isSaid;
     this.run = undefined;
-    this.at = undefined; // index of the picture that is looked at; none: the newest
+    this.at = undefined; // step of the picture that is looked at; none: the newest
     this.drawing = 0;
     this.height = FRAME + FOOT;
     const { update } = this;
@@ -121,8 +121,8 @@ export class Panel {
   }
 
   lookAt(index) {
-    const last = this.run.pictures.length - 1;
-    this.at = index >= last ? undefined : index;
+    const { pictures } = this.run;
+    this.at = index < pictures.length - 1 ? pictures[index].step : undefined;
     this.update();
   }
 
@@ -134,15 +134,18 @@ export class Panel {
 
   draw(run) {
     const { pictures, points } = run;
-    const shown = pictures[Math.min(this.at ?? Infinity, pictures.length - 1)];
-    const looking = this.at !== undefined && shown;
+    // Of those that were dropped, the one before. There is none in the next picture of a batch: then, the newest.
+    const index = this.at === undefined ? -1 : pictures.findLastIndex((one) => one.step <= this.at);
+    const looking = index >= 0;
+    if (!looking) this.at = undefined;
+    const shown = pictures.at(index);
     this.views.hidden = !this.hasViews;
     this.views.classList.toggle("nst-live-tall", Boolean(shown) && this.views.clientHeight > TALL);
     this.image.hidden = !shown;
     if (shown && this.image.src !== shown.source) this.image.src = shown.source;
     this.slider.hidden = pictures.length < 2;
     this.slider.max = Math.max(0, pictures.length - 1);
-    this.slider.value = this.at ?? pictures.length - 1;
+    this.slider.value = looking ? index : pictures.length - 1;
     this.words.textContent = looking ? `Step ${shown.step} of ${run.steps}` : this.saying(run);
     this.error.textContent = run.error;
     this.error.hidden = !run.error;
@@ -164,13 +167,17 @@ export class Panel {
   }
 
   fit(run) {
-    const lines = Math.min(8, Math.ceil(run.error.length / CHARACTERS));
-    const parts = [this.hasViews && VIEWS, lines * LINE, !this.foot.hidden && FOOT];
+    const foot = Math.max(FOOT, linesOf(this.words.textContent) * LINE);
+    const parts = [this.hasViews && VIEWS, linesOf(run.error) * LINE, !this.foot.hidden && foot];
     const height = this.element.hidden ? 0 : FRAME + parts.reduce((sum, part) => sum + (part || 0), 0);
     if (height === this.height) return;
     this.height = height;
     this.resized();
   }
+}
+
+function linesOf(text) {
+  return Math.min(8, Math.ceil(text.length / CHARACTERS));
 }
 
 function entry(i) {

@@ -1,36 +1,47 @@
 // What is known of one run of one node. Panels listen; a panel that comes later finds everything here.
+import { Series } from "./series.js";
 
 const MOST_PICTURES = 48;
 const MOST_POINTS = 1000;
 
 export class Run extends EventTarget {
-  constructor(prompt, node) {
+  // `workflow` is the one that was open on the canvas when the run began: others may have nodes of the same id.
+  constructor(prompt, node, workflow) {
     super();
     this.prompt = prompt;
     this.node = node; // "12", or "12:7" inside a subgraph
+    this.workflow = workflow;
     this.state = "running"; // then "done", "failed" or "stopped"
     this.text = "";
     this.error = "";
     this.steps = 0;
-    this.picture = 0; // of a batch
-    this.points = [];
-    this.pictures = []; // { step, source }
     this.finishing = false;
+    this.begin(0);
+  }
+
+  // A picture of a batch: the curve and what is looked back at are those of one.
+  begin(picture) {
+    this.picture = picture;
+    this.taken = new Series(MOST_POINTS);
+    this.shown = new Series(MOST_PICTURES);
+  }
+
+  get points() {
+    return this.taken.items;
+  }
+
+  // { step, source }, the newest last.
+  get pictures() {
+    return this.shown.items;
   }
 
   take({ text, state, points = [], image, image_step, steps, picture }) {
-    if (picture !== undefined && picture !== this.picture) {
-      this.picture = picture;
-      this.points = [];
-      this.pictures = [];
-    }
+    if (picture !== undefined && picture !== this.picture) this.begin(picture);
     this.text = text ?? this.text;
     this.state = state ?? this.state;
     this.steps = steps ?? this.steps;
-    this.points.push(...points);
-    if (image) this.pictures.push({ step: image_step, source: image });
-    this.points = thinned(this.points, MOST_POINTS);
-    this.pictures = thinned(this.pictures, MOST_PICTURES);
+    for (const point of points) this.taken.push(point);
+    if (image) this.shown.push({ step: image_step, source: image });
     this.changed();
   }
 
@@ -51,9 +62,4 @@ export class Run extends EventTarget {
   changed() {
     this.dispatchEvent(new Event("change"));
   }
-}
-
-// Every other one is dropped when there are too many; the first and the last stay.
-function thinned(list, most) {
-  return list.length <= most ? list : list.filter((_, i) => i % 2 === 0 || i === list.length - 1);
 }

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from canvas import CLASSIC, NODES_2, open_front_end
 from comfyui_runs import Graph
-from live_comfyui import Server
+from live_comfyui import PACK, Server
 
 playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright (it drives the browser)")
 
@@ -64,9 +66,17 @@ def fresh(page: playwright.Page, no_script_fails: None, tmp_path: Path) -> Itera
     """The graph on the canvas, its main node in view; and what was to be seen at the end, for a person to look at."""
     page.evaluate("async graph => app.loadApiJson(graph, 'live')", GRAPH)
     page.wait_for_function("() => app.graph.getNodeById(5)?.widgets?.length > 20")
+    page.evaluate("() => { window.told = []; }")
+    into_view(page)
+    yield
+    page.screenshot(path=tmp_path / "end.png")
+    page.evaluate("async () => (await import('/scripts/api.js')).api.interrupt()")
+
+
+def into_view(page: playwright.Page) -> None:
+    """The main node, with its foot."""
     page.evaluate(
         """() => {
-            window.told = [];
             app.graph.nodes.forEach((node, i) => { node.pos = [-600, i * 300]; });
             app.graph.getNodeById(5).pos = [300, -400];
             app.canvas.ds.scale = 0.8;
@@ -74,9 +84,6 @@ def fresh(page: playwright.Page, no_script_fails: None, tmp_path: Path) -> Itera
             app.canvas.setDirty(true, true);
         }"""
     )
-    yield
-    page.screenshot(path=tmp_path / "end.png")
-    page.evaluate("async () => (await import('/scripts/api.js')).api.interrupt()")
 
 
 def run(page: playwright.Page, **values: object) -> None:
@@ -134,11 +141,60 @@ def test_a_run_is_seen_looked_back_at_and_finished(page: playwright.Page, host: 
     end_early(page)
     page.wait_for_function("() => window.told.findLast(([type]) => type === 'nst.live')[1].state === 'done'")
     said = page.evaluate("() => window.told.findLast(([type]) => type === 'nst.live')[1].text")
-    assert said.startswith("Finished early: 96×64, ")
+    assert re.match(rf"Finished early: step \d+ of {LONG}, 96×64, ", said)
     playwright.expect(page.get_by_text(said).locator("visible=true").first).to_be_visible()
     playwright.expect(panel(page).get_by_role("button")).to_be_hidden()
     (made,) = host.get(f"/history/{prompt_of(page)}")[prompt_of(page)]["outputs"]["6"]["images"]
     assert host.view(made).size == (96, 64)
+
+
+def look_at_another_tab(page: playwright.Page) -> None:
+    """One whose nodes have the same ids, and back."""
+    mine = page.evaluate("() => app.extensionManager.workflow.activeWorkflow.path")
+    page.evaluate("async graph => app.loadApiJson(graph, 'another')", GRAPH)
+    page.wait_for_timeout(1500)  # by when the front ends have said which tab is open
+    playwright.expect(panel(page)).to_have_count(0)
+    page.evaluate(
+        """async path => {
+            const { command, workflow } = app.extensionManager;
+            while (workflow.activeWorkflow.path !== path) {
+                await command.execute("Workspace.PreviousOpenedWorkflow");
+                await new Promise(done => setTimeout(done, 500));  // older front ends are not done by then
+            }
+        }""",
+        mine,
+    )
+    into_view(page)
+
+
+def test_a_run_is_there_again_when_its_tab_is_come_back_to(page: playwright.Page) -> None:
+    run(page, seed=11)
+    wait_for(page, "nst.live", 6)
+    look_at_another_tab(page)
+    playwright.expect(panel(page).locator("img")).to_be_visible()
+    playwright.expect(panel(page).get_by_role("button", name="Finish now")).to_be_visible()
+    end_early(page)
+    said = page.evaluate("() => window.told.findLast(([type]) => type === 'nst.live')[1].text")
+    look_at_another_tab(page)
+    playwright.expect(panel(page).locator("img")).to_be_visible()
+    playwright.expect(panel(page)).to_contain_text(said)
+    assert {"total", "content", "style"} <= set(panel(page).locator(".nst-live-legend span").all_inner_texts())
+    assert panel(page).locator("input[type=range]").evaluate("slider => Number(slider.max)") >= 1
+
+
+@pytest.mark.parametrize("count", [1, 2, 48, 49, 500, 1024])
+def test_what_is_looked_back_at_is_spread_evenly(page: playwright.Page, count: int) -> None:
+    kept = page.evaluate(
+        """async ([pack, count]) => {
+            const { Series } = await import(`/extensions/${pack}/series.js`);
+            const series = new Series(48);
+            for (let i = 0; i < count; i += 1) series.push(i);
+            return series.items;
+        }""",
+        [PACK, count],
+    )
+    assert kept[0] == 0 and kept[-1] == count - 1 and min(count, 24) <= len(kept) <= 48
+    assert len({later - earlier for earlier, later in itertools.pairwise(kept[:-1])}) <= 1
 
 
 def test_the_panel_follows_its_node(page: playwright.Page) -> None:
@@ -212,9 +268,29 @@ def test_an_error_stands_on_its_node_and_in_the_hosts_report(page: playwright.Pa
     page.keyboard.press("Escape")
     run(page, size=7)  # refused before anything runs
     playwright.expect(page.get_by_role("alert").filter(has_text=sentence[:20])).to_be_hidden()
+    playwright.expect(alert).to_contain_text("size: 7 pixels are too few for balanced")  # on the node as well
+    run(page, size=96, scales=0)
+    playwright.expect(alert).to_have_text("scales: Value 0 smaller than min of 1 (or -1 for auto)")
     run(page, size=96, scales=1, steps=2)
     wait_for(page, "execution_success")
     playwright.expect(page.get_by_role("alert").filter(has_text=sentence[:20])).to_be_hidden()
+
+
+def test_what_is_said_of_an_empty_mask_stays_on_the_node(page: playwright.Page) -> None:
+    unpainted = {"class_type": "LoadImage", "inputs": {"image": "nst-content-landscape.jpg"}}
+    style, transfer = ({**GRAPH[i], "inputs": {**GRAPH[i]["inputs"]}} for i in ("4", "5"))
+    style["inputs"]["style_mask"] = transfer["inputs"]["protect_mask"] = ["2", 1]
+    transfer["inputs"]["steps"] = 2
+    page.evaluate("async graph => app.loadApiJson(graph, 'live')", GRAPH | {"2": unpainted, "4": style, "5": transfer})
+    page.wait_for_function("() => app.graph.getNodeById(5)?.widgets?.length > 20")
+    into_view(page)
+    page.evaluate("() => { app.graph.getNodeById(4).pos = [-100, 0]; }")
+    run(page)
+    wait_for(page, "execution_success")
+    page.wait_for_timeout(1500)  # newer front ends take the host's words away
+    for name in ("style_mask", "protect_mask"):
+        said = page.get_by_text(f"{name}: the mask is empty, and counts as none").locator("visible=true").first
+        playwright.expect(said).to_be_visible()
 
 
 def test_an_error_out_of_sight_is_said_beside_the_hosts_report(page: playwright.Page) -> None:

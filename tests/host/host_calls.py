@@ -7,6 +7,8 @@ from comfyui_found import find_comfyui, find_interpreter, package_folder
 from comfyui_runs import Event, Graph, Refused, Run
 from live_comfyui import Server, api_graph, find
 
+CANVAS = {"supports_preview_metadata": True}  # what a canvas says of itself
+
 
 def bar_of(run: Run, graph: Graph, node: str = "NeuralStyleTransfer", total: int | None = None) -> list[Event]:
     """How a node's bar moved; with `total`, while it counted so many."""

@@ -7,6 +7,7 @@ import json
 import pytest
 from comfyui_found import ROOT
 from comfyui_runs import Refused
+from host_calls import CANVAS
 from live_comfyui import PACK, Server, api_graph, find
 from PIL import Image
 
@@ -68,7 +69,8 @@ def refusal(server: Server, node: str, inputs: dict, without: tuple[str, ...] = 
 def test_what_widgets_alone_tell_is_refused_in_red(server: Server, node: str, inputs: dict, says: str) -> None:
     errors = refusal(server, node, inputs)
     [name] = inputs
-    assert name in [e["extra_info"]["input_name"] for e in errors]  # what the front end draws in red
+    red = [e["extra_info"]["input_name"] for e in errors]  # what the front end draws so
+    assert name in red and set(red) <= {"size", "recipe"}
     assert all(says in e["details"] for e in errors)
 
 
@@ -106,7 +108,11 @@ def test_the_empty_mask_of_load_image_is_no_mask(server: Server) -> None:
     graph[find(graph, "NeuralStyleTransfer")]["inputs"]["protect_mask"] = ["photo", 1]
     graph[find(graph, "ComputeStyleGrams")]["inputs"] |= {"style_mask": ["photo", 1], "region_mask": ["photo", 1]}
     mark = server.log_mark()
-    masked = server.run(graph).pictures(find(graph, "SaveImage"))[0]
+    run = server.start(graph, CANVAS).finish()
+    masked = run.pictures(find(graph, "SaveImage"))[0]
     assert masked.tobytes() == plain.tobytes()
     for name in ("protect_mask", "style_mask", "region_mask"):
         assert f"{name}: the mask is empty" in server.log(mark)
+    for node, name in (("NeuralStyleTransfer", "protect_mask"), ("ComputeStyleGrams", "style_mask")):
+        last = [event.data["text"] for event in run.of("text") if event.data["node"] == find(graph, node)][-1]
+        assert last.startswith("Done: ") and f"{name}: the mask is empty" in last  # on the canvas as well

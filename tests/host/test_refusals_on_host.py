@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from comfyui_runs import Graph, Refused
+from comfyui_runs import Graph
 from host_calls import refusal
 from live_comfyui import Server, api_graph, find
 
@@ -98,13 +98,18 @@ def test_a_value_where_a_wire_belongs_is_answered_by_the_inputs_name(server: Ser
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("learning_rate", -0.5), ("tv_weight", -0.5), ("scales", 0), ("scales", 21)]
+    ("name", "value", "says"),
+    [
+        ("learning_rate", -0.5, "Value -0.5 smaller than min of 1e-30 (or -1 for auto)"),
+        ("tv_weight", -0.5, "Value -0.5 smaller than min of 0 (or -1 for auto)"),
+        ("scales", 0, "Value 0 smaller than min of 1 (or -1 for auto)"),
+        ("scales", 21, "Value 21 bigger than max of 20"),
+    ],
 )
 def test_a_number_between_the_recipes_mark_and_the_least_is_refused_at_once(
-    server: Server, name: str, value: float
+    server: Server, name: str, value: float, says: str
 ) -> None:
     graph = api_graph("quickstart")
     graph[find(graph, "NeuralStyleTransfer")]["inputs"][name] = value
-    with pytest.raises(Refused) as refused:
-        server.start(graph)
-    assert f"{name}: {value} will not do; give " in str(refused.value)
+    [error] = refusal(server, graph)["node_errors"][find(graph, "NeuralStyleTransfer")]["errors"]  # one red input
+    assert (error["message"], error["extra_info"]["input_name"]) == (says, name)

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from node_calls import call, transfer
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +40,9 @@ def test_progress_in_words(pack, position):
     assert text.at(position(levels=1, level=0)) == "Step 15 of 300 · 512×341"
     assert text.at(position(pictures=3)).startswith("Picture 1 of 3 · Step 15 of 300 · ")
     assert "Step 15 of 300 · tile 2 of 9 · level" in text.at(position(tile=2, tiles=9))
-    assert text.done(384, 256, 100, 100, 52) == "Done: 384×256, 100 steps, 52 s"
-    assert text.done(384, 256, 300, 15, 8.2) == "Finished early: 384×256, 15 of 300 steps, 8 s"
+    assert text.done(384, 256, 100, 52) == "Done: 384×256, 100 steps, 52 s"
+    assert text.where(position()) == "step 15 of 300, level 2 of 4, 512×341"
+    assert text.where(position(pictures=3, picture=1)) == "picture 2 of 3, step 15 of 300, level 2 of 4, 512×341"
 
 
 @pytest.mark.parametrize(
@@ -125,7 +127,8 @@ def test_finish_ends_the_run_and_the_next_one_is_another(pack, watched, vgg, con
     assert result.settings["stopped_early"] and len(result.history) == 2
     assert host.short_runs() == before + 1
     assert not host.finish("prompt", "12:7")  # it is over
-    assert watched[-1]["state"] == "done" and watched[-1]["text"].startswith("Finished early: ")
+    assert watched[-1]["state"] == "done"
+    assert watched[-1]["text"].startswith("Finished early: step 2 of 50, 96×64, ")
 
 
 def test_the_panel_costs_next_to_nothing(pack, watched, vgg, content, grams, monkeypatch):
@@ -153,3 +156,22 @@ def test_the_panel_costs_next_to_nothing(pack, watched, vgg, content, grams, mon
     whole = time.perf_counter() - began
     assert any("image" in message for message in watched)
     assert spent[0] < whole / 50, f"{spent[0]:.4f} s of {whole:.2f} s"
+
+
+def test_an_empty_mask_is_said_in_the_beginning_and_at_the_end(pack, watched, vgg, content, grams, monkeypatch):
+    said = []
+    monkeypatch.setattr(pack.nodes.host, "show_text", lambda text, run=None: said.append(text))
+    empty = torch.zeros(1, 64, 96)
+    host_picture = content.movedim(1, -1)
+    transfer(pack, vgg, host_picture, grams, protect_mask=empty, steps=2)
+    for text in (said[0], said[-1], watched[-1]["text"]):
+        assert text.endswith(" · protect_mask: the mask is empty, and counts as none")
+    assert said[-1].startswith("Done: ")
+    said.clear()
+    masks = {"style_mask": empty, "region_mask": empty}
+    call(pack, "ComputeStyleGrams", vgg=vgg, style_image=host_picture, size=64, **masks)
+    assert said[-1].startswith("Done: measured the style, ")
+    assert "style_mask: the mask is empty" in said[-1] and "region_mask: the mask is empty" in said[-1]
+    said.clear()
+    transfer(pack, vgg, host_picture, grams, steps=2)
+    assert not any("mask" in text for text in said)

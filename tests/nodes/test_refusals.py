@@ -57,9 +57,9 @@ def test_a_size_too_small_for_the_layers_is_refused_by_what_the_widgets_say(pack
     ("node", "values"),
     [
         ("NeuralStyleTransfer", {"recipe": "classic", "size": 16}),
-        ("NeuralStyleTransfer", {"recipe": "classic", "size": 0, "scales": 16}),  # the picture's own size, unknown yet
+        ("NeuralStyleTransfer", {"recipe": "classic", "size": 0}),  # the picture's own size, unknown yet
         ("NeuralStyleTransfer", {"recipe": "pytorch-tutorial", "size": 8}),  # looks less deep
-        ("NeuralStyleTransfer", {"recipe": None, "size": 8, "scales": None}),  # linked
+        ("NeuralStyleTransfer", {"recipe": None, "size": 8}),  # linked
         ("NeuralStyleTransfer", {"recipe": "classic", "size": "large"}),  # the host says so itself
         ("ComputeStyleGrams", {"size": 0}),
         ("NSTShowFeatures", {"layer": "relu5_1", "size": 0}),
@@ -89,7 +89,6 @@ def test_the_refusal_is_the_engines_own(pack, vgg, grams, recipe, size):
         ({"recipe": "van-gogh"}, "recipe: 'van-gogh' is not one of balanced, classic"),
         ({"size": -2}, "size: -2 will not do; give 0 to 16384, or -1 for auto."),
         ({"size": 20000}, "size: 20000 will not do"),
-        ({"scales": 21}, "scales: 21 will not do; give 1 to 20"),
     ],
 )
 def test_checks_that_the_host_leaves_to_the_node_are_made(pack, values, says):

@@ -113,7 +113,7 @@ def test_every_problem_is_named_in_one_error(refused):
     message = refused(graph)
     for expected in (
         "node transfer (Neural Style Transfer): recipe: 'balancd' is not one of balanced, classic, persson",
-        "node transfer (Neural Style Transfer): steps: -5 is smaller than the least value, -1",
+        "node transfer (Neural Style Transfer): steps: -5 is smaller than the least value, 0 (or -1 for auto)",
         "content_image: takes IMAGE, but output 0 of node vgg (LoadVGGFeatures) is VGG_FEATURES",
         "seed: 'many' cannot be read as INT",
         "optimizer: ['vgg'] is not a link",

@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 
 import nst_engine as nst
+from nst_engine.network import pooling
 from nst_engine.network.cpu.winograd import in_loops
 from nst_engine.network.precision import name_of, resolve
 
@@ -41,11 +43,10 @@ def busy(count: int) -> Iterator[None]:
 @contextmanager
 def without_loops() -> Iterator[None]:
     """As where llvmlite is not installed."""
-    can, in_loops.can = in_loops.can, lambda *_: False
-    try:
+    with ExitStack() as stack:
+        for module, name in ((in_loops, "can"), (pooling, "max_pool_rows"), (pooling, "max_pool_backward_rows")):
+            stack.enter_context(patch.object(module, name, lambda *_: None))
         yield
-    finally:
-        in_loops.can = can
 
 
 def steps(pictures: Callable[[int], tuple[torch.Tensor, torch.Tensor]], rounds: int) -> list[list[str]]:

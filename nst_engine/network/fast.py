@@ -10,17 +10,37 @@ from torch import Tensor
 from .plain import Arena, Convolutions, empty, equal_parts
 
 try:
-    from .cpu import new_arena, new_convolutions, parallel_for, strips, thread_pool, workspace_bytes
+    from .cpu import (
+        max_pool_backward_rows,
+        max_pool_rows,
+        new_arena,
+        new_convolutions,
+        parallel_for,
+        strips,
+        thread_pool,
+        workspace_bytes,
+    )
 except ImportError as error:
     if error.name != f"{__package__}.cpu":
         raise
-    from .plain import new_arena, new_convolutions, parallel_for, strips, thread_pool, workspace_bytes
+    from .plain import (
+        max_pool_backward_rows,
+        max_pool_rows,
+        new_arena,
+        new_convolutions,
+        parallel_for,
+        strips,
+        thread_pool,
+        workspace_bytes,
+    )
 
 __all__ = (
     "Arena",
     "Convolutions",
     "empty",
     "equal_parts",
+    "max_pool_backward_rows",
+    "max_pool_rows",
     "new_arena",
     "new_convolutions",
     "parallel_for",

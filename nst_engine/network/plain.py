@@ -75,6 +75,22 @@ def workspace_bytes() -> int:
     return 0
 
 
+# --- max-pooling ---------------------------------------------------------------------------------------------------
+
+DEAD = 4  # the argmax of a window in which nothing is above 0
+
+PoolRows = Callable[[slice], None]
+
+
+def max_pool_rows(whole: Tensor, pooled: Tensor, argmax: Tensor) -> PoolRows | None:
+    """What max-pooling does to some rows of windows, in a compiled loop: here there is none."""
+    return None
+
+
+def max_pool_backward_rows(whole: Tensor, pooled: Tensor, argmax: Tensor) -> PoolRows | None:
+    return None
+
+
 # --- convolutions -------------------------------------------------------------------------------------------------
 
 

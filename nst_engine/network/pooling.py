@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..system.devices import kind_of
-from .fast import Arena, empty, parallel_for, strips
+from .fast import Arena, empty, max_pool_backward_rows, max_pool_rows, parallel_for, strips
+from .plain import DEAD
 
 BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes
-DEAD = 4  # the argmax of a window in which nothing is above 0
 
 
 def max_pool(x: Tensor, arena: Arena | None = None) -> Tensor:
@@ -39,7 +39,7 @@ def max_pool_with_argmax(x: Tensor, arena: Arena | None = None) -> tuple[Tensor,
         index |= (_greater(maximum, 0) ^ 1) * DEAD
         argmax[:, :, rows] = index
 
-    parallel_for(work, _strips(pooled))
+    parallel_for(max_pool_rows(x, pooled, argmax) or work, _strips(pooled))
     return pooled, argmax
 
 
@@ -55,7 +55,7 @@ def max_pool_backward(gradient: Tensor, argmax: Tensor, shape: torch.Size, arena
         for k, window in enumerate(_windows(out, rows)):
             torch.mul(bits, torch.eq(index, k, out=won), out=_bits(window))
 
-    parallel_for(work, _strips(gradient))
+    parallel_for(max_pool_backward_rows(out, gradient, argmax) or work, _strips(gradient))
     return out
 
 

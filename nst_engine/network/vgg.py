@@ -15,7 +15,7 @@ from . import operations, plain, pooling
 from . import precision as precisions
 from .architecture import LayerStep, check_taps, layer_steps, layers_to
 from .conventions import IMAGENET_STD, MEANS, PADDINGS, POOLING_GAIN, POOLINGS, USUAL, Conventions, column, normalise
-from .fast import Arena, new_convolutions, thread_pool
+from .fast import Arena, new_convolutions, parallel_for, rows_of, thread_pool
 from .kernels import Form, Kernel, Kernels
 from .mean_activations import unit_scales
 
@@ -208,8 +208,7 @@ class Network:
         gradient is written out below instead of being left to autograd: less is kept, and it works under the host's
         inference mode.
         """
-        x = pixels if self.space == "raw" else normalise(pixels, MEANS[self.space])
-        x = x.to(self.dtype).contiguous(memory_format=torch.channels_last)
+        x = self._from_pixels(pixels)
         for step in self.layer_steps(taps):
             self.watch.layer()
             shape = x.shape
@@ -241,8 +240,30 @@ class Network:
             elif kept:
                 gradient = operations.relu_backward(gradient, kept[0])
         assert gradient is not None
-        gradient = gradient.float()
-        return gradient if self.space == "raw" else gradient / column(IMAGENET_STD, gradient.device)
+        return self._to_pixels(gradient)
+
+    def _from_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
+        """What the first layer is fed."""
+        x = torch.empty(pixels.shape, dtype=self.dtype, device=pixels.device, memory_format=torch.channels_last)
+
+        def work(rows: slice) -> None:
+            part = pixels[:, :, rows]
+            x[:, :, rows] = part if self.space == "raw" else normalise(part, MEANS[self.space])
+
+        parallel_for(work, rows_of(pixels))
+        return x
+
+    def _to_pixels(self, gradient: torch.Tensor) -> torch.Tensor:
+        """∂L/∂pixels from ∂L/∂(what the first layer is fed)."""
+        if self.space == "raw":
+            return gradient.float()
+        wide, std = torch.empty(gradient.shape, device=gradient.device), column(IMAGENET_STD, gradient.device)
+
+        def work(rows: slice) -> None:
+            torch.div(gradient[:, :, rows], std, out=wide[:, :, rows])
+
+        parallel_for(work, rows_of(gradient))
+        return wide
 
     def _forward(
         self, step: LayerStep, x: torch.Tensor, recorded: bool, arena: Arena | None

@@ -44,9 +44,34 @@ class Numbers:
 
     def above_0(self) -> Numbers:
         """max(x, 0); NaN stays NaN."""
+        return self.where_above_0(self)
+
+    def where_above_0(self, other: Numbers) -> Numbers:
+        """These where the other is above 0 or NaN, and 0 elsewhere."""
         zero = _all(self.value.type, 0.0)
-        above = self.builder.fcmp_unordered(">", self.value, zero)
+        above = self.builder.fcmp_unordered(">", other.value, zero)
         return Numbers(self.builder, self.builder.select(above, self.value, zero))
+
+
+@dataclass(frozen=True)
+class Bits:
+    """A line of integers, or of other numbers as integers of their length: those not below 0 have the same order."""
+
+    builder: Value
+    value: Value
+
+    def all(self, number: int) -> Bits:
+        return Bits(self.builder, _all(self.value.type, number))
+
+    def __gt__(self, other: Bits) -> Value:
+        return self.builder.icmp_signed(">", self.value, other.value)
+
+    def equals(self, number: int) -> Value:
+        return self.builder.icmp_signed("==", self.value, _all(self.value.type, number))
+
+    def where(self, truth: Value, other: Bits) -> Bits:
+        """These where it is true, the others elsewhere."""
+        return Bits(self.builder, self.builder.select(truth, self.value, other.value))
 
 
 @dataclass(frozen=True)
@@ -155,6 +180,21 @@ class Function:
             rounded = b.add(whole, b.add(even, _all(bits, 0x7FFF)))
             value = b.trunc(b.lshr(rounded, _all(bits, 16)), ir.VectorType(ir.IntType(16), self.lanes))
         b.store(value, self._line(address, value.type.element), align=self.dtype.itemsize)
+
+    def load_bits(self, address: Integer, size: int | None = None) -> Bits:
+        """Integers as long as the numbers, from a line of such or of integers of another size."""
+        b, ir = self.builder, self.ir
+        size = size or self.dtype.itemsize
+        found = b.load(self._line(address, ir.IntType(8 * size)), align=size)
+        kind = ir.VectorType(ir.IntType(8 * self.dtype.itemsize), self.lanes)
+        return Bits(b, found if size == self.dtype.itemsize else b.zext(found, kind))
+
+    def store_bits(self, bits: Bits, address: Integer, size: int | None = None) -> None:
+        b, ir = self.builder, self.ir
+        size = size or self.dtype.itemsize
+        kind = ir.VectorType(ir.IntType(8 * size), self.lanes)
+        value = bits.value if size == self.dtype.itemsize else b.trunc(bits.value, kind)
+        b.store(value, self._line(address, kind.element), align=size)
 
     def _line(self, address: Integer, number: Value) -> Value:
         return self.builder.inttoptr(address.value, self.ir.VectorType(number, self.lanes).as_pointer())

@@ -18,13 +18,13 @@ Addresses = list[list[Integer]]
 CELLS = 48  # that are transformed together where threads share a strip
 
 # Addresses; the picture's size and its padding; the strip's first row of cells, its cells; whether kernels are flipped.
-_PICTURE = ("source", "result", "bias", "nothing", "height", "width", "channels", "padding")
+_PICTURE = ("source", "result", "bias", "relu", "zeros", "unread", "height", "width", "channels", "padding")
 ARGUMENTS = (*_PICTURE, "top", "across", "count", "first", "end", "flipped")
 
 
 def can(dtype: torch.dtype, incoming: int, outgoing: int) -> bool:
     whole_lines = all(channels * dtype.itemsize % LINE == 0 for channels in (incoming, outgoing))
-    return whole_lines and all(make(dtype) is not None for make in (_data, _inverse, _inverse_relu))
+    return whole_lines and all(make(dtype) is not None for make in (_data, *_INVERSES.values()))
 
 
 def transforms(layer: Layer, rows: range, data: Tensor, products: Tensor) -> Transforms:
@@ -33,23 +33,25 @@ def transforms(layer: Layer, rows: range, data: Tensor, products: Tensor) -> Tra
     picture, y, epilogue, across = layer.picture, layer.y, layer.epilogue, layer.cells[1]
     bias = epilogue.bias
     assert bias is None or (bias.dtype == y.dtype and bias.shape == y.shape[2:] and bias.is_contiguous())
-    data_loop, inverse_loop = _data(y.dtype), (_inverse_relu if epilogue.relu else _inverse)(y.dtype)
+    relu_output = None if epilogue.relu_output is None else epilogue.relu_output[0].permute(1, 2, 0)
+    assert relu_output is None or (relu_output.dtype == y.dtype and relu_output.is_contiguous())
+    ending = "relu" if epilogue.relu else "none" if relu_output is None else "relu backward"
+    data_loop, inverse_loop = _data(y.dtype), _INVERSES[ending](y.dtype)
     assert data_loop is not None and inverse_loop is not None
     zeros, unread = _lines(y.dtype, max(picture.shape[2], y.shape[2]))
+    ends = (zeros if bias is None else bias, y if relu_output is None else relu_output, zeros, unread)
 
     def cells(part: range) -> tuple[int, ...]:
         first, end = ((row - rows.start) * across for row in (part.start, part.stop))
         return rows.start, across, len(rows) * across, first, end, layer.flipped
 
     def transform_data(part: range) -> None:
-        addresses = picture.data_ptr(), data.data_ptr(), 0, zeros.data_ptr()
+        addresses = (tensor.data_ptr() for tensor in (picture, data, *ends))
         data_loop(*addresses, *picture.shape, layer.padding, *cells(part))
 
     def inverse_transform(part: range) -> None:
-        addresses = products.data_ptr(), y.data_ptr(), (zeros if bias is None else bias).data_ptr(), unread.data_ptr()
+        addresses = (tensor.data_ptr() for tensor in (products, y, *ends))
         inverse_loop(*addresses, *y.shape, 0, *cells(part))
-        if not epilogue.relu:
-            layer.finish_rows(part)
 
     return transform_data, inverse_transform
 
@@ -84,11 +86,11 @@ def inverse_transform(m: Sequence[Numbers]) -> list[Numbers]:
 
 @contextlib.contextmanager
 def _cells(
-    f: Function, side: int, picture: Integer, transformed: Integer
-) -> Iterator[tuple[Addresses, Addresses, Integer]]:
-    """Loops over some of a strip's cells, and over their channels a line at a time. Gives the addresses of a cell's
-    pixels, side × side of them, and of its transformed numbers (those down the columns first), and how many bytes to go
-    on from there."""
+    f: Function, side: int, pictures: Sequence[tuple[str, str]], transformed: Integer
+) -> Iterator[tuple[list[Addresses], Addresses, Integer]]:
+    """Loops over some of a strip's cells, and over their channels a line at a time. Gives for each picture the
+    addresses of a cell's pixels, side × side of them; those of its transformed numbers (those down the columns first);
+    and how many bytes to go on from there. With every picture stands what is read or written outside of it."""
     pixel = f["channels"] * f.dtype.itemsize
     matrix = f["count"] * pixel
     order = [(f["flipped"] < 1).choose(f.number(k), f.number(inverse)) for k, inverse in enumerate(INVERSES)]
@@ -97,15 +99,11 @@ def _cells(
         first_row = (cell // f["across"] + f["top"]) * 4 - f["padding"]
         first_column = cell % f["across"] * 4 - f["padding"]
         rows, columns = ([first + k for k in range(side)] for first in (first_row, first_column))
-        # Outside of the picture zeros are read, and what is written there is not read again.
+        inside = [[(row < f["height"]) & (column < f["width"]) for column in columns] for row in rows]
+        places = [[(row * f["width"] + column) * pixel for column in columns] for row in rows]
         pixels = [
-            [
-                ((row < f["height"]) & (column < f["width"])).choose(
-                    picture + (row * f["width"] + column) * pixel, f["nothing"]
-                )
-                for column in columns
-            ]
-            for row in rows
+            [[inside[i][j].choose(f[picture] + places[i][j], f[nothing]) for j in range(side)] for i in range(side)]
+            for picture, nothing in pictures
         ]
         numbers = [[transformed + offset + cell * pixel for offset in line] for line in offsets]
         with f.loop(0, pixel, LINE) as byte:
@@ -115,7 +113,7 @@ def _cells(
 @compiled
 def _data(dtype: torch.dtype) -> Function:
     f = Function(dtype, ARGUMENTS)
-    with _cells(f, 6, f["source"], f["result"]) as (pixels, numbers, byte):
+    with _cells(f, 6, [("source", "zeros")], f["result"]) as ((pixels,), numbers, byte):
         # Down each column, and then along the rows.
         columns = [transform_data([f.load(pixels[i][j] + byte) for i in range(6)]) for j in range(6)]
         for i in range(6):
@@ -124,17 +122,24 @@ def _data(dtype: torch.dtype) -> Function:
     return f
 
 
-def _inverse_loop(dtype: torch.dtype, relu: bool) -> Function:
+def _inverse(dtype: torch.dtype, ending: str) -> Function:
+    """With what comes after the sums (plain.Epilogue): a ReLU, the way back through the one below, or nothing."""
     f = Function(dtype, ARGUMENTS)
-    with _cells(f, 4, f["result"], f["source"]) as (pixels, products, byte):
+    pictures = [("result", "unread"), ("relu", "zeros")]
+    with _cells(f, 4, pictures[: 2 if ending == "relu backward" else 1], f["source"]) as (pixels, products, byte):
         bias = f.load(f["bias"] + byte)
         columns = [inverse_transform([f.load(products[i][j] + byte) for i in range(6)]) for j in range(6)]
         for i in range(4):
             for j, value in enumerate(inverse_transform([column[i] for column in columns])):
-                biased = value + bias
-                f.store(biased.above_0() if relu else biased, pixels[i][j] + byte)
+                result = value + bias
+                if ending == "relu":
+                    result = result.above_0()
+                if ending == "relu backward":
+                    result = result.where_above_0(f.load(pixels[1][i][j] + byte))
+                f.store(result, pixels[0][i][j] + byte)
     return f
 
 
-_inverse = compiled(functools.partial(_inverse_loop, relu=False))
-_inverse_relu = compiled(functools.partial(_inverse_loop, relu=True))
+_INVERSES = {
+    ending: compiled(functools.partial(_inverse, ending=ending)) for ending in ("none", "relu", "relu backward")
+}

@@ -511,8 +511,8 @@ _RECIPES = (
         variable="laplacian",
         start="detail",
         steps=800,
-        # 64, 128, 256 and 512 pixels; on each the content's weight α is half of what it was on the one before: 16 on the
-        # first, as in the authors' program, so 2 on the last.
+        # 64, 128, 256 and 512 pixels; on each the content's weight α is half of what it was on the one before: 16 on
+        # the first, as in the authors' program, so 2 on the last.
         ladder=Ladder(1, "long", 63.5, (200,)),
         small_level=512,
     ),

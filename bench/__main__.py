@@ -256,7 +256,8 @@ def main() -> None:
         header, *rows = beside.steps(pictures, args.rounds)
         print(table(header, rows), flush=True)
         if found := beside.quick_start():
-            print(table(["quick start", "seconds"], [[n, f"{s:.1f}"] for n, s in found.items()]))
+            way, seconds = found
+            print(table([f"quick start, {way}", "seconds"], [[n, f"{s:.1f}"] for n, s in seconds.items()]))
         else:
             print("The quick start was not measured: no ComfyUI or no browser.")
 

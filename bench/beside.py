@@ -88,8 +88,9 @@ def steps(pictures: Callable[[int], tuple[torch.Tensor, torch.Tensor]], rounds: 
     return [["seconds per step at 512×384", *(f"{n} busy" for n in numbers)], *rows]
 
 
-def quick_start() -> dict[str, float] | None:
-    """Seconds in a real ComfyUI, without and with the canvas open in a real browser; None where either is missing."""
+def quick_start() -> tuple[str, dict[str, float]] | None:
+    """How the network is computed in a real ComfyUI, and seconds without and with the canvas open in a real browser;
+    None where either is missing."""
     command = [
         sys.executable,
         "-m",
@@ -102,4 +103,7 @@ def quick_start() -> dict[str, float] | None:
     ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     found = [line for line in done.stdout.splitlines() if line.startswith("{")]
-    return json.loads(found[-1]) if found else None
+    if not found:
+        return None
+    told = json.loads(found[-1])
+    return told["way"], told["seconds"]

@@ -172,6 +172,8 @@ def _video(args: argparse.Namespace, argv: list[str]) -> int:
                 display.say(command.kept(goes_on=True))
             raise
         written = command.write(finished, goes_on=asked_to_stop())
+    for reason in command.failures:
+        _fail(reason)
     if not args.quiet or not finished:
         for note in command.notes:
             say(note)

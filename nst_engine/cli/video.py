@@ -69,6 +69,7 @@ class VideoCommand:
         if self.masks is not None:
             _check_masks(self.masks, self.source, self.part)
         self.notes: list[str] = []
+        self.failures: list[str] = []  # what has ended it before the end of the clip
         self.encoding = encoding_of(args, self.source, argv)
         self.into_folder = self.out.is_dir() or not self.out.suffix
         self._check_out()
@@ -162,7 +163,7 @@ class VideoCommand:
             **choices(self.args, inputs),
         )
         masked = self._keep(frames, in_work, back, progress)
-        self.notes += [f"{self.args.content}: {why}" for why in broken]
+        self.failures += [f"{self.args.content}: {why}" for why in broken]
         finished = masked and not listener.asked_to_stop() and not broken
         if finished:
             progress.end()
@@ -184,7 +185,7 @@ class VideoCommand:
         except _NoMask as error:
             if self.job.is_empty:
                 raise
-            self.notes.append(str(error))
+            self.failures.append(str(error))
             return False
         return True
 

@@ -17,16 +17,28 @@ RENAMES_OPEN = fcntl is not None
 def locked(folder: Path) -> IO[bytes] | None:
     """The folder's lock, or None if another run has it. Closing it, or the end of this process, gives it back."""
     folder.mkdir(parents=True, exist_ok=True)
+    if fcntl is None:
+        return _opened_alone(folder / LOCK)
     lock = (folder / LOCK).open("wb")
-    if fcntl is not None:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            return None
-        except OSError:  # not every network drive has locks
-            pass
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        return None
+    except OSError:  # not every network drive has locks
+        pass
     return lock
+
+
+def _opened_alone(path: Path) -> IO[bytes] | None:
+    try:
+        path.unlink(missing_ok=True)
+    except PermissionError:  # another run has it open
+        return None
+    try:
+        return path.open("xb")
+    except FileExistsError:  # another run was faster
+        return None
 
 
 def is_abandoned(folder: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Hostile tests, which `make attack` runs and `make test` leaves out: they need a ComfyUI and some twenty minutes."""
+"""Hostile tests, which `make attack` runs and `make test` leaves out: they need a ComfyUI and about an hour."""
 
 from __future__ import annotations
 

@@ -229,18 +229,23 @@ def spoilt_inputs(known: Mapping[str, Any], class_type: str) -> Iterator[tuple[s
     """One input at a time: a hostile value, none at all; and one that the node does not have."""
     base = sound(known, class_type)
     values = list(VALUES.items())
-    shared = known["NeuralStyleTransfer"].INPUT_TYPES()["optional"] if class_type in MOVING else ()
+    shared = known["NeuralStyleTransfer"].INPUT_TYPES()["optional"] if class_type in MOVING else {}
     for number, name in enumerate(base["subject"]["inputs"]):
         every = EVERY_AGAIN if name in shared else EVERY
         for label, value in values[number % every :: every]:
             graph = copy.deepcopy(base)
             graph["subject"]["inputs"][name] = copy.deepcopy(value)
             yield f"{class_type}.{name}: {label}", graph
-        if name == "steps":  # without them it paints at length, which is no fault
+        if name == "steps" or name in shared:  # without steps it paints at length, which is no fault
             continue
         graph = copy.deepcopy(base)
         del graph["subject"]["inputs"][name]
         yield f"{class_type}.{name}: missing", graph
+    if shared:
+        graph = copy.deepcopy(base)
+        for name in shared.keys() & base["subject"]["inputs"].keys() - SMALL.keys():
+            del graph["subject"]["inputs"][name]
+        yield f"{class_type}: all that Neural Style Transfer has: missing", graph
     for label, extra in {"extra": "self", "surrogate": "\ud800", "long": "x" * 100_000}.items():
         graph = copy.deepcopy(base)
         graph["subject"]["inputs"][extra] = 1
@@ -366,20 +371,24 @@ def odd_pictures(known: Mapping[str, Any]) -> Iterator[tuple[str, Graph]]:
 
 
 NOT_CHOSEN = ("weights", "image", "style")  # downloads, and files
+# Of a film half a minute and more, on a busy machine; the other nodes meet them.
+LONG = (("recipe", "strotss"), ("recipe", "nnst"))
 # Of a style or a content: a thread, smaller than any patch, one colour. Of a mask: all, and a handful of pixels.
 UNUSUAL = (("1,1,500,3", "noise"), ("1,7,7,3", "noise"), ("1,48,64,3", "0"))
 UNUSUAL_MASKS = (("1,48,64", "noise"), ("1,48,64", "few"))
 
 
-def every_choice(known: Mapping[str, Any]) -> Iterator[tuple[str, Graph]]:
+def every_choice(known: Mapping[str, Any], class_type: str) -> Iterator[tuple[str, Graph]]:
     """Every word that an input offers, the others at their defaults."""
-    for class_type in known:
-        for section in known[class_type].INPUT_TYPES().values():
-            for name, (kind, *_) in section.items():
-                for choice in kind if isinstance(kind, list) and name not in NOT_CHOSEN else ():
-                    graph = sound(known, class_type)
-                    graph["subject"]["inputs"][name] = choice
-                    yield f"{class_type}.{name}: {choice}", graph
+    left_out = LONG if class_type in MOVING else ()
+    for section in known[class_type].INPUT_TYPES().values():
+        for name, (kind, *_) in section.items():
+            for choice in kind if isinstance(kind, list) and name not in NOT_CHOSEN else ():
+                if (name, choice) in left_out:
+                    continue
+                graph = sound(known, class_type)
+                graph["subject"]["inputs"][name] = choice
+                yield f"{class_type}.{name}: {choice}", graph
 
 
 def every_method_on_unusual_pictures(known: Mapping[str, Any]) -> Iterator[tuple[str, Graph]]:

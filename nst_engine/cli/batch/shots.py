@@ -107,7 +107,7 @@ def make_shot(
 ) -> Outcome:
     began = time.perf_counter()
     if not command.run(vgg, grams, inputs, Listener(watch.display, watch.is_to_stop, watch.on_frame)):
-        raise NSTError("; ".join(command.notes))
+        raise NSTError("; ".join((*command.failures, *command.notes)))
     seconds = round(time.perf_counter() - began, 3)
     text = json.dumps({"seconds": seconds, "notes": command.notes})
     write_over(command.folder / FINISHED, lambda file: file.write(text.encode()))

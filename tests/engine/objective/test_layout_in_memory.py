@@ -84,6 +84,27 @@ def test_content_targets_are_given_up_when_that_saves_time_or_makes_it_possible(
     assert not lay(vgg, shape, tight - 0.3 * GB).keep_content
 
 
+def test_what_masks_take_leaves_less_for_tiles(vgg):
+    """Regions and a protected part are in memory whole, however small the tiles."""
+    layers, content = nst.LayerWeights(style={"relu1_1": 1.0}, content={"relu2_1": 1.0}), clouds(1, 512, 512)
+    one = nst.compute_style_grams(vgg, clouds(2, 48, 48), size=48, layers=layers.style)
+    rows = torch.arange(512).view(512, 1).expand(512, 512) // 86
+    six = [one.within((rows == number).float()) for number in range(6)]
+    memory = round(0.7 * nst.memory_needed(vgg, (512, 512), layers=layers))
+
+    def tile(grams, **options):
+        options |= {"layers": layers, "memory": memory, "steps": 0, "scales": 1, "size": 0}
+        return nst.stylize(vgg, content, grams, **options).settings["tiles"][0]
+
+    free, guided = tile(one), tile(sum(six[1:], six[0]))
+    assert free is not None and guided < free
+    assert tile(one, protect=torch.ones(512, 512).tril()) < free
+    assert tile(one, protect=torch.ones(512, 512).tril(), protect_mode="content") < free
+    whole = nst.memory_needed(vgg, (512, 512))
+    assert nst.memory_needed(vgg, (512, 512), masks=True) > whole
+    assert nst.memory_needed(vgg, (512, 512), regions=6) > nst.memory_needed(vgg, (512, 512), regions=2) > whole
+
+
 def test_lbfgs_remembers_no_more_than_half_of_what_is_free(vgg):
     assert lay(vgg, (512, 512), 8 * GB, LBFGS(history=100)).history == 100
     layout = lay(vgg, (4096, 4096), 16 * GB, LBFGS(history=100))

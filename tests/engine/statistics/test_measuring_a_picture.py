@@ -102,26 +102,39 @@ def test_looking_inside_can_be_ended_at_any_layer(vgg, style):
             look(Layers(last=3))
 
 
-def test_running_out_of_memory_halves_the_pieces_and_the_style_is_the_same(vgg, monkeypatch):
-    picture = clouds(4, 300, 300)
-    transfer = clouds(5, 48, 48)
-    options = {"size": 300, "layers": SHALLOW}
-    layers = nst.LayerWeights(style=SHALLOW, content={"relu2_1": 1.0})
-    expected = nst.stylize(vgg, transfer, nst.compute_style_grams(vgg, picture, **options), layers=layers, steps=1)
-    real = Network.activations
-    failed = []
+def starve(monkeypatch):
+    """As a device with room for 200 x 200 pixels would; the shapes for which there was none."""
+    real, failed = Network.activations, []
 
     def starved(self, pixels, taps, tape=None, arena=None):
-        # As a device with room for 200 x 200 pixels would.
         if pixels.shape[2] * pixels.shape[3] > 200 * 200:
             failed.append(pixels.shape)
             torch.empty(2**60, dtype=torch.uint8)  # what torch really says on a CPU
         return real(self, pixels, taps, tape, arena)
 
     monkeypatch.setattr(Network, "activations", starved)
+    return failed
+
+
+def test_running_out_of_memory_halves_the_pieces_and_the_style_is_the_same(vgg, monkeypatch):
+    picture = clouds(4, 300, 300)
+    transfer = clouds(5, 48, 48)
+    options = {"size": 300, "layers": SHALLOW}
+    layers = nst.LayerWeights(style=SHALLOW, content={"relu2_1": 1.0})
+    expected = nst.stylize(vgg, transfer, nst.compute_style_grams(vgg, picture, **options), layers=layers, steps=1)
+    failed = starve(monkeypatch)
     made = nst.stylize(vgg, transfer, nst.compute_style_grams(vgg, picture, **options), layers=layers, steps=1)
     assert failed
     assert made.history[0].style == pytest.approx(expected.history[0].style, rel=1e-4)
+
+
+def test_running_out_of_memory_halves_the_pieces_and_the_sheet_is_the_same(vgg, monkeypatch):
+    picture = clouds(4, 300, 300)
+    expected = feature_sheet(vgg, picture, "relu2_1", size=0)
+    failed = starve(monkeypatch)
+    made = feature_sheet(vgg, picture, "relu2_1", size=0)
+    assert failed
+    assert (made - expected).abs().mean() < 1e-3
 
 
 def test_a_device_without_room_for_the_smallest_piece_says_so(vgg, style, monkeypatch):

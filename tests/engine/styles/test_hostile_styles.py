@@ -100,6 +100,10 @@ def test_many_styles_that_are_some_take_little_more_than_their_file(tmp_path):
     assert said == "1000 1000 128 128 3" and megabytes < 10 * path.stat().st_size / 1e6
 
 
+def test_more_styles_than_anybody_saves_are_refused(tmp_path):
+    assert "it holds no styles, or more than 1000" in refusal(written(tmp_path / "a.safetensors", [STYLE] * 1001))
+
+
 @pytest.mark.parametrize(
     "changes",
     [

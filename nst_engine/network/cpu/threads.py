@@ -180,4 +180,9 @@ def strips(height: int, numbers: int, device: torch.device, least: int = 1 << 18
     do not depend on how many threads there are."""
     if device.type != "cpu" or height == 0:
         return [slice(0, height)]
-    return equal_parts(height, max(1, min(height, height * numbers // least)))
+    return equal_parts(height, min(height, even(height * numbers // least)))
+
+
+def even(count: int) -> int:
+    """At least so many, and such a number that two or four threads end at about the same time."""
+    return max(1, count) if count < 3 else -(-count // 4) * 4

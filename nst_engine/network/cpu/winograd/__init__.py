@@ -23,7 +23,7 @@ from ..threads import parallel_for
 from . import in_loops, in_torch
 from . import workspace as memory
 from .layer import Layer
-from .transform import cells, strip, transform_kernel
+from .transform import cells, strips, transform_kernel
 from .workspace import Workspace
 
 __all__ = ["convolve", "pays", "transform_kernel"]
@@ -79,17 +79,13 @@ def convolve(
 def _by_strips(layer: Layer) -> None:
     """Where there are many strips, a thread takes a whole one; else the threads share each step of one."""
     down, across = layer.cells
-    rows = strip(down, across, max(CELLS, MOST_NUMBERS // max(layer.kernels.shape[1:])))
-    if -(-down // rows) >= FEWEST_STRIPS:
-        parallel_for(lambda some: _convolve_strip(layer, some, serial_for), _strips(down, rows))
+    channels = max(layer.kernels.shape[1:])
+    parts = strips(down, across, max(CELLS, MOST_NUMBERS // channels))
+    if len(parts) >= FEWEST_STRIPS:
+        parallel_for(lambda some: _convolve_strip(layer, some, serial_for), parts)
         return
-    rows = strip(down, across, memory.MOST_BYTES // (36 * max(layer.kernels.shape[1:]) * layer.y.itemsize))
-    for some in _strips(down, rows):
+    for some in strips(down, across, memory.MOST_BYTES // (36 * channels * layer.y.itemsize)):
         _convolve_strip(layer, some, parallel_for)
-
-
-def _strips(down: int, rows: int) -> list[range]:
-    return [range(top, min(top + rows, down)) for top in range(0, down, rows)]
 
 
 def _convolve_strip(layer: Layer, rows: range, share: Share) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -12,7 +13,7 @@ from .transform import P, Q
 
 Tensor = torch.Tensor
 
-CELLS = 128  # that are transformed together where threads share a strip
+CELLS = 256  # that are transformed together where threads share a strip
 
 ZERO, AT_P, AT_Q, INFINITY = 0, slice(1, 3), slice(3, 5), 5
 
@@ -124,7 +125,13 @@ def _inverse_transform(m: Sequence[Tensor], y: Tensor, spare: Tensor, flipped: b
 
 def _add(a: Tensor, factor: float, b: Tensor, out: Tensor) -> None:
     """a + factor·b, where torch would round the factor to bf16, and every picture fade a little."""
-    torch.addcmul(a, b, b.new_ones(()), value=factor, out=out)
+    torch.addcmul(a, b, _one(b.dtype), value=factor, out=out)
+
+
+@functools.cache
+def _one(dtype: torch.dtype) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.ones((), dtype=dtype)
 
 
 def _shaped(memory: Tensor, shape: Sequence[int]) -> Tensor:

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import torch
 
+from ...plain import equal_parts
+from ..threads import even
+
 P, Q = 2**-0.5, 2**0.5
 
 # G of Lavin & Gray. Rows: 0, p, -p, q, -q, ∞. Interpolation's own factors are -2/3 at ±p and 1/6 at ±q. With 2/3 and
@@ -39,8 +42,7 @@ def cells(length: int) -> int:
     return -(-length // 4)
 
 
-def strip(down: int, across: int, most: int) -> int:
-    """How many of `down` rows of cells are worked on together, so that strips are of equal height and have no more than
-    `most` cells."""
-    rows = max(1, min(down, most // across))
-    return -(-down // -(-down // rows))
+def strips(down: int, across: int, most: int) -> list[range]:
+    """`down` rows of cells in parts that are worked on together, nearly equal and of no more than `most` cells."""
+    count = even(-(-down // max(1, most // across)))
+    return [range(part.start, part.stop) for part in equal_parts(down, min(down, count))]

@@ -35,6 +35,14 @@ def used_recipe(recipe: str, optimizer: str, method: Method) -> nst.Recipe:
     return Options(recipe=recipe, optimizer=given(optimizer), **vars(method)).used_recipe
 
 
+OCTAVES = number_or_recipe(
+    "In how many sizes at once style is matched: large shapes and fine marks in one, best for textures and large "
+    "strokes. 1: in one size, 3: also in a half and a quarter of it.",
+    least=1,
+    max=MOST_OCTAVES,
+)
+
+
 class NSTMethod:
     TITLE = "NST Method"
     CATEGORY = host.CATEGORY
@@ -111,12 +119,7 @@ class NSTMethod:
                         "alike in it stays alike. recipe: as the preset says."
                     },
                 ),
-                "octaves": number_or_recipe(
-                    "In how many sizes at once style is matched: large shapes and fine marks in one, best for textures "
-                    "and large strokes. 1: in one size, 3: also in a half and a quarter of it.",
-                    least=1,
-                    max=MOST_OCTAVES,
-                ),
+                "octaves": OCTAVES,
             },
         }
 

@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import functools
 import logging
+import platform
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -234,7 +235,7 @@ def compiled(make: Callable[[torch.dtype], Function]) -> Callable[[torch.dtype],
 
     @functools.cache
     def get(dtype: torch.dtype) -> Callable[..., None] | None:
-        if dtype not in FORMATS or sys.platform != "linux":  # the only system on which this has been tried
+        if dtype not in FORMATS or not _tried_here():
             return None
         try:
             return make(dtype).compile()
@@ -246,6 +247,10 @@ def compiled(make: Callable[[torch.dtype], Function]) -> Callable[[torch.dtype],
             return None
 
     return get
+
+
+def _tried_here() -> bool:
+    return sys.platform == "linux" and platform.machine().lower() in ("x86_64", "amd64")
 
 
 @functools.cache  # once per process

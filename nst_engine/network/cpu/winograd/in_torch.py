@@ -54,7 +54,7 @@ def transforms(layer: Layer, rows: range, data: Tensor, products: Tensor) -> Tra
         _inverse_transform(_of(products, part, rows).unbind(0), outputs, spare, layer.flipped)
         _inverse_transform(outputs.unbind(1), result, spare, layer.flipped)
         _write(result, layer.epilogue.bias, y[4 * part.start : 4 * part.stop], spare)
-        layer.finish_rows(part)
+        layer.epilogue.in_place(y.permute(2, 0, 1)[None], slice(4 * part.start, min(4 * part.stop, len(y))))
 
     return transform_data, inverse_transform
 

@@ -29,7 +29,3 @@ class Layer:
     def cells(self) -> tuple[int, int]:
         """Of the result: how many down, and how many across."""
         return cells(self.y.shape[0]), cells(self.y.shape[1])
-
-    def finish_rows(self, part: range) -> None:
-        """What comes after the bias, in place, for the pixels of these rows of cells."""
-        self.epilogue.in_place(self.y.permute(2, 0, 1)[None], slice(4 * part.start, min(4 * part.stop, len(self.y))))

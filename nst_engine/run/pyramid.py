@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from ..pictures.images import shape_of
+from ..system.devices import sent
 
 Tensor = torch.Tensor
 
@@ -48,8 +49,10 @@ class Pyramid:
         return _packed(found)
 
     def means(self, x: Tensor) -> Tensor:
-        """A number for every pixel, as one for every number of the bands."""
-        return _packed([F.adaptive_avg_pool2d(x, shape) for shape in self.shapes])
+        """A number for every pixel, as one for every number of the bands. Pooled on the CPU, once a level: not every
+        device pools to sizes that do not divide."""
+        on_cpu = x.cpu()
+        return sent(_packed([F.adaptive_avg_pool2d(on_cpu, shape) for shape in self.shapes]), x.device)
 
     def _unpacked(self, bands: Tensor) -> list[Tensor]:
         parts = bands.split([h * w for h, w in self.shapes], dim=3)

@@ -29,12 +29,13 @@ class _Literals(TorchFunctionMode):
 class FakeDevice(TorchDispatchMode):
     """Counts what makes Python wait, in `copied` and `read`, and fails where tensors of two devices meet.
 
-    A number read is 1: so whole runs can be made, and the numbers that they come to mean nothing.
+    A number read is 1: so whole runs can be made, and the numbers that they come to mean nothing. What a mask chooses
+    is read, too; only a run that `waits_for_masks` may do that, and there everything is chosen.
     """
 
-    def __init__(self, refuses=()):
+    def __init__(self, refuses=(), waits_for_masks=False):
         super().__init__()
-        self.refuses = refuses
+        self.refuses, self.waits_for_masks = refuses, waits_for_masks
         self.copied, self.read = [], []
         self.literals = _Literals()
 
@@ -60,8 +61,12 @@ class FakeDevice(TorchDispatchMode):
         elsewhere = [t for t in given if t.device != DEVICE and t.ndim > 0]
         if here and elsewhere:
             raise AssertionError(f"{name}: tensors on two devices")
-        if here and name == "index" and any(t.dtype == torch.bool for t in given):
-            raise AssertionError("what a mask chooses has a length that has to be waited for")
+        if here and (name == "nonzero" or (name == "index" and any(t.dtype == torch.bool for t in given))):
+            assert self.waits_for_masks, "what a mask chooses has a length that has to be waited for"
+            self.read.append(name)
+            x = args[0]  # of which masks choose whole rows
+            chosen = x.clone() if name == "index" else x.new_empty(x.numel(), x.ndim, dtype=torch.long)
+            return self._checked(name, args, chosen)
         return self._checked(name, args, func(*args, **kwargs))
 
     def _copy(self, func, args, kwargs):

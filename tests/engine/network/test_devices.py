@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+import torchgen
 from fake_device import DEVICE, FakeDevice
 from pictures import clouds
 
@@ -14,6 +17,8 @@ import nst_engine as nst
 from nst_engine.objective.temporal import Temporal
 from nst_engine.pictures.colour import METHODS
 from nst_engine.statistics.distances import STATISTICS
+from nst_engine.styles.copies import COPIES
+from nst_engine.visualise import feature_sheet, gram_sheet, reconstruct
 
 
 def float64(name, args, made):
@@ -40,6 +45,24 @@ def many_of_the_largest(name, args, made):
     assert name != "topk" or args[1] <= 16, f"{name}: the {args[1]} largest"
 
 
+def absent_from_mps():
+    """What torch's own table of operations gives a CPU and CUDA, and nothing else; the oldest torch's has most."""
+    table = Path(torchgen.__file__).with_name("packaged") / "ATen/native/native_functions.yaml"
+    names, there, delegates = set(), set(), {}
+    for entry in re.split(r"(?m)^- func: ", table.read_text(encoding="utf-8"))[1:]:
+        full = entry.partition("(")[0]
+        names.add(full.partition(".")[0])
+        if delegate := re.search(r"(?m)^  structured_delegate: (\S+)", entry):
+            delegates[full] = delegate[1]
+        elif kernels := re.search(r"(?m)^  dispatch:\n((?:    .*\n)+)", entry):
+            if re.search(r"(?m)^    [^#:]*\b(?:MPS|Composite\w+)\b.*:", kernels[1]):
+                there.add(full)
+        else:
+            there.add(full)
+    there |= {full for full, delegate in delegates.items() if delegate in there}
+    return names - {full.partition(".")[0] for full in there}
+
+
 def lacking(*operations):
     def refuses(name, args, made):
         assert name not in operations, f"{name}: no such operation"
@@ -54,8 +77,9 @@ KINDS = {
         uneven_pooling,  # interpolate's `area` too, pytorch/pytorch#96056
         looking_up,  # "MPS: Unsupported Bicubic interpolation", "Unsupported padding mode", GridSampler.mm of torch 2.4
         many_of_the_largest,  # before macOS 13, Sort.mm of torch 2.4
-        # Those that torch 2.4's table of operations (native_functions.yaml) gives a CPU and CUDA, and nothing else.
+        # The names are from torch 2.4's table, for where a newer torch is tested.
         lacking(
+            *absent_from_mps(),
             "_upsample_bicubic2d_aa",
             "upsample_bicubic2d",
             "_linalg_eigh",
@@ -137,19 +161,37 @@ def test_every_colour_method(kind, method):
     assert matched.device.type == "cpu"
 
 
-def test_measuring_by_pieces_with_masks_and_regions(there, kind):
-    with FakeDevice(kind):
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_measuring_by_pieces_with_masks_and_regions(there, kind, statistic, strength):
+    with FakeDevice(kind, waits_for_masks=True):
         half = torch.zeros(50, 70)
         half[:, :35] = 1
         grams = nst.compute_style_grams(there, clouds(2, 40, 60), size=60, mask=torch.ones(40, 60).tril())
         grams = grams.within(half, "inside") + nst.compute_style_grams(there, clouds(3, 40, 40))
-        nst.stylize(there, clouds(1, 50, 70), grams, steps=1, size=70)
+        nst.stylize(there, clouds(1, 50, 70), grams, statistic=statistic, strength=strength, steps=1, scales=1, size=70)
 
 
-def test_a_frame_of_a_film(there, kind):
-    """Held to those before it, whose flow and warping are the CPU's."""
+@pytest.mark.parametrize("recipe", ["balanced", "strotss"])
+def test_a_frame_of_a_film(there, kind, recipe):
+    """Held to those before it, whose flow and warping are the CPU's; of pixels, and of a pyramid of them."""
     before = Temporal(clouds(3, 50, 70), torch.ones(1, 1, 50, 70), torch.ones(1, 1, 50, 70), 300.0)
-    run(there, kind, temporal=before, size=70)
+    run(there, kind, recipe=recipe, temporal=before, size=70)
+
+
+@pytest.mark.parametrize("copies", COPIES)
+def test_a_texture_of_a_style_in_copies(there, kind, copies):
+    with FakeDevice(kind):
+        grams = nst.compute_style_grams(there, clouds(2, 40, 60), copies=copies)
+        nst.stylize(there, None, grams, shape=(48, 64), seamless=True, steps=1, scales=1)
+
+
+def test_looking_inside(there, kind):
+    with FakeDevice(kind):
+        picture = clouds(1, 40, 60).to(DEVICE)
+        feature_sheet(there, picture, "relu3_1")
+        gram_sheet(there, nst.compute_style_grams(there, picture), "relu2_1")
+        reconstruct(there, picture, "relu2_1", "style", steps=1, size=48)
 
 
 def test_what_the_rules_find():
@@ -161,6 +203,7 @@ def test_what_the_rules_find():
         (KINDS["mps"], lambda x: torch.linalg.eigh(x[0, 0])),
         (KINDS["mps"], lambda x: torch.linalg.qr(x[0, 0])),
         (KINDS["mps"], lambda x: torch.linalg.solve(x[0, 0], x[0, 0])),
+        (KINDS["mps"], lambda x: torch.linalg.ldl_factor(x[0, 0])),
         (KINDS["mps"], lambda x: x.flatten().topk(20)),
         (KINDS["mps"], lambda x: F.grid_sample(x, x[0, :2].movedim(0, -1)[None], "bicubic", align_corners=False)),
         (KINDS["mps"], lambda x: F.grid_sample(x, x[0, :2].movedim(0, -1)[None], "bilinear", "border", False)),

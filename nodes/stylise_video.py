@@ -21,6 +21,7 @@ from .masks import painted
 from .progress_text import joined
 
 SUFFIX = ".mp4"
+LONGEST = f"-0123456789-unfinished{SUFFIX}"  # of what a film's name is followed by while it is made
 
 
 class NSTStyliseVideo:
@@ -92,7 +93,7 @@ class NSTStyliseVideo:
     ) -> bool | str:
         if isinstance(filename_prefix, str):
             try:
-                host.output_named(filename_prefix, SUFFIX)
+                host.output_named(filename_prefix, LONGEST)
             except nst.NSTError as error:
                 return str(error)
         return checks.refusal_of_run(cls, recipe, size, layer_weights) or True
@@ -117,7 +118,7 @@ class NSTStyliseVideo:
         chosen = moving.filled(choices)
         of_masks: list[str] = []
         chosen["protect_mask"] = painted(chosen["protect_mask"], "protect_mask", of_masks)
-        stem = host.output_named(filename_prefix, SUFFIX)
+        stem = host.output_named(filename_prefix, LONGEST)
         source, part = open_video(video, every)
         checks.check_style(vgg, style_grams, source.shape, 1)
         key = fingerprint(vgg, same_clip(video, source, part), style_grams, recipe, chosen)

@@ -160,7 +160,7 @@ class CreateVideo(_StandIn):
     FUNCTION = "create"
 
     def INPUT_TYPES(self) -> dict[str, Any]:
-        return {"required": {"images": ("IMAGE", {}), "fps": ("FLOAT", {"default": 30.0})}}
+        return {"required": {"images": ("IMAGE", {}), "fps": ("FLOAT", {"default": 30.0, "min": 1.0, "max": 120.0})}}
 
     def create(self, images: torch.Tensor, fps: float) -> tuple[host.VideoFile]:
         path = self.folders.temp / f"clip-{os.urandom(4).hex()}.mkv"
@@ -187,6 +187,12 @@ class SaveVideo(_StandIn):
                 "codec": ("STRING", {"default": "auto"}),
             }
         }
+
+    def VALIDATE_INPUTS(self, filename_prefix: str) -> bool | str:
+        try:
+            return bool(host.output_named(filename_prefix, ".mp4"))
+        except NSTError as error:
+            return str(error)
 
     def save(self, video: host.VideoFile, filename_prefix: str, format: str, codec: str) -> dict[str, Any]:
         source = open_clip(Path(video.get_stream_source()))

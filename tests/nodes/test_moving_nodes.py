@@ -253,3 +253,12 @@ def test_what_is_no_video_is_refused(pack, vgg, grams) -> None:
     nst = importlib.import_module(f"{pack.__name__}.nst_engine")
     with pytest.raises(nst.NSTError, match="video: takes VIDEO"):
         call(pack, "NSTStyliseVideo", vgg=vgg, video="film.mp4", style_grams=grams, recipe="balanced")
+
+
+@pytest.mark.parametrize("length", [230, 240])
+def test_a_name_is_refused_that_what_lies_beside_it_could_not_have(pack, vgg, grams, root, length) -> None:
+    prefix = "x" * length
+    assert "longer than the 255" in pack.NODE_CLASS_MAPPINGS["NSTStyliseVideo"].VALIDATE_INPUTS(prefix)
+    film = importlib.import_module(f"{pack.__name__}.nodes.host").VideoFile(str(root / "none.mp4"))
+    with pytest.raises(pack.nodes.host.NSTError, match="longer than the 255"):
+        call(pack, "NSTStyliseVideo", vgg=vgg, video=film, style_grams=grams, filename_prefix=prefix, **QUICK)

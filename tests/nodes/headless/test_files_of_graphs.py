@@ -81,6 +81,21 @@ def test_no_prefix_leads_out_of_the_output_folder(refused, folders, tmp_path, pr
     assert everything(tmp_path) == before
 
 
+@pytest.mark.parametrize("prefix", EVIL_NEW)
+def test_nor_is_a_film_made_before_its_name_is_looked_at(refused, folders, prefix):
+    (folders[0] / "film.mp4").touch()
+    saved = node("SaveVideo", video=["1", 0], filename_prefix=prefix, format="auto", codec="auto")
+    said = refused({"1": node("LoadVideo", file="film.mp4"), "2": saved})
+    assert said.startswith("The graph cannot be run") and "filename_prefix: " in said
+
+
+@pytest.mark.parametrize("rate", [0, -24, "nan", "inf", 10**400, 1e300])
+def test_frames_a_second_are_those_that_the_host_takes(refused, rate):
+    frames = {"1": node("LoadImage", image="content.png"), "2": node("CreateVideo", images=["1", 0], fps=rate)}
+    saved = node("SaveVideo", video=["2", 0], filename_prefix="film", format="auto", codec="auto")
+    assert "fps: " in refused({**frames, "3": saved})
+
+
 def test_what_a_prefix_stands_for_is_looked_at_too(refused, folders, tmp_path):
     (folders[1] / "away").symlink_to(tmp_path / "secret", target_is_directory=True)
     assert "leads out of the folder" in refused(copying(prefix="away/x"))

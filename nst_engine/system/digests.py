@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,7 +18,8 @@ def digest(path: Path) -> str:
     try:
         if path.is_dir():
             files = sorted(file for file in path.iterdir() if file.is_file() and file.name[0] != ".")
-            return hashlib.sha256("".join(f"{file.name} {digest(file)} " for file in files).encode()).hexdigest()
+            names = "".join(f"{file.name} {digest(file)} " for file in files)
+            return hashlib.sha256(os.fsencode(names)).hexdigest()  # not every name is text
         found = path.stat()
         return _digest(path, found.st_mtime_ns, found.st_size)
     except OSError as error:

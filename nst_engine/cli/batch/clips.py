@@ -12,11 +12,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 from ...errors import NSTError
 from ...system.locks import locked
@@ -58,7 +57,7 @@ class Clips:
         self.found: dict[tuple[str, bool], Future[list[Shot]]] = {}
         self.lock = threading.Lock()
         self.shown = 0.0
-        self.locks = ExitStack()
+        self.locks: dict[Path, IO[bytes]] = {}
         self.joiner = ThreadPoolExecutor(1, "nst-joiner")
         self.stopping = False
 
@@ -68,7 +67,8 @@ class Clips:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stopping = self.stopping or kind is not None
         self.joiner.shutdown(cancel_futures=self.stopping)
-        self.locks.close()
+        for folder in list(self.locks):
+            self._unlock(folder)
 
     # --- into shots ---
 
@@ -114,6 +114,7 @@ class Clips:
                 shots = self._found(job, source, args.cuts, wanted["inputs"]["content"])
                 keep_shots(folder, wanted, shots)
             except BaseException:
+                self._unlock(folder)
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
         encoding.settings[KEY] = wanted
@@ -125,7 +126,12 @@ class Clips:
         lock = locked(folder)
         if lock is None:
             raise NSTError(f"{folder}: another run is at work on this clip.")
-        self.locks.callback(lock.close)
+        self.locks[folder] = lock
+
+    def _unlock(self, folder: Path) -> None:
+        """Before it is deleted: Windows deletes no file that is open."""
+        if lock := self.locks.pop(folder, None):
+            lock.close()
 
     def _found(self, job: Job, source: Source, cuts: bool, key: str) -> list[Shot]:
         """Once for a clip, however many styles it is to have."""
@@ -193,6 +199,7 @@ class Clips:
         encoding = replace(clip.encoding, settings={**clip.encoding.settings, **about})
         notes = write_clip(part, self._frames(clip), clip.source, Part(), encoding)
         move_over(part, out)
+        self._unlock(frames_folder(out))
         shutil.rmtree(frames_folder(out), ignore_errors=True)
         return notes
 

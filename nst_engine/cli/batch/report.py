@@ -44,7 +44,8 @@ class Report:
                 raise NSTError(f"--report: {path} is there and is no report of nst batch; name another file.")
             path.open("wb").close()
             # At its end, whoever else writes there: of two runs at once the lines stay whole.
-            self.file: IO[str] = path.open("a", encoding="utf-8")
+            # Of names that are no text, JSON's own way of writing halves of characters.
+            self.file: IO[str] = path.open("a", encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise NSTError(f"--report: {path} cannot be written ({error.strerror or error}).") from error
 

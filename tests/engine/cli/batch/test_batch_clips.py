@@ -20,10 +20,11 @@ from scenes import pan, write_clip
 
 from nst_engine.cli import commands as cli
 from nst_engine.cli.batch import clips
-from nst_engine.cli.batch.shots import Watch
+from nst_engine.cli.batch.jobs import Job
+from nst_engine.cli.batch.shots import Watch, frames_folder
 from nst_engine.pictures.files import read_settings, write_picture
 from nst_engine.system.locks import locked
-from nst_engine.video.encode import clip_settings
+from nst_engine.video.encode import Encoding, clip_settings
 from nst_engine.video.shots import find_shots
 from nst_engine.video.source import open_source
 
@@ -239,3 +240,22 @@ def test_shots_go_to_several_processes_and_one_that_dies_loses_nothing(folder):
     assert sorted(report()) == ["a-style.png", "film-style.mkv"]
     settings = read_settings(Path("out/a-style.png"))
     assert settings and settings["device"] == "cpu"
+
+
+def test_a_clip_is_unlocked_before_its_folder_goes(tmp_path, monkeypatch):
+    """Windows deletes no file that is open."""
+    free = []
+
+    def removed(folder: Path, **_: object) -> None:
+        lock = locked(folder)
+        free.append(lock is not None)
+        if lock is not None:
+            lock.close()
+
+    monkeypatch.setattr(clips.shutil, "rmtree", removed)
+    monkeypatch.setattr(clips, "write_clip", lambda part, *_: part.touch() or [])
+    job = Job("in.mkv", (), str(tmp_path / "film.mkv"), ())
+    with clips.Clips(tmp_path, print, None) as found:
+        found._lock(frames_folder(Path(job.out)))
+        found._write(clips._Clip(job, None, Encoding(), []), {})
+    assert free == [True]

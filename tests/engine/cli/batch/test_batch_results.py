@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -169,3 +170,10 @@ def test_a_report_is_of_the_last_run(folder):
     assert list(kept) == ["a-two.png"]  # what another file is named for stays as it was
     lines = [json.loads(line) for line in Path("all.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [line["status"] for line in lines] == ["kept"] * 3 and all(line["seconds"] > 0 for line in lines)
+
+
+def test_a_report_names_files_whose_names_are_no_text(tmp_path):
+    job = Job(os.fsdecode(b"\xff.png"), ("style.png",), "out.png", ())
+    with Report(tmp_path / "report.jsonl", [job]) as found:
+        found.add(Outcome(job, MADE))
+    assert json.loads((tmp_path / "report.jsonl").read_text(encoding="utf-8"))["content"] == job.content

@@ -159,19 +159,20 @@ def _video(args: argparse.Namespace, argv: list[str]) -> int:
     one_picture.layers_of(args)
     command = VideoCommand(args, argv)
     kept = "frames that are finished will be kept, if there are any (Ctrl-C again quits at once)"
-    with ProgressDisplay(args.quiet) as display, stops_on_ctrl_c(kept) as asked_to_stop, command:
+    with ProgressDisplay(args.quiet) as display, command:
         command.begin()
         inputs = command.inputs()
         vgg = one_picture.network_of(args, partial(display, f"download {args.weights}"))
         grams = one_picture.blended(inputs, args, _measuring(vgg, args, display))
         _save_style(grams, vgg, args)
-        try:
-            finished = command.run(vgg, grams, inputs, Listener(display, asked_to_stop))
-        except Exception:
-            if not command.job.is_empty:
-                display.say(command.kept(goes_on=True))
-            raise
-        written = command.write(finished, goes_on=asked_to_stop())
+        with stops_on_ctrl_c(kept) as asked_to_stop:
+            try:
+                finished = command.run(vgg, grams, inputs, Listener(display, asked_to_stop))
+            except Exception:
+                if not command.job.is_empty:
+                    display.say(command.kept(goes_on=True))
+                raise
+            written = command.write(finished, goes_on=asked_to_stop())
     for reason in command.failures:
         _fail(reason)
     if not args.quiet or not finished:

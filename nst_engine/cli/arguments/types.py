@@ -42,12 +42,19 @@ def strokes(text: str) -> float:
     return value
 
 
+def fraction(text: str) -> Fraction:
+    """With an exponent a few characters would be a number that fills the memory."""
+    if "e" in text.lower():
+        raise ValueError(f"{text!r} has an exponent")
+    return Fraction(text)
+
+
 def time(text: str) -> Fraction:
     """75, 1:15 or 0:01:15.5."""
     total = Fraction(0)
     try:
         for part in text.split(":"):
-            total = total * 60 + Fraction(part)
+            total = total * 60 + fraction(part)
     except (ValueError, ZeroDivisionError):
         raise argparse.ArgumentTypeError(f"{text!r} is not a time; give seconds, or such as 1:15") from None
     if total < 0:
@@ -57,7 +64,7 @@ def time(text: str) -> Fraction:
 
 def rate(text: str) -> Fraction:
     with contextlib.suppress(ValueError, ZeroDivisionError):
-        if 0 < (rate := Fraction(text)) <= 1000:
+        if 0 < (rate := fraction(text)) <= 1000:
             return rate
     raise argparse.ArgumentTypeError(f"{text!r} is not a number of frames a second; give such as 24 or 30000/1001")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import torch
 from films import QUICK, frames_of, nst_video, refused, write_folder
 from pictures import clouds
 from scenes import pan, write_clip
+
+from nst_engine.cli import one_picture
 
 av = pytest.importorskip("av", reason="av is not installed")
 pytest.importorskip("cv2", reason="opencv-python-headless is not installed")
@@ -36,6 +39,28 @@ def test_what_is_no_clip_is_said(style: Path, tmp_path: Path, capsys: pytest.Cap
         capsys, clip, style, *out, "--codec", "libnothing"
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "in.mp4", "sound.mp4", "text.mp4"]
+
+
+@pytest.mark.parametrize("words", [("--from", "1e999999999"), ("--to", "0:1E-999999999"), ("--fps", "1e-999999999")])
+def test_numbers_that_would_fill_the_memory_are_refused(capsys: pytest.CaptureFixture, words) -> None:
+    assert f"argument {words[0]}: {words[1]!r} is not a " in refused(
+        capsys, "in.mp4", "style.png", "-o", "out.mp4", *words
+    )
+
+
+def test_ctrl_c_is_heard_while_a_style_is_measured(
+    style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    went_on = []
+
+    def measured(*_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+        went_on.append(True)
+
+    monkeypatch.setattr(one_picture, "blended", measured)
+    clip = write_clip(tmp_path / "in.mp4", pan(2))
+    assert nst_video(clip, style, "-o", tmp_path / "out.mp4", *QUICK) == 130
+    assert not went_on and [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
 
 
 def test_a_broken_clip_is_kept_up_to_the_break(style: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -15,6 +15,8 @@ from ..pictures.images import shape_of
 from .flow import Flow, dis_flow, warp
 from .reliability import alike, reliability
 
+MOST_BACK = 1000
+
 
 @dataclass(frozen=True)
 class Coherence:
@@ -39,6 +41,8 @@ class Coherence:
             raise NSTError(f"passes: {self.passes} will not do; give 1, or 2 to go over each shot backwards, too.")
         if not self.back or any(n < 1 for n in self.back) or list(self.back) != sorted(set(self.back)):
             raise NSTError(f"back: {self.back} are not frames before this one; give rising numbers such as 1, 2, 4.")
+        if self.back[-1] > MOST_BACK:
+            raise NSTError(f"back: {self.back[-1]} frames would be kept in memory; {MOST_BACK} are the most.")
 
 
 # γ at weight 1: a deviation of 1/255 in every pixel costs as much as UNIT/255² of the style term.

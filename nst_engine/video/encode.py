@@ -34,6 +34,7 @@ ENCODERS = {
 SHALLOW = ("yuv420p", "yuvj420p", "yuv422p", "yuv444p", "rgb24", "bgr0", "nv12")
 DEEP = ("yuv420p10le", "yuv422p10le", "yuv444p10le", "p010le", "gbrp10le")
 TRIAL = (256, 256)  # no encoder finds that too small
+LEAST_RATE, LARGEST_NUMBER = Fraction(1, 1_000_000), 2**31 - 1  # frames a second, and what FFmpeg's fractions hold
 QUALITY = {"libx264": 17, "libx265": 19, "libvpx-vp9": 24, "libsvtav1": 24, "libaom-av1": 24}  # --crf, if not given
 
 
@@ -109,7 +110,7 @@ def write_clip(path: Path, frames: Iterable[Shown], source: Source, part: Part, 
     is to be said of it."""
     av = needed("av", "Writing a clip")
     notes: list[str] = []
-    source = replace(source, rate=source.rate / part.every)
+    source = replace(source, rate=_sound_rate(source.rate / part.every))
     incomplete = unfinished(path.parent, path.suffix)
     try:
         options = {"movflags": "use_metadata_tags+faststart"} if path.suffix.lower() in (".mp4", ".m4v", ".mov") else {}
@@ -126,6 +127,12 @@ def write_clip(path: Path, frames: Iterable[Shown], source: Source, part: Part, 
     finally:
         incomplete.unlink(missing_ok=True)
     return notes
+
+
+def _sound_rate(rate: Fraction) -> Fraction:
+    """As near to it as FFmpeg's fractions are."""
+    rate = max(LEAST_RATE, rate)
+    return rate.limit_denominator(int(LARGEST_NUMBER / max(1, rate)))
 
 
 class Writer:

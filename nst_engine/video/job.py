@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import itertools
 import json
@@ -26,7 +25,7 @@ from .coherence import Past
 from .encode import Encoding, write_clip
 from .frame import Frame
 from .source import Part, Shown, Source
-from .spool import Spool, writing
+from .spool import Spool, sound, writing
 
 STATE = ".nst"  # the folder, among the frames, of what is needed to go on
 RECORD = "job.json"
@@ -79,7 +78,7 @@ class Job:
         path = self.state / "frames"
         if not path.is_file():
             return []
-        with self._sound():
+        with sound(self.state):
             lines = path.read_text(encoding="ascii").split("\n")[:-1]  # what a kill cut off has no end
             found = [(int(number), Fraction(time)) for number, time in (line.split() for line in lines)]
             if any(one[0] >= other[0] or one[1] >= other[1] for one, other in itertools.pairwise(found)):
@@ -89,7 +88,7 @@ class Job:
     def picture(self, index: int, number: int) -> Path:
         if not self.names:
             return self.folder / f"frame_{index + 1:06}.png"
-        with self._sound():
+        with sound(self.state):
             name = Path(self.names[number])
         return self.folder / f"{name.name if name.stem.casefold() in self._several else name.stem}.png"
 
@@ -124,22 +123,12 @@ class Job:
         for index, content in enumerate(contents, done - len(contents)):
             path = self._past(index)
             if path.is_file():
-                with self._sound(), open_file(path) as file:
+                with sound(self.state), open_file(path) as file:
                     kept = torch.from_numpy(np.load(file, allow_pickle=False))
                     found.append(Past(content, *kept.split((3, 1), 1)))
             else:
                 found.clear()
         return found
-
-    @contextlib.contextmanager
-    def _sound(self) -> Iterator[None]:
-        """What was kept is read; a disk that failed, or somebody's hand, may have changed it."""
-        try:
-            yield
-        except (ValueError, TypeError, ZeroDivisionError, IndexError, EOFError, RuntimeError) as error:
-            raise NSTError(
-                f"{self.state}: what was kept to go on from is damaged; give --restart to start over, or another name."
-            ) from error
 
     def _past(self, index: int) -> Path:
         return self.state / f"past-{index:06}.npy"

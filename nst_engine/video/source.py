@@ -135,7 +135,9 @@ def _open_folder(path: Path, rate: Fraction) -> Source:
 
 def _by_number(name: str) -> list[tuple[int, int | str]]:
     """frame2 before frame10."""
-    return [(0, int(part)) if part.isdigit() else (1, part.casefold()) for part in re.split(r"([0-9]+)", name) if part]
+    return [
+        (0, int(part)) if part.isdecimal() else (1, part.casefold()) for part in re.split(r"([0-9]+)", name) if part
+    ]
 
 
 def _of_folder(source: Source, part: Part, on_break: Callable[[str], object]) -> Iterator[Shown]:
@@ -237,7 +239,7 @@ def _length(stream: Any) -> Fraction | None:
     """What an index of all frames, or Matroska's tag, says; not what was guessed from the sound."""
     if stream.frames and stream.duration:
         return Fraction(stream.duration * stream.time_base)
-    told = re.fullmatch(r"(\d+):(\d\d):(\d\d\.\d{1,9})", stream.metadata.get("DURATION", ""))
+    told = re.fullmatch(r"(\d{1,6}):(\d\d):(\d\d\.\d{1,9})", stream.metadata.get("DURATION", ""))
     if told is None:
         return None
     end = Fraction(int(told[1]) * 3600 + int(told[2]) * 60) + Fraction(told[3])

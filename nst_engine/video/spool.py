@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -28,6 +29,17 @@ def writing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise NSTError(f"{error.filename or folder}: cannot be written ({error.strerror or error}).") from error
+
+
+@contextlib.contextmanager
+def sound(folder: Path) -> Iterator[None]:
+    """What was kept is read; a disk that failed, or somebody's hand, may have changed it."""
+    try:
+        yield
+    except (ValueError, TypeError, ZeroDivisionError, LookupError, EOFError, RuntimeError, BadZipFile) as error:
+        raise NSTError(
+            f"{folder}: what was kept to go on from is damaged; give --restart to start over, or another name."
+        ) from error
 
 
 class Spool:
@@ -56,11 +68,11 @@ class Spool:
         path = self._path(stage, number)
         if not path.is_file():
             return None
-        with np.load(path, allow_pickle=False) as kept:
+        with sound(self.folder), np.load(path, allow_pickle=False) as kept:
             image, *past = (_floats(kept[name]) for name in ("image", "content", "painted", "settled"))
             told = json.loads(kept["told"].tobytes())
-        told["history"] = [Step(**step) for step in told["history"]]
-        return Frame(number=number, image=image, past=Past(*past), **told)
+            told["history"] = [Step(**step) for step in told["history"]]
+            return Frame(number=number, image=image, past=Past(*past), **told)
 
     def waiting(self, first: int) -> Iterator[Frame]:
         """What there is from this number on, each frame as its last pass has left it."""
@@ -69,7 +81,7 @@ class Spool:
             first += 1
 
     def given(self, number: int) -> tuple[torch.Tensor, torch.Tensor | None]:
-        with np.load(self._path("forward", number), allow_pickle=False) as kept:
+        with sound(self.folder), np.load(self._path("forward", number), allow_pickle=False) as kept:
             return _floats(kept["picture"]), _floats(kept["protect"]) if "protect" in kept else None
 
     def drop(self, number: int) -> None:

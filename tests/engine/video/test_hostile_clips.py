@@ -8,7 +8,9 @@ import os
 import socket
 import struct
 import threading
+from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,9 +18,13 @@ from pictures import clouds
 from scenes import pan, write_clip
 
 from nst_engine import NSTError
-from nst_engine.video.encode import clip_settings
+from nst_engine.pictures.files import write_picture
+from nst_engine.video.coherence import Coherence
+from nst_engine.video.encode import Encoding, clip_settings
+from nst_engine.video.encode import write_clip as write_frames
 from nst_engine.video.raft import raft_flow
-from nst_engine.video.source import Part, open_clip
+from nst_engine.video.source import Part, Shown, Source, _length, open_clip, open_source
+from nst_engine.video.spool import Spool
 
 av = pytest.importorskip("av", reason="av is not installed")
 
@@ -106,3 +112,35 @@ def test_a_clip_cut_or_bent_anywhere_is_told_in_words(tmp_path: Path, ending: st
             except NSTError:
                 continue
             assert set(shapes) <= {source.shape}
+
+
+def test_a_length_of_a_thousand_digits_is_none() -> None:
+    told = {"DURATION": f"{'9' * 5000}:00:00.0"}
+    assert _length(SimpleNamespace(frames=0, duration=None, metadata=told)) is None
+
+
+def test_frames_are_numbered_in_plain_figures(tmp_path: Path) -> None:
+    for name in ("1²", "²1", "²2"):
+        write_picture(tmp_path / f"{name}.png", clouds(1, 8, 8))
+    assert open_source(tmp_path).names == ("1².png", "²1.png", "²2.png")
+
+
+def test_one_frame_in_ever_so_many_is_written(tmp_path: Path) -> None:
+    """FFmpeg's fractions have 32 bits."""
+    source = Source(tmp_path, (48, 64), 8, Fraction(30000, 1001), 1, ("frame",))
+    frame = Shown(0, Fraction(0), clouds(1, 48, 64))
+    write_frames(tmp_path / "out.mkv", [frame], source, Part(every=2**62), Encoding("ffv1"))
+    assert open_clip(tmp_path / "out.mkv").shape == (48, 64)
+
+
+def test_no_more_frames_are_kept_than_memory_has() -> None:
+    with pytest.raises(NSTError, match=r"^back: "):
+        Coherence(back=(1, 2**63))
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\x03\x04", b"\x80\x04cos\nsystem\n."])
+def test_damaged_work_of_two_passes_is_told(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "forward-000000.npz").write_bytes(data)
+    for read in (Spool(tmp_path).given, lambda number: Spool(tmp_path).frame("forward", number)):
+        with pytest.raises(NSTError, match="what was kept to go on from is damaged"):
+            read(0)

@@ -28,6 +28,7 @@ from .run.levels import Level, levels_of, stroke_side, target_shape, usual_steps
 from .run.loop import Budget, Run, paint
 from .run.picture import Picture, Protect
 from .run.progress import OnStep, OnTile, Reporter, Step
+from .statistics.distances import BY_POSITION
 from .statistics.masks import check_mask, fit_mask
 from .styles.grams import StyleGrams
 from .system.devices import free_memory
@@ -328,10 +329,16 @@ def _start_images(
 
 def _without_effect(options: Options, recipe: Recipe, has_content: bool) -> list[str]:
     notes = []
-    if options.content_measure is not None and not (has_content and options.content_weight):
-        why = "content_weight is 0" if has_content else "there is no content picture"
+    compared = recipe.content_layers or (options.layers and options.layers.content)
+    if options.content_measure is not None and not (has_content and options.content_weight and compared):
+        why = "there is no content picture"
+        if has_content:
+            nothing = f"the recipe {recipe.name} compares no layers of the content; give some"
+            why = nothing if options.content_weight else "content_weight is 0"
         notes.append(f"content_measure: has no effect, because {why}")
-    if options.protect is not None and options.protect_mode == "content" and options.content_weight == 0:
+    emphasised = options.protect is not None and options.protect_mode == "content"
+    # What matches positions leads each towards the content's own, whatever the content's weight.
+    if emphasised and options.content_weight == 0 and recipe.statistic not in BY_POSITION:
         notes.append("protect: has no effect, because content_weight is 0")
     if recipe.shift and recipe.statistic != "gram":
         notes.append(f"shift: has no effect with the statistic {recipe.statistic!r}, only with gram")

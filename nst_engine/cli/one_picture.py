@@ -78,7 +78,7 @@ def blended(inputs: Inputs, args: argparse.Namespace, measure: Callable[[StyleIn
         ]
         return sum(grams[1:], grams[0])
     except NSTError as error:
-        raise error.called({"size": "--style-size", "weight": "--style-weights"}) from error
+        raise error.called({"size": "--style-size"}) from error
 
 
 # Options that `stylize` calls by the same name.

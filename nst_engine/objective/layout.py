@@ -81,8 +81,7 @@ def lay_out(
         least = footprints[False]
         raise NSTError(
             f"size: {shape[1]}×{shape[0]} pixels take {least.total(shape, SMALLEST_TILE) / 2**30:.1f} GB even by "
-            f"tiles, and {budget / 2**30:.1f} GB are free. A long side of "
-            f"{least.largest_long_side(shape, budget)} would do."
+            f"tiles, and {budget / 2**30:.1f} GB are free. {_that_fits(least.largest_long_side(shape, budget))}."
         )
     return min(choices, key=lambda c: _time(c, footprints[True].margin))
 
@@ -106,10 +105,14 @@ def _too_large_at_once(memory: Footprint, shape: tuple[int, int], budget: float,
     reason = f"take {total:.1f} GB; {budget / 2**30:.1f} GB are free" if total < math.inf else "are too many for a GPU"
     return NSTError(
         f"size: the statistic {statistic!r} {does_at_once(statistic)} the whole picture's features, which tiles cannot "
-        f"do, and {shape[1]}×{shape[0]} pixels in one pass {reason}. A long side of "
-        f"{memory.largest_in_one_pass(shape, budget)} would do, or a statistic that is a sum: "
+        f"do, and {shape[1]}×{shape[0]} pixels in one pass {reason}. "
+        f"{_that_fits(memory.largest_in_one_pass(shape, budget))}, or a statistic that is a sum: "
         f"{', '.join(BY_MOMENTS)}."
     )
+
+
+def _that_fits(long_side: int) -> str:
+    return f"A long side of {long_side} would do" if long_side else "No size would do, but more free memory"
 
 
 def _time(layout: Layout, around: int) -> float:

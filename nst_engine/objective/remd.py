@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from ..errors import NSTError
+from ..errors import NSTError, counted
 from ..network.tiles import Tile
 from ..network.vgg import Network
 from ..pictures.images import shape_of
@@ -73,7 +73,7 @@ class RemdTerm:
             share = count / (h * w)
             if count < LEAST_SAMPLES:
                 raise NSTError(
-                    f"{region.name}: {count:.0f} pixels of it are left at {w}×{h}, and the statistic "
+                    f"{region.name}: {counted(int(count), 'pixel')} left of it at {w}×{h}, and the statistic "
                     f"{self.setup.recipe.statistic!r} needs {LEAST_SAMPLES}. Paint a larger part, or give fewer scales."
                 )
         k = torch.zeros((), device=self.device)

@@ -100,7 +100,9 @@ def levels_of(shape: tuple[int, int], recipe: Recipe, scales: int | None, grid: 
     passes = _passes(shape, recipe, scales, least)
     refinement = recipe.refinement
     if refinement:
-        share = refinement.steps / max(1, usual_steps(shape, recipe, scales, least))
+        # With a user's own levels, of what the ladder comes to at the recipe's own size.
+        own = shape if scales is None else recipe.size.pixels * 2
+        share = min(1.0, refinement.steps / max(1, usual_steps((own[0], own[1]), recipe, None, least)))
         passes = (*(Pass(p.fraction, p.share * (1 - share)) for p in passes), Pass(1.0, share))
     levels = []
     done = 0.0

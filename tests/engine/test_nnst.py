@@ -27,12 +27,20 @@ def test_levels_double_from_64_and_the_last_size_comes_twice():
     assert [(max(level.shape), level.steps) for level in levels_of((768, 1024), larger, None)][-2:] == [(1024, 200)] * 2
 
 
-@pytest.mark.parametrize(("steps", "scales"), [(100, None), (7, 3), (3, 1), (0, None)])
+@pytest.mark.parametrize(("steps", "scales"), [(100, None), (7, 3), (3, 1), (0, None), (1000, 3)])
 def test_fewer_steps_are_shared_out(steps, scales):
     levels = levels_of((128, 96), replace(NNST, steps=steps), scales)
     assert sum(level.steps for level in levels) == steps
+    assert all(level.steps >= 0 for level in levels)
+    if scales:  # as at the recipe's own size, whatever the picture's
+        assert levels[-1].steps == pytest.approx(steps / 5, abs=0.5)
     assert levels[-1].rematch
     assert not any(level.rematch for level in levels[:-1])
+
+
+def test_a_recipe_without_a_ladder_refines_with_all_it_has():
+    short = replace(NNST, ladder=None, steps=50)
+    assert [level.steps for level in levels_of((96, 128), short, None)] == [50]
 
 
 @pytest.mark.parametrize(("steps", "rematch"), [(5, 0), (5, 2)], ids=["matched once", "rematched"])

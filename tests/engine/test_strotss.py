@@ -205,6 +205,11 @@ def test_what_cannot_be_done_is_refused_by_name(vgg, pictures, tmp_path):
     small = nst.compute_style_grams(vgg, style, recipe="strotss", region=mask)
     with pytest.raises(nst.NSTError, match=r"region of style image: 4 pixels .* Paint a larger part"):
         nst.stylize(vgg, content, small, recipe="strotss", steps=1)
+    mask[..., 10:12, 10:14] = 0.95  # 7.6 pixels, which are not the 8 that it needs
+    nearly = nst.compute_style_grams(vgg, style, recipe="strotss", region=mask)
+    with pytest.raises(nst.NSTError, match=r"region of style image: 7 pixels .* needs 8"):
+        nst.stylize(vgg, content, nearly, recipe="strotss", steps=1)
+    mask[..., 10:12, 12:14] = 0
     masked = nst.compute_style_grams(vgg, style, recipe="strotss", mask=mask)
     with pytest.raises(nst.NSTError, match=r"mask of style image: .* Paint a larger part"):
         nst.stylize(vgg, content, masked, recipe="strotss", steps=1)

@@ -21,6 +21,7 @@ RECIPES = [
     "pastiche",
     "spst",
     "nnst",
+    "strotss",
 ]
 COLOUR_METHODS = ["symmetric", "pca", "cholesky", "histogram", "lab", "luminance"]
 STARTS = ["content", "noise", "image", "grey", "style", "style-noise"]
@@ -131,7 +132,7 @@ NODES = {
         "name": "NST Method",
         "category": "style transfer",
         "required": {
-            "statistic": ["recipe", "gram", "mean-std", "covariance", "histogram", "sliced", "nearest"],
+            "statistic": ["recipe", "gram", "mean-std", "covariance", "histogram", "sliced", "nearest", "remd"],
             "shift": ("FLOAT", 0.0),
             "normalise_gradients": ["recipe", "on", "off"],
             "averaging": ("FLOAT", -1),

@@ -25,6 +25,7 @@ OPTIONS = {
     "mask": "--style-masks",
     "copies": "--style-copies",
     "region": "--regions",
+    "weight": "--style-weights",
     "layers": "--style-layers",
     "layers.style": "--style-layers",
     "layers.content": "--content-layers",

@@ -306,6 +306,13 @@ def test_what_cannot_be_is_refused_by_name(folder, capsys, arguments, told):
     assert sorted(folder.iterdir()) == before
 
 
+def test_styles_of_other_weights_are_refused_by_what_gave_them(folder, capsys):
+    pictures = ("content.png", "style.png", "other.png", "-o", "out.png")
+    said = refusal(capsys, "stylize", *pictures, "--recipe", "nnst", "--style-weights", 3, 1, "--steps", 1)
+    assert "--style-weights: the statistic 'nearest' takes each feature" in said
+    assert "style.png 3, other.png 1" in said
+
+
 def test_damaged_pictures_are_refused(folder, capsys):
     Path("style.png").write_bytes(Path("style.png").read_bytes()[:200])
     assert "style.png: " in refusal(capsys, *stylize())

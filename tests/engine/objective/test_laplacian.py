@@ -141,6 +141,10 @@ def test_where_it_has_no_effect_that_is_said(vgg, content, grams):
     assert "content_measure: has no effect, because content_weight is 0" in result.notes
     result = nst.stylize(vgg, None, grams, shape=(40, 40), steps=1, content_measure="laplacian")
     assert "content_measure: has no effect, because there is no content picture" in result.notes
+    options = {"recipe": "nnst", "steps": 0, "content_measure": "laplacian"}
+    [note] = nst.stylize(vgg, content, grams, **options).notes
+    assert note.endswith("has no effect, because the recipe nnst compares no layers of the content; give some")
+    assert not nst.stylize(vgg, content, grams, layers=nst.LayerWeights(content={"relu1_1": 1}), **options).notes
 
 
 def test_words_that_are_none_are_refused(vgg, content, grams):

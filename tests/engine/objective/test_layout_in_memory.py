@@ -121,6 +121,8 @@ def test_what_cannot_be_done_is_refused_with_the_size_that_can(vgg):
     lay(vgg, (side, side), 8 * GB)  # and so it does
     with pytest.raises(nst.NSTError):
         lay(vgg, (side + 64, side + 64), 8 * GB)
+    with pytest.raises(nst.NSTError, match=r"even by tiles, .* free\. No size would do, but more free memory\.$"):
+        lay(vgg, (64, 64), GB // 1000)
     with pytest.raises(nst.NSTError, match="tile: 'large'"):
         lay(vgg, (64, 64), GB, tile="large")
 

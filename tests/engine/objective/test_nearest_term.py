@@ -150,6 +150,16 @@ def test_where_the_content_counts_more_the_targets_are_nearer_to_it(vgg, content
     assert gradient[..., :20].abs().mean() < 0.1 * gradient[..., 60:].abs().mean()
 
 
+def test_where_the_content_stays_it_does_whatever_its_weight(vgg, content, style, half):
+    """So nobody is told that it does not."""
+    grams = nst.compute_style_grams(vgg, style, layers=FEW.style)
+    options = {"recipe": "nnst", "layers": FEW, "steps": 2, "content_weight": 0}
+    plain = nst.stylize(vgg, content, grams, **options)
+    kept = nst.stylize(vgg, content, grams, protect=half, protect_mode="content", **options)
+    assert kept.history[0].total < 0.9 * plain.history[0].total
+    assert not kept.notes
+
+
 def test_another_part_of_a_large_style_is_looked_at_each_time(vgg, content, style, image, monkeypatch):
     monkeypatch.setattr(module, "MOST_REMATCHED", 200)
     grams = nst.compute_style_grams(vgg, style)

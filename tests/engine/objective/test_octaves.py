@@ -11,6 +11,7 @@ from pictures import clouds
 
 import nst_engine as nst
 from nst_engine.objective.octaves import Halving
+from nst_engine.statistics.distances import BY_POSITION, BY_SAMPLING
 
 CPU = torch.device("cpu")
 
@@ -168,6 +169,15 @@ def test_a_saved_style_has_the_octaves(vgg, style, tmp_path):
     )
     assert torch.equal(with_picture.image, without.image)
     assert not without.notes
+
+
+@pytest.mark.parametrize("statistic", BY_POSITION + BY_SAMPLING)
+def test_what_compares_features_in_one_size_is_refused(vgg, content, grams, statistic):
+    """But not where style counts nothing."""
+    with pytest.raises(nst.NSTError, match=f"octaves: 2 will not do with the statistic {statistic}, .*; give 1, or"):
+        nst.objective(vgg, content, grams, recipe=recipe(2, statistic=statistic))
+    unstyled = nst.objective(vgg, content, grams, recipe=recipe(2, statistic=statistic), style_weight=0)
+    assert unstyled.smaller is None
 
 
 def test_numbers_that_are_none_are_refused(vgg, content, grams):

@@ -124,6 +124,27 @@ def test_hypercolumns_are_of_every_copy_in_all_directions(vgg, picture, copies, 
     assert len(found.unique(dim=0)) > 0.95 * len(found)
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_samples_are_of_every_copy(vgg, picture, masked):
+    """Their colours are the picture's, as often as there are copies; their features those of each copy."""
+    mask = (clouds(7, 82, 128)[:, :1] > 0.5).float()[:, 0] if masked else None
+    network, found = network_for(vgg, nst.RECIPES["strotss"]).measuring(), {}
+    for copies in ("none", "mirrored", "rotated-mirrored"):
+        style = nst.compute_style_grams(vgg, picture, layers={"relu1_1": 1.0}, copies=copies, mask=mask).styles[0]
+        # Without a mask every pixel of every copy, with one as many drawn as there are.
+        found[copies] = style.sampled(network, ("relu1_1",), SHAPE, 1.0, 8 * SHAPE[0] * SHAPE[1])
+    alone, turned = found["none"], found["rotated-mirrored"]
+    if masked:
+        assert len(turned["colours"]) == len(alone["colours"])
+        assert float((turned["colours"].mean(0) - alone["colours"].mean(0)).abs().max()) < 0.02
+    else:
+        assert torch.allclose(turned["colours"].sum(0), 8 * alone["colours"].sum(0), rtol=1e-4)
+    two, one = found["mirrored"]["relu1_1"].mean(0), alone["relu1_1"].mean(0)
+    eight = turned["relu1_1"].mean(0)
+    assert (one - eight).norm() > 0.05 * one.norm()  # across the stripes and along them
+    assert (two - one).norm() < (one - eight).norm()
+
+
 def test_a_file_without_copies_is_what_it_always_was(vgg, picture, tmp_path):
     file = tmp_path / "plain.safetensors"
     nst.compute_style_grams(vgg, picture, size=64).save(file)

@@ -132,7 +132,7 @@ def write_clip(path: Path, frames: Iterable[Shown], source: Source, part: Part, 
 def _sound_rate(rate: Fraction) -> Fraction:
     """As near to it as FFmpeg's fractions are."""
     rate = max(LEAST_RATE, rate)
-    return rate.limit_denominator(int(LARGEST_NUMBER / max(1, rate)))
+    return rate.limit_denominator(int(LARGEST_NUMBER / max(Fraction(1), rate)))
 
 
 class Writer:

@@ -247,6 +247,17 @@ TEMPLATES = (
         learning_rate=0.008,
         size=256,
     ),
+    transfer(
+        "strotss",
+        "Kolkin et al. 2019: samples of the picture come near to samples of the style, wherever they are, and stay as "
+        "alike among themselves as they are in the photograph. Every colour is the style's, the layout yours.\n\n"
+        "**steps** at -1 are what was published, 200 a level; a CPU takes some minutes.",
+        LANDSCAPE,
+        [("style-fields", 1.0)],
+        recipe="strotss",
+        steps=-1,
+        size=256,
+    ),
     compare(
         "content-measures",
         "How the content is kept: by what the network sees in it, by that and its edges, or by what is alike in it.",

@@ -130,8 +130,8 @@ class Recipe:
 
     So `ladder` is for a program that has its own number of steps for each level and takes more in all for a larger
     picture, `passes` for one that names its sizes, and `coarsest` where the steps in all are to be the same at every
-    size. Beside any of them may stand `level_steps`, `refinement` and `small_level`. A user's own number of levels
-    (`scales`) takes the place of all three: so many, as `coarsest` would have them.
+    size. Beside any of them may stand `level_steps`, `refinement`, `small_level` and `content_side`. A user's own
+    number of levels (`scales`) takes the place of all three: so many, as `coarsest` would have them.
     """
 
     name: str
@@ -185,6 +185,8 @@ class Recipe:
     # Of this and the final long side the smaller is S. On a level whose long side L is less, the content counts S/L
     # times as much. 0: never.
     small_level: int = 0
+    # Of such a long side, whatever the final one is: with side L, the content counts this over L times as much.
+    content_side: int = 0
     averaging: float = 0.0  # the result is a running mean over the last 1 / (1 − averaging) pictures; 0: the last one
     # flat: of fewer pictures the plain mean. exponential: every picture counts `averaging` times as much as the next,
     # and a level's start is the first (Kingma & Ba 2015, section 3).
@@ -512,9 +514,9 @@ _RECIPES = (
         start="detail",
         steps=800,
         # 64, 128, 256 and 512 pixels; on each the content's weight α is half of what it was on the one before: 16 on
-        # the first, as in the authors' program, so 2 on the last.
+        # the first, as in the authors' program, so 2 on the last. Smaller pictures end with more, larger with less.
         ladder=Ladder(1, "long", 63.5, (200,)),
-        small_level=512,
+        content_side=512,
     ),
 )
 

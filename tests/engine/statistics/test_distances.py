@@ -263,7 +263,7 @@ def test_what_sorts_is_refused_by_tiles_and_without_the_picture(vgg, pictures, m
     with pytest.raises(
         nst.NSTError, match=r"size: the statistic .* in one pass take .* GB.*A long side of \d+ would do"
     ):
-        nst.stylize(vgg, clouds(1, 512, 512), measured["plain"], layers=LAYERS, statistic=statistic, memory=1 << 28)
+        nst.stylize(vgg, clouds(1, 512, 512), measured["plain"], layers=LAYERS, statistic=statistic, memory=1 << 29)
     grams = nst.compute_style_grams(vgg, clouds(2, 64, 80), layers=TAPS, size=80)
     grams.save(tmp_path / "style.safetensors")
     loaded = nst.StyleGrams.load(tmp_path / "style.safetensors")

@@ -327,14 +327,19 @@ def _start_images(
     return list(starts.split(1)), notes
 
 
+def _why_content_counts_nowhere(options: Options, recipe: Recipe, has_content: bool) -> str | None:
+    if not has_content:
+        return "there is no content picture"
+    if not options.content_weight:
+        return "content_weight is 0"
+    if recipe.content_layers or (options.layers and options.layers.content):
+        return None
+    return f"the recipe {recipe.name} compares no layers of the content; give some"
+
+
 def _without_effect(options: Options, recipe: Recipe, has_content: bool) -> list[str]:
     notes = []
-    compared = recipe.content_layers or (options.layers and options.layers.content)
-    if options.content_measure is not None and not (has_content and options.content_weight and compared):
-        why = "there is no content picture"
-        if has_content:
-            nothing = f"the recipe {recipe.name} compares no layers of the content; give some"
-            why = nothing if options.content_weight else "content_weight is 0"
+    if options.content_measure is not None and (why := _why_content_counts_nowhere(options, recipe, has_content)):
         notes.append(f"content_measure: has no effect, because {why}")
     emphasised = options.protect is not None and options.protect_mode == "content"
     # What matches positions leads each towards the content's own, whatever the content's weight.

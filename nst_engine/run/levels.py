@@ -101,8 +101,9 @@ def levels_of(shape: tuple[int, int], recipe: Recipe, scales: int | None, grid: 
     refinement = recipe.refinement
     if refinement:
         # With a user's own levels, of what the ladder comes to at the recipe's own size.
-        own = shape if scales is None else recipe.size.pixels * 2
-        share = min(1.0, refinement.steps / max(1, usual_steps((own[0], own[1]), recipe, None, least)))
+        side = max(recipe.size.pixels)
+        usual = usual_steps(shape if scales is None else (side, side), recipe, None, least)
+        share = min(1.0, refinement.steps / max(1, usual))
         passes = (*(Pass(p.fraction, p.share * (1 - share)) for p in passes), Pass(1.0, share))
     levels = []
     done = 0.0

@@ -59,7 +59,11 @@ def test_ctrl_c_is_heard_while_a_style_is_measured(
 
     monkeypatch.setattr(one_picture, "blended", measured)
     clip = write_clip(tmp_path / "in.mp4", pan(2))
-    assert nst_video(clip, style, "-o", tmp_path / "out.mp4", *QUICK) == 130
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
+    try:
+        assert nst_video(clip, style, "-o", tmp_path / "out.mp4", *QUICK) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not went_on and [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
 
 

@@ -160,7 +160,7 @@ def plan(
         for i, one in enumerate(contents)
     ]
     free = free_memory(setup.network.device) if options.memory is None else options.memory
-    budget = Budget(options.tile, free, _extra_memory(setup, grams, protects[0]))
+    budget = Budget(options.tile, free, _extra_memory(setup, grams, protects[0], levels[-1].shape))
     planned = Run(setup, levels, budget, options.start_mix)
     planned.layout(len(levels) - 1)
     return Plan(planned, pictures, shape, None if content is None else alpha_of(content), grams, notes)
@@ -365,7 +365,7 @@ def _protects(options: Options, shape: Shape, pictures: int) -> list[Protect | N
     ]
 
 
-def _extra_memory(setup: Setup, grams: StyleGrams, protect: Protect | None) -> ExtraMemory:
+def _extra_memory(setup: Setup, grams: StyleGrams, protect: Protect | None, shape: Shape) -> ExtraMemory:
     emphasis = protect is not None and protect.weight is not None
     return ExtraMemory(
         grams.region_count,
@@ -374,6 +374,7 @@ def _extra_memory(setup: Setup, grams: StyleGrams, protect: Protect | None) -> E
         emphasis,
         bool(setup.tv_weight),
         setup.temporal is not None,
+        grams.hypercolumn_counts(setup.style_layers, shape, setup.recipe.style_fit, setup.recipe.statistic),
     )
 
 

@@ -58,7 +58,8 @@ def objective(
         multipliers = Multipliers(content_weight, style_weight, tv_weight, strength)
         setup = set_up(vgg, recipe, layers, content=content is not None, seamless=seamless)
         setup = replace(setup, multipliers=multipliers, seed=seed)
-        extras = ExtraMemory(grams.region_count, grams.guided, emphasis=emphasis is not None)
+        matched = grams.hypercolumn_counts(setup.style_layers, shape, recipe.style_fit, setup.recipe.statistic)
+        extras = ExtraMemory(grams.region_count, grams.guided, emphasis=emphasis is not None, matched=matched)
         layout = setup.lay_out(shape, tile, free_memory(setup.network.device), extras)
         return build(setup, content, grams, shape, 1.0, layout, emphasis)
 

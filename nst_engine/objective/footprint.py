@@ -16,7 +16,7 @@ from ..recipes import LBFGS, Recipe
 from ..statistics.distances import BY_POSITION, BY_SAMPLING, BY_SORTING
 from ..statistics.hypercolumns import bytes_of_samples
 from ..statistics.measure import MOST_SAMPLES
-from ..statistics.nearest import bytes_of_matches
+from ..statistics.nearest import MOST_HYPERCOLUMNS, bytes_of_matches
 from ..statistics.sorting import SORTED_AT_ONCE
 from ..system.devices import kind_of
 
@@ -42,6 +42,7 @@ class ExtraMemory:
     emphasis: bool = False  # where the content counts more
     tv: bool = False
     temporal: bool = False  # held to a warped result
+    matched: tuple[int, ...] = ()  # by region, the style's hypercolumns; empty: as many as there can be
 
     def bytes_per_pixel(self, style_taps: Iterable[str], content_taps: Iterable[str]) -> float:
         guides = self.regions * sum(MASK / stride(tap) ** 2 for tap in style_taps) if self.guided else 0.0
@@ -144,7 +145,8 @@ def _bytes_of_statistic(
     if statistic in BY_SORTING:
         return (*_sorting_bytes(network, style_taps, extras), 0.0)
     if statistic in BY_POSITION and style_taps:
-        return bytes_of_matches(style_taps, network.dtype.itemsize, extras.regions)
+        matched = extras.matched or (MOST_HYPERCOLUMNS,) * extras.regions
+        return bytes_of_matches(style_taps, network.dtype.itemsize, matched)
     if statistic in BY_SAMPLING and style_taps:
         return (*bytes_of_samples(style_taps, extras.regions), 0.0)
     return 0.0, 0.0, 0.0

@@ -63,7 +63,9 @@ class Setup:
             self.tv_weight,
         )
         if not weights.style and not weights.content and not weights.tv:
-            raise NSTError("content_weight, style_weight, tv_weight: none has an effect here; raise at least one.")
+            asked = {"content_weight": self.content_layers, "style_weight": self.style_layers, "tv_weight": ["pixels"]}
+            named = ", ".join(name for name, counts in asked.items() if counts)
+            raise NSTError(f"{named}: none has an effect here; raise at least one.")
         return weights
 
     def lay_out(self, shape: tuple[int, int], tile: int | str | None, free: int, extras: ExtraMemory) -> Layout:

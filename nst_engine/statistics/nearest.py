@@ -85,13 +85,13 @@ def _directions(rows: Tensor, mean: Tensor) -> Tensor:
     return F.normalize(rows.float() - mean, dim=1, eps=NO_LENGTH)
 
 
-def bytes_of_matches(taps: Sequence[str], itemsize: int, regions: int) -> tuple[float, float, float]:
-    """What matches take: whatever the picture's size, the style's hypercolumns, and once more joined; for each pixel in
-    the network, a layer's features on the grid and their gradient; for each pixel of the picture, the targets, and the
-    content's hypercolumns in three forms while these are made."""
+def bytes_of_matches(taps: Sequence[str], itemsize: int, regions: Sequence[int]) -> tuple[float, float, float]:
+    """What matches with so many of each region's hypercolumns take: whatever the picture's size, these, and those of
+    one region once more joined; for each pixel in the network, a layer's features on the grid and their gradient; for
+    each pixel of the picture, the targets, and the content's hypercolumns in three forms while these are made."""
     grid = grid_tap(taps)
     wide = 4 * sum(map(channels, taps))
     at_work = COSINES_AT_ONCE + math.isqrt(COSINES_AT_ONCE) * wide  # cosines, and directions of both sides, twice
-    style = (regions + 1) * MOST_HYPERCOLUMNS * wide + 4 * at_work * torch.get_num_threads()
+    style = (sum(regions) + max(regions)) * wide + 4 * at_work * torch.get_num_threads()
     targets = (3 * wide + wide * itemsize / 4) / stride(grid) ** 2
     return style, 4 * itemsize * max(map(channels, taps)) / stride(grid) ** 2, targets

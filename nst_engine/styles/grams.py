@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -134,6 +135,16 @@ class StyleGrams:
     def region_count(self) -> int:
         """In how many parts of a picture statistics are matched; what has no region is one of them."""
         return len({id(style.region) for style in self.counted})
+
+    def hypercolumn_counts(
+        self, taps: Iterable[str], shape: tuple[int, int], fit: str, statistic: str
+    ) -> tuple[int, ...]:
+        """By region, how many there are at the most to match a picture of this shape with; none for a statistic that
+        matches no positions."""
+        taps, counts = tuple(taps), Counter[int]()
+        for style in self.counted if taps and statistic in BY_POSITION else ():
+            counts[id(style.region)] += style.hypercolumn_count(taps, style.shape_at(shape, 1.0, fit))
+        return tuple(counts.values())
 
     @property
     def guided(self) -> bool:

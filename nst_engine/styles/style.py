@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import torch
 
 from ..errors import NSTError, TooSmall
-from ..network.architecture import smallest_side
+from ..network.architecture import position_count, smallest_side
 from ..network.vgg import Network
 from ..pictures.images import check_size, fit_long, resize, shape_of
 from ..statistics.distances import BY_MOMENTS, WITHOUT_SUMS, Statistics
@@ -197,6 +197,13 @@ class Style:
             inside = guides[grid] * 2 >= guides[grid].max() if guides else None
             found.append(whole_hypercolumns(measuring, pixels, taps, inside, most))
         return {tap: Samples(torch.cat([columns[tap] for columns in found])) for tap in taps}
+
+    def hypercolumn_count(self, taps: Iterable[str], shape: tuple[int, int]) -> int:
+        """The most that `hypercolumns` gives."""
+        copies = in_four_rotations(self.copies)
+        return sum(
+            min(position_count(copy.shape(shape), grid_tap(taps)), MOST_HYPERCOLUMNS // len(copies)) for copy in copies
+        )
 
     def sampled(
         self, network: Network, taps: Iterable[str], shape: tuple[int, int], fraction: float, count: int

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +18,8 @@ from nst_engine.network.conventions import Conventions
 from nst_engine.network.vgg import Network
 from nst_engine.objective import layout as layout_module
 from nst_engine.objective.footprint import ExtraMemory, bytes_per_pixel, footprint
+
+ROOT = Path(__file__).resolve().parents[3]
 
 MEASURE = """
 import json, sys, torch
@@ -171,3 +174,39 @@ def test_a_run_by_tiles_takes_what_is_said_for_each_pixel_of_the_picture(vgg, wo
 def test_passes_that_share_memory_take_no_more_than_is_ample(vgg, dtype, recipe):
     measured, said = bytes_per_pixel_measured_and_said(vgg, dtype, "max", "zeros", recipe, "ample")
     assert measured <= layout_module.AMPLE * said
+
+
+MEASURE_SAMPLES = """
+import sys, torch
+import nst_engine as nst
+from tests.peak_memory import peak
+
+recipe, dtype, size = *sys.argv[1:3], int(sys.argv[3])
+torch.set_num_threads(1)
+vgg = nst.load_vgg("vgg19-caffe", precision=dtype, device="cpu")
+few, content, style = (torch.rand(1, 3, side, side) for side in (96, size, size))
+
+def run(picture, grams):
+    nst.stylize(vgg, picture, grams, recipe=recipe, size=max(picture.shape), steps=2, scales=1)
+
+grams = nst.compute_style_grams(vgg, style, recipe=recipe)
+run(few, nst.compute_style_grams(vgg, few, recipe=recipe))  # kernels are brought into their forms once
+open("/proc/self/clear_refs", "w").write("5")  # the peak so far is forgotten
+before = peak()
+run(content, grams)
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peaks are read from /proc")
+@pytest.mark.parametrize(("recipe", "dtype"), [("nnst", "bf16"), ("nnst", "fp32"), ("strotss", "bf16")])
+def test_what_samples_and_matches_take_is_said_and_not_much_more(vgg, recipe, dtype):
+    size = 256
+    command = [sys.executable, "-c", MEASURE_SAMPLES, recipe, dtype, str(size)]
+    measured = float(subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout)
+    chosen, style = nst.RECIPES[recipe], nst.compute_style_grams(vgg, torch.rand(1, 3, size, size), recipe=recipe)
+    matched = style.hypercolumn_counts(chosen.style_layers, (size, size), chosen.style_fit, chosen.statistic)
+    network = Network(vgg, dtype=precision.resolve(dtype, torch.device("cpu")))
+    taps = chosen.style_layers, chosen.content_layers
+    said = footprint(network, chosen, taps, extras=ExtraMemory(matched=matched)).total((size, size)) / 2**20
+    assert measured <= said <= 2 * measured

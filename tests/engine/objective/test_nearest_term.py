@@ -176,7 +176,7 @@ def test_tiles_saved_styles_and_weights_are_refused_in_words(vgg, content, style
     ):
         nst.objective(vgg, content, grams, recipe="nnst", tile=64)
     with pytest.raises(nst.NSTError, match=r"size: the statistic 'nearest' matches .*A long side of \d+ would do"):
-        nst.stylize(vgg, clouds(1, 1024, 1024), grams, recipe="nnst", memory=6 << 30)
+        nst.stylize(vgg, clouds(1, 1024, 1024), grams, recipe="nnst", memory=4 << 30)
     with pytest.raises(nst.NSTError, match=r"weight: .*style image 1, style image 3.*same weight or regions"):
         nst.objective(vgg, content, grams + grams.weighted(3), recipe="nnst")
     grams.save(tmp_path / "style.safetensors")

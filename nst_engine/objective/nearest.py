@@ -161,7 +161,12 @@ class NeuralNeighborTerm:
         part.targets.update({tap: (t * self.shares[tap] ** 0.5).to(self.dtype) for tap, t in targets.items()})
 
     def _joined(self, rows: Rows) -> Tensor:
-        return torch.cat([part.float() * self.shares[tap] ** 0.5 for tap, part in rows.items()], 1)
+        # Tap by tap: never all of them twice.
+        first, widths = next(iter(rows.values())), [part.shape[1] for part in rows.values()]
+        joined = torch.empty(len(first), sum(widths), device=first.device)
+        for columns, (tap, part) in zip(joined.split(widths, 1), rows.items(), strict=True):
+            torch.mul(part.float(), self.shares[tap] ** 0.5, out=columns)
+        return joined
 
     def _strength(self) -> Tensor:
         strength = torch.full(self.grid_shape, min(1.0, self.stay.strength), device=self.network.device)

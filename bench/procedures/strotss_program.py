@@ -15,7 +15,11 @@ from nst_engine.network.vgg import Network
 from .nnst_program import collapsed, pyramid
 
 Tensor = torch.Tensor
-LAYERS = ["relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1", "relu3_2", "relu3_3", "relu4_1", "relu5_1"]
+# What each layer's features are multiplied by, before all are multiplied so that the mean of these is 1.
+FACTORS = {
+    **{"relu1_1": 1.0, "relu1_2": 1.0, "relu2_1": 1.0, "relu2_2": 1.0, "relu3_1": 1.0, "relu3_2": 1.0, "relu3_3": 1.0},
+    **{"relu4_1": 0.3, "relu5_1": 0.3},
+}
 BLOCKS = (2, 2, 4, 4, 1)  # convolutions of VGG-19, as far as they are needed
 
 
@@ -27,8 +31,9 @@ def hypercolumns(network: Network, picture: Tensor) -> Tensor:
         for i in range(1, count + 1):
             weight, bias = network.weights(f"conv{block}_{i}")
             x = F.relu(F.conv2d(x, weight.to(x), bias.to(x), padding=1))
-            if f"relu{block}_{i}" in LAYERS:
-                parts.append(F.interpolate(x, size=picture.shape[2:], mode="bilinear", align_corners=False))
+            if factor := FACTORS.get(f"relu{block}_{i}"):
+                enlarged = F.interpolate(x, size=picture.shape[2:], mode="bilinear", align_corners=False)
+                parts.append(enlarged * factor * len(FACTORS) / sum(FACTORS.values()))
         x = F.max_pool2d(x, 2)
     return torch.cat(parts, 1)[0]
 

@@ -101,7 +101,7 @@ def moment_distance(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor]) -> Tenso
 def similarities(rows: Tensor) -> Tensor:
     """Dᵢⱼ / Σᵢ Dᵢⱼ with the cosine distances D of every two samples (equation 8)."""
     distances = (1 - square(directions(rows))).clamp_min(0)
-    return distances / (distances.sum(0) + LEAST_DISTANCE * len(rows))
+    return distances / distances.sum(0).clamp_min(LEAST_DISTANCE * len(rows))
 
 
 def self_similarity(ours: Tensor, theirs: Tensor, emphasis: Tensor | None = None) -> Tensor:

@@ -29,14 +29,25 @@ def layers(network: Network, x: Tensor) -> dict[str, Tensor]:
     return found
 
 
+def averaging(side: int, factor: int) -> Tensor:
+    """The matrix that takes means of so many positions, those left at the end with the last."""
+    count = side // factor
+    parts = torch.arange(side).div(factor, rounding_mode="floor").clamp_max(count - 1)
+    counted = F.one_hot(parts, count).T.double()
+    return counted / counted.sum(1, keepdim=True)
+
+
 def hypercolumns(network: Network, x: Tensor) -> list[Tensor]:
     """By layer, N×C, on a grid of every fourth pixel."""
     grid = [side // 4 for side in x.shape[2:]]
     parts = []
     for name, f in layers(network, x).items():
         if name in LAYERS:
-            factor = {"relu1": 4, "relu2": 2}.get(name[:5])
-            f = F.avg_pool2d(f, factor) if factor else F.interpolate(f, size=grid, mode="bilinear")
+            if factor := {"relu1": 4, "relu2": 2}.get(name[:5]):
+                down, across = (averaging(side, factor).to(f) for side in f.shape[2:])
+                f = down @ f @ across.T
+            else:
+                f = F.interpolate(f, size=grid, mode="bilinear")
             parts.append(f[0].flatten(1).T)
     return parts
 

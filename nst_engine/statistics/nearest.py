@@ -39,7 +39,7 @@ def to_grid(features: Tensor, tap: str, grid: str, shape: tuple[int, int]) -> Te
     if stride(tap) == stride(grid):
         return features
     if stride(tap) < stride(grid):
-        return F.avg_pool2d(features, stride(grid) // stride(tap))
+        return _means(features, stride(grid) // stride(tap))
     return F.interpolate(features, size=shape, mode="bilinear", align_corners=False)
 
 
@@ -51,11 +51,38 @@ def from_grid(gradient: Tensor, tap: str, grid: str, shape: tuple[int, int]) -> 
         size = [*gradient.shape[:2], *shape]
         back: Tensor = torch.ops.aten.upsample_bilinear2d_backward(gradient, gradient.shape[-2:], size, False)
         return back
-    window = stride(grid) // stride(tap)
-    spread = F.interpolate(gradient / window**2, scale_factor=window, mode="nearest")
-    # Positions that fill no window count nowhere.
-    below, right = (side - whole for side, whole in zip(shape, spread.shape[-2:], strict=True))
-    return F.pad(spread, (0, right, 0, below)) if below or right else spread
+    return _spread(gradient, stride(grid) // stride(tap), shape)
+
+
+def _means(features: Tensor, window: int) -> Tensor:
+    """Of so many positions down and across. The last window has those that are left at the end as well: if they counted
+    nowhere, nothing would say what the picture is to be there."""
+    if not any(side % window for side in features.shape[2:]):
+        return F.avg_pool2d(features, window)
+    for dim in (2, 3):
+        count, last = _windows(features.shape[dim], window)
+        whole, end = features.split([count * window, last], dim)
+        means = whole.unflatten(dim, (count, window)).mean(dim + 1)
+        features = torch.cat((means, end.mean(dim, keepdim=True)), dim)
+    return features
+
+
+def _spread(gradient: Tensor, window: int, shape: tuple[int, int]) -> Tensor:
+    """The way back."""
+    if not any(side % window for side in shape):
+        return F.interpolate(gradient / window**2, scale_factor=window, mode="nearest")
+    for dim, side in zip((2, 3), shape, strict=True):
+        count, last = _windows(side, window)
+        whole, end = (gradient / length for length in (window, last))
+        whole, end = whole.narrow(dim, 0, count), end.narrow(dim, count, 1)
+        gradient = torch.cat((whole.repeat_interleave(window, dim), end.repeat_interleave(last, dim)), dim)
+    return gradient
+
+
+def _windows(side: int, window: int) -> tuple[int, int]:
+    """How many there are before the last one, and how long that is."""
+    count = side // window - 1
+    return count, side - count * window
 
 
 def nearest_by_cosine(

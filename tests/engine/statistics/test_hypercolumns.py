@@ -66,7 +66,7 @@ def test_what_is_all_alike_has_a_nearest_too(flat):
 @pytest.mark.parametrize("shape", [(64, 48), (71, 45), (16, 19)])
 @pytest.mark.parametrize("tap", TAPS)
 def test_to_the_grid_and_back(shape, tap):
-    """The way back is the transpose of the way there; a constant stays what it is."""
+    """The way back is the transpose of the way there; a constant stays what it is, and no position counts nowhere."""
     generator = torch.Generator().manual_seed(1)
     there = tuple(side // stride(tap) for side in shape)
     grid = tuple(side // 4 for side in shape)
@@ -78,6 +78,7 @@ def test_to_the_grid_and_back(shape, tap):
     assert back.shape == f.shape
     assert float((on_grid * g).sum()) == pytest.approx(float((f * back).sum()), rel=1e-12)
     assert torch.allclose(to_grid(torch.full_like(f, 3.0), tap, "relu3_1", grid), torch.tensor(3.0).double())
+    assert float(from_grid(torch.ones_like(g), tap, "relu3_1", there).min()) > 0
 
 
 def test_the_grid_is_the_papers_where_a_layer_has_it():

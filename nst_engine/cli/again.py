@@ -23,7 +23,7 @@ from ..run.levels import usual_steps
 from ..system.safe_files import below
 from ..system.safe_text import shown
 from ..video.encode import ENCODERS, clip_settings
-from .arguments import COSTLY_SIDE, COSTLY_STYLES, COSTLY_WORK, parser
+from .arguments import COSTLY_LOOKS, COSTLY_SIDE, COSTLY_STYLES, COSTLY_WORK, parser
 from .inputs import NAMED_STARTS, NONE, result_shape, style_side
 from .video import clip_work
 
@@ -143,10 +143,12 @@ def _quoted(word: str) -> str:
 def _costs(args: argparse.Namespace, height: int, width: int, steps: int) -> list[str]:
     work = height * width * steps // 1_000_000
     sizes = max(height, width, style_side(args, max(height, width)), args.style_size)
+    looks = len(set(getattr(args, "look_back", ())))
     found = [
         (sizes > COSTLY_SIDE, f"{sizes} pixels a side (more than {COSTLY_SIDE})"),
         (work > COSTLY_WORK, f"{steps} steps of {width}×{height} pixels (more than {COSTLY_WORK} megapixels in all)"),
         (len(args.styles) > COSTLY_STYLES, f"{len(args.styles)} styles (more than {COSTLY_STYLES})"),
+        (looks > COSTLY_LOOKS, f"{looks} earlier frames to look back at (more than {COSTLY_LOOKS})"),
         (not is_there(args.weights, args.models), f"the weights {args.weights} from the internet"),
     ]
     return [text for beyond, text in found if beyond]

@@ -16,6 +16,7 @@ from .video import video_arguments
 COSTLY_SIDE = 4096
 COSTLY_WORK = 4000  # steps times megapixels of the result
 COSTLY_STYLES = 16
+COSTLY_LOOKS = 8  # back, from each frame of a film
 
 # What the engine's arguments are called here.
 OPTIONS = {
@@ -95,7 +96,8 @@ def _again_arguments(parser: argparse.ArgumentParser) -> None:
         "--yes",
         action="store_true",
         help=f"go on, though RESULT asks for more than {COSTLY_SIDE} pixels a side, {COSTLY_WORK} steps × megapixels, "
-        f"{COSTLY_STYLES} styles, or a download; without it a terminal is asked",
+        f"{COSTLY_STYLES} styles, {COSTLY_LOOKS} earlier frames to look back at, or a download; without it a terminal "
+        "is asked",
     )
     add("result", metavar="RESULT")
     add("changes", nargs=argparse.REMAINDER, help="options of the command that made it")

@@ -77,7 +77,9 @@ class Report:
 
 
 def _may_be_replaced(path: Path) -> bool:
-    """Whether there is nothing, or a report of an earlier run."""
+    """Whether there is nothing, or a report of an earlier run. Nobody waits for who reads a pipe."""
+    if path.is_fifo():
+        return False
     if not path.is_file() or path.stat().st_size == 0:
         return True
     with path.open("rb") as file, contextlib.suppress(ValueError, RecursionError):

@@ -158,6 +158,9 @@ def test_a_film_says_how_it_was_made(style: Path, tmp_path: Path, capsys: pytest
     assert answer.out.strip() == str(tmp_path / "out-again.mp4")
     assert "96×64 pixels" not in answer.err and "64×43 pixels in 3 steps" in answer.err
     assert times(tmp_path / "out-again.mp4") == [0, 0.083]
+    far = ["--look-back", *map(str, range(1, 10))]
+    assert main(["again", "--from", str(style.parent), str(tmp_path / "out.mp4"), *far]) == 1
+    assert "9 earlier frames to look back at (more than 8); give --yes" in capsys.readouterr().err
     write_clip(tmp_path / "other.mp4", pan(2))
     assert main(["again", str(tmp_path / "other.mp4")]) == 1
     assert "does not say how it was made" in capsys.readouterr().err

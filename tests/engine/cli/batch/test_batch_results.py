@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
 import torch
 from batch_runs import QUICK, batch, files, statuses
 from pictures import clouds
@@ -134,6 +135,13 @@ def test_a_report_replaces_no_file_of_another_kind(folder, capsys):
     batch("table.csv")
     batch("table.csv")  # its own report it does replace
     assert table.read_bytes() == asked
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_nobody_waits_for_who_reads_a_pipe(folder, capsys):
+    os.mkfifo("pipe.jsonl")
+    assert cli.main(["batch", "photos", "--styles", "styles", "-o", "out", "--report", "pipe.jsonl"]) == 1
+    assert "--report: pipe.jsonl is there and is no report" in capsys.readouterr().err
 
 
 def test_lines_of_two_reports_in_one_file_stay_whole(folder):

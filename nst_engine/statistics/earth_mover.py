@@ -25,13 +25,13 @@ DECORRELATED = ((1 / 3, 1 / 3, 1 / 3), (1 / 2, 0, -1 / 2), (-1 / 4, 1 / 2, -1 / 
 
 
 class _Square(torch.autograd.Function):
-    """A Aᵀ, in strips that the CPU's threads share out, half of it, for the other half is the same; torch's own backward
-    would be two products in one thread."""
+    """A Aᵀ in strips that the CPU's threads share out, and only half of it, for the other half is the same. Torch's own
+    backward would be two products in one thread."""
 
     @staticmethod
     def forward(ctx: Any, a: Tensor) -> Tensor:
         ctx.save_for_backward(a)
-        a = a.detach()  # the threads that help do not know that no gradient is wanted here
+        a = a.detach()  # as below
         out = a.new_empty(len(a), len(a))
 
         def work(rows: slice) -> None:

@@ -2,6 +2,7 @@
 
 python tools/make_methods.py              makes every picture, with all steps: for a GPU
 python tools/make_methods.py PAIR ...     makes these, such as landscape-mosaic
+python tools/make_methods.py --only NAME  makes what this method paints, and keeps the rest of each sheet
 python tools/make_methods.py --page       makes none; links those that are there
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -43,17 +45,22 @@ COLUMNS = 4
 PAGE, HEADING_OF_PICTURES = DOCS / "methods.md", "## The same pairs through all of them\n"
 
 
-def sheet(content: str, style: str) -> Image.Image:
-    """Both pictures, and what every method makes of them."""
+def sheet(content: str, style: str, old: Image.Image | None = None, only: Collection[str] = ()) -> Image.Image:
+    """Both pictures, and what every method makes of them; but for `only` these methods, what is on an old sheet."""
     pixels = [read_picture(EXAMPLES / f"{name}.jpg").pixels for name in (f"content-{content}", f"style-{style}")]
     shape = fit_long(shape_of(pixels[0]), SIZE)
     vgg = nst.load_vgg("vgg19-caffe")
     cells = [("your picture", resize(pixels[0], shape)), ("the style", _within(pixels[1], shape))]
+    pictures = [(title, image_of(pixels[0].clamp(0, 1))) for title, pixels in cells]
     for title, how in METHODS:
+        if old is not None and only and title not in only:
+            left, top = len(pictures) % COLUMNS * shape[1], len(pictures) // COLUMNS * shape[0]
+            pictures.append((title, old.crop((left, top, left + shape[1], top + shape[0]))))
+            continue
         print(f"{content}-{style}: {title}", flush=True)
         grams = nst.compute_style_grams(vgg, pixels[1], recipe=how["recipe"])
-        cells.append((title, nst.stylize(vgg, pixels[0], grams, size=SIZE, **how).image))
-    pictures = [(title, image_of(pixels[0].clamp(0, 1))) for title, pixels in cells]
+        result = nst.stylize(vgg, pixels[0], grams, size=SIZE, **how)
+        pictures.append((title, image_of(result.image[0].clamp(0, 1))))
     return contact_sheet(pictures, COLUMNS, (shape[1], shape[0]), "white")
 
 
@@ -87,6 +94,8 @@ def main() -> None:
     names = [f"{content}-{style}" for content, style in PAIRS]
     parser.add_argument("pairs", nargs="*", metavar="PAIR")
     parser.add_argument("--page", action="store_true", help="make no picture")
+    titles = [title for title, _ in METHODS]
+    parser.add_argument("--only", nargs="+", choices=titles, default=[], metavar="NAME", help="methods")
     parser.add_argument("--to", type=Path, default=DOCS / "methods", metavar="FOLDER", help="for the pictures")
     given = parser.parse_args()
     if unknown := set(given.pairs) - set(names):
@@ -94,7 +103,9 @@ def main() -> None:
     for pair, name in zip(PAIRS, names, strict=True):
         if not given.page and name in (given.pairs or names):
             given.to.mkdir(parents=True, exist_ok=True)
-            sheet(*pair).save(given.to / f"{name}.jpg", quality=85, optimize=True)
+            there = DOCS / "methods" / f"{name}.jpg"
+            old = Image.open(there) if given.only and there.exists() else None
+            sheet(*pair, old, given.only).save(given.to / f"{name}.jpg", quality=85, optimize=True)
     PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
 
 

@@ -213,8 +213,8 @@ TEMPLATES = (
     side_by_side(
         "Three ways to paint",
         "# Press Run\nThe same picture in the same style, painted in three ways.\n\n"
-        "*balanced* suits most pictures. *strotss* takes every colour from the style, and goes furthest from your "
-        "picture. *nnst* builds the picture from pieces of the style.\n\n"
+        "*balanced* suits most pictures. *strotss* keeps what lies where in your picture, and takes every colour from "
+        "the style. *nnst* builds the picture from pieces of the style.\n\n"
         "Compare the fruit, and the wall behind it. **preset** chooses the way, in every one of the nodes. Without a "
         "graphics card, *strotss* and *nnst* take several minutes.",
         STILL_LIFE,
@@ -250,8 +250,7 @@ TEMPLATES = (
     transfer(
         "strotss",
         "Kolkin et al. 2019: samples of the picture come near to samples of the style, wherever they are, and stay as "
-        "alike among themselves as they are in the photograph. Colours and forms are the style's, more than with any "
-        "other recipe.\n\n"
+        "alike among themselves as they are in the photograph. Every colour is the style's, the layout yours.\n\n"
         "**steps** at -1 are what was published, 200 a level; a CPU takes some minutes.",
         LANDSCAPE,
         [("style-fields", 1.0)],

@@ -170,7 +170,13 @@ def steps_rows(size: int, device: str, patience: float) -> dict[str, Measure]:
             rows[f"{name} (torch's default: TF32 in convolutions)"] = measure
         else:
             rows[name] = measure
+    rows["engine, nnst"] = partial(with_peak, partial(nearest_neighbours, size, device), device, patience)
     return rows
+
+
+def nearest_neighbours(size: int, device: str) -> programs.Engine:
+    """The recipe that takes the most memory: matches of every position."""
+    return programs.ours(nst.load_vgg("vgg19-caffe", device=device), *(p.to(device) for p in pictures(size)), "nnst")
 
 
 def large_rows(side: int, device: str, patience: float) -> dict[str, Measure]:

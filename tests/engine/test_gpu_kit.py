@@ -47,7 +47,7 @@ def test_every_row_is_measured_though_a_process_dies(tmp_path):
     assert outcomes.pop(("steps 48", killed)) == "its process died (-9)"
     assert set(outcomes.values()) == {"measured"}
     steps = {name for part, name in outcomes if part == "steps 48"} | {killed}
-    assert {"engine, fp32", "engine, bf16", "engine, fp16", "floor, fp32", "pastiche", "persson"} <= steps
+    assert {"engine, fp32", "engine, bf16", "engine, fp16", "engine, nnst", "floor, fp32", "pastiche"} <= steps
     assert {"engine, bf16, one pass", "engine, bf16, auto"} <= {name for part, name in outcomes if part == "large 48"}
     assert all(row["seconds"] > 0 for row in rows(tmp_path) if row["part"] != "agreement 48" and row["name"] != killed)
     agreement = {row["name"]: row for row in rows(tmp_path) if row["part"] == "agreement 48"}

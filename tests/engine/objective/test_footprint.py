@@ -184,16 +184,11 @@ from tests.peak_memory import peak
 recipe, dtype, size = *sys.argv[1:3], int(sys.argv[3])
 torch.set_num_threads(1)
 vgg = nst.load_vgg("vgg19-caffe", precision=dtype, device="cpu")
-few, content, style = (torch.rand(1, 3, side, side) for side in (96, size, size))
-
-def run(picture, grams):
-    nst.stylize(vgg, picture, grams, recipe=recipe, size=max(picture.shape), steps=2, scales=1)
-
+content, style = torch.rand(2, 1, 3, size, size)
 grams = nst.compute_style_grams(vgg, style, recipe=recipe)
-run(few, nst.compute_style_grams(vgg, few, recipe=recipe))  # kernels are brought into their forms once
 open("/proc/self/clear_refs", "w").write("5")  # the peak so far is forgotten
 before = peak()
-run(content, grams)
+nst.stylize(vgg, content, grams, recipe=recipe, size=size, steps=2, scales=1)
 print(peak() - before)
 """
 
@@ -209,4 +204,5 @@ def test_what_samples_and_matches_take_is_said_and_not_much_more(vgg, recipe, dt
     network = Network(vgg, dtype=precision.resolve(dtype, torch.device("cpu")))
     taps = chosen.style_layers, chosen.content_layers
     said = footprint(network, chosen, taps, extras=ExtraMemory(matched=matched)).total((size, size)) / 2**20
-    assert measured <= said <= 2 * measured
+    # No more than is asked to be free, and not twice as much as is needed.
+    assert layout_module.USABLE_SHARE * measured <= said <= 2 * measured

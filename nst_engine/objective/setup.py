@@ -63,8 +63,8 @@ class Setup:
             self.tv_weight,
         )
         if not weights.style and not weights.content and not weights.tv:
-            asked = {"content_weight": self.content_layers, "style_weight": self.style_layers, "tv_weight": ["pixels"]}
-            named = ", ".join(name for name, counts in asked.items() if counts)
+            counts = {"content_weight": self.content_layers, "style_weight": self.style_layers, "tv_weight": True}
+            named = ", ".join(name for name, what in counts.items() if what)
             raise NSTError(f"{named}: none has an effect here; raise at least one.")
         return weights
 

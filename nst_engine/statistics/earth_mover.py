@@ -31,7 +31,7 @@ class _Square(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor) -> Tensor:
         ctx.save_for_backward(a)
-        a = a.detach()  # as below
+        a = a.detach()  # the threads that help do not know that no gradient is wanted here
         out = a.new_empty(len(a), len(a))
 
         def work(rows: slice) -> None:
@@ -49,8 +49,7 @@ class _Square(torch.autograd.Function):
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
-    # The threads that help do not know that no gradient is wanted here.
-    a, b = a.detach(), b.detach()
+    a, b = a.detach(), b.detach()  # as above
     out = a.new_empty(len(a), b.shape[1])
 
     def work(rows: slice) -> None:

@@ -1,6 +1,6 @@
 """The data transform and the inverse transform by torch's operations, which any processor has.
 
-Their calls are few and their views made once: threads hold Python's lock for each, one after the other.
+Of calls there are as few as can be: for each, a thread holds Python's lock for a moment, and others wait for it.
 """
 
 from __future__ import annotations

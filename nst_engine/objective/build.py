@@ -13,6 +13,7 @@ from ..pictures.images import check_picture, check_size, shape_of
 from ..recipes import Recipe, get_recipe
 from ..styles.grams import StyleGrams
 from ..system.devices import free_memory
+from .apart import apart
 from .controls import LayerWeights, Multipliers
 from .footprint import ExtraMemory
 from .layout import Layout
@@ -82,6 +83,8 @@ def build(
     check_size(shape, setup.layers, network.edges, "size", fraction=fraction)
     [first, *others] = found = octaves(setup, content, grams, shape, fraction)
     more = _content_counts(recipe, max(shape), max(shape) / fraction)
+    if recipe.far and content is not None and setup.weights().content:
+        more *= max(1.0, apart(setup, content, first.regions) / recipe.far) ** 2
     # As a mean over the octaves, style weighs the same however many there are.
     share = recipe.style_weight / len(found)
     setup = replace(setup, recipe=replace(recipe, content_weight=recipe.content_weight * more, style_weight=share))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pictures import clouds
 import nst_engine as nst
 from nst_engine.pictures.files import read_picture
 from nst_engine.pictures.images import resize
+from nst_engine.recipes import network_for
 from nst_engine.run.levels import levels_of
 from nst_engine.run.optim import Finished, adam
 
@@ -50,6 +52,44 @@ def test_a_weaker_strength_has_less_to_go(vgg):
     content, style = clouds(1, 64, 80), clouds(2, 64, 80)
     left = [pull_of_style(vgg, content, style, strength=s) for s in (0.25, 0.5, 1.0)]
     assert left[0] < 0.7 * left[1] < 0.7 * 0.7 * left[2]
+
+
+# --- a style far from the picture ---------------------------------------------------------------------------------
+
+
+def far_apart(vgg, content: torch.Tensor, style: torch.Tensor, mask: torch.Tensor) -> float:
+    """Σ w W²/C over Σ w, of features in this part of the picture; the root's trace by eigenvalues."""
+    total = 0.0
+    for tap, weight in BALANCED.style_layers.items():
+        f, a = (network_for(vgg, BALANCED).features(x, (tap,))[tap][0].double() for x in (content, style))
+        inside = F.interpolate(mask, size=f.shape[-2:]).bool()[0, 0]
+        f, a = f[:, inside], a.flatten(1)
+        c, c_a = (torch.cov(x, correction=0) + BALANCED.least_variance * torch.eye(len(x)) for x in (f, a))
+        root = torch.linalg.eigvals(c @ c_a).real.clamp_min(0).sqrt().sum()
+        total += weight * float((f.mean(1) - a.mean(1)).square().sum() + c.trace() + c_a.trace() - 2 * root) / len(c)
+    return total / sum(BALANCED.style_layers.values())
+
+
+@pytest.mark.parametrize("statistic", ["covariance", "gram", "sliced"])
+@pytest.mark.parametrize("columns", [64, 32])
+def test_the_content_counts_more_by_the_square_of_how_far_the_style_is(vgg, statistic, columns):
+    content, image, style = 0.4 + 0.2 * clouds(1, 64, 64), clouds(3, 64, 64), clouds(2, 64, 64).round()
+    mask = (torch.arange(64) < columns).float().expand(1, 1, 64, 64)
+    region = {} if columns == 64 else {"region": mask, "mask_mode": "simple"}
+    recipe = replace(BALANCED, root_iterations=0, statistic=statistic, far=1.0, small_level=0)
+    grams = nst.compute_style_grams(vgg, style, recipe=recipe, **region)
+    apart = far_apart(vgg, content, style, mask)
+    assert apart > 2
+
+    def content_term(far: float, **options) -> float:
+        used = replace(recipe, far=far)
+        return float(nst.objective(vgg, content, grams, recipe=used, **options).value_and_grad(image)[0].content)
+
+    plain = content_term(0.0)
+    assert content_term(1.0) == pytest.approx(apart**2 * plain, rel=2e-3)
+    tile = None if statistic == "sliced" else 32
+    assert content_term(0.5 * apart, tile=tile) == pytest.approx(4 * plain, rel=2e-3)
+    assert content_term(1.01 * apart) == plain
 
 
 # --- stroke size --------------------------------------------------------------------------------------------------

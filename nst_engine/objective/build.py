@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -12,7 +11,6 @@ from ..network.tiles import grid
 from ..network.vgg import VGGFeatures
 from ..pictures.images import check_picture, check_size, shape_of
 from ..recipes import Recipe, get_recipe
-from ..statistics.regions import Region
 from ..styles.grams import StyleGrams
 from ..system.devices import free_memory
 from .apart import apart
@@ -84,7 +82,7 @@ def build(
         raise NSTError(f"seamless: {shape[1]}×{shape[0]} will not do; the sides have to be multiples of {step}.")
     check_size(shape, setup.layers, network.edges, "size", fraction=fraction)
     [first, *others] = found = octaves(setup, content, grams, shape, fraction)
-    more = _content_counts(recipe, max(shape), max(shape) / fraction) * _far_counts(setup, content, first.regions)
+    more = _content_counts(recipe, max(shape), max(shape) / fraction) * _far_counts(setup, content, grams, fraction)
     # As a mean over the octaves, style weighs the same however many there are.
     share = recipe.style_weight / len(found)
     setup = replace(setup, recipe=replace(recipe, content_weight=recipe.content_weight * more, style_weight=share))
@@ -101,9 +99,9 @@ def _content_counts(recipe: Recipe, side: float, final_side: float) -> float:
     return max(1.0, min(recipe.small_level, final_side) / side)
 
 
-def _far_counts(setup: Setup, content: torch.Tensor | None, regions: Sequence[Region]) -> float:
+def _far_counts(setup: Setup, content: torch.Tensor | None, grams: StyleGrams, fraction: float) -> float:
     """How many times as much where the style is far from the content picture, which it would hide."""
     far, weights = setup.recipe.far, setup.weights()
     if not far or content is None or not weights.content or not weights.style:
         return 1.0
-    return max(1.0, apart(setup, content, regions) / far) ** 2
+    return max(1.0, apart(setup, content, grams, fraction) / far) ** 2

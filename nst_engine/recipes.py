@@ -256,7 +256,7 @@ _RECIPES = (
         coarsest=128,
         level_steps=6,
         small_level=512,
-        far=2.5,
+        far=3.5,
     ),
     Recipe(
         name="classic",

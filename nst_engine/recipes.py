@@ -236,7 +236,8 @@ _RECIPES = (
         source="this project: Crowson's objective without its deep style layers, in an eighth of its steps",
         # Shallow layers paint, at every level; deep ones would copy objects, and take most of the time.
         style_layers={"relu1_1": 16.0, "relu2_1": 4.0, "relu3_1": 1.0},
-        content_layers={"relu4_2": 1.0},
+        # The shallower one keeps what is small: the features of a face on the first levels.
+        content_layers=equal(("relu3_2", "relu4_2")),
         gram="mean",
         style_term="per channel",
         content_term="mean of means",

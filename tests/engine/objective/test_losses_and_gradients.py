@@ -48,7 +48,8 @@ def written_out(recipe: nst.Recipe, vgg, content, style, image) -> tuple[torch.T
         elif recipe.name == "classic":
             content_term = content_term + w * (x[tap] - p[tap]).square().sum() / p[tap].square().sum()
         else:
-            content_term = content_term + w * (x[tap] - p[tap]).square().mean()
+            shares = sum(recipe.content_layers.values()) if recipe.name == "balanced" else 1.0
+            content_term = content_term + w / shares * (x[tap] - p[tap]).square().mean()
     for tap, w in recipe.style_layers.items():
         c, n, m = x[tap].shape[1], x[tap][0, 0].numel(), a[tap][0, 0].numel()
         f, s = x[tap].view(c, n).double(), a[tap].view(c, m).double()

@@ -92,6 +92,35 @@ def test_the_content_counts_more_by_the_square_of_how_far_the_style_is(vgg, stat
     assert content_term(1.01 * apart) == plain
 
 
+def content_counts(vgg, content, grams, far: float, **changes) -> float:
+    """How many times as much the content counts as it does where nothing is too far."""
+    recipe, image = replace(BALANCED, small_level=0, **changes), clouds(3, *content.shape[-2:])
+    near, farther = (
+        float(nst.objective(vgg, content, grams, recipe=replace(recipe, far=f)).value_and_grad(image)[0].content)
+        for f in (0.0, far)
+    )
+    return farther / near
+
+
+def test_how_far_a_style_is_does_not_depend_on_the_results_size(vgg):
+    """It is seen from afar: fine lines, which are far away at their own size, are a tone there."""
+    whole, style = 0.4 + 0.2 * clouds(1, 384, 384), clouds(2, 384, 384).round()
+    grams = nst.compute_style_grams(vgg, style)
+    small, middle, large = (
+        content_counts(vgg, resize(whole, (side, side)), grams, far=0.5, coarsest=64) for side in (64, 150, 384)
+    )
+    assert small > 4
+    assert middle == pytest.approx(small, rel=0.02) and large == pytest.approx(small, rel=0.02)
+
+
+def test_a_region_that_is_nothing_from_afar_is_seen_at_its_own_size(vgg):
+    content, region = 0.4 + 0.2 * clouds(1, 256, 256), torch.zeros(1, 1, 256, 256)
+    region[..., 100:108, 100:108] = 1
+    style = clouds(2, 64, 64).round()
+    grams = nst.compute_style_grams(vgg, style, size=64, region=region, mask_mode="inside")
+    assert content_counts(vgg, content, grams, far=0.5, coarsest=64) > 2
+
+
 # --- stroke size --------------------------------------------------------------------------------------------------
 
 

@@ -115,10 +115,10 @@ def test_how_far_a_style_is_does_not_depend_on_the_results_size(vgg):
 
 def test_a_region_that_is_nothing_from_afar_is_seen_at_its_own_size(vgg):
     content, region = 0.4 + 0.2 * clouds(1, 256, 256), torch.zeros(1, 1, 256, 256)
-    region[..., 100:108, 100:108] = 1
+    region[..., 100:104, 100:104] = 1
     style = clouds(2, 64, 64).round()
     grams = nst.compute_style_grams(vgg, style, size=64, region=region, mask_mode="inside")
-    assert content_counts(vgg, content, grams, far=0.5, coarsest=64) > 2
+    assert content_counts(vgg, content, grams, far=0.5, coarsest=16) > 2
 
 
 # --- stroke size --------------------------------------------------------------------------------------------------

@@ -257,7 +257,7 @@ _RECIPES = (
         coarsest=128,
         level_steps=6,
         small_level=512,
-        far=3.5,
+        far=0.54,
     ),
     Recipe(
         name="classic",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
-from ..errors import TooSmall
+from ..errors import NSTError, TooSmall
 from ..network.architecture import position_count
+from ..network.vgg import Network
 from ..pictures.images import check_size, fit_long, resize, shape_of
 from ..statistics.distances import covariance
 from ..statistics.measure import whole_statistics
@@ -14,28 +17,34 @@ from .setup import Setup
 
 
 def apart(setup: Setup, content: torch.Tensor, grams: StyleGrams, fraction: float) -> float:
-    """How far at the size of the recipe's first level: from afar, where fine lines are a tone, and the same whatever
-    the result's size. `content` is `fraction` of that."""
-    shape = shape_of(content)
+    """How far at the size of the recipe's first level: from afar, where fine lines are a tone, and alike whatever the
+    result's size. `content` is `fraction` of the result. 0 for a saved style without the recipe's layers: who knows?"""
+    shape, layers = shape_of(content), setup.recipe.style_layers  # which of them a user leaves out does not matter
     afar = fit_long(shape, min(max(shape), setup.recipe.coarsest or max(shape)))
+    measuring = setup.network.measuring()
     try:
-        check_size(afar, tuple(setup.style_layers), setup.network.edges, "size")
-        return _distance(setup, resize(content.cpu(), afar), grams, fraction * max(afar) / max(shape))
+        check_size(afar, tuple(layers), measuring.edges, "size")
+        # By the result's side in whole pixels, so that a style is not measured anew on every level.
+        small = max(afar) / round(max(shape) / fraction)
+        return _distance(setup, measuring, resize(content.cpu(), afar), grams, small)
     except TooSmall:  # for a layer or a region
-        return _distance(setup, content, grams, fraction)
+        return _distance(setup, setup.network.measuring(setup.network.seamless), content, grams, fraction)
+    except NSTError:
+        return 0.0
 
 
-def _distance(setup: Setup, content: torch.Tensor, grams: StyleGrams, fraction: float) -> float:
-    """Σ w (n/N) W²/C over Σ w (n/N), of all taps and regions, whichever statistic the transfer compares: W² is the
-    distance by means and covariances, C a tap's channels, w its weight, and a region has n of its N positions."""
-    shape, measuring = shape_of(content), setup.network.measuring()
-    total = counted = 0.0
-    for region in grams.regions(setup.network, setup.style_layers, shape, fraction, setup.recipe.style_fit):
+def _distance(setup: Setup, measuring: Network, content: torch.Tensor, grams: StyleGrams, fraction: float) -> float:
+    """D / √(P A), each of them Σ w (n/N) …/C over taps and regions: D of W², the distance by means and covariances,
+    whichever statistic the transfer compares, P and A of ‖F‖²/N, content and style; C is a tap's channels, w its
+    weight, and a region has n of its N positions. So it does not depend on how large a network's features are."""
+    layers, shape = setup.recipe.style_layers, shape_of(content)
+    d = p = a = 0.0
+    for region in grams.regions(setup.network, layers, shape, fraction, setup.recipe.style_fit):
         for tap, found in whole_statistics(measuring, content, region.targets, region.guides).items():
             target = region.targets[tap]
             found = found.to(target.mean.device)
-            share = setup.style_layers[tap] * region.count[tap] / position_count(shape, tap)
-            work = covariance(target, setup.recipe.details)(found.mean, found.moment).value
-            total += share * float(work) / len(target.mean)
-            counted += share
-    return total / counted if counted else 0.0
+            share = layers[tap] * region.count[tap] / position_count(shape, tap) / len(target.mean)
+            d += share * float(covariance(target, setup.recipe.details)(found.mean, found.moment).value)
+            p += share * float(found.moment.trace())
+            a += share * float(target.moment.trace())
+    return d / max(math.sqrt(p * a), 1e-30)

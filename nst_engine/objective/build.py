@@ -21,6 +21,8 @@ from .objective import Objective
 from .setup import Setup, set_up
 from .targets import octaves
 
+FARTHEST = 2.0  # times as far as a recipe's `far`: from there on the content counts no more
+
 
 def objective(
     vgg: VGGFeatures,
@@ -104,4 +106,5 @@ def _far_counts(setup: Setup, content: torch.Tensor | None, grams: StyleGrams, f
     far, weights = setup.recipe.far, setup.weights()
     if not far or content is None or not weights.content or not weights.style:
         return 1.0
-    return max(1.0, apart(setup, content, grams, fraction) / far) ** 2
+    # A picture without contrast is far from every style, and has little to keep.
+    return min(max(1.0, apart(setup, content, grams, fraction) / far), FARTHEST) ** 2

@@ -257,7 +257,7 @@ _RECIPES = (
         coarsest=128,
         level_steps=6,
         small_level=512,
-        far=0.57,
+        far=0.5,
     ),
     Recipe(
         name="classic",

@@ -21,7 +21,7 @@ from .objective import Objective
 from .setup import Setup, set_up
 from .targets import octaves
 
-FARTHEST = 2.0  # times as far as a recipe's `far`: from there on the content counts no more
+FARTHEST = 2.5  # times as far as a recipe's `far`: from there on the content counts no more
 
 
 def objective(

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from ..errors import NSTError, TooSmall
+from ..errors import NSTError
 from ..network.architecture import position_count
 from ..network.vgg import Network
 from ..pictures.images import check_size, fit_long, resize, shape_of
@@ -18,19 +18,20 @@ from .setup import Setup
 
 def apart(setup: Setup, content: torch.Tensor, grams: StyleGrams, fraction: float) -> float:
     """How far at the size of the recipe's first level: from afar, where fine lines are a tone, and alike whatever the
-    result's size. `content` is `fraction` of the result. 0 for a saved style without the recipe's layers: who knows?"""
-    shape, layers = shape_of(content), setup.recipe.style_layers  # which of them a user leaves out does not matter
+    result's size. `content` is `fraction` of the result. It goes by the recipe's layers, whichever the user takes; 0
+    where a saved style lacks them or the picture is too small for them."""
+    shape, network = shape_of(content), setup.network
     afar = fit_long(shape, min(max(shape), setup.recipe.coarsest or max(shape)))
-    measuring = setup.network.measuring()
-    try:
-        check_size(afar, tuple(layers), measuring.edges, "size")
+    for seen in (afar, shape):
+        measuring = network.measuring(network.seamless and seen == shape)
         # By the result's side in whole pixels, so that a style is not measured anew on every level.
-        small = max(afar) / round(max(shape) / fraction)
-        return _distance(setup, measuring, resize(content.cpu(), afar), grams, small)
-    except TooSmall:  # for a layer or a region
-        return _distance(setup, setup.network.measuring(setup.network.seamless), content, grams, fraction)
-    except NSTError:
-        return 0.0
+        small = max(seen) / round(max(shape) / fraction)
+        try:
+            check_size(seen, tuple(setup.recipe.style_layers), measuring.edges, "size")
+            return _distance(setup, measuring, resize(content.cpu(), seen), grams, small)
+        except NSTError:  # too small for a layer or a region
+            continue
+    return 0.0
 
 
 def _distance(setup: Setup, measuring: Network, content: torch.Tensor, grams: StyleGrams, fraction: float) -> float:

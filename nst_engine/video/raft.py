@@ -9,10 +9,15 @@ import torch
 import torch.nn.functional as F
 
 from ..errors import NSTError
+from ..pictures.images import Shape, fit_area, resize
+from ..system.devices import free_memory
 from ..system.safe_files import open_file
 from .flow import Flow
 
 LEAST, MULTIPLE = 128, 8  # pixels a side that it wants
+# It keeps how alike any two positions of its grid are, 8 pixels apart, in fp32: twice while it makes them, and then in
+# four sizes. So its memory grows with the square of a frame's pixels: 1.3 GB at 1024×768, 9 at 1920×1080.
+BYTES_OF_A_PAIR = 12
 
 
 def raft_flow(weights: Path, device: torch.device) -> Flow:
@@ -34,11 +39,23 @@ def raft_flow(weights: Path, device: torch.device) -> Flow:
     model = model.to(device).train(False).requires_grad_(False)
 
     def flow(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        height, width = a.shape[-2:]
+        shape = (int(a.shape[-2]), int(a.shape[-1]))
+        height, width = that_fits(shape, free_memory(device) // 2)
         tall, wide = (max(LEAST, -(-side // MULTIPLE) * MULTIPLE) for side in (height, width))
-        pair = [F.pad(2 * x - 1, (0, wide - width, 0, tall - height), "replicate").to(device) for x in (a, b)]
+        seen = [2 * resize(x.cpu(), (height, width)) - 1 for x in (a, b)]
+        pair = [F.pad(x, (0, wide - width, 0, tall - height), "replicate").to(device) for x in seen]
         with torch.no_grad():
             found: torch.Tensor = model(*pair)[-1]
-        return found[..., :height, :width].float().cpu()
+        found = found[..., :height, :width].float().cpu()
+        if shape == (height, width):
+            return found
+        pixels = torch.tensor([shape[1] / width, shape[0] / height]).view(1, 2, 1, 1)
+        return F.interpolate(found, size=shape, mode="bilinear", align_corners=False) * pixels
 
     return flow
+
+
+def that_fits(shape: Shape, budget: int) -> Shape:
+    """The frame's size, or a smaller one in which the flow takes no more than so many bytes."""
+    most = MULTIPLE**2 * max(1.0, (budget / BYTES_OF_A_PAIR) ** 0.5)
+    return shape if shape[0] * shape[1] <= most else fit_area(shape, most)

@@ -19,17 +19,18 @@ from .setup import Setup
 def apart(setup: Setup, content: torch.Tensor, grams: StyleGrams, fraction: float) -> float:
     """How far at the size of the recipe's first level: from afar, where fine lines are a tone, and alike whatever the
     result's size. `content` is `fraction` of the result. It goes by the recipe's layers, whichever the user takes; 0
-    where a saved style lacks them or the picture is too small for them."""
-    shape, network = shape_of(content), setup.network
+    where weights or a saved style lack them, or the picture is too small for them."""
+    shape, network, layers = shape_of(content), setup.network, tuple(setup.recipe.style_layers)
     afar = fit_long(shape, min(max(shape), setup.recipe.coarsest or max(shape)))
     for seen in (afar, shape):
         measuring = network.measuring(network.seamless and seen == shape)
         # By the result's side in whole pixels, so that a style is not measured anew on every level.
         small = max(seen) / round(max(shape) / fraction)
         try:
-            check_size(seen, tuple(setup.recipe.style_layers), measuring.edges, "size")
+            network.vgg.check_taps(layers, "layers")
+            check_size(seen, layers, measuring.edges, "size")
             return _distance(setup, measuring, resize(content.cpu(), seen), grams, small)
-        except NSTError:  # too small for a layer or a region
+        except NSTError:
             continue
     return 0.0
 

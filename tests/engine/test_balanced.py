@@ -138,6 +138,14 @@ def test_a_picture_too_small_for_the_recipes_layers_is_as_near_as_any(vgg):
     assert content_counts(vgg, 0.4 + 0.2 * clouds(1, 3, 300), grams, 0.01, layers=layers) == 1
 
 
+def test_of_weights_without_the_recipes_layers_a_style_is_as_near_as_any(vgg):
+    first = {name: vgg.convolutions[name] for name in ("conv1_1", "conv1_2")}
+    shallow = replace(vgg, convolutions=first)
+    layers = nst.LayerWeights(style={"relu1_1": 1.0}, content={"relu1_2": 1.0})
+    grams = nst.compute_style_grams(shallow, clouds(2, 64, 64).round(), layers=layers.style)
+    assert content_counts(shallow, 0.4 + 0.2 * clouds(1, 64, 64), grams, 0.01, layers=layers) == 1
+
+
 def test_a_region_that_is_nothing_from_afar_is_seen_at_its_own_size(vgg):
     content, region = 0.4 + 0.2 * clouds(1, 256, 256), torch.zeros(1, 1, 256, 256)
     region[..., 100:104, 100:104] = 1

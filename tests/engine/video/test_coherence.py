@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import statistics
 import sys
 from pathlib import Path
 
@@ -172,10 +173,11 @@ def test_strokes_turn_and_grow_with_what_turns_and_grows(vgg: nst.VGGFeatures, p
     made = [frame.image for frame in run(vgg, frames, painting)]
     alone = [nst.stylize(vgg, f, painting, recipe="balanced", steps=STEPS, size=0).image for f in frames[:2]]
 
-    def errors(pictures: list[torch.Tensor]) -> float:
-        return max(inner(b - warp(a, known)) for a, b in itertools.pairwise(pictures))
+    def error(pictures: list[torch.Tensor]) -> float:
+        """The mean over pairs, as the bench has it."""
+        return statistics.mean(inner(b - warp(a, known)) for a, b in itertools.pairwise(pictures))
 
-    assert errors(made) <= errors(alone) / 4
+    assert error(made) <= error(alone) / 4
 
 
 def test_what_was_hidden_comes_back_as_it_was(vgg: nst.VGGFeatures, painting: nst.StyleGrams) -> None:

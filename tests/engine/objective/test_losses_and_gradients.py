@@ -80,7 +80,7 @@ def work_between(f: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
 def test_the_papers_formulas(vgg, content, style, image, name):
     recipe = nst.RECIPES[name]
     if recipe.root_iterations:
-        recipe = replace(recipe, root_iterations=0)  # the whole root, not what twelve iterations make of it
+        recipe = replace(recipe, root_iterations=0, least_direction=0)  # the whole root, of all directions
     # A style of the transfer's long side but other proportions: its N differs.
     style = torch.nn.functional.interpolate(style, size=(60, 90), mode="bilinear")
     grams = nst.compute_style_grams(vgg, style, recipe=recipe)
@@ -133,7 +133,7 @@ def test_at_the_content_the_content_term_is_nothing(vgg, content, grams):
 
 
 def test_at_the_style_the_style_term_is_nothing(vgg, style, grams):
-    whole_root = replace(nst.RECIPES["balanced"], root_iterations=0)
+    whole_root = replace(nst.RECIPES["balanced"], root_iterations=0, least_direction=0)
     terms, _ = nst.objective(vgg, style, grams, recipe=whole_root).value_and_grad(style)
     assert abs(float(terms.style)) < 1e-6
 

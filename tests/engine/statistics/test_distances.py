@@ -76,10 +76,12 @@ def test_what_follows_from_moments_is_its_formula(name, shift):
     )
 
 
+@pytest.mark.parametrize("least_direction", [0.0, 0.9])
 @pytest.mark.parametrize("shift", [0.0, -0.7])
 @pytest.mark.parametrize("name", BY_MOMENTS)
-def test_its_gradient_is_that_of_small_steps(name, shift):
-    f, distance = rows(1, 300), distance_to(name, of(rows(2, 200)), DistanceSettings(shift))
+def test_its_gradient_is_that_of_small_steps(name, shift, least_direction):
+    settings = DistanceSettings(shift, least_direction=least_direction)
+    f, distance = rows(1, 300), distance_to(name, of(rows(2, 200)), settings)
     way = torch.randn(f.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     there, back = (float(distance(s.mean, s.moment).value) for s in (of(f + 1e-6 * way), of(f - 1e-6 * way)))
     found = distance(of(f).mean, of(f).moment)
@@ -87,6 +89,30 @@ def test_its_gradient_is_that_of_small_steps(name, shift):
     if found.grad_mean is not None:
         gradient += found.grad_mean / len(f)
     assert float((gradient * way).sum()) == pytest.approx((there - back) / 2e-6, rel=1e-5)
+
+
+def directions_of(a: torch.Tensor, least: float) -> torch.Tensor:
+    """Those in which `a` varies at least this share of what it varies most, as columns."""
+    variances, directions = torch.linalg.eigh(torch.cov(a.T, correction=0))
+    return directions[:, variances >= least * variances[-1]]
+
+
+def test_directions_in_which_the_style_hardly_varies_can_be_left_out():
+    """What is left is the distance within the others, and all that the picture varies beside them."""
+    f, a = rows(1, 300), rows(2, 200) * torch.logspace(0, -2, rows(2, 200).shape[1], dtype=torch.float64)
+    kept = directions_of(a, 0.01)
+    assert 1 < kept.shape[1] < a.shape[1]
+    # In the same directions both are turned; what is beside them is a difference from nothing but the style's rest.
+    settings = DistanceSettings(least_variance=0.0)
+    within = distance_to("covariance", of(a @ kept), settings)(of(f @ kept).mean, of(f @ kept).moment)
+    rest = [x - x @ kept @ kept.T for x in (f, a)]
+    beside = sum(float(x.var(0, correction=0).sum()) for x in rest)
+    beside += float((rest[0].mean(0) - rest[1].mean(0)).square().sum())
+    found = distance_to("covariance", of(a), replace(settings, least_direction=0.01))(of(f).mean, of(f).moment)
+    assert float(found.value) == pytest.approx(float(within.value) + beside, rel=1e-9)
+    nothing_left_out = distance_to("covariance", of(a), DistanceSettings(least_direction=1e-9))
+    usual = distance_to("covariance", of(a))(of(f).mean, of(f).moment)
+    assert float(nothing_left_out(of(f).mean, of(f).moment).value) == pytest.approx(float(usual.value), rel=1e-9)
 
 
 @pytest.mark.parametrize("way", [root_of_eigenvalues, newton_schulz])

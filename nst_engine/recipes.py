@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 
@@ -209,9 +209,6 @@ class Recipe:
     # How the content is compared: by its features; by how alike they are among themselves; or by features and, beside
     # them, the picture's edges.
     content_measure: str = "features"
-    # Style layers beside the others on levels of at most this share of the final size: objective/deep.py has why.
-    deep_layers: Mapping[str, float] = field(default_factory=dict)
-    deep_up_to: float = 0.0
     octaves: int = 1  # in how many sizes of every level's picture, each half of the one before, style is compared
 
     @property
@@ -243,12 +240,9 @@ _RECIPES = (
     Recipe(
         name="balanced",
         title="Balanced (the default)",
-        source="this project: Crowson's objective without most of its deep style layers, in an eighth of its steps",
-        # Shallow layers paint, at every level; deep ones would copy objects, and take most of the time. Where the
-        # picture is small one of them gives broad forms: a swirl, a star, a petal.
+        source="this project: Crowson's objective without its deep style layers, in an eighth of its steps",
+        # Shallow layers paint, at every level; deep ones would copy objects, and take most of the time.
         style_layers={"relu1_1": 16.0, "relu2_1": 4.0, "relu3_1": 1.0},
-        deep_layers={"relu5_1": 1 / 16},
-        deep_up_to=0.36,
         # The shallower one keeps what is small: the features of a face on the first levels.
         content_layers=equal(("relu3_2", "relu4_2")),
         gram="mean",

@@ -16,7 +16,6 @@ from .network.precision import name_of
 from .network.tiles import grid
 from .network.vgg import UNWATCHED, VGGFeatures, Watch
 from .objective.controls import LayerWeights
-from .objective.deep import compares_deep_layers
 from .objective.footprint import ExtraMemory, footprint
 from .objective.layout import USABLE_SHARE
 from .objective.octaves import octave_shapes
@@ -145,11 +144,9 @@ def plan(
     starts, notes = _start_images(options, len(contents), shape, setup.recipe.start)
     sizes = _sizes_of_style(setup, levels)
     stand_ins = grams.stand_ins(setup.network, setup.style_layers, sizes, recipe.style_fit)
-    deep = setup.deep_layers if compares_deep_layers(setup, levels[0].fraction) else ()
     notes += [
         *sized,
         *stand_ins,
-        *grams.left_out(setup.network, deep),
         *_without_effect(options, recipe, content is not None),
         *grams.mask_edge_notes(recipe.statistic),
     ]

@@ -34,7 +34,6 @@ class Setup:
     recipe: Recipe
     style_layers: Mapping[str, float]
     content_layers: Mapping[str, float]
-    deep_layers: Mapping[str, float] = field(default_factory=dict)  # more style layers, on small levels
     multipliers: Multipliers = field(default_factory=Multipliers)
     seed: int = 0
     temporal: Temporal | None = None
@@ -100,5 +99,4 @@ def set_up(
         content_layers = check_layers(content_layers, "layers.content")
         vgg.check_taps(content_layers, "layers.content")
     network = network_for(vgg, recipe, seamless, watch)
-    deep_layers = recipe.deep_layers if chosen.style is None else {}
-    return Setup(network, recipe, style_layers, content_layers if content else {}, deep_layers)
+    return Setup(network, recipe, style_layers, content_layers if content else {})

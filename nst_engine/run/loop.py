@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from ..errors import NSTError
 from ..network.precision import name_of
 from ..objective.build import build
-from ..objective.deep import with_deep_layers
 from ..objective.footprint import ExtraMemory
 from ..objective.layout import Layout
 from ..objective.setup import Setup
@@ -49,10 +48,9 @@ class Run:
     budget: Budget
     start_mix: float = 0.0
 
-    def layout(self, number: int, setup: Setup | None = None) -> Layout:
-        """Of this level, which may have a setup of its own; an error where it cannot be done at all."""
-        setup = setup or self.setup
-        optimizer = setup.recipe.optimizer
+    def layout(self, number: int) -> Layout:
+        """Of this level; an error where it cannot be done at all."""
+        setup, optimizer = self.setup, self.setup.recipe.optimizer
         if isinstance(optimizer, LBFGS) and number > 0:
             later = min(optimizer.history, optimizer.later_history)
             setup = replace(setup, recipe=replace(setup.recipe, optimizer=replace(optimizer, history=later)))
@@ -103,7 +101,7 @@ def _paint_level(run: Run, picture: Picture, canvas: Canvas, generator: torch.Ge
         assert content is not None
         pinned = pinned.to(device)
         pixels = torch.lerp(pixels, content.to(pixels), pinned)
-    setup = with_deep_layers(replace(setup, rematch=level.rematch), picture.grams, level.shape, level.fraction)
+    setup = replace(setup, rematch=level.rematch)
     canvas.begin_level(pixels)
     del pixels
     evaluator = _evaluator(run, setup, picture, content, report)
@@ -178,7 +176,7 @@ def _evaluator(run: Run, setup: Setup, picture: Picture, content: torch.Tensor |
         report.note(f"memory ran out at {w}×{h}: the run goes on with {less}, and gives the same picture")
         return found
 
-    return Evaluator(build_with, run.layout(report.level, setup), smaller, setup.network.device)
+    return Evaluator(build_with, run.layout(report.level), smaller, setup.network.device)
 
 
 def _resized(pixels: torch.Tensor, shape: tuple[int, int], setup: Setup) -> torch.Tensor:

@@ -58,52 +58,6 @@ def test_a_weaker_strength_has_less_to_go(vgg):
     assert left[0] < 0.7 * left[1] < 0.7 * 0.7 * left[2]
 
 
-# --- deep layers on small levels ----------------------------------------------------------------------------------
-
-# Levels of 34, 48, 68 and 96 pixels, of which the first is at most 0.36 of the last.
-SMALL = replace(BALANCED, coarsest=34, steps=8, level_steps=1)
-DEEP = next(iter(BALANCED.deep_layers))
-
-
-def sizes_measured(grams: nst.StyleGrams, tap: str) -> set[int]:
-    """Long sides at which something is known of the style at this tap."""
-    return {max(shape) for style in grams.styles for (_, at, shape) in style.memo if at == tap}
-
-
-def test_deep_layers_are_compared_on_small_levels_alone(vgg):
-    grams = nst.compute_style_grams(vgg, clouds(2, 96, 96), recipe=SMALL)
-    with_them = nst.stylize(vgg, clouds(1, 96, 96), grams, recipe=SMALL, size=96).image
-    assert sizes_measured(grams, DEEP) == {34} and sizes_measured(grams, "relu3_1") == {34, 48, 68, 96}
-    without = nst.stylize(vgg, clouds(1, 96, 96), grams, recipe=replace(SMALL, deep_layers={}), size=96).image
-    assert (with_them - without).abs().max() > 0.02
-
-
-def test_with_layers_of_ones_own_no_others_are_compared(vgg):
-    grams = nst.compute_style_grams(vgg, clouds(2, 96, 96), recipe=SMALL)
-    layers = nst.LayerWeights(style={"relu2_1": 1})
-    nst.stylize(vgg, clouds(1, 96, 96), grams, recipe=SMALL, size=96, layers=layers)
-    assert sizes_measured(grams, DEEP) == set()
-
-
-def test_a_picture_too_narrow_for_deep_layers_is_painted_without_them(vgg):
-    grams = nst.compute_style_grams(vgg, clouds(2, 96, 96), recipe=SMALL)
-    assert nst.stylize(vgg, clouds(1, 36, 96), grams, recipe=SMALL, size=96).image.shape[-2:] == (36, 96)
-    assert sizes_measured(grams, DEEP) == set()
-
-
-def test_a_saved_style_has_deep_layers_at_small_sizes_and_does_without_where_it_lacks_them(vgg, tmp_path):
-    content, painted = clouds(1, 96, 96), []
-    for name, recipe in (("new", SMALL), ("old", replace(SMALL, deep_layers={}))):
-        grams = nst.compute_style_grams(vgg, clouds(2, 96, 96), recipe=recipe, size=96)
-        grams.save(tmp_path / f"{name}.safetensors")
-        loaded = nst.StyleGrams.load(tmp_path / f"{name}.safetensors")
-        assert bool(sizes_measured(loaded, DEEP)) == (name == "new")
-        result = nst.stylize(vgg, content, loaded, recipe=SMALL, size=96)
-        assert torch.equal(result.image, nst.stylize(vgg, content, grams, recipe=recipe, size=96).image)
-        painted.append(result)
-    assert any(DEEP in note for note in painted[1].notes) and not any(DEEP in note for note in painted[0].notes)
-
-
 # --- a style far from the picture ---------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -209,6 +209,8 @@ class Recipe:
     # How the content is compared: by its features; by how alike they are among themselves; or by features and, beside
     # them, the picture's edges.
     content_measure: str = "features"
+    # Style layers beside the others in results larger than the recipe's own size: objective/deep.py has why.
+    deep_layers: Mapping[str, float] = field(default_factory=dict)
     octaves: int = 1  # in how many sizes of every level's picture, each half of the one before, style is compared
 
     @property
@@ -240,9 +242,11 @@ _RECIPES = (
     Recipe(
         name="balanced",
         title="Balanced (the default)",
-        source="this project: Crowson's objective without its deep style layers, in an eighth of its steps",
-        # Shallow layers paint, at every level; deep ones would copy objects, and take most of the time.
+        source="this project: Crowson's objective, its deep layers in large pictures alone, in an eighth of its steps",
+        # Shallow layers paint, at every level. In a small picture deep ones would copy the style's own things and take
+        # a third of the time; in a large one they give broad forms: a swirl, a star, a petal.
         style_layers={"relu1_1": 16.0, "relu2_1": 4.0, "relu3_1": 1.0},
+        deep_layers={"relu4_1": 1 / 4, "relu5_1": 1 / 16},
         # The shallower one keeps what is small: the features of a face on the first levels.
         content_layers=equal(("relu3_2", "relu4_2")),
         gram="mean",

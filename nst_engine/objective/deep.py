@@ -35,4 +35,7 @@ def with_deep_layers(
     for style in grams.counted:
         side = min(style.shape_at(smallest, fraction, setup.recipe.style_fit))
         fits = fits and style.mask is None and side >= needed and style.knows(network, layers)
-    return replace(setup, style_layers=layers) if fits else setup
+    if not fits:
+        return setup
+    # How far the style is goes by the recipe's layers: by these, too.
+    return replace(setup, recipe=replace(setup.recipe, style_layers=layers), style_layers=layers)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 
@@ -133,10 +133,9 @@ class Recipe:
     | `passes`   | these fractions of the final size, at every size     | these shares of `steps`                 |
 
     So `ladder` is for a program that has its own number of steps for each level and takes more in all for a larger
-    picture, `passes` for one that names its sizes, and `coarsest` where the levels up to the recipe's own size share
-    out the same steps, whatever the result's; each larger level may have `later_share` beside. With any of them may
-    stand `level_steps`, `refinement`, `small_level` and `content_side`. A user's own number of levels (`scales`) takes
-    the place of all three: so many, as `coarsest` would have them.
+    picture, `passes` for one that names its sizes, and `coarsest` where the steps in all are to be the same at every
+    size. Beside any of them may stand `level_steps`, `refinement`, `small_level` and `content_side`. A user's own
+    number of levels (`scales`) takes the place of all three: so many, as `coarsest` would have them.
     """
 
     name: str
@@ -187,9 +186,6 @@ class Recipe:
     coarsest: int = 0
     ladder: Ladder | None = None  # `steps` is what it comes to at the recipe's own size
     level_steps: int = 0  # of every level before any is shared out
-    later_share: float = (
-        0.0  # with `coarsest`: of `steps`, for each level larger than the recipe's own size, beside them
-    )
     refinement: Refinement | None = None
     # Of this and the final long side the smaller is S. On a level whose long side L is less, the content counts S/L
     # times as much. 0: never.
@@ -209,8 +205,6 @@ class Recipe:
     # How the content is compared: by its features; by how alike they are among themselves; or by features and, beside
     # them, the picture's edges.
     content_measure: str = "features"
-    # Style layers beside the others in results larger than the recipe's own size: objective/deep.py has why.
-    deep_layers: Mapping[str, float] = field(default_factory=dict)
     octaves: int = 1  # in how many sizes of every level's picture, each half of the one before, style is compared
 
     @property
@@ -242,11 +236,9 @@ _RECIPES = (
     Recipe(
         name="balanced",
         title="Balanced (the default)",
-        source="this project: Crowson's objective, its deep layers in large pictures alone, in an eighth of its steps",
-        # Shallow layers paint, at every level. In a small picture deep ones would copy the style's own things and take
-        # a third of the time; in a large one they give broad forms: a swirl, a star, a petal.
+        source="this project: Crowson's objective without its deep style layers, in an eighth of its steps",
+        # Shallow layers paint, at every level; deep ones would copy objects, and take most of the time.
         style_layers={"relu1_1": 16.0, "relu2_1": 4.0, "relu3_1": 1.0},
-        deep_layers={"relu4_1": 1 / 4, "relu5_1": 1 / 16},
         # The shallower one keeps what is small: the features of a face on the first levels.
         content_layers=equal(("relu3_2", "relu4_2")),
         gram="mean",
@@ -268,7 +260,6 @@ _RECIPES = (
         clamp=True,
         coarsest=128,
         level_steps=6,
-        later_share=0.1,
         small_level=512,
         far=0.5,
     ),

@@ -16,7 +16,6 @@ from .network.precision import name_of
 from .network.tiles import grid
 from .network.vgg import UNWATCHED, VGGFeatures, Watch
 from .objective.controls import LayerWeights
-from .objective.deep import may_take_deep_layers, with_deep_layers
 from .objective.footprint import ExtraMemory, footprint
 from .objective.layout import USABLE_SHARE
 from .objective.octaves import octave_shapes
@@ -141,17 +140,13 @@ def plan(
     sized: list[str] = []
     if options.stroke_size:
         grams, sized = _with_strokes(grams, options.stroke_size, max(shape))
-    first = _with_levels(setup, options, content_shape, shape)[1][0]
-    setup = with_deep_layers(setup, options.layers, shape, grams, first.shape, first.fraction)
     setup, levels = _with_levels(setup, options, content_shape, shape)
     starts, notes = _start_images(options, len(contents), shape, setup.recipe.start)
     sizes = _sizes_of_style(setup, levels)
     stand_ins = grams.stand_ins(setup.network, setup.style_layers, sizes, recipe.style_fit)
-    deep = recipe.deep_layers if may_take_deep_layers(setup, options.layers, shape) else ()
     notes += [
         *sized,
         *stand_ins,
-        *grams.left_out(setup.network, deep),
         *_without_effect(options, recipe, content is not None),
         *grams.mask_edge_notes(recipe.statistic),
     ]
@@ -397,8 +392,6 @@ def memory_needed(
     """Free bytes that a run at this height and width needs for one pass; `masks`: some say where styles go or where the
     content stays."""
     setup = set_up(vgg, get_recipe(recipe), layers, content=content, seamless=seamless)
-    if may_take_deep_layers(setup, layers, shape):
-        setup = replace(setup, style_layers={**setup.style_layers, **setup.recipe.deep_layers})
     extras = ExtraMemory(regions, masks or regions > 1, masks, masks, bool(setup.tv_weight))
     memory = footprint(setup.network, setup.recipe, (setup.style_layers, setup.content_layers), extras=extras)
     return round(memory.total(shape) / USABLE_SHARE)

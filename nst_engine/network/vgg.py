@@ -61,14 +61,6 @@ class VGGFeatures:
     def __repr__(self) -> str:
         return f"<VGG_FEATURES {self.description}, precision {self.precision}>"
 
-    def has_taps(self, taps: Iterable[str]) -> bool:
-        """Whether the network and its weights go as deep as that."""
-        try:
-            self.check_taps(taps, "layers")
-        except NSTError:
-            return False
-        return True
-
     def check_taps(self, taps: Iterable[str], where: str) -> None:
         check_taps(taps, self.architecture, where)
         layers = layers_to(taps, self.architecture)

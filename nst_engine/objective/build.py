@@ -15,7 +15,6 @@ from ..styles.grams import StyleGrams
 from ..system.devices import free_memory
 from .apart import apart
 from .controls import LayerWeights, Multipliers
-from .deep import with_deep_layers
 from .footprint import ExtraMemory
 from .layout import Layout
 from .objective import Objective
@@ -61,7 +60,6 @@ def objective(
         grams.check(shape)
         multipliers = Multipliers(content_weight, style_weight, tv_weight, strength)
         setup = set_up(vgg, recipe, layers, content=content is not None, seamless=seamless)
-        setup = with_deep_layers(setup, layers, shape, grams, shape, 1.0)
         setup = replace(setup, multipliers=multipliers, seed=seed)
         matched = grams.hypercolumn_counts(setup.style_layers, shape, recipe.style_fit, setup.recipe.statistic)
         extras = ExtraMemory(grams.region_count, grams.guided, emphasis=emphasis is not None, matched=matched)

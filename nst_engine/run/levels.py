@@ -56,10 +56,8 @@ def stroke_side(stroke_size: float, side: int) -> int:
 
 def usual_steps(shape: tuple[int, int], recipe: Recipe, scales: int | None = None, least: int = 1) -> int:
     """How many a picture of this size takes when nobody says otherwise."""
-    if scales is not None or not (recipe.ladder or recipe.later_share):
+    if not recipe.ladder or scales is not None:
         return recipe.steps
-    if not recipe.ladder:
-        return round(recipe.steps * sum(_shares(shape, recipe, least).values()))
     refining = recipe.refinement.steps if recipe.refinement else 0
     return sum(_steps_of_rungs(shape, recipe.ladder, least)) + refining
 
@@ -79,36 +77,21 @@ def _rungs(shape: tuple[int, int], ladder: Ladder, least: int) -> tuple[Pass, ..
     return tuple(Pass(f, n / sum(steps)) for f, n in zip(fractions, steps, strict=True))
 
 
-def _shares(shape: tuple[int, int], recipe: Recipe, least: int) -> dict[float, float]:
-    """By fraction, of levels √2 apart from `coarsest` on: the levels up to the recipe's own size share out its steps,
-    and each that is larger takes `later_share` of them beside."""
-    scales = min(MOST_SCALES, 1 + max(0, round(2 * math.log2(max(shape) / recipe.coarsest))))
-    while scales > 1 and round(min(shape) * 2 ** ((1 - scales) / 2)) < least:
-        scales -= 1
-    fractions = _fractions(scales)
-    own = max(recipe.size.pixels) if recipe.later_share else max(shape)
-    usual = [f for f in fractions if f * max(shape) <= own] or fractions[:1]
-    total = sum(1 / f for f in usual)
-    return {f: 1 / f / total if f in usual else recipe.later_share for f in fractions}
-
-
-def _fractions(scales: int) -> list[float]:
-    return [2 ** (-k / 2) for k in reversed(range(scales))]
-
-
 def _passes(shape: tuple[int, int], recipe: Recipe, scales: int | None, least: int) -> tuple[Pass, ...]:
     """The recipe's, as `Recipe` has them, or `scales` of them √2 apart with more steps where they are cheap."""
     if scales is None and recipe.ladder:
         return _rungs(shape, recipe.ladder, least)
     if scales is None and recipe.coarsest:
-        shares = _shares(shape, recipe, least)
-        return tuple(Pass(f, share / sum(shares.values())) for f, share in shares.items())
+        scales = min(MOST_SCALES, 1 + max(0, round(2 * math.log2(max(shape) / recipe.coarsest))))
+        while scales > 1 and round(min(shape) * 2 ** ((1 - scales) / 2)) < least:
+            scales -= 1
     if scales is None:
         return recipe.passes
     if not 1 <= scales <= MOST_SCALES:
         raise NSTError(f"scales: {scales} is not a number of levels; give 1 to {MOST_SCALES}.")
-    total = sum(1 / f for f in _fractions(scales))
-    return tuple(Pass(f, 1 / f / total) for f in _fractions(scales))
+    fractions = [2 ** (-k / 2) for k in reversed(range(scales))]
+    total = sum(1 / f for f in fractions)
+    return tuple(Pass(f, 1 / f / total) for f in fractions)
 
 
 def levels_of(shape: tuple[int, int], recipe: Recipe, scales: int | None, grid: int = 1, least: int = 1) -> list[Level]:

@@ -65,9 +65,8 @@ def compute_style_grams(
             f"size: {size} is not a size; give the long side in pixels, up to {LARGEST_SIDE}, "
             "or 0 for as large as the transfer."
         )
-    if layers is not None:
-        recipe = replace(recipe, style_layers=check_layers(layers, "layers"), deep_layers={})
-    vgg.check_taps(recipe.style_layers, "layers")
+    taps = tuple(recipe.style_layers if layers is None else check_layers(layers, "layers"))
+    vgg.check_taps(taps, "layers")
     with torch.inference_mode(False):
         pictures = check_picture(style, "style")
         if region is not None:
@@ -83,7 +82,7 @@ def compute_style_grams(
         if blend_with is not None:
             grams = blend_with + grams
         if size:
-            _measure_ladder(styles, vgg, recipe, Watch(on_layer, on_measure))
+            _measure_ladder(styles, vgg, recipe, taps, Watch(on_layer, on_measure))
     return grams
 
 
@@ -109,26 +108,23 @@ def measure(
     recipe = get_recipe(recipe)
     vgg.check_taps(recipe.style_layers, "layers")
     styles = [style for style in grams.styles if style.size]
-    _measure_ladder(styles, vgg, recipe, Watch(on_layer, on_measure))
+    _measure_ladder(styles, vgg, recipe, tuple(recipe.style_layers), Watch(on_layer, on_measure))
 
 
-def _measure_ladder(styles: list[Style], vgg: VGGFeatures, recipe: Recipe, watch: Watch) -> None:
+def _measure_ladder(styles: list[Style], vgg: VGGFeatures, recipe: Recipe, taps: tuple[str, ...], watch: Watch) -> None:
     network = network_for(vgg, recipe).measuring()  # once, for all of them
-    asked_for, deep = tuple(recipe.style_layers), tuple(recipe.deep_layers)
+    needed = smallest_side(taps, network.padding)
     rungs = []
     for style in styles:
         count = max(RUNGS, 1 + math.ceil(2 * math.log2(style.size / SMALLEST)))
         fractions = (*(2 ** (-rung / 2) for rung in range(count)), *(p.fraction for p in recipe.passes))
         for fraction in dict.fromkeys(fractions):
             shape = style.shape_at((0, 0), fraction, fit="long")
-            for taps in (asked_for, deep) if deep and vgg.has_taps(deep) and style.mask is None else (asked_for,):
-                needed_here = fraction == 1 and taps == asked_for
-                fits = needed_here or min(shape) >= smallest_side(taps, network.padding)
-                if fits and style.missing(network, taps, shape):
-                    rungs.append((style, taps, shape, needed_here))
+            if (fraction == 1 or min(shape) >= needed) and style.missing(network, taps, shape):
+                rungs.append((style, shape, fraction))
     of = sum(
         len(pieces(copy.shape(shape), taps, vgg.architecture))
-        for style, taps, shape, _ in rungs
+        for style, shape, _ in rungs
         for copy in style.fitting_copies(network, taps, shape)
     )
     done = 0
@@ -140,10 +136,10 @@ def _measure_ladder(styles: list[Style], vgg: VGGFeatures, recipe: Recipe, watch
         watch.measured(done, of)
 
     network.watch = replace(watch, on_measure=on_measure)
-    for style, taps, shape, needed_here in rungs:
+    for style, shape, fraction in rungs:
         try:
             style.statistics(network, taps, shape)
         except TooSmall:
             # Nobody has asked for the smaller sizes: skip one at which the mask leaves nothing.
-            if needed_here:
+            if fraction == 1:
                 raise

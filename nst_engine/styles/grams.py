@@ -119,16 +119,6 @@ class StyleGrams:
                 )
         return notes
 
-    def left_out(self, network: Network, taps: Iterable[str]) -> list[str]:
-        """Notes about styles without a picture whose files lack layers that the recipe would take beside the others."""
-        taps = tuple(taps)
-        return [
-            f"{style.name}: the file has nothing at {', '.join(taps)}, so the broad forms that are seen there are not "
-            "compared; save the style again for them"
-            for style in self.counted
-            if taps and not style.knows(network, taps)
-        ]
-
     def mask_edge_notes(self, statistic: str) -> list[str]:
         """What is to be said of masks that keep clear of their edges, where a feature is of several layers."""
         means = {

@@ -103,12 +103,6 @@ class Style:
         whole = [size for size in sorted(had) if not self.missing(network, taps, size)]
         return min(whole, key=lambda size: abs(math.log(max(size) / max(shape))), default=shape)
 
-    def knows(self, network: Network, taps: Iterable[str]) -> bool:
-        """Whether these were measured at some size, or can be."""
-        taps = tuple(taps)
-        sizes = {size for key, _, size in self.memo if key == network.key}
-        return self.picture is not None or any(not self.missing(network, taps, size) for size in sizes)
-
     def missing(self, network: Network, taps: Iterable[str], shape: tuple[int, int]) -> list[str]:
         """What has to be measured still."""
         return [tap for tap in taps if (network.key, tap, shape) not in self.memo]

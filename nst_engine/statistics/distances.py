@@ -34,8 +34,8 @@ BY_FEATURES = BY_SORTING + BY_POSITION
 WITHOUT_SUMS = BY_FEATURES + BY_SAMPLING  # a saved style will not do
 
 # Of the mean variance, added to every variance: the derivative of a square root is not finite at 0. With so much the
-# largest eigenvalue of R C R is some 10⁵ times the smallest, and single precision is enough for `newton_schulz`. With a
-# tenth of it rounding makes small eigenvalues negative, and the iteration diverges.
+# largest eigenvalue of Bᵀ C B is some 10⁵ times the smallest, and single precision is enough for `newton_schulz`. With
+# a tenth of it rounding makes small eigenvalues negative, and the iteration diverges.
 LEAST_VARIANCE = 0.03
 LEAST_SHARE = 1e-4  # of the mean square
 

@@ -102,7 +102,7 @@ def test_directions_in_which_the_style_hardly_varies_can_be_left_out():
     f, a = rows(1, 300), rows(2, 200) * torch.logspace(0, -2, rows(2, 200).shape[1], dtype=torch.float64)
     kept = directions_of(a, 0.01)
     assert 1 < kept.shape[1] < a.shape[1]
-    # In the same directions both are turned; what is beside them is a difference from nothing but the style's rest.
+    # Within these directions it is the usual distance; beside them nothing of the one cloud is matched with the other.
     settings = DistanceSettings(least_variance=0.0)
     within = distance_to("covariance", of(a @ kept), settings)(of(f @ kept).mean, of(f @ kept).moment)
     rest = [x - x @ kept @ kept.T for x in (f, a)]

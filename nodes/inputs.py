@@ -97,7 +97,7 @@ RECIPES = (
     },
 )
 STEPS = number_or_recipe(
-    "How long it paints. 50 is a sketch, 150 finished, 360 refined. 0 gives the start picture back.", max=100000
+    "How long it paints. 50 is a sketch, 150 finished, 280 refined. 0 gives the start picture back.", max=100000
 )
 OPTIMIZER = advanced(
     (

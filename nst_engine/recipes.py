@@ -134,7 +134,7 @@ class Recipe:
 
     So `ladder` is for a program that has its own number of steps for each level and takes more in all for a larger
     picture, `passes` for one that names its sizes, and `coarsest` where the steps in all are to be the same at every
-    size. Beside any of them may stand `level_steps`, `refinement`, `small_level` and `content_side`. A user's own
+    size. Beside any of them may stand `refinement`, `small_level` and `content_side`. A user's own
     number of levels (`scales`) takes the place of all three: so many, as `coarsest` would have them.
     """
 
@@ -185,7 +185,6 @@ class Recipe:
     passes: tuple[Pass, ...] = (Pass(1.0, 1.0),)
     coarsest: int = 0
     ladder: Ladder | None = None  # `steps` is what it comes to at the recipe's own size
-    level_steps: int = 0  # of every level before any is shared out
     refinement: Refinement | None = None
     # Of this and the final long side the smaller is S. On a level whose long side L is less, the content counts S/L
     # times as much. 0: never.
@@ -195,6 +194,7 @@ class Recipe:
     # Where the style is further from the content picture than this, as objective/apart.py measures it, the content
     # counts more, by the square of their ratio, as far as objective/build.py lets it. 0: never.
     far: float = 0.0
+    afar: int = 0  # the long side at which that is measured; 0: the level's
     averaging: float = 0.0  # the result is a running mean over the last 1 / (1 − averaging) pictures; 0: the last one
     # flat: of fewer pictures the plain mean. exponential: every picture counts `averaging` times as much as the next,
     # and a level's start is the first (Kingma & Ba 2015, section 3).
@@ -258,10 +258,11 @@ _RECIPES = (
         averaging=0.9,
         steps=280,
         clamp=True,
-        coarsest=128,
-        level_steps=15,
+        # With √2 as many more on each smaller level, and 15 on top; above 512 pixels as many as fine strokes need.
+        ladder=Ladder(2, "long", 108, (88, 67, 51, 41, 33, 40)),
         small_level=512,
         far=0.65,
+        afar=128,
     ),
     Recipe(
         name="classic",

@@ -17,11 +17,11 @@ from .setup import Setup
 
 
 def apart(setup: Setup, content: torch.Tensor, grams: StyleGrams, fraction: float) -> float:
-    """How far at the size of the recipe's first level: from afar, where fine lines are a tone, and alike whatever the
-    result's size. `content` is `fraction` of the result. It goes by the recipe's layers, whichever the user takes; 0
-    where weights or a saved style lack them, or the picture is too small for them."""
+    """How far at the recipe's `afar`, where fine lines are a tone; so it is alike whatever the result's size, of which
+    `content` is `fraction`. It goes by the recipe's layers, whichever the user takes; 0 where weights or a saved style
+    lack them, or the picture is too small for them."""
     shape, network, layers = shape_of(content), setup.network, tuple(setup.recipe.style_layers)
-    afar = fit_long(shape, min(max(shape), setup.recipe.coarsest or max(shape)))
+    afar = fit_long(shape, min(max(shape), setup.recipe.afar or max(shape)))
     for seen in (afar, shape):
         measuring = network.measuring(network.seamless and seen == shape)
         # By the result's side in whole pixels, so that a style is not measured anew on every level.

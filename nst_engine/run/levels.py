@@ -107,11 +107,9 @@ def levels_of(shape: tuple[int, int], recipe: Recipe, scales: int | None, grid: 
         passes = (*(Pass(p.fraction, p.share * (1 - share)) for p in passes), Pass(1.0, share))
     levels = []
     done = 0.0
-    least_steps = min(recipe.level_steps, recipe.steps // len(passes))
-    rest = recipe.steps - least_steps * len(passes)
     for p in passes:
         first, done = done, done + p.share
-        steps = least_steps + round(done * rest) - round(first * rest)
+        steps = round(done * recipe.steps) - round(first * recipe.steps)
         height, width = (max(1, round(side * p.fraction / grid)) * grid for side in shape)
         # A level without steps would only blur what the next one starts from.
         if steps or p is passes[-1]:

@@ -15,7 +15,7 @@ import nst_engine as nst
 from nst_engine.pictures.files import read_picture
 from nst_engine.pictures.images import resize
 from nst_engine.recipes import network_for
-from nst_engine.run.levels import levels_of
+from nst_engine.run.levels import levels_of, usual_steps
 from nst_engine.run.optim import Finished, adam
 
 BALANCED = nst.RECIPES["balanced"]
@@ -27,11 +27,11 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "nodes" / "examples"
     [(100, 1, 100), (128, 1, 128), (512, 5, 128), (1024, 7, 128), (4096, 11, 128), (16384, 15, 128)],
 )
 def test_levels_begin_at_the_same_size_whatever_the_last_has(side, count, first):
-    levels = levels_of((side * 3 // 4, side), BALANCED, None, least=16)
+    shape = (side * 3 // 4, side)
+    levels = levels_of(shape, replace(BALANCED, steps=usual_steps(shape, BALANCED)), None, least=16)
     assert len(levels) == count and levels[0].shape[1] == first and levels[-1].shape[1] == side
-    assert sum(level.steps for level in levels) == BALANCED.steps
+    assert [level.steps for level in levels] == [88, 67, 51, 41, 33, *[40] * 10][:count]
     ratios = [b.shape[1] / a.shape[1] for a, b in pairwise(levels)]
-    assert all(level.steps >= 6 for level in levels)
     assert all(1.39 < ratio < 1.44 for ratio in ratios)
 
 
@@ -108,7 +108,7 @@ def test_how_far_a_style_is_does_not_depend_on_the_results_size(vgg):
     """It is seen from afar: fine lines, which are far away at their own size, are a tone there."""
     whole, style = 0.4 + 0.2 * clouds(1, 384, 384), clouds(2, 384, 384).round()
     grams = nst.compute_style_grams(vgg, style)
-    seen_at_64 = replace(BALANCED, coarsest=64)
+    seen_at_64 = replace(BALANCED, afar=64)
     far = far_apart(vgg, resize(whole, (64, 64)), resize(style, (64, 64)), torch.ones(1, 1, 64, 64)) / 1.5
     for side in (64, 150, 384):
         counts = content_counts(vgg, resize(whole, (side, side)), grams, far, seen_at_64)
@@ -151,7 +151,7 @@ def test_a_region_that_is_nothing_from_afar_is_seen_at_its_own_size(vgg):
     region[..., 100:104, 100:104] = 1
     style = clouds(2, 64, 64).round()
     grams = nst.compute_style_grams(vgg, style, size=64, region=region, mask_mode="inside")
-    assert content_counts(vgg, content, grams, 0.1, replace(BALANCED, coarsest=16)) == pytest.approx(6.25)
+    assert content_counts(vgg, content, grams, 0.1, replace(BALANCED, afar=16)) == pytest.approx(6.25)
 
 
 def test_a_narrow_seamless_picture_is_as_far_away_each_time():

@@ -132,10 +132,13 @@ def test_at_the_content_the_content_term_is_nothing(vgg, content, grams):
     assert float(terms.style) > 0
 
 
-def test_at_the_style_the_style_term_is_nothing(vgg, style, grams):
+def test_at_the_style_the_style_term_is_nothing(vgg, content, style, grams):
+    """To single precision: with more channels than positions, most variances of relu4_2 are next to nothing."""
     whole_root = replace(nst.RECIPES["balanced"], root_iterations=0, least_direction=0)
-    terms, _ = nst.objective(vgg, style, grams, recipe=whole_root).value_and_grad(style)
-    assert abs(float(terms.style)) < 1e-6
+    at_style, elsewhere = (
+        float(nst.objective(vgg, at, grams, recipe=whole_root).value_and_grad(at)[0].style) for at in (style, content)
+    )
+    assert abs(at_style) < 1e-4 * elsewhere
 
 
 def test_a_texture_needs_no_content(vgg, grams, image):

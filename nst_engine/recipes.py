@@ -238,14 +238,14 @@ _RECIPES = (
         title="Balanced (the default)",
         source="this project: Crowson's objective without its deepest style layer, in a tenth of its steps",
         # Shallow layers paint strokes; the last one, whose features are there for the content anyhow, swirls and stars.
-        style_layers={"relu1_1": 16.0, "relu2_1": 4.0, "relu3_1": 1.0, "relu4_2": 1.0},
+        style_layers={"relu1_1": 16.0, "relu2_1": 4.0, "relu3_1": 1.0, "relu4_2": 0.5},
         # The shallower one keeps what is small: a face, thin lines, windows.
         content_layers=equal(("relu2_2", "relu4_2")),
         gram="mean",
         style_term="per channel",
         content_term="mean of means",
         style_weight=0.525,
-        content_weight=0.006,
+        content_weight=0.005,
         tv_unit=0.35,
         tv_weight=0.35,
         tv_kind="l2-nine-border",

@@ -123,8 +123,8 @@ class Style:
         self._check_size(network, taps, shape, fraction)
         log.debug("measured %s at %d×%d: %s", self.name, shape[1], shape[0], " ".join(taps))
         with torch.inference_mode(False), torch.no_grad():
-            guides = self._guides(taps, shape, network)
-            if lost := [tap for tap, t in guides.items() if float(t.square().sum()) < NO_POSITIONS]:
+            guides = self._guides(taps, shape, network, fraction)
+            if lost := [tap for tap, t in guides.items() if not _any_left(t)]:
                 simple = "; mask mode simple would do" if self.mask_mode == "inside" else ""
                 raise TooSmall(
                     f"mask of {self.name}: it is too small for {lost[0]} at {shape[1]}×{shape[0]}. Paint a larger "
@@ -133,7 +133,9 @@ class Style:
             # In fp32 always: measured once, so exactness costs little, and the memo serves every precision.
             measuring = network.measuring()  # once, for all of them
             copies = self.fitting_copies(network, taps, shape)
-            measured = averaged([whole_statistics(measuring, *self._copied(measuring, taps, shape, c)) for c in copies])
+            measured = averaged(
+                [whole_statistics(measuring, *self._copied(measuring, taps, shape, fraction, c)) for c in copies]
+            )
             for tap, found in measured.items():
                 if not torch.isfinite(found.moment).all():
                     raise NSTError(
@@ -150,19 +152,31 @@ class Style:
         return [copy for copy in copies if copy.scale == 1 or min(copy.shape(shape)) >= needed]
 
     def _copied(
-        self, network: Network, taps: Iterable[str], shape: tuple[int, int], copy: Copy
+        self, network: Network, taps: Iterable[str], shape: tuple[int, int], fraction: float, copy: Copy
     ) -> tuple[torch.Tensor, tuple[str, ...], dict[str, torch.Tensor]]:
         """A copy's pixels, what is to be measured, and its mask there."""
         taps = tuple(taps)
-        return copy.of(resize(self.needed_picture(), copy.shape(shape))), taps, self._guides(taps, shape, network, copy)
+        pixels = copy.of(resize(self.needed_picture(), copy.shape(shape)))
+        return pixels, taps, self._guides(taps, shape, network, fraction, copy)
 
     def _guides(
-        self, taps: Iterable[str], shape: tuple[int, int], network: Network, copy: Copy = AS_IT_IS
+        self, taps: Iterable[str], shape: tuple[int, int], network: Network, fraction: float, copy: Copy = AS_IT_IS
     ) -> dict[str, torch.Tensor]:
         if self.mask is None:
             return {}
-        mask = copy.of(stretch(self.mask, copy.shape(shape)))
-        return {tap: guide(mask, tap, self.mask_mode, network.vgg.architecture) for tap in taps}
+        mask, architecture = copy.of(stretch(self.mask, copy.shape(shape))), network.vgg.architecture
+        modes = self._modes(taps, shape, architecture, fraction)
+        return {tap: guide(mask, tap, mode, architecture) for tap, mode in modes.items()}
+
+    def _modes(self, taps: Iterable[str], shape: tuple[int, int], architecture: str, fraction: float) -> dict[str, str]:
+        """On a small level the part may be narrower than a deep layer sees: there the layer goes up to its edges."""
+        modes = dict.fromkeys(taps, self.mask_mode)
+        if self.mask is None or self.mask_mode == "simple" or fraction == 1:
+            return modes
+        mask = stretch(self.mask, shape)
+        return {
+            tap: mode if _any_left(guide(mask, tap, mode, architecture)) else "simple" for tap, mode in modes.items()
+        }
 
     def _check_size(self, network: Network, taps: Iterable[str], shape: tuple[int, int], fraction: float) -> None:
         check_size(shape, taps, network.padding, f"style of {self.name}", self.aspect, fraction)
@@ -175,7 +189,7 @@ class Style:
         taps = tuple(taps)
         self._check_size(network, taps, shape, fraction)
         measuring, copies = network.measuring(), self.fitting_copies(network, taps, shape)
-        each = [whole_samples(measuring, *self._copied(network, taps, shape, copy)) for copy in copies]
+        each = [whole_samples(measuring, *self._copied(network, taps, shape, fraction, copy)) for copy in copies]
         return {tap: merged([(1 / len(each), found[tap]) for found in each if tap in found]) for tap in taps}
 
     def hypercolumns(
@@ -191,7 +205,7 @@ class Style:
         measuring, most = network.measuring(), MOST_HYPERCOLUMNS // len(copies)
         found = []
         for copy in copies:
-            pixels, _, guides = self._copied(network, (grid,), shape, copy)
+            pixels, _, guides = self._copied(network, (grid,), shape, 1.0, copy)
             if guides and float(guides[grid].max()) == 0:
                 continue  # a smaller copy, of which the mask leaves nothing
             inside = guides[grid] * 2 >= guides[grid].max() if guides else None
@@ -216,7 +230,7 @@ class Style:
         generator = torch.Generator().manual_seed(0)
         found: dict[str, list[torch.Tensor]] = {}
         for copy in copies:
-            pixels = self._copied(network, (), shape, copy)[0]
+            pixels = self._copied(network, (), shape, 1.0, copy)[0]
             mask = None if self.mask is None else copy.of(stretch(self.mask, copy.shape(shape)))
             if mask is not None and float(mask.sum()) < LEAST_SAMPLES:
                 raise NSTError(
@@ -247,3 +261,7 @@ def check_weight(weight: float) -> float:
 def check_mode(mode: str) -> None:
     if mode not in MODES:
         raise NSTError(f"mask_mode: {mode!r} is not one of {', '.join(MODES)}.")
+
+
+def _any_left(guide: torch.Tensor) -> bool:
+    return float(guide.square().sum()) >= NO_POSITIONS

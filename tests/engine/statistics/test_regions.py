@@ -222,6 +222,15 @@ def test_what_cannot_be_a_region_is_refused(grams):
         grams.within(torch.ones(8, 8), "outside")
 
 
+def test_a_part_narrower_than_a_deep_layer_sees_on_a_small_level_does_for_the_default(vgg):
+    """At 128 pixels it is half as wide as relu4_2 sees; at its own size there is room for every layer."""
+    mask = torch.zeros(1, 256, 256)
+    mask[:, 60:180, 60:180] = 1
+    grams = nst.compute_style_grams(vgg, clouds(2, 256, 256), mask=mask, mask_mode="inside")
+    result = nst.stylize(vgg, clouds(1, 256, 256), grams, size=0, steps=3)
+    assert torch.isfinite(result.image).all()
+
+
 def test_inside_counts_only_what_sees_nothing_else():
     mask = left(96, 160)
     for tap in ("relu1_1", "relu2_1", "relu3_1"):

@@ -18,7 +18,7 @@ def at(position: nst.Position, seconds_left: float | None = None) -> str:
 
 
 def where(position: nst.Position) -> str:
-    """step 40 of 280, level 3 of 8, 256×170"""
+    """step 170 of 280, level 3 of 5, 256×170"""
     return ", ".join(_parts(position)).lower()
 
 

@@ -236,7 +236,7 @@ _RECIPES = (
     Recipe(
         name="balanced",
         title="Balanced (the default)",
-        source="this project: Crowson's objective without its deepest style layer, in a tenth of its steps",
+        source="this project: Crowson's objective with relu4_2 for its two deepest layers, in a tenth of its steps",
         # Shallow layers paint strokes; the last one, whose features are there for the content anyhow, swirls and stars.
         style_layers={"relu1_1": 16.0, "relu2_1": 4.0, "relu3_1": 1.0, "relu4_2": 0.5},
         # The shallower one keeps what is small: a face, thin lines, windows.
@@ -258,7 +258,7 @@ _RECIPES = (
         averaging=0.9,
         steps=280,
         clamp=True,
-        # With √2 as many more on each smaller level, and 15 on top; above 512 pixels as many as fine strokes need.
+        # √2 times as many on each smaller level, and 15 more on every one; on large levels what fine strokes need.
         ladder=Ladder(2, "long", 108, (88, 67, 51, 41, 33, 40)),
         small_level=512,
         far=0.65,

@@ -72,8 +72,8 @@ TEMPLATES = (
     ),
     transfer(
         "balanced",
-        "The default recipe with all its steps: flat colour, bold contours, calm skies. It begins with a picture of "
-        "128 pixels and enlarges it step by step, so the same setting suits most pairs at any size.",
+        "The default recipe with all its steps: flat colour, bold contours, flowing strokes. It begins with a picture "
+        "of 128 pixels and enlarges it step by step, so the same setting suits most pairs at any size.",
         STILL_LIFE,
         [("style-mosaic", 1.0)],
         style_size=512,

@@ -17,9 +17,9 @@ from .setup import Setup
 
 
 def apart(setup: Setup, content: torch.Tensor, grams: StyleGrams, fraction: float) -> float:
-    """How far at the recipe's `afar`, where fine lines are a tone; so it is alike whatever the result's size, of which
-    `content` is `fraction`. It goes by the recipe's layers, whichever the user takes; 0 where weights or a saved style
-    lack them, or the picture is too small for them."""
+    """How far, seen at the recipe's `afar`, where fine lines are a tone, so that it does not depend on the result's
+    size. `content` is `fraction` of that size. It goes by the recipe's layers, whichever the user takes; 0 where
+    weights or a saved style lack them, or the picture is too small for them."""
     shape, network, layers = shape_of(content), setup.network, tuple(setup.recipe.style_layers)
     afar = fit_long(shape, min(max(shape), setup.recipe.afar or max(shape)))
     for seen in (afar, shape):

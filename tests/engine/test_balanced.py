@@ -27,6 +27,7 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "nodes" / "examples"
     [(100, 1, 100), (128, 1, 128), (512, 5, 128), (1024, 7, 128), (4096, 11, 128), (16384, 15, 128)],
 )
 def test_levels_begin_at_the_same_size_whatever_the_last_has(side, count, first):
+    assert usual_steps((384, 512), BALANCED) == BALANCED.steps
     shape = (side * 3 // 4, side)
     levels = levels_of(shape, replace(BALANCED, steps=usual_steps(shape, BALANCED)), None, least=16)
     assert len(levels) == count and levels[0].shape[1] == first and levels[-1].shape[1] == side

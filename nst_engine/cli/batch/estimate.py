@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ from ...errors import NSTError, counted
 from ...options import Options
 from ...pictures.files import read_picture
 from ...pictures.images import resize
-from ...run.levels import levels_of
+from ...run.levels import levels_of, usual_steps
 from ...styles.compute import compute_style_grams
 from ...stylize import stylize
 from ...video.source import Part, open_source
@@ -83,6 +84,8 @@ def _look(job: Job) -> tuple[str, str, float]:
 
 def _work(args: argparse.Namespace, shape: tuple[int, int]) -> tuple[int, float]:
     recipe = Options(recipe=args.recipe, steps=args.steps, optimizer=args.optimizer).used_recipe
+    if args.steps is None:
+        recipe = replace(recipe, steps=usual_steps(shape, recipe, args.scales))
     levels = levels_of(shape, recipe, args.scales) if recipe.steps else []
     # A step's worth for measuring at every level.
     pixels = sum(level.shape[0] * level.shape[1] * (level.steps + 1) for level in levels)

@@ -96,7 +96,7 @@ def test_without_anywhere_to_complain_to(folder):
     while not Path("style.safetensors").exists():
         assert process.poll() is None
         time.sleep(0.1)
-    time.sleep(1)  # the first steps
+    time.sleep(3)  # the first steps
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 130 and out == b"out.png\n"

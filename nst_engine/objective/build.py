@@ -84,7 +84,7 @@ def build(
         raise NSTError(f"seamless: {shape[1]}×{shape[0]} will not do; the sides have to be multiples of {step}.")
     check_size(shape, setup.layers, network.edges, "size", fraction=fraction)
     [first, *others] = found = octaves(setup, content, grams, shape, fraction)
-    more = _content_counts(recipe, max(shape), max(shape) / fraction) * _far_counts(setup, content, grams, fraction)
+    more = _content_counts(recipe, max(shape)) * _far_counts(setup, content, grams, fraction)
     # As a mean over the octaves, style weighs the same however many there are.
     share = recipe.style_weight / len(found)
     setup = replace(setup, recipe=replace(recipe, content_weight=recipe.content_weight * more, style_weight=share))
@@ -94,11 +94,11 @@ def build(
     return whole
 
 
-def _content_counts(recipe: Recipe, side: float, final_side: float) -> float:
+def _content_counts(recipe: Recipe, side: float) -> float:
     """How many times as much on a level with this long side: what is lost on a small one does not come back."""
     if recipe.content_side:
         return recipe.content_side / side
-    return max(1.0, min(recipe.small_level, final_side) / side)
+    return max(1.0, recipe.small_level / side)
 
 
 def _far_counts(setup: Setup, content: torch.Tensor | None, grams: StyleGrams, fraction: float) -> float:

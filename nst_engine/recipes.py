@@ -186,7 +186,7 @@ class Recipe:
     coarsest: int = 0
     ladder: Ladder | None = None  # `steps` is what it comes to at the recipe's own size
     refinement: Refinement | None = None
-    # On a level whose long side L is less than this S, the content counts S/L times as much. 0: never.
+    # On a level whose long side L is less than this S, the content counts S/L times as much, at most 4. 0: never.
     small_level: int = 0
     # Of such a long side, whatever the final one is: with side L, the content counts this over L times as much.
     content_side: int = 0

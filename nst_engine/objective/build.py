@@ -22,6 +22,7 @@ from .setup import Setup, set_up
 from .targets import octaves
 
 FARTHEST = 2.5  # times as far as a recipe's `far`: from there on the content counts no more
+SMALLEST_COUNTS = 4.0  # times, on a small level: as on the first of a large picture, and no more on a smaller one
 
 
 def objective(
@@ -98,7 +99,7 @@ def _content_counts(recipe: Recipe, side: float) -> float:
     """How many times as much on a level with this long side: what is lost on a small one does not come back."""
     if recipe.content_side:
         return recipe.content_side / side
-    return max(1.0, recipe.small_level / side)
+    return min(max(1.0, recipe.small_level / side), SMALLEST_COUNTS)
 
 
 def _far_counts(setup: Setup, content: torch.Tensor | None, grams: StyleGrams, fraction: float) -> float:

@@ -13,7 +13,7 @@ import nst_engine as nst
 from nst_engine.objective.laplacian import LEAST, POOLS, SHARE
 
 KERNEL = torch.tensor([[0.0, -1.0, 0.0], [-1.0, 4.0, -1.0], [0.0, -1.0, 0.0]], dtype=torch.float64).view(1, 1, 3, 3)
-BY_FEATURES = replace(nst.RECIPES["balanced"], content_term="relative", far=0)
+BY_FEATURES = replace(nst.RECIPES["balanced"], content_term="relative", far=0, small_level=0)
 BY_EDGES = replace(BY_FEATURES, content_measure="laplacian")
 WEIGHT = BY_EDGES.content_weight
 

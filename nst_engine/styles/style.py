@@ -134,7 +134,7 @@ class Style:
             measuring = network.measuring()  # once, for all of them
             copies = self.fitting_copies(network, taps, shape)
             measured = averaged(
-                [whole_statistics(measuring, *self._copied(measuring, taps, shape, fraction, c)) for c in copies]
+                [whole_statistics(measuring, *self._copied(measuring, taps, shape, c, fraction)) for c in copies]
             )
             for tap, found in measured.items():
                 if not torch.isfinite(found.moment).all():
@@ -152,7 +152,7 @@ class Style:
         return [copy for copy in copies if copy.scale == 1 or min(copy.shape(shape)) >= needed]
 
     def _copied(
-        self, network: Network, taps: Iterable[str], shape: tuple[int, int], fraction: float, copy: Copy
+        self, network: Network, taps: Iterable[str], shape: tuple[int, int], copy: Copy, fraction: float = 1.0
     ) -> tuple[torch.Tensor, tuple[str, ...], dict[str, torch.Tensor]]:
         """A copy's pixels, what is to be measured, and its mask there."""
         taps = tuple(taps)
@@ -189,7 +189,7 @@ class Style:
         taps = tuple(taps)
         self._check_size(network, taps, shape, fraction)
         measuring, copies = network.measuring(), self.fitting_copies(network, taps, shape)
-        each = [whole_samples(measuring, *self._copied(network, taps, shape, fraction, copy)) for copy in copies]
+        each = [whole_samples(measuring, *self._copied(network, taps, shape, copy, fraction)) for copy in copies]
         return {tap: merged([(1 / len(each), found[tap]) for found in each if tap in found]) for tap in taps}
 
     def hypercolumns(
@@ -205,7 +205,7 @@ class Style:
         measuring, most = network.measuring(), MOST_HYPERCOLUMNS // len(copies)
         found = []
         for copy in copies:
-            pixels, _, guides = self._copied(network, (grid,), shape, 1.0, copy)
+            pixels, _, guides = self._copied(network, (grid,), shape, copy)
             if guides and float(guides[grid].max()) == 0:
                 continue  # a smaller copy, of which the mask leaves nothing
             inside = guides[grid] * 2 >= guides[grid].max() if guides else None
@@ -230,7 +230,7 @@ class Style:
         generator = torch.Generator().manual_seed(0)
         found: dict[str, list[torch.Tensor]] = {}
         for copy in copies:
-            pixels = self._copied(network, (), shape, 1.0, copy)[0]
+            pixels = self._copied(network, (), shape, copy)[0]
             mask = None if self.mask is None else copy.of(stretch(self.mask, copy.shape(shape)))
             if mask is not None and float(mask.sum()) < LEAST_SAMPLES:
                 raise NSTError(

@@ -132,10 +132,9 @@ class Recipe:
     | `coarsest` | √2 apart, the first with about this long side        | shares of `steps`, more on smaller ones |
     | `passes`   | these fractions of the final size, at every size     | these shares of `steps`                 |
 
-    So `ladder` is for a program that has its own number of steps for each level and takes more in all for a larger
-    picture, `passes` for one that names its sizes, and `coarsest` where the steps in all are to be the same at every
-    size. Beside any of them may stand `refinement`, `small_level` and `content_side`. A user's own
-    number of levels (`scales`) takes the place of all three: so many, as `coarsest` would have them.
+    So `ladder` is for what has its own number of steps for each level and takes more in all for a larger picture,
+    `passes` for a program that names its sizes, and `coarsest` where the steps in all are to be the same at every size.
+    Beside any of them may stand `refinement`, `small_level` and `content_side`. A user's own number of levels (`scales`) takes the place of all three: so many, as `coarsest` would have them.
     """
 
     name: str

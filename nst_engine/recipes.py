@@ -134,7 +134,8 @@ class Recipe:
 
     So `ladder` is for what has its own number of steps for each level and takes more in all for a larger picture,
     `passes` for a program that names its sizes, and `coarsest` where the steps in all are to be the same at every size.
-    Beside any of them may stand `refinement`, `small_level` and `content_side`. A user's own number of levels (`scales`) takes the place of all three: so many, as `coarsest` would have them.
+    Beside any of them may stand `refinement`, `small_level` and `content_side`. A user's own number of levels
+    (`scales`) takes the place of all three: so many, as `coarsest` would have them.
     """
 
     name: str

@@ -1,8 +1,8 @@
 """What a judge by eye would see at once in a picture of the default recipe, as far as a number tells it.
 
-The bound lies between what is measured of good pictures (0.31 to 0.33: of five contents that differ by a ten-thousandth,
-by which the strokes come to lie elsewhere; 0.42 to 0.51 of the default before) and of bad ones (0.55 to 0.61): of
-recipes whose deep layers count most, on levels from 64 pixels, with next to no content.
+The bound lies between what is measured of good pictures (0.31 to 0.33: of five contents that differ by a
+ten-thousandth, by which the strokes come to lie elsewhere; 0.42 to 0.51 of the default before) and of bad ones (0.55
+to 0.61): of recipes whose deep layers count most, on levels from 64 pixels, with next to no content.
 """
 
 from __future__ import annotations

@@ -40,8 +40,9 @@ def test_a_transfer_without_the_folder_gives_the_same_picture(vgg, tmp_path):
     subprocess.run([sys.executable, "-c", TRANSFER], cwd=tmp_path, env=environment, check=True)
     found = torch.load(tmp_path / "result.pt")
     expected = nst.stylize(vgg, content, nst.compute_style_grams(vgg, style), steps=4).image
-    # Adam's first step is a sign, so a pixel whose gradient is nearly nothing may go either way.
-    assert (found - expected).abs().mean() < 1e-5
+    # Adam's first step is a sign, so a pixel whose gradient is nearly nothing may go either way: how many do depends on
+    # the processor's rounding. A fault goes everywhere, and as far as the steps do.
+    assert (found - expected).abs().mean() < 1e-3 * (expected - content).abs().mean()
 
 
 @pytest.mark.parametrize("name", cpu.__all__)

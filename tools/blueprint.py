@@ -9,8 +9,6 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from nst_engine import RECIPES
-
 TITLE = "Paint in a Style"
 DESCRIPTION = (
     "Paints your picture in the style of another: its brush strokes, textures and colours. Give it two pictures. What "
@@ -39,12 +37,12 @@ PREVIEW = "$$canvas-image-preview"  # what the front end calls the picture that 
 PICTURES = {"content_image": ("picture", "IMAGE"), "style_image": ("style", "IMAGE"), "protect_mask": ("keep", "MASK")}
 PRESET = "balanced"
 # The widgets on the outside, in their order, with what they say to begin with: a number where the node itself has -1,
-# which leaves it to the preset and tells a reader nothing.
+# which leaves it to the preset and tells a reader nothing. Only steps are left to it, as larger pictures take more.
 WIDGETS = {
     "strength": ("style strength", "FLOAT", 1.0),
     "stroke_size": ("stroke size", "FLOAT", 1.0),
     "size": ("size", "INT", 512),
-    "steps": ("steps", "INT", RECIPES[PRESET].steps),
+    "steps": ("steps (-1: auto)", "INT", -1),
     "keep_colours": ("keep colours", "COMBO", "none"),
 }
 RECIPE = {"recipe": ("preset", "COMBO", PRESET)}  # one more, where a template is about it

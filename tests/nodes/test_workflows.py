@@ -178,6 +178,12 @@ def test_the_blueprint_says_what_it_is_and_by_which_words_it_is_found():
     assert {"style transfer", "painting", "van gogh", "brush strokes"} <= set(extra["BlueprintSearchAliases"])
 
 
+def test_the_blueprint_takes_as_many_steps_as_its_size_and_its_preset_want(pack):
+    (inner,) = read(BLUEPRINT)["definitions"]["subgraphs"]
+    transfer = next(node for node in inner["nodes"] if node["type"] == "NeuralStyleTransfer")
+    assert canvas_widgets(pack, transfer)["steps"] == -1
+
+
 @pytest.mark.parametrize("path", WITH_API, ids=lambda p: p.stem)
 def test_both_forms_agree(pack, path):
     api = read(api_of(path))

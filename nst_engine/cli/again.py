@@ -18,13 +18,11 @@ from pathlib import Path
 from ..errors import NSTError
 from ..network.weights_location import BUILT_IN, is_there
 from ..pictures.files import read_settings
-from ..recipes import RECIPES
-from ..run.levels import usual_steps
 from ..system.safe_files import below
 from ..system.safe_text import shown
 from ..video.encode import ENCODERS, clip_settings
 from .arguments import COSTLY_LOOKS, COSTLY_SIDE, COSTLY_STYLES, COSTLY_WORK, parser
-from .inputs import NAMED_STARTS, NONE, result_shape, style_side
+from .inputs import NAMED_STARTS, NONE, result_shape, style_side, work_of
 from .video import clip_work
 
 # The least that a command says, by its name. With the user's changes it tells what the user gave.
@@ -68,16 +66,17 @@ def repeat(old: Path, changes: Sequence[str], more_folders: Sequence[str]) -> Re
     _find_files(args, given, folders, old)
     if args.command == "video":
         height, width, steps = clip_work(args)
+        megapixels = height * width * steps / 1e6
     else:
         height, width = result_shape(args, None if args.content is None else Path(args.content))
-        usual = usual_steps((height, width), RECIPES[args.recipe], args.scales)
-        steps = usual if args.steps is None else args.steps
+        steps, megapixels = work_of(args, (height, width))
     summary = (
         f"again: {' '.join(map(_quoted, [*stored, *changes]))}\n"
         f"reads {', '.join(_files(args))}; makes {width}×{height} pixels in {steps} steps with {args.recipe} and "
         f"{args.weights}; writes {args.out}"
     )
-    return Repeat(args, argv, summary, _costs(args, height, width, steps), bool(settings.get("stopped_early")))
+    costs = _costs(args, max(height, width), megapixels)
+    return Repeat(args, argv, summary, costs, bool(settings.get("stopped_early")))
 
 
 def _parsed(argv: list[str], old: Path) -> argparse.Namespace:
@@ -140,13 +139,12 @@ def _quoted(word: str) -> str:
     return word if re.fullmatch(r"[\w./=,:+-]+", word) else "'" + word.replace("'", "'\\''") + "'"
 
 
-def _costs(args: argparse.Namespace, height: int, width: int, steps: int) -> list[str]:
-    work = height * width * steps // 1_000_000
-    sizes = max(height, width, style_side(args, max(height, width)), args.style_size)
+def _costs(args: argparse.Namespace, side: int, megapixels: float) -> list[str]:
+    sizes = max(side, style_side(args, side), args.style_size)
     looks = len(set(getattr(args, "look_back", ())))
     found = [
         (sizes > COSTLY_SIDE, f"{sizes} pixels a side (more than {COSTLY_SIDE})"),
-        (work > COSTLY_WORK, f"{steps} steps of {width}×{height} pixels (more than {COSTLY_WORK} megapixels in all)"),
+        (megapixels > COSTLY_WORK, f"{megapixels:.0f} megapixels in all steps (more than {COSTLY_WORK})"),
         (len(args.styles) > COSTLY_STYLES, f"{len(args.styles)} styles (more than {COSTLY_STYLES})"),
         (looks > COSTLY_LOOKS, f"{looks} earlier frames to look back at (more than {COSTLY_LOOKS})"),
         (not is_there(args.weights, args.models), f"the weights {args.weights} from the internet"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -13,10 +13,11 @@ import torch
 
 from ..errors import NSTError
 from ..network.weights_location import BUILT_IN
+from ..options import Options
 from ..pictures.files import Picture, check_target, picture_shape, read_picture
 from ..pictures.images import shape_of
 from ..recipes import RECIPES, STARTS
-from ..run.levels import stroke_side, target_shape
+from ..run.levels import levels_of, stroke_side, target_shape, usual_steps
 from ..statistics.masks import check_mask, fit_mask
 from ..styles.grams import StyleGrams
 from ..styles.saved import SUFFIX
@@ -120,6 +121,18 @@ def result_shape(args: argparse.Namespace, content: Path | None) -> tuple[int, i
     if content is None:
         return args.height, args.width
     return target_shape(picture_shape(content), args.size, RECIPES[args.recipe], torch.device("cuda"))
+
+
+def work_of(args: argparse.Namespace, shape: tuple[int, int]) -> tuple[int, float]:
+    """The steps that a result of this shape takes, and how many megapixels they work on in all, most of them on levels
+    smaller than it is."""
+    recipe = Options(recipe=args.recipe, steps=args.steps, optimizer=args.optimizer).used_recipe
+    if args.steps is None:
+        recipe = replace(recipe, steps=usual_steps(shape, recipe, args.scales))
+    levels = levels_of(shape, recipe, args.scales) if recipe.steps else []
+    # A step's worth for measuring at every level.
+    pixels = sum(level.shape[0] * level.shape[1] * (level.steps + 1) for level in levels)
+    return recipe.steps, pixels / 1e6
 
 
 def _find_start(name: str | None) -> Path | None:

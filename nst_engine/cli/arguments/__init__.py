@@ -14,7 +14,7 @@ from .video import video_arguments
 
 # What nst again does unasked: beyond it, a run takes hours, or much memory.
 COSTLY_SIDE = 4096
-COSTLY_WORK = 4000  # steps times megapixels of the result
+COSTLY_WORK = 4000  # megapixels, those of all steps
 COSTLY_STYLES = 16
 COSTLY_LOOKS = 8  # back, from each frame of a film
 
@@ -95,9 +95,9 @@ def _again_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--yes",
         action="store_true",
-        help=f"go on, though RESULT asks for more than {COSTLY_SIDE} pixels a side, {COSTLY_WORK} steps × megapixels, "
-        f"{COSTLY_STYLES} styles, {COSTLY_LOOKS} earlier frames to look back at, or a download; without it a terminal "
-        "is asked",
+        help=f"go on, though RESULT asks for more than {COSTLY_SIDE} pixels a side, {COSTLY_WORK} megapixels in all "
+        f"steps, {COSTLY_STYLES} styles, {COSTLY_LOOKS} earlier frames to look back at, or a download; without it a "
+        "terminal is asked",
     )
     add("result", metavar="RESULT")
     add("changes", nargs=argparse.REMAINDER, help="options of the command that made it")

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from ...errors import NSTError, counted
-from ...options import Options
 from ...pictures.files import read_picture
 from ...pictures.images import resize
-from ...run.levels import levels_of, usual_steps
 from ...styles.compute import compute_style_grams
 from ...stylize import stylize
 from ...video.source import Part, open_source
 from .. import one_picture
-from ..inputs import Inputs, result_shape
+from ..inputs import Inputs, result_shape, work_of
 from ..video import clip_work
 from .jobs import Job, is_clip
 from .outcome import FAILED, KEPT, MADE
@@ -76,20 +72,10 @@ def _look(job: Job) -> tuple[str, str, float]:
             told = f"about {counted(frames, 'frame')}, {counted(steps, 'step')} in all"
             return MADE, f", {width}×{height}, {told}", height * width * steps / 1e6
         shape = result_shape(args, Path(job.content))
-        steps, megapixels = _work(args, shape)
+        steps, megapixels = work_of(args, shape)
     except (NSTError, OSError) as error:
         return FAILED, f": {in_words(error)}", 0.0
     return MADE, f", {shape[1]}×{shape[0]} in {counted(steps, 'step')}", megapixels
-
-
-def _work(args: argparse.Namespace, shape: tuple[int, int]) -> tuple[int, float]:
-    recipe = Options(recipe=args.recipe, steps=args.steps, optimizer=args.optimizer).used_recipe
-    if args.steps is None:
-        recipe = replace(recipe, steps=usual_steps(shape, recipe, args.scales))
-    levels = levels_of(shape, recipe, args.scales) if recipe.steps else []
-    # A step's worth for measuring at every level.
-    pixels = sum(level.shape[0] * level.shape[1] * (level.steps + 1) for level in levels)
-    return recipe.steps, pixels / 1e6
 
 
 def _content_of(job: Job, large: bool) -> torch.Tensor:

@@ -12,6 +12,7 @@ from nst_process import shown_on, start
 from pictures import clouds
 
 from nst_engine.cli import commands as cli
+from nst_engine.cli.again import repeat
 from nst_engine.pictures.files import read_picture, read_settings, write_picture
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -112,8 +113,8 @@ def test_only_the_user_says_where_to_write_and_where_weights_lie(folder, capsys)
     [
         (["--size", "16384"], "16384 pixels a side (more than 4096)"),
         (["--style-size", "8000"], "8000 pixels a side"),
-        (["--steps", str(10**9)], "1000000000 steps of 48×48 pixels"),
-        (["--size", "4000", "--steps", "300"], "300 steps of 4000×4000 pixels (more than 4000 megapixels in all)"),
+        (["--steps", str(10**9)], "2304000 megapixels in all steps (more than 4000)"),
+        (["--size", "4000", "--steps", "3000"], "megapixels in all steps (more than 4000)"),
         (["--weights", "vgg16-torchvision"], "the weights vgg16-torchvision from the internet"),
     ],
 )
@@ -124,6 +125,12 @@ def test_costly_work_wants_a_yes(folder, capsys, monkeypatch, words, told):
     assert told in said and "give --yes" in said
     # The user's own choices stand in the place of the stranger's.
     again(capsys, result, "--size", 48, "--steps", 1, "--style-size", 48, "--weights", "vgg19-caffe")
+
+
+def test_the_default_at_4096_pixels_is_made_unasked(folder):
+    """Most of its steps are on smaller levels."""
+    result = forged(folder, "stylize", "content.png", "style.png", "-o", "x.png", "--size", "4096")
+    assert repeat(result, [], []).costs == []
 
 
 def test_many_styles_want_a_yes(folder, capsys):

@@ -155,6 +155,7 @@ def all_results(workflow: Workflow, results: list[tuple[str, Image.Image]], styl
 
 def page(classes: Mapping[str, Any]) -> str:
     """docs/gallery.md, from the descriptions of the workflows and the pictures that are there."""
+    named = [workflow for workflow in TEMPLATES if workflow.name]
     parts = [
         "# Gallery",
         "What the workflows of the pack make, from the pack's own pictures. Each can be run with "
@@ -162,9 +163,13 @@ def page(classes: Mapping[str, Any]) -> str:
         "here, else by dropping its file from `workflows/more` onto the canvas. Settings that are not named are at "
         "their defaults.",
         "This page and its pictures are written by `tools/make_gallery.py`.",
-        " · ".join(f"[{w.name}](#{w.name})" for w in TEMPLATES if w.name),
+        " · ".join(["[every recipe](#one-pair-through-every-recipe)", *(f"[{w.name}](#{w.name})" for w in named)]),
+        "## One pair through every recipe",
+        "256 pixels, all the steps that were published, `vgg19-caffe`; the style is measured as each program does it. "
+        "[Recipes](recipes.md) says what they are; `tools/make_recipes.py` makes the sheet.",
+        "![Both pictures, and what every recipe makes of them](recipes.jpg)",
     ]
-    for workflow in (w for w in TEMPLATES if w.name):
+    for workflow in named:
         parts += [f"## {workflow.name}", *([f"Template *{workflow.title}*."] if workflow.title else [])]
         parts += [workflow.caption or workflow.note.partition("\n\n")[0]]
         given = [(title, f'<img src="{file}" width="160" alt="{alt}">') for title, alt, file in inputs(workflow)]

@@ -104,7 +104,7 @@ def main() -> None:
         clip.seek(number)
         frames.append(clip.convert("RGB"))
     save("NSTExampleClip", row(frames))
-    film = ImageOps.contain(Image.open(ROOT / "workflows" / "video.jpg").convert("RGB"), (480, 320))
+    film = ImageOps.contain(Image.open(ROOT / "workflows" / "A film without flicker.jpg").convert("RGB"), (480, 320))
     for node in ("NSTVideoTransfer", "NSTStyliseVideo"):
         save(node, film)
     looks_inside(load_pack())

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Collection
+import time
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ PAIRS = tuple(
     for style in styles
 )
 # What stands in each picture, and how it is made.
-METHODS: tuple[tuple[str, dict[str, Any]], ...] = (
+Methods = Sequence[tuple[str, dict[str, Any]]]
+METHODS: Methods = (
     ("balanced", {"recipe": "balanced"}),
     ("balanced, laplacian", {"recipe": "balanced", "content_measure": "laplacian"}),
     ("classic", {"recipe": "classic"}),
@@ -45,22 +47,25 @@ COLUMNS = 4
 PAGE, HEADING_OF_PICTURES = DOCS / "methods.md", "## The same pairs through all of them\n"
 
 
-def sheet(content: str, style: str, old: Image.Image | None = None, only: Collection[str] = ()) -> Image.Image:
+def sheet(
+    content: str, style: str, methods: Methods, old: Image.Image | None = None, only: Collection[str] = ()
+) -> Image.Image:
     """Both pictures, and what every method makes of them; but for `only` these methods, what is on an old sheet."""
     pixels = [read_picture(EXAMPLES / f"{name}.jpg").pixels for name in (f"content-{content}", f"style-{style}")]
     shape = fit_long(shape_of(pixels[0]), SIZE)
     vgg = nst.load_vgg("vgg19-caffe")
     cells = [("your picture", resize(pixels[0], shape)), ("the style", _within(pixels[1], shape))]
     pictures = [(title, image_of(pixels[0].clamp(0, 1))) for title, pixels in cells]
-    for title, how in METHODS:
+    for title, how in methods:
         if old is not None and only and title not in only:
             left, top = len(pictures) % COLUMNS * shape[1], len(pictures) // COLUMNS * shape[0]
             pictures.append((title, old.crop((left, top, left + shape[1], top + shape[0]))))
             continue
-        print(f"{content}-{style}: {title}", flush=True)
+        began = time.perf_counter()
         grams = nst.compute_style_grams(vgg, pixels[1], recipe=how["recipe"])
         result = nst.stylize(vgg, pixels[0], grams, size=SIZE, **how)
         pictures.append((title, image_of(result.image[0].clamp(0, 1))))
+        print(f"{content}-{style}: {title}, {time.perf_counter() - began:.0f} s", flush=True)
     return contact_sheet(pictures, COLUMNS, (shape[1], shape[0]), "white")
 
 
@@ -105,7 +110,7 @@ def main() -> None:
             given.to.mkdir(parents=True, exist_ok=True)
             there = DOCS / "methods" / f"{name}.jpg"
             old = Image.open(there) if given.only and there.exists() else None
-            sheet(*pair, old, given.only).save(given.to / f"{name}.jpg", quality=85, optimize=True)
+            sheet(*pair, METHODS, old, given.only).save(given.to / f"{name}.jpg", quality=85, optimize=True)
     PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
 
 

@@ -1,8 +1,8 @@
 """What a judge by eye would see at once in a picture of the default recipe, as far as a number tells it.
 
 The bound lies between what is measured of good pictures (0.31 to 0.33: of five contents that differ by a
-ten-thousandth, by which the strokes come to lie elsewhere; 0.42 to 0.51 of the default before) and of bad ones (0.55
-to 0.61): of recipes whose deep layers count most, on levels from 64 pixels, with next to no content.
+ten-thousandth, by which the strokes come to lie elsewhere) and of bad ones (0.55 to 0.61): of recipes whose deep layers
+count most, on levels from 64 pixels, with next to no content.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def test_no_object_of_the_style_is_copied_whole(vgg):
     style, sun = with_a_disc(example("style-hatching"))
     result = nst.stylize(vgg, content, nst.compute_style_grams(vgg, style)).image
     assert best_match(sun, style) > 0.99
-    assert best_match(sun, result) < 0.53
+    assert best_match(sun, result) < 0.45
 
 
 def test_a_run_in_bf16_is_as_good_as_one_in_fp32(vgg):

@@ -228,15 +228,19 @@ def agreement(a: torch.Tensor, b: torch.Tensor) -> float:
     return float(torch.corrcoef(torch.stack([edges(a), edges(b)]))[0, 1])
 
 
-@pytest.mark.parametrize("style_name", ["style-strokes", "style-mosaic"])
-def test_the_contents_edges_are_still_there(vgg, style_name):
-    """A floor, below which the style's objects have taken over; above it, more is not better. Measured: 0.31 and 0.32,
-    and 0.12 and 0.24 where the content counts nothing."""
+@pytest.mark.parametrize(
+    ("content_name", "style_name"),
+    [("landscape", "strokes"), ("landscape", "mosaic"), ("still-life", "fields"), ("still-life", "hatching")],
+)
+def test_the_contents_edges_are_still_there(vgg, content_name, style_name):
+    """A floor, below which the style's objects have taken over; above it, more is not better. Measured: 0.68, 0.57, 0.78
+    and 0.82; where the content counts nothing 0.14, 0.26, 0.19 and 0.24."""
     content, style = (
-        resize(read_picture(EXAMPLES / f"{name}.jpg").pixels, (120, 160)) for name in ("content-landscape", style_name)
+        resize(read_picture(EXAMPLES / f"{name}.jpg").pixels, (120, 160))
+        for name in (f"content-{content_name}", f"style-{style_name}")
     )
     made = nst.stylize(vgg, content, nst.compute_style_grams(vgg, style), recipe="balanced", size=160).image
-    assert agreement(made, content) > 0.25
+    assert agreement(made, content) > 0.4
     assert agreement(made, style) < 0.2
 
 

@@ -107,25 +107,26 @@ def digest(path: Path) -> str:
 
 
 def sheets(args: argparse.Namespace) -> None:
-    """One for each pair and each two contestants."""
+    """One for each pair and each two contestants, numbered in random order: neighbours tell nothing of each other."""
     folder = args.out / "sheets"
     folder.mkdir(parents=True, exist_ok=True)
     key_path = args.out / "key.json"
     key = json.loads(key_path.read_text()) if key_path.exists() else {}
     order = random.SystemRandom()
     first, *others = args.contestants
-    for other in others:
-        for row in pairs(args.pairs):
-            sides = [first, other]
-            order.shuffle(sides)
-            shown = [result_path(args.out, row["pair"], side, args.size) for side in sides]
-            if not all(path.exists() for path in shown):
-                print(f"{row['pair']}: not made yet by {first} and {other}")
-                continue
-            given = [args.source / row[name] for name in ("content", "style")]
-            name = f"{len(key) + 1:03}"
-            sheet(given, shown, min(max(args.size, LEAST), MOST)).save(folder / f"{name}.png")
-            key[name] = {"pair": row["pair"], "size": args.size, "left": sides[0], "right": sides[1]}
+    to_show = [(row, other) for other in others for row in pairs(args.pairs)]
+    order.shuffle(to_show)
+    for row, other in to_show:
+        sides = [first, other]
+        order.shuffle(sides)
+        shown = [result_path(args.out, row["pair"], side, args.size) for side in sides]
+        if not all(path.exists() for path in shown):
+            print(f"{row['pair']}: not made yet by {first} and {other}")
+            continue
+        given = [args.source / row[name] for name in ("content", "style")]
+        name = f"{len(key) + 1:03}"
+        sheet(given, shown, min(max(args.size, LEAST), MOST)).save(folder / f"{name}.png")
+        key[name] = {"pair": row["pair"], "size": args.size, "left": sides[0], "right": sides[1]}
     key_path.write_text(json.dumps(key, indent=1))
     print(f"{folder}: the question is: {QUESTION}")
 
@@ -152,25 +153,24 @@ def fitted(path: Path, side: int) -> Image.Image:
 
 
 def tally(args: argparse.Namespace) -> None:
-    """How often each contestant was preferred to each other, with a 95 % interval."""
+    """How often each contestant was preferred to each other, with a 95 % interval, in all and on each pair."""
     key = json.loads((args.out / "key.json").read_text())
-    votes: dict[tuple[str, str, int], Counter[str]] = defaultdict(Counter)
-    by_pair: dict[str, Counter[str]] = defaultdict(Counter)
+    votes: dict[tuple[str, str, int], dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     for line in (line for path in args.answers for line in path.read_text().splitlines() if line.strip()):
         name, side = line.split()[:2]
         shown = key[name]
         first, second = sorted((shown["left"], shown["right"]))
-        votes[first, second, shown["size"]][shown[side]] += 1
-        by_pair[shown["pair"]][shown[side]] += 1
-    for (first, second, size), counted in votes.items():
+        votes[first, second, shown["size"]][shown["pair"]][shown[side]] += 1
+    for (first, second, size), by_pair in sorted(votes.items()):
+        counted = sum(by_pair.values(), Counter())
         n = counted.total()
         for name in (first, second):
             low, high = interval(counted[name], n)
             print(
                 f"{size} px: {name} preferred {counted[name]} of {n}: {counted[name] / n:.0%} ({low:.0%} to {high:.0%})"
             )
-    for pair, counted in by_pair.items():
-        print(f"  {pair:20} {dict(counted)}")
+        for pair, of_it in sorted(by_pair.items()):
+            print(f"  {pair:20} {of_it[first]} : {of_it[second]}")
 
 
 def interval(wins: int, n: int, z: float = 1.96) -> tuple[float, float]:

@@ -233,8 +233,8 @@ def agreement(a: torch.Tensor, b: torch.Tensor) -> float:
     [("landscape", "strokes"), ("landscape", "mosaic"), ("still-life", "fields"), ("still-life", "hatching")],
 )
 def test_the_contents_edges_are_still_there(vgg, content_name, style_name):
-    """A floor, below which the style's objects have taken over; above it, more is not better. Measured: 0.68, 0.57, 0.78
-    and 0.82; where the content counts nothing 0.14, 0.26, 0.19 and 0.24."""
+    """A floor, below which the style's objects have taken over; above it, more is not better. Measured: 0.68, 0.57,
+    0.78 and 0.82; where the content counts nothing 0.14, 0.26, 0.19 and 0.24."""
     content, style = (
         resize(read_picture(EXAMPLES / f"{name}.jpg").pixels, (120, 160))
         for name in (f"content-{content_name}", f"style-{style_name}")

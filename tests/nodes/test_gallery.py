@@ -89,3 +89,11 @@ def test_which_method_when_shows_the_pictures_that_are_there():
     assert methods.page(text) == text, "python tools/make_methods.py --page"
     for link in re.findall(r"\]\(([^)#]+)\)", text):
         assert (DOCS / unquote(link)).is_file(), link
+
+
+def test_the_sheet_of_recipes_has_a_cell_for_each():
+    methods, recipes = load_tool("make_methods"), load_tool("make_recipes")
+    rows = -(-(2 + len(recipes.METHODS)) // methods.COLUMNS)
+    with Image.open(methods.EXAMPLES / f"content-{recipes.PAIR[0]}.jpg") as content, Image.open(recipes.SHEET) as sheet:
+        height = round(methods.SIZE * content.height / content.width)
+        assert sheet.size == (methods.COLUMNS * methods.SIZE, rows * height)

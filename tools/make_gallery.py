@@ -166,7 +166,8 @@ def page(classes: Mapping[str, Any]) -> str:
         " · ".join(["[every recipe](#one-pair-through-every-recipe)", *(f"[{w.name}](#{w.name})" for w in named)]),
         "## One pair through every recipe",
         "256 pixels, all the steps that were published, `vgg19-caffe`; the style is measured as each program does it. "
-        "[Recipes](recipes.md) says what they are; `tools/make_recipes.py` makes the sheet.",
+        "[Recipes](recipes.md) says what they are; `tools/make_recipes.py` makes the sheet. The tutorial's L-BFGS, which has "
+        "no line search, runs away at this size, as the tutorial's own does; `gatys2016` keeps nearly all of the content.",
         "![Both pictures, and what every recipe makes of them](recipes.jpg)",
     ]
     for workflow in named:

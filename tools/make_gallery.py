@@ -163,11 +163,12 @@ def page(classes: Mapping[str, Any]) -> str:
         "here, else by dropping its file from `workflows/more` onto the canvas. Settings that are not named are at "
         "their defaults.",
         "This page and its pictures are written by `tools/make_gallery.py`.",
-        " · ".join(["[every recipe](#one-pair-through-every-recipe)", *(f"[{w.name}](#{w.name})" for w in named)]),
-        "## One pair through every recipe",
-        "256 pixels, all the steps that were published, `vgg19-caffe`; the style is measured as each program does it. "
-        "[Recipes](recipes.md) says what they are; `tools/make_recipes.py` makes the sheet. The tutorial's L-BFGS, which has "
-        "no line search, runs away at this size, as the tutorial's own does; `gatys2016` keeps nearly all of the content.",
+        " · ".join(f"[{name}](#{name})" for name in ("every-recipe", *(w.name for w in named))),
+        "## every-recipe",
+        "One pair through every recipe ([what they are](recipes.md)): 256 pixels, all the steps that were published, "
+        "`vgg19-caffe`, the style as each program measures it. The tutorial's L-BFGS, which has no line search, runs "
+        "away at this size, as the tutorial's own does; `gatys2016` keeps nearly all of the content. "
+        "`tools/make_recipes.py` makes the sheet.",
         "![Both pictures, and what every recipe makes of them](recipes.jpg)",
     ]
     for workflow in named:

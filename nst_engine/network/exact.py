@@ -2,7 +2,7 @@
 
 Any program in the process may let torch round fp32 numbers to TF32 or bf16 before it multiplies them, at any moment and
 for all threads; for cuDNN's convolutions that is so from the start. These settings are not ours to change, not even for
-a moment. cuDNN is told with every convolution, and products that torch would round are computed in float64.
+a moment. cuDNN is told with every convolution, and what torch would round elsewhere is computed in float64.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import cache
 import torch
 import torch.nn.functional as F
 
-from .precision import keeps_fp32, widest_float
+from .precision import convolves_in_fp32, keeps_fp32, widest_float
 
 Tensor = torch.Tensor
 
@@ -22,7 +22,7 @@ AT_ONCE = 1 << 21  # numbers in float64
 def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None = None, padding: int = 1) -> Tensor:
     """conv2d of a tensor in channels_last."""
     if x.dtype != torch.float32 or not _goes_to_cudnn(x, kernel):
-        return F.conv2d(x, kernel, bias, padding=padding)
+        return conv2d(x, kernel, bias, padding=padding)
     cudnn = torch.backends.cudnn
     deterministic = cudnn.deterministic or torch.are_deterministic_algorithms_enabled()
     y: Tensor = torch.ops.aten.cudnn_convolution(
@@ -37,6 +37,16 @@ def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None = None, padding: int
         allow_tf32=False,
     )
     return y if bias is None else y.add_(bias.view(1, -1, 1, 1))
+
+
+def conv2d(
+    x: Tensor, kernel: Tensor, bias: Tensor | None = None, stride: int = 1, padding: int | tuple[int, int] = 0
+) -> Tensor:
+    """torch's own, where that is not cuDNN's."""
+    if x.dtype != torch.float32 or x.device.type != "cpu" or convolves_in_fp32():
+        return F.conv2d(x, kernel, bias, stride, padding)
+    y = F.conv2d(x.double(), kernel.double(), None if bias is None else bias.double(), stride, padding)
+    return y.to(x.dtype)
 
 
 def convolve_relu(x: Tensor, kernel: Tensor, bias: Tensor, padding: int = 1) -> Tensor | None:

@@ -51,6 +51,17 @@ def keeps_fp32(device: torch.device) -> bool:
     return backend.matmul.fp32_precision in ("none", "ieee")
 
 
+def convolves_in_fp32() -> bool:
+    """The same of torch's convolutions on the CPU. Small ones go by the setting of matrix products, others by one of
+    their own; no CPU rounds to TF32 yet."""
+    if not has_bf16_units(torch.device("cpu")):
+        return True
+    mkldnn = torch.backends.mkldnn
+    if not hasattr(mkldnn, "matmul"):  # before torch 2.9
+        return torch.get_float32_matmul_precision() != "medium"
+    return all(getattr(mkldnn, of).fp32_precision != "bf16" for of in ("matmul", "conv"))
+
+
 def widest_float(device: torch.device) -> torch.dtype:
     """The format of sums for which fp32 is not enough."""
     return torch.float64 if kind_of(device).float64 else torch.float32

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import plain
+from .. import exact, plain
 from ..kernels import Kernel
 from ..plain import CPU, NO_EPILOGUE, Arena, Epilogue, empty, flipped, unchanged
 from . import winograd
@@ -79,7 +79,7 @@ def convolve_strips(
         if stride > 1:
             missing = (height - 1) * stride + size - 2 * padding - x.shape[2]
             x = F.pad(x, (0, 0, 0, missing)) if missing else x
-            return F.conv2d(x, kernel, epilogue.bias, stride, padding)
+            return exact.conv2d(x, kernel, epilogue.bias, stride, padding)
         return plain.convolve(x, kernel, padding, epilogue)
     y = empty((x.shape[0], len(kernel), height, width), x, arena)
 
@@ -89,7 +89,7 @@ def convolve_strips(
         read = x[:, :, first + above : end - below]
         if above or below:
             read = F.pad(read, (0, 0, above, below))
-        epilogue.write(F.conv2d(read, kernel, epilogue.bias, stride=stride, padding=(0, padding)), y, part)
+        epilogue.write(exact.conv2d(read, kernel, epilogue.bias, stride=stride, padding=(0, padding)), y, part)
 
     parallel_for(work, rows)
     return y
@@ -102,7 +102,7 @@ def _by_channels(x: Tensor, kernel: Tensor, padding: int, epilogue: Epilogue, ar
 
     def work(part: slice) -> None:
         bias = None if epilogue.bias is None else epilogue.bias[part]
-        y[:, part] = F.conv2d(x, kernel[part], bias, padding=padding)
+        y[:, part] = exact.conv2d(x, kernel[part], bias, padding=padding)
 
     parallel_for(work, [slice(first, first + CHANNELS) for first in range(0, len(kernel), CHANNELS)])
     epilogue.in_place(y, slice(0, height))

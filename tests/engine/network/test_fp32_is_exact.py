@@ -36,7 +36,7 @@ if NEW:
     SETTINGS |= {
         f"{name}: {value}": lambda place=place, value=value: setattr(place, "fp32_precision", value)
         for name, place in PLACES.items()
-        for value in ("ieee", "tf32")
+        for value in ("ieee", "bf16" if name.startswith("cpu") else "tf32")
     }
 
 
@@ -84,6 +84,17 @@ def test_a_run_goes_on_under_any_setting(vgg, setting):
     SETTINGS[setting]()
     found = nst.stylize(vgg, content, nst.compute_style_grams(vgg, style), steps=2).history[-1]
     assert found.total == pytest.approx(expected.total, rel=1e-3)
+
+
+@pytest.mark.parametrize("setting", ["medium", *(name for name in SETTINGS if name.startswith("cpu"))])
+@pytest.mark.parametrize("size", [(32, 48), (160, 240)])
+def test_no_convolution_on_a_cpu_is_rounded(vgg, setting, size):
+    """Small ones go by another of torch's settings than large ones. Only a CPU with units for bf16 rounds."""
+    content, style = clouds(1, *size), clouds(2, *size)
+    expected = nst.objective(vgg, content, nst.compute_style_grams(vgg, style)).value_and_grad(content)[1]
+    SETTINGS[setting]()
+    found = nst.objective(vgg, content, nst.compute_style_grams(vgg, style)).value_and_grad(content)[1]
+    assert (found - expected).norm() < 1e-3 * expected.norm()
 
 
 @pytest.mark.parametrize("statistic", STATISTICS)

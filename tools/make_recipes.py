@@ -1,6 +1,6 @@
 """docs/recipes.jpg: one pair through every recipe, with all the steps that were published.
 
-python tools/make_recipes.py           makes all of them, which takes half an hour on two cores
+python tools/make_recipes.py           makes all of them, which takes most of an hour on two cores
 python tools/make_recipes.py NAME ...  makes these, and keeps the rest of the sheet
 """
 

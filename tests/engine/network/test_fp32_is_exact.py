@@ -36,7 +36,7 @@ if NEW:
     SETTINGS |= {
         f"{name}: {value}": lambda place=place, value=value: setattr(place, "fp32_precision", value)
         for name, place in PLACES.items()
-        for value in ("ieee", "bf16" if name.startswith("cpu") else "tf32")
+        for value in ("ieee", "tf32", *(["bf16"] if name.startswith("cpu") else []))
     }
 
 

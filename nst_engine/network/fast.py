@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from .plain import Arena, Convolutions, empty, equal_parts
+from .plain import Arena, Convolutions, empty, equal_parts, share_of
 
 try:
     from .cpu import (
+        launch,
         max_pool_backward_rows,
         max_pool_rows,
         new_arena,
         new_convolutions,
         parallel_for,
         strips,
+        synchronize,
         thread_pool,
         workspace_bytes,
     )
@@ -24,12 +26,14 @@ except ImportError as error:
     if error.name != f"{__package__}.cpu":
         raise
     from .plain import (
+        launch,
         max_pool_backward_rows,
         max_pool_rows,
         new_arena,
         new_convolutions,
         parallel_for,
         strips,
+        synchronize,
         thread_pool,
         workspace_bytes,
     )
@@ -39,13 +43,16 @@ __all__ = (
     "Convolutions",
     "empty",
     "equal_parts",
+    "launch",
     "max_pool_backward_rows",
     "max_pool_rows",
     "new_arena",
     "new_convolutions",
     "parallel_for",
     "rows_of",
+    "share_of",
     "strips",
+    "synchronize",
     "thread_pool",
     "workspace_bytes",
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from .fast import Arena, empty, parallel_for, rows_of
+from .fast import Arena, empty, launch, rows_of, share_of, synchronize
 from .plain import Epilogue
 
 # For each way of continuing a picture beyond its border: the row that is repeated before the first and the one after
@@ -27,7 +27,8 @@ def pad(x: Tensor, edges: str, arena: Arena | None = None) -> Tensor:
     def work(rows: slice) -> None:
         y[:, :, 1 + rows.start : 1 + rows.stop, 1:-1] = x[:, :, rows]
 
-    parallel_for(work, rows_of(x))
+    launch(work, rows_of(x), share_of(h))
+    synchronize()
     for dim in (3, 2):
         last = y.shape[dim] - 1
         for side, source in zip((0, last), CONTINUED[edges](last), strict=True):
@@ -37,6 +38,7 @@ def pad(x: Tensor, edges: str, arena: Arena | None = None) -> Tensor:
 
 def fold_border(gradient: Tensor, edges: str) -> Tensor:
     """∂L/∂x from the gradient of the padded x: that of the border is added to the pixels that it repeated."""
+    synchronize()
     for dim in (2, 3):
         last = gradient.shape[dim] - 1
         for side, source in zip((0, last), CONTINUED[edges](last), strict=True):
@@ -47,11 +49,17 @@ def fold_border(gradient: Tensor, edges: str) -> Tensor:
 
 def relu(x: Tensor, arena: Arena | None = None) -> Tensor:
     y = empty(x.shape, x, arena)
-    parallel_for(lambda rows: Epilogue(relu=True).write(x[:, :, rows], y, rows), rows_of(x))
+    launch(lambda rows: Epilogue(relu=True).write(x[:, :, rows], y, rows), rows_of(x), *_both(x))
     return y
 
 
 def relu_backward(gradient: Tensor, output: Tensor) -> Tensor:
     """∂L/∂x, in the gradient's memory: 0 where the output is 0."""
-    parallel_for(lambda rows: Epilogue(relu_output=output).in_place(gradient, rows), rows_of(gradient))
+    launch(lambda rows: Epilogue(relu_output=output).in_place(gradient, rows), rows_of(gradient), *_both(gradient))
     return gradient
+
+
+def _both(x: Tensor) -> tuple[Callable[[slice], float], Callable[[slice], float]]:
+    """What rows need of a picture of this height, and what they make of the next."""
+    share = share_of(x.shape[2])
+    return share, share

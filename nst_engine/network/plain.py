@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from . import exact
+from .bits import relu, relu_backward
 from .kernels import Kernel
 
 Task = TypeVar("Task")
@@ -29,6 +30,27 @@ def parallel_for(do: Callable[[Task], object], tasks: Sequence[Task]) -> None:
     """do(task) for every task, in this thread."""
     for task in tasks:
         do(task)
+
+
+def launch(
+    do: Callable[[Task], object],
+    tasks: Sequence[Task],
+    needs: Callable[[Task], float] | None = None,
+    makes: Callable[[Task], float] | None = None,
+) -> None:
+    """The same some time later, when what was launched before is done, and by `synchronize` at the latest; here at
+    once. Of the picture, from the top, `needs` is the share that has to be there before a task may begin (all, if it is
+    not given), and `makes` the share that is there when it is done."""
+    parallel_for(do, tasks)
+
+
+def share_of(height: int) -> Callable[[slice], float]:
+    """Of so many rows: the share that ends with these."""
+    return lambda rows: rows.stop / height
+
+
+def synchronize() -> None:
+    """Returns when all that was launched is done: here it always is."""
 
 
 @contextlib.contextmanager
@@ -109,13 +131,17 @@ class Epilogue:
             return self
         return replace(self, relu_output=self.relu_output[picture : picture + 1])
 
+    def of_channels(self, some: slice) -> Epilogue:
+        bias = None if self.bias is None else self.bias[some]
+        return replace(self, bias=bias, relu_output=None if self.relu_output is None else self.relu_output[:, some])
+
     def write(self, sums: Tensor, y: Tensor, rows: slice) -> None:
         """Writes sums, to which the bias is added already, into these rows of y."""
         out = y[:, :, rows]
         if self.relu:
-            torch.clamp_min(sums, 0, out=out)
+            relu(sums, out)
         elif self.relu_output is not None:
-            torch.ops.aten.threshold_backward.grad_input(sums, self.relu_output[:, :, rows], 0, grad_input=out)
+            relu_backward(sums, self.relu_output[:, :, rows], out)
         else:
             y[:, :, rows] = sums
 

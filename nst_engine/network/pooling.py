@@ -13,10 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..system.devices import kind_of
-from .fast import Arena, empty, max_pool_backward_rows, max_pool_rows, parallel_for, strips
+from .bits import bits
+from .fast import Arena, empty, launch, max_pool_backward_rows, max_pool_rows, rows_of, share_of
 from .plain import DEAD
-
-BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes
 
 
 def max_pool(x: Tensor, arena: Arena | None = None) -> Tensor:
@@ -39,7 +38,7 @@ def max_pool_with_argmax(x: Tensor, arena: Arena | None = None) -> tuple[Tensor,
         index |= (_greater(maximum, 0) ^ 1) * DEAD
         argmax[:, :, rows] = index
 
-    parallel_for(max_pool_rows(x, pooled, argmax) or work, _strips(pooled))
+    _launch(max_pool_rows(x, pooled, argmax) or work, pooled)
     return pooled, argmax
 
 
@@ -49,27 +48,22 @@ def max_pool_backward(gradient: Tensor, argmax: Tensor, shape: torch.Size, arena
 
     def work(rows: slice) -> None:
         # Comparing within one format: products with booleans are several times slower.
-        bits = _bits(gradient[:, :, rows])
-        index = argmax[:, :, rows].to(bits.dtype)
+        numbers = bits(gradient[:, :, rows])
+        index = argmax[:, :, rows].to(numbers.dtype)
         won = torch.empty_like(index)
         for k, window in enumerate(_windows(out, rows)):
-            torch.mul(bits, torch.eq(index, k, out=won), out=_bits(window))
+            torch.mul(numbers, torch.eq(index, k, out=won), out=bits(window))
 
-    parallel_for(max_pool_backward_rows(out, gradient, argmax) or work, _strips(gradient))
+    _launch(max_pool_backward_rows(out, gradient, argmax) or work, gradient)
     return out
 
 
 def _greater(a: Tensor, b: Tensor | int) -> Tensor:
-    """1 or 0. On a CPU, comparing takes a tenth of the time where the result is an integer as long as the numbers; and
-    numbers that are not below 0 have the order of their bits."""
+    """1 or 0, on a CPU as an integer as long as the numbers."""
     if not kind_of(a.device).is_cpu:
         return torch.gt(a, b).view(torch.uint8)
-    bits = _bits(a)
-    return torch.gt(bits, _bits(b) if isinstance(b, Tensor) else b, out=torch.empty_like(bits))
-
-
-def _bits(x: Tensor) -> Tensor:
-    return x.view(BITS[x.itemsize]) if kind_of(x.device).is_cpu else x
+    numbers = bits(a)
+    return torch.gt(numbers, bits(b) if isinstance(b, Tensor) else b, out=torch.empty_like(numbers))
 
 
 def average_pool(x: Tensor, gain: float = 1.0, arena: Arena | None = None) -> Tensor:
@@ -83,7 +77,7 @@ def average_pool_backward(gradient: Tensor, shape: torch.Size, gain: float = 1.0
         for window in _windows(out, rows):
             torch.mul(gradient[:, :, rows], 0.25, out=window).mul_(gain)
 
-    parallel_for(work, _strips(gradient))
+    _launch(work, gradient)
     return out
 
 
@@ -110,7 +104,7 @@ def l2_pool_backward(
         for window, inputs in zip(_windows(out, rows), _windows(x, rows), strict=True):
             torch.mul(ratio, inputs, out=window).mul_(gain**2)
 
-    parallel_for(work, _strips(gradient))
+    _launch(work, gradient)
     return out
 
 
@@ -120,10 +114,7 @@ def _by_rows(x: Tensor, pool: Callable[[Tensor], Tensor], arena: Arena | None) -
     def work(rows: slice) -> None:
         pooled[:, :, rows] = pool(x[:, :, 2 * rows.start : 2 * rows.stop])
 
-    parts = _strips(pooled)
-    if len(parts) == 1:
-        return pool(x)
-    parallel_for(work, parts)
+    _launch(work, pooled)
     return pooled
 
 
@@ -140,9 +131,10 @@ def _output(gradient: Tensor, shape: torch.Size, arena: Arena | None) -> Tensor:
     return out
 
 
-def _strips(pooled: Tensor) -> list[slice]:
-    """Rows that fit into a core's caches together with the intermediate results."""
-    return strips(pooled.shape[2], pooled.shape[0] * pooled.shape[1] * pooled.shape[3], pooled.device)
+def _launch(work: Callable[[slice], None], pooled: Tensor) -> None:
+    """Strip by strip of the pooled picture: rows that fit into a core's caches together with what is in between."""
+    share = share_of(pooled.shape[2])
+    launch(work, rows_of(pooled), share, share)
 
 
 def _windows(x: Tensor, rows: slice) -> list[Tensor]:

@@ -15,7 +15,7 @@ from . import operations, plain, pooling
 from . import precision as precisions
 from .architecture import LayerStep, check_taps, layer_steps, layers_to
 from .conventions import IMAGENET_STD, MEANS, PADDINGS, POOLING_GAIN, POOLINGS, USUAL, Conventions, column, normalise
-from .fast import Arena, new_convolutions, parallel_for, rows_of, thread_pool
+from .fast import Arena, launch, new_convolutions, rows_of, share_of, synchronize, thread_pool
 from .kernels import Form, Kernel, Kernels
 from .mean_activations import unit_scales
 
@@ -217,6 +217,7 @@ class Network:
                 tape.append((step, shape, kept))
             del kept
             if step.tap:
+                synchronize()
                 yield step.layer, x
 
     @torch.no_grad()
@@ -224,7 +225,8 @@ class Network:
         """∂L/∂pixels; uses the tape up.
 
         `add_gradient(tap, gradient)` is asked for ∂L/∂F of each tap (in the network's precision) when the way back
-        comes to it, added to the gradient that deeper layers gave, if any: so only one at a time is in memory.
+        comes to it, added to the gradient that deeper layers gave, if any: so only one at a time is in memory. That
+        gradient is launched; it is there after `synchronize`.
         """
         gradient: torch.Tensor | None = None
         while tape:
@@ -250,19 +252,21 @@ class Network:
             part = pixels[:, :, rows]
             x[:, :, rows] = part if self.space == "raw" else normalise(part, MEANS[self.space])
 
-        parallel_for(work, rows_of(pixels))
+        launch(work, rows_of(pixels), makes=share_of(pixels.shape[2]))
         return x
 
     def _to_pixels(self, gradient: torch.Tensor) -> torch.Tensor:
         """∂L/∂pixels from ∂L/∂(what the first layer is fed)."""
         if self.space == "raw":
+            synchronize()
             return gradient.float()
         wide, std = torch.empty(gradient.shape, device=gradient.device), column(IMAGENET_STD, gradient.device)
 
         def work(rows: slice) -> None:
             torch.div(gradient[:, :, rows], std, out=wide[:, :, rows])
 
-        parallel_for(work, rows_of(gradient))
+        launch(work, rows_of(gradient), share_of(gradient.shape[2]))
+        synchronize()
         return wide
 
     def _forward(

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 
 from ..errors import NSTError
+from ..network.fast import thread_pool
 from ..network.tiles import grid
 from ..network.vgg import VGGFeatures
 from ..pictures.images import check_picture, check_size, shape_of
@@ -52,7 +53,8 @@ def objective(
     margin at a time; value and gradient are the same. "auto": in one pass if that fits into what the device has free.
     """
     recipe = get_recipe(recipe)
-    with torch.inference_mode(False):
+    # With one thread for each operation of torch, so that sums do not depend on how many there are.
+    with torch.inference_mode(False), thread_pool(vgg.device):
         if content is not None:
             content = check_picture(content, "content")
             shape = shape_of(content)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..network.fast import parallel_for, rows_of
+from ..network.fast import parallel_for, rows_of, synchronize
 from ..network.tiles import Tile
 from ..statistics.hypercolumns import ColumnGradient
 from ..statistics.moments import positions
@@ -52,6 +52,7 @@ class TapGradients:
             # In less than half of the time, and without memory for the product.
             alone.add_to(positions(gradient), positions(features))
         else:
+            synchronize()
             add_(gradient, self.at(tap, features))
 
     def parts(self, tap: str, features: Tensor) -> Iterator[tuple[str, Tensor]]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ..errors import NSTError
-from ..network.fast import new_arena, thread_pool
+from ..network.fast import new_arena, synchronize, thread_pool
 from ..network.tiles import Tile, cut, fit_tile
 from ..network.vgg import Tape
 from ..pictures.images import shape_of
@@ -284,6 +284,7 @@ class Objective:
             if scale is None:
                 gradients.add_to(into, tap, features)
             else:
+                synchronize()
                 into.add_((gradients.at(tap, features) * scale).half())
             return deeper
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from ..network.exact import AT_ONCE, add_matmul, matmul, transpose_matmul
-from ..network.fast import equal_parts, parallel_for, strips
+from ..network.fast import equal_parts, launch, parallel_for, share_of, strips
 from ..system.devices import kind_of
 from .distances import Statistics
 
@@ -97,12 +97,15 @@ class RowGradient:
         return out
 
     def add_to(self, gradient: torch.Tensor, f: torch.Tensor) -> None:
+        """Launched: it is there after `synchronize`."""
+
         def work(rows: slice) -> None:
             add_matmul(gradient[rows], f[rows], self.matrix)
             if self.row is not None:
                 gradient[rows] += self.row
 
-        parallel_for(work, self._strips(f))
+        share = share_of(len(f))
+        launch(work, self._strips(f), share, share)
 
     def _strips(self, f: torch.Tensor) -> list[slice]:
         """Of as many products, whatever the channels."""

@@ -10,16 +10,18 @@ from .. import plain
 from .arena import Arena
 from .convolutions import Convolutions
 from .pooling import max_pool_backward_rows, max_pool_rows
-from .threads import parallel_for, strips, thread_pool
+from .threads import launch, parallel_for, strips, synchronize, thread_pool
 from .winograd.workspace import workspace_bytes
 
 __all__ = [
+    "launch",
     "max_pool_backward_rows",
     "max_pool_rows",
     "new_arena",
     "new_convolutions",
     "parallel_for",
     "strips",
+    "synchronize",
     "thread_pool",
     "workspace_bytes",
 ]

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from .. import exact, plain
 from ..kernels import Kernel
-from ..plain import CPU, NO_EPILOGUE, Arena, Epilogue, empty, flipped, unchanged
+from ..plain import CPU, NO_EPILOGUE, Arena, Epilogue, empty, flipped, share_of, unchanged
 from . import winograd
-from .threads import parallel_for, strips
+from .threads import launch, strips, synchronize
 from .winograd.workspace import Workspace
 
 CHANNELS = 128  # of a convolution's output that a thread makes of a small picture
@@ -76,6 +76,7 @@ def convolve_strips(
     if len(rows) == 1 and len(kernel) > CHANNELS and height * width * kernel.numel() >= LEAST_PRODUCTS:
         return _by_channels(x, kernel, padding, epilogue, arena)
     if len(rows) == 1:
+        synchronize()
         if stride > 1:
             missing = (height - 1) * stride + size - 2 * padding - x.shape[2]
             x = F.pad(x, (0, 0, 0, missing)) if missing else x
@@ -91,7 +92,10 @@ def convolve_strips(
             read = F.pad(read, (0, 0, above, below))
         epilogue.write(exact.conv2d(read, kernel, epilogue.bias, stride=stride, padding=(0, padding)), y, part)
 
-    parallel_for(work, rows)
+    def needs(part: slice) -> float:
+        return ((part.stop - 1) * stride - padding + size) / x.shape[2]
+
+    launch(work, rows, needs, share_of(height))
     return y
 
 
@@ -101,11 +105,10 @@ def _by_channels(x: Tensor, kernel: Tensor, padding: int, epilogue: Epilogue, ar
     y = empty((len(x), len(kernel), height, width), x, arena)
 
     def work(part: slice) -> None:
-        bias = None if epilogue.bias is None else epilogue.bias[part]
-        y[:, part] = exact.conv2d(x, kernel[part], bias, padding=padding)
+        some = epilogue.of_channels(part)
+        some.write(exact.conv2d(x, kernel[part], some.bias, padding=padding), y[:, part], slice(0, height))
 
-    parallel_for(work, [slice(first, first + CHANNELS) for first in range(0, len(kernel), CHANNELS)])
-    epilogue.in_place(y, slice(0, height))
+    launch(work, [slice(first, first + CHANNELS) for first in range(0, len(kernel), CHANNELS)])
     return y
 
 
@@ -114,6 +117,7 @@ def four_at_once(gradient: Tensor, kernel: Tensor, padding: int) -> Tensor:
     2×2 pixels are computed as those of one position."""
     height, width = (side + 2 * padding - 2 for side in gradient.shape[2:])
     if width % 2:
+        synchronize()
         gradient = F.pad(gradient, (0, 1))
     windows = convolve_strips(gradient, kernel, padding, stride=2)
     n, channels, down, across = windows.shape
@@ -123,7 +127,7 @@ def four_at_once(gradient: Tensor, kernel: Tensor, padding: int) -> Tensor:
         part = windows[:, :, rows].unflatten(1, (-1, 2, 2))
         pixels[:, :, rows] = part.permute(0, 1, 4, 2, 5, 3)
 
-    parallel_for(work, strips(down, n * channels * across, windows.device))
+    launch(work, strips(down, n * channels * across, windows.device), share_of(down), share_of(down))
     return pixels.view(n, channels // 4, 2 * down, 2 * across)[:, :, :height, :width]
 
 

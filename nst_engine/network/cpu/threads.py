@@ -1,83 +1,56 @@
 """Threads that share out the strips of a picture on a CPU.
 
 torch's threads divide every operation in advance and wait for each other by spinning: beside another program, a thread
-that has lost its core holds up all others. These threads take strips from one counter, each as fast as it can, and
-sleep while they wait. A strip's operations run in the thread that took it and nowhere else, so that no sum depends on
-the number of threads.
+that has lost its core holds up all others. These threads take strips from the front of a line, each as fast as it can,
+and sleep while they wait. A strip's operations run in the thread that took it and nowhere else, so that no sum depends
+on the number of threads.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import queue
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import torch
 
 from ..plain import CPU, Task, equal_parts
 from ..plain import parallel_for as serial_for
+from .crowd import Crowd
+from .jobs import Job, Line
 
-
-class _Job:
-    """Tasks that any thread may take, and the first error among them."""
-
-    def __init__(self, do: Callable[[Task], object], tasks: Sequence[Task]) -> None:
-        self.do = do
-        self.tasks: Sequence[Task] = tasks
-        self.inference = torch.is_inference_mode_enabled()
-        self.take = itertools.count().__next__
-        self.left = len(tasks)
-        self.lock = threading.Lock()
-        self.done = threading.Event()
-        self.error: BaseException | None = None
-
-    def work(self) -> None:
-        while (number := self.take()) < len(self.tasks):
-            try:
-                if self.error is None:
-                    self.do(self.tasks[number])
-            except BaseException as error:  # raised again in `parallel_for`
-                self.error = error
-            with self.lock:
-                self.left -= 1
-                last = self.left == 0
-            if last:
-                self.done.set()
-
-
-def _nothing(_: object) -> None:
-    pass
+# Threads more than cores beside other programs, where a thread may lose its core in the middle of a task and the others
+# go on with the rest. On a quiet machine they would only be in the way.
+EXTRA = 2
+MOST_WAITING = 64  # tasks: more would hold memory for long, and a run could not be stopped soon
 
 
 class _Helpers:
     """Threads that sleep until there is a job, shared by all runs of a process and started when first needed."""
 
     def __init__(self) -> None:
-        self.jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+        self.lines: queue.SimpleQueue[Line] = queue.SimpleQueue()
         self.count = 0
         self.lock = threading.Lock()
 
-    def call(self, job: _Job, count: int) -> None:
+    def call(self, line: Line, count: int) -> None:
         with self.lock:
             while self.count < count:
                 threading.Thread(target=self._serve, name="nst-worker", daemon=True).start()
                 self.count += 1
         for _ in range(count):
-            self.jobs.put(job)
+            self.lines.put(line)
 
     def _serve(self) -> None:
         _use_one_thread()
         torch.set_grad_enabled(False)
         while True:
-            job = self.jobs.get()
-            with torch.inference_mode(job.inference):
-                job.work()
-            del job  # with the tensors that it holds
+            line = self.lines.get()
+            with torch.inference_mode(line.inference):
+                line.work()
+            del line
 
 
 _helpers = _Helpers()
@@ -92,7 +65,18 @@ def _forget_helpers() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_helpers)
 
-_pool = threading.local()
+
+class _Pool(threading.local):
+    """Of the calling thread."""
+
+    size = 1  # as many threads as torch would use
+    line: Line | None = None  # what was launched
+    threads = 1  # that work on it, this one included
+    most = 1  # that may
+
+
+_pool = _Pool()
+_crowd = Crowd()
 
 
 def _use_one_thread() -> None:
@@ -117,62 +101,76 @@ def thread_pool(device: torch.device = CPU) -> Iterator[None]:
     _pool.size = usual
     try:
         yield
+        synchronize()
     finally:
+        _abandon()
         _pool.size = 1
         torch.set_num_threads(usual)
 
 
-class _Crowd(threading.local):
-    """Whether other programs want the cores as well. Then a thread may lose its core in the middle of a task, so one
-    more thread than there are cores goes on with the rest; on a quiet machine it would only be in the way. A program
-    that wakes now and then, as most do, is no crowd: what counts is how often others were there of late."""
-
-    SECONDS = 0.05  # between two checks, each of which takes some 20 µs
-    MEMORY = 4  # checks that count
-
-    def __init__(self) -> None:
-        self.checked = 0.0
-        self.share = 0.0  # of the last checks that found others
-
-    def is_there(self, threads: int) -> bool:
-        now = time.monotonic()
-        if now > self.checked + self.SECONDS:
-            self.checked = now
-            self.share += ((_running() - 1 + threads > (os.cpu_count() or 1)) - self.share) / self.MEMORY
-        return self.share > 0.5
-
-
-def _running() -> int:
-    """How many threads of all programs run or wait for a core now, this one included."""
-    try:
-        return int(Path("/proc/loadavg").read_text().split()[3].partition("/")[0])
-    except (OSError, ValueError, IndexError):  # not on Linux
-        return 1 << 30
-
-
-_crowd = _Crowd()
-
-
 def parallel_for(do: Callable[[Task], object], tasks: Sequence[Task]) -> None:
     """do(task) for every task, in any order and any thread; what one of them raises is raised here."""
-    if len(tasks) < 2:
+    if len(tasks) < 2 and _pool.line is None:
         serial_for(do, tasks)
         return
     with thread_pool():
-        job = _Job(do, tasks)
-        threads = getattr(_pool, "size", 1)
-        if threads > 1 and _crowd.is_there(threads):
-            threads += 1
-        _helpers.call(job, min(threads, len(tasks)) - 1)
-        job.work()
-        job.done.wait()
-        job.tasks, job.do = (), _nothing  # so that a thread that wakes too late holds no tensors
-    error, job.error = job.error, None
+        launch(do, tasks)
+        synchronize()
+
+
+def launch(
+    do: Callable[[Task], object],
+    tasks: Sequence[Task],
+    needs: Callable[[Task], float] | None = None,
+    makes: Callable[[Task], float] | None = None,
+) -> None:
+    """The same some time later, when what was launched before is done, and by `synchronize` at the latest. See `Job`
+    for `needs` and `makes`."""
+    if _pool.size == 1:
+        serial_for(do, tasks)
+        return
+    if not tasks:
+        return
+    if _pool.line is not None and _pool.line.waiting > MOST_WAITING:
+        synchronize()
+    if _pool.line is None:
+        _pool.line, _pool.threads = Line(), 1
+        _pool.most = _pool.size + (EXTRA if _crowd.is_there(_pool.size) else 0)
+    _pool.line.add(Job(do, tasks, needs, makes))
+    threads = min(_pool.most, len(tasks))
+    if threads > _pool.threads:
+        _helpers.call(_pool.line, threads - _pool.threads)
+        _pool.threads = threads
+
+
+def synchronize() -> None:
+    """Returns when all is done that this thread has launched; raises what a task raised."""
+    line = _pool.line
+    if line is None:
+        return
+    _pool.line = None
+    size, _pool.size = _pool.size, 1  # a task has its own tasks done where it is
+    try:
+        line.finish()
+    except BaseException as error:  # Ctrl-C while others work
+        line.error = line.error or error
+        raise
+    finally:
+        _pool.size = size
+    error, line.error = line.error, None
     if error is not None:
         try:
             raise error
         finally:
             del error  # which would keep this frame alive, and the frame its tensors
+
+
+def _abandon() -> None:
+    """After an exception, what was launched is not to be done any more."""
+    line, _pool.line = _pool.line, None
+    if line is not None:
+        line.error = line.error or RuntimeError("abandoned")
+        line.finish()
 
 
 def strips(height: int, numbers: int, device: torch.device, least: int = 1 << 18) -> list[slice]:

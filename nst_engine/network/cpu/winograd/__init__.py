@@ -12,19 +12,17 @@ products ⊙ are summed over the channels, as products of matrices. A cell is wh
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
 from ...plain import NO_EPILOGUE, Arena, Epilogue, empty, equal_parts
-from ...plain import parallel_for as serial_for
 from ...precision import has_matrix_units, keeps_fp32
-from ..threads import parallel_for
+from ..threads import launch, synchronize
 from . import in_loops, in_torch
-from . import workspace as memory
 from .layer import Layer
 from .transform import cells, strips, transform_kernel
-from .workspace import Workspace
+from .workspace import MOST_BYTES, Memory, Workspace
 
 __all__ = ["convolve", "pays", "transform_kernel"]
 
@@ -37,8 +35,6 @@ CELLS = 256
 MOST_NUMBERS = 512 * 64  # of more cells, where they have few channels
 FEWEST_STRIPS = 8
 AT_ONCE = [slice(first, first + 3) for first in range(0, 36, 3)]  # matrices that a thread multiplies at once
-
-Share = Callable[[Callable[..., object], Sequence[object]], None]
 
 
 def pays(kernel: torch.Size, shape: tuple[int, int], dtype: torch.dtype, device: torch.device) -> bool:
@@ -68,7 +64,10 @@ def convolve(
     to `in`, as gradients go back through the layer. In channels_last, without autograd."""
     if flipped:
         kernels = kernels.transpose(1, 2)
-    source = x.permute(0, 2, 3, 1).contiguous()
+    source = x.permute(0, 2, 3, 1)
+    if not source.is_contiguous():
+        synchronize()
+        source = source.contiguous()
     batch, height, width, _ = source.shape
     y = empty((batch, kernels.shape[2], height + 2 * padding - 2, width + 2 * padding - 2), x, arena)
     for k, (picture, result) in enumerate(zip(source, y.permute(0, 2, 3, 1), strict=True)):
@@ -82,18 +81,37 @@ def _by_strips(layer: Layer) -> None:
     channels = max(layer.kernels.shape[1:])
     parts = strips(down, across, max(CELLS, MOST_NUMBERS // channels))
     if len(parts) >= FEWEST_STRIPS:
-        parallel_for(lambda some: _convolve_strip(layer, some, serial_for), parts)
+        launch(lambda some: _convolve_strip(layer, some), parts, layer.needs, layer.makes)
         return
-    for some in strips(down, across, memory.MOST_BYTES // (36 * channels * layer.y.itemsize)):
-        _convolve_strip(layer, some, parallel_for)
+    parts = strips(down, across, MOST_BYTES // (36 * channels * layer.y.itemsize))
+    for some in parts:
+        _share_strip(layer, some, overlapping=len(parts) == 1)
 
 
-def _convolve_strip(layer: Layer, rows: range, share: Share) -> None:
-    """Some rows of cells. `parallel_for` shares the parts of every step among the threads; with `serial_for` there is
-    one part."""
+def _convolve_strip(layer: Layer, rows: range) -> None:
+    """Some rows of cells, in one thread."""
+    transform_data, multiply, inverse_transform, _ = _steps(layer, rows, layer.workspace.strip)
+    transform_data(rows)
+    multiply(slice(36))
+    inverse_transform(rows)
+
+
+def _share_strip(layer: Layer, rows: range, overlapping: bool) -> None:
+    """The same with the parts of every step shared among the threads. Strips that take turns in the same memory do not
+    overlap."""
+    transform_data, multiply, inverse_transform, cells = _steps(layer, rows, layer.workspace.shared)
+    count = len(rows) * layer.cells[1]
+    parts = [rows[part] for part in equal_parts(len(rows), min(len(rows), max(2, count // cells)))]
+    launch(transform_data, parts, layer.needs if overlapping else None)
+    launch(multiply, AT_ONCE)
+    launch(inverse_transform, parts, None, layer.makes if overlapping else None)
+
+
+def _steps(layer: Layer, rows: range, memory: Memory) -> tuple[Any, ...]:
+    """Some rows of cells: the data transform, the products, the inverse transform, and how many cells of a part."""
     incoming, outgoing = layer.kernels.shape[1:]
     count = len(rows) * layer.cells[1]
-    data, products = layer.workspace.strip.divide(layer.y, 36 * count * incoming, 36 * count * outgoing)
+    data, products = memory.divide(layer.y, 36 * count * incoming, 36 * count * outgoing)
     data, products = data.view(36, count, incoming), products.view(36, count, outgoing)
     implementation = in_loops if in_loops.can(layer.y.dtype, incoming, outgoing) else in_torch
     transform_data, inverse_transform = implementation.transforms(layer, rows, data, products)
@@ -101,10 +119,4 @@ def _convolve_strip(layer: Layer, rows: range, share: Share) -> None:
     def multiply(some: slice) -> None:
         torch.bmm(data[some], layer.kernels[some], out=products[some])
 
-    parts, matrices = [rows], [slice(36)]
-    if share is not serial_for:
-        parts = [rows[part] for part in equal_parts(len(rows), min(len(rows), max(2, count // implementation.CELLS)))]
-        matrices = AT_ONCE
-    share(transform_data, parts)
-    share(multiply, matrices)
-    share(inverse_transform, parts)
+    return transform_data, multiply, inverse_transform, implementation.CELLS

@@ -29,3 +29,11 @@ class Layer:
     def cells(self) -> tuple[int, int]:
         """Of the result: how many down, and how many across."""
         return cells(self.y.shape[0]), cells(self.y.shape[1])
+
+    def needs(self, rows: range) -> float:
+        """The share of the picture, from the top, that some rows of cells read."""
+        return (4 * rows.stop + 2 - self.padding) / self.picture.shape[0]
+
+    def makes(self, rows: range) -> float:
+        """The share of the result that is there with them."""
+        return rows.stop / self.cells[0]

@@ -30,5 +30,6 @@ class Memory(threading.local):
 
 class Workspace:
     def __init__(self) -> None:
-        self.strip = Memory()  # a strip's transformed data and products
+        self.strip = Memory()  # a strip's transformed data and products, where one thread has it
+        self.shared = Memory()  # the same where threads share it
         self.part = Memory()  # what one transform of a part of the strip needs

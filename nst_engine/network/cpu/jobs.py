@@ -1,0 +1,122 @@
+"""Jobs in a line, for threads that take their tasks from the front of it.
+
+Were every job to wait until the one before is done, all threads would wait for the last task of each: a moment on a
+quiet machine, but beside another program until the thread that has the task gets its core back. So a task begins as
+soon as that part of the picture is there that it reads, and whoever finds nothing left of one job goes on to the next.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+# From a task to a share of a picture, from the top: 1 is all of it.
+Share = Callable[[Any], float]
+
+
+class Job:
+    """Tasks that any thread may take, in their order. `needs` is how much of the picture has to be there before one may
+    begin: all, if it is not given; `makes` is how much is there when it is done, with those before it."""
+
+    def __init__(
+        self, do: Callable[[Any], object], tasks: Sequence[Any], needs: Share | None = None, makes: Share | None = None
+    ) -> None:
+        self.do, self.tasks, self.needs, self.makes = do, tasks, needs, makes
+        self.begun = 0
+        self.done = [False] * len(tasks)
+        self.first = 0  # that is not done
+
+    @property
+    def whole(self) -> bool:
+        return self.first == len(self.tasks)
+
+    @property
+    def share(self) -> float:
+        return 0.0 if self.makes is None or self.first == 0 else self.makes(self.tasks[self.first - 1])
+
+    def end(self, number: int) -> bool:
+        """Notes that this task is done; says whether more of the picture is there."""
+        self.done[number] = True
+        before = self.first
+        while not self.whole and self.done[self.first]:
+            self.first += 1
+        return self.first > before
+
+
+class Line:
+    """Jobs that one thread adds and several work on."""
+
+    def __init__(self) -> None:
+        self.jobs: deque[Job] = deque()  # not all of whose tasks are done
+        self.waiting = 0  # tasks that nobody has begun
+        self.closed = False  # no jobs will be added any more
+        self.error: BaseException | None = None  # the first that a task raised
+        self.inference = torch.is_inference_mode_enabled()
+        self.changed = threading.Condition(threading.Lock())
+
+    def add(self, job: Job) -> None:
+        with self.changed:
+            self.jobs.append(job)
+            self.waiting += len(job.tasks)
+            self.changed.notify_all()
+
+    def work(self) -> None:
+        """Until no task is left that a thread could begin."""
+        while self._do_one():
+            pass
+
+    def finish(self) -> None:
+        """Works until all is done."""
+        with self.changed:
+            self.closed = True
+            self.changed.notify_all()
+        self.work()
+        with self.changed:
+            while self.jobs:
+                self.changed.wait()
+
+    def _do_one(self) -> bool:
+        # In a function of its own: a thread that waits holds no job, and so none of the tensors that it works on.
+        begun = self._begin()
+        if begun is None:
+            return False
+        job, number = begun
+        try:
+            if self.error is None:
+                job.do(job.tasks[number])
+        except BaseException as error:  # raised again where the jobs came from
+            self.error = self.error or error
+        self._end(job, number)
+        return True
+
+    def _begin(self) -> tuple[Job, int] | None:
+        with self.changed:
+            while (job := self._next()) is None:
+                if self.closed and not self.waiting:
+                    return None
+                self.changed.wait()
+            job.begun += 1
+            self.waiting -= 1
+            return job, job.begun - 1
+
+    def _next(self) -> Job | None:
+        """The first job with a task that nobody has begun, if what that task reads is there."""
+        there = 1.0
+        for place, job in enumerate(self.jobs):
+            if job.begun < len(job.tasks):
+                ready = place == 0 or (job.needs is not None and job.needs(job.tasks[job.begun]) <= there)
+                return job if ready else None
+            there = min(there, job.share)
+        return None
+
+    def _end(self, job: Job, number: int) -> None:
+        with self.changed:
+            more = job.end(number)
+            while self.jobs and self.jobs[0].whole:
+                self.jobs.popleft()
+            if more:
+                self.changed.notify_all()

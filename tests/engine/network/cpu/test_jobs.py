@@ -1,0 +1,173 @@
+"""Jobs in a line: each in its turn, none on what is not there yet."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+
+import pytest
+import torch
+from pictures import clouds
+
+import nst_engine as nst
+from nst_engine.network.cpu import threads
+from nst_engine.network.cpu.jobs import Job
+from nst_engine.network.cpu.threads import launch, parallel_for, synchronize, thread_pool
+from nst_engine.network.plain import equal_parts, share_of
+
+
+@pytest.fixture(autouse=True)
+def two_threads():
+    usual = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(usual)
+
+
+@pytest.fixture
+def late(monkeypatch):
+    """Nothing is begun before `synchronize`: whoever reads what was only launched, finds nothing there."""
+
+    class NoHelpers:
+        def call(self, line, count):
+            pass
+
+    monkeypatch.setattr(threads, "_helpers", NoHelpers())
+
+
+@pytest.fixture
+def uneven(monkeypatch):
+    """One task in four is begun and then held up, while five threads go on with what they may begin."""
+    delays = random.Random(1)
+
+    class Uneven(Job):
+        def __init__(self, do, tasks, needs=None, makes=None):
+            def slowly(task):
+                if delays.random() < 0.25:
+                    time.sleep(0.003)
+                do(task)
+
+            super().__init__(slowly, tasks, needs, makes)
+
+    class Crowded:
+        def is_there(self, count):
+            return True
+
+    monkeypatch.setattr(threads, "Job", Uneven)
+    monkeypatch.setattr(threads, "_crowd", Crowded())
+    monkeypatch.setattr(threads, "EXTRA", 3)
+
+
+def test_a_job_begins_when_the_one_before_is_done(uneven):
+    done: list[tuple[int, int]] = []
+    with thread_pool():
+        for job in range(5):
+            launch(lambda task, job=job: done.append((job, task)), range(7))
+        synchronize()
+        assert [job for job, _ in done] == [job for job in range(5) for _ in range(7)]
+        assert sorted(done) == [(job, task) for job in range(5) for task in range(7)]
+
+
+def test_a_task_begins_when_its_part_of_the_picture_is_there(uneven):
+    """Each row of a picture is the sum of three of the one before: some tasks overtake, none reads too soon."""
+    height = 40
+    empty = torch.full((height,), torch.nan, dtype=torch.float64)
+    pictures = [torch.arange(height, dtype=torch.float64), *(empty.clone() for _ in range(12))]
+    order: list[int] = []
+
+    def blur(job):
+        source, result = pictures[job], pictures[job + 1]
+
+        def work(rows):
+            order.append(job)
+            for row in range(rows.start, rows.stop):
+                result[row] = source[max(0, row - 1) : row + 2].sum()
+
+        return work
+
+    with thread_pool():
+        for job in range(12):
+            launch(blur(job), equal_parts(height, 8), lambda rows: (rows.stop + 1) / height, share_of(height))
+        synchronize()
+    expected = pictures[0]
+    for _ in range(12):
+        expected = torch.stack([expected[max(0, row - 1) : row + 2].sum() for row in range(height)])
+    assert torch.equal(pictures[-1], expected)
+    assert order != sorted(order)
+
+
+def test_an_error_comes_back_and_nothing_after_it_is_done(late):
+    done: list[int] = []
+
+    def fail(task):
+        raise ValueError("in the second job")
+
+    with thread_pool():
+        launch(done.append, range(3))
+        launch(fail, range(3))
+        launch(done.append, range(3))
+        with pytest.raises(ValueError, match="in the second job"):
+            synchronize()
+        assert done == [0, 1, 2]
+        parallel_for(done.append, range(3, 6))
+    assert sorted(done) == list(range(6))
+
+
+def test_leaving_by_an_error_leaves_nothing_running():
+    done: list[int] = []
+    begun = threading.Event()
+
+    def slowly(task):
+        begun.set()
+        time.sleep(0.05)
+        done.append(task)
+
+    with pytest.raises(KeyError), thread_pool():
+        launch(slowly, range(6))
+        assert begun.wait(10)
+        raise KeyError
+    count = len(done)
+    assert count < 6
+    time.sleep(0.2)
+    assert len(done) == count
+
+
+def test_leaving_waits_for_what_was_launched(late):
+    done: list[int] = []
+    with thread_pool():
+        launch(done.append, range(3))
+        assert not done
+    assert done == [0, 1, 2]
+
+
+CASES = [
+    ("fp32", "max", "zeros", None, "classic"),
+    ("bf16", "max", "zeros", None, "classic"),
+    ("bf16", "average", "replicate", None, "classic"),
+    ("fp32", "l2", "reflect", None, "classic"),
+    ("fp32", "recipe", "recipe", 128, "classic"),
+    ("bf16", "recipe", "recipe", None, "balanced"),
+    ("bf16", "recipe", "recipe", 128, "balanced"),
+    ("fp32", "recipe", "recipe", None, "convnet"),
+    ("bf16", "recipe", "recipe", None, "strotss"),
+    ("fp32", "recipe", "recipe", None, "gatys2017"),
+]
+
+
+def gradient(vgg, tile, recipe):
+    content = clouds(1, 241, 259)
+    style = nst.compute_style_grams(vgg, clouds(2, 120, 136), size=0, recipe=recipe)
+    terms, grad = nst.objective(vgg, content, style, recipe=recipe, tile=tile).value_and_grad(clouds(3, 241, 259))
+    return torch.cat([grad.flatten(), terms.total.reshape(1)])
+
+
+@pytest.mark.parametrize("when", ["late", "uneven"])
+@pytest.mark.parametrize(("precision", "pooling", "padding", "tile", "recipe"), CASES)
+def test_the_same_bits_whenever_tasks_are_done(request, when, precision, pooling, padding, tile, recipe):
+    vgg = nst.load_vgg("vgg19-caffe", precision=precision, pooling=pooling, padding=padding, device="cpu")
+    torch.set_num_threads(1)
+    expected = gradient(vgg, tile, recipe)
+    torch.set_num_threads(2)
+    request.getfixturevalue(when)
+    assert torch.equal(gradient(vgg, tile, recipe), expected)

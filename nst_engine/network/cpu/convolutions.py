@@ -93,7 +93,8 @@ def convolve_strips(
         epilogue.write(exact.conv2d(read, kernel, epilogue.bias, stride=stride, padding=(0, padding)), y, part)
 
     def needs(part: slice) -> float:
-        return ((part.stop - 1) * stride - padding + size) / x.shape[2]
+        read: int = (part.stop - 1) * stride - padding + size
+        return read / x.shape[2]
 
     launch(work, rows, needs, share_of(height))
     return y

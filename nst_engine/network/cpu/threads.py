@@ -22,8 +22,8 @@ from .crowd import Crowd
 from .jobs import Job, Line
 
 # Threads more than cores beside other programs, where a thread may lose its core in the middle of a task and the others
-# go on with the rest. On a quiet machine they would only be in the way.
-EXTRA = 2
+# go on with the rest. On a quiet machine it would only be in the way.
+EXTRA = 1
 MOST_WAITING = 64  # tasks: more would hold memory for long, and a run could not be stopped soon
 
 
@@ -152,8 +152,8 @@ def synchronize() -> None:
     size, _pool.size = _pool.size, 1  # a task has its own tasks done where it is
     try:
         line.finish()
-    except BaseException as error:  # Ctrl-C while others work
-        line.error = line.error or error
+    except BaseException as stop:  # Ctrl-C while others work
+        line.error = line.error or stop
         raise
     finally:
         _pool.size = size

@@ -12,7 +12,8 @@ products ⊙ are summed over the channels, as products of matrices. A cell is wh
 from __future__ import annotations
 
 import platform
-from typing import Any
+from collections.abc import Callable
+from types import ModuleType
 
 import torch
 
@@ -22,9 +23,9 @@ from ..threads import launch, synchronize
 from . import in_loops, in_torch
 from .layer import Layer
 from .transform import cells, strips, transform_kernel
-from .workspace import MOST_BYTES, Memory, Workspace
+from .workspace import MOST_BYTES, Workspace
 
-__all__ = ["convolve", "pays", "transform_kernel"]
+__all__ = ["Workspace", "convolve", "pays", "transform_kernel"]
 
 # Below this (channels in × channels out), the transforms take longer than the products saved.
 LEAST_PRODUCTS, LEAST_IN_LOOPS = 128 * 128, 64 * 64
@@ -35,6 +36,9 @@ CELLS = 256
 MOST_NUMBERS = 512 * 64  # of more cells, where they have few channels
 FEWEST_STRIPS = 8
 AT_ONCE = [slice(first, first + 3) for first in range(0, 36, 3)]  # matrices that a thread multiplies at once
+
+# The data transform of some rows of cells, the products of some matrices, the inverse transform.
+Steps = tuple[Callable[[range], None], Callable[[slice], None], Callable[[range], None]]
 
 
 def pays(kernel: torch.Size, shape: tuple[int, int], dtype: torch.dtype, device: torch.device) -> bool:
@@ -85,38 +89,48 @@ def _by_strips(layer: Layer) -> None:
         return
     parts = strips(down, across, MOST_BYTES // (36 * channels * layer.y.itemsize))
     for some in parts:
-        _share_strip(layer, some, overlapping=len(parts) == 1)
+        _share_strip(layer, some, alone=len(parts) == 1)
 
 
 def _convolve_strip(layer: Layer, rows: range) -> None:
     """Some rows of cells, in one thread."""
-    transform_data, multiply, inverse_transform, _ = _steps(layer, rows, layer.workspace.strip)
+    incoming, outgoing = _numbers(layer, rows)
+    data, products = layer.workspace.strip.divide(layer.y, incoming, outgoing)
+    transform_data, multiply, inverse_transform = _steps(layer, rows, data, products)
     transform_data(rows)
     multiply(slice(36))
     inverse_transform(rows)
 
 
-def _share_strip(layer: Layer, rows: range, overlapping: bool) -> None:
-    """The same with the parts of every step shared among the threads. Strips that take turns in the same memory do not
-    overlap."""
-    transform_data, multiply, inverse_transform, cells = _steps(layer, rows, layer.workspace.shared)
-    count = len(rows) * layer.cells[1]
-    parts = [rows[part] for part in equal_parts(len(rows), min(len(rows), max(2, count // cells)))]
-    launch(transform_data, parts, layer.needs if overlapping else None)
+def _share_strip(layer: Layer, rows: range, alone: bool) -> None:
+    """The same with the parts of every step shared among the threads. Strips that take turns in the same memory wait
+    for each other."""
+    incoming, outgoing = _numbers(layer, rows)
+    [data] = layer.workspace.data.divide(layer.y, incoming)
+    [products] = layer.workspace.products.divide(layer.y, outgoing)
+    transform_data, multiply, inverse_transform = _steps(layer, rows, data, products)
+    cells = len(rows) * layer.cells[1]
+    count = min(len(rows), max(2, cells // _implementation(layer).CELLS))
+    parts = [rows[part] for part in equal_parts(len(rows), count)]
+    launch(transform_data, parts, layer.needs if alone else None)
     launch(multiply, AT_ONCE)
-    launch(inverse_transform, parts, None, layer.makes if overlapping else None)
+    launch(inverse_transform, parts, None, layer.makes if alone else None)
 
 
-def _steps(layer: Layer, rows: range, memory: Memory) -> tuple[Any, ...]:
-    """Some rows of cells: the data transform, the products, the inverse transform, and how many cells of a part."""
-    incoming, outgoing = layer.kernels.shape[1:]
-    count = len(rows) * layer.cells[1]
-    data, products = memory.divide(layer.y, 36 * count * incoming, 36 * count * outgoing)
-    data, products = data.view(36, count, incoming), products.view(36, count, outgoing)
-    implementation = in_loops if in_loops.can(layer.y.dtype, incoming, outgoing) else in_torch
-    transform_data, inverse_transform = implementation.transforms(layer, rows, data, products)
+def _numbers(layer: Layer, rows: range) -> list[int]:
+    """Of some rows of cells at all points: before the products, and after."""
+    return [36 * len(rows) * layer.cells[1] * channels for channels in layer.kernels.shape[1:]]
+
+
+def _steps(layer: Layer, rows: range, data: torch.Tensor, products: torch.Tensor) -> Steps:
+    data, products = (x.view(36, len(rows) * layer.cells[1], -1) for x in (data, products))
+    transform_data, inverse_transform = _implementation(layer).transforms(layer, rows, data, products)
 
     def multiply(some: slice) -> None:
         torch.bmm(data[some], layer.kernels[some], out=products[some])
 
-    return transform_data, multiply, inverse_transform, implementation.CELLS
+    return transform_data, multiply, inverse_transform
+
+
+def _implementation(layer: Layer) -> ModuleType:
+    return in_loops if in_loops.can(layer.y.dtype, *layer.kernels.shape[1:]) else in_torch

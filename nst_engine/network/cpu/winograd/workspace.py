@@ -31,5 +31,6 @@ class Memory(threading.local):
 class Workspace:
     def __init__(self) -> None:
         self.strip = Memory()  # a strip's transformed data and products, where one thread has it
-        self.shared = Memory()  # the same where threads share it
+        # Where threads share it, apart: a layer's data are transformed while products of the one before are still read.
+        self.data, self.products = Memory(), Memory()
         self.part = Memory()  # what one transform of a part of the strip needs

@@ -11,7 +11,7 @@ import torch
 from pictures import clouds
 
 import nst_engine as nst
-from nst_engine.network.cpu import threads
+from nst_engine.network.cpu import threads, winograd
 from nst_engine.network.cpu.jobs import Job
 from nst_engine.network.cpu.threads import launch, parallel_for, synchronize, thread_pool
 from nst_engine.network.plain import equal_parts, share_of
@@ -156,9 +156,9 @@ CASES = [
 
 
 def gradient(vgg, tile, recipe):
-    content = clouds(1, 241, 259)
+    content, x = clouds(1, 241, 259), clouds(3, 241, 259)
     style = nst.compute_style_grams(vgg, clouds(2, 120, 136), size=0, recipe=recipe)
-    terms, grad = nst.objective(vgg, content, style, recipe=recipe, tile=tile).value_and_grad(clouds(3, 241, 259))
+    terms, grad = nst.objective(vgg, content, style, recipe=recipe, tile=tile).value_and_grad(x)
     return torch.cat([grad.flatten(), terms.total.reshape(1)])
 
 
@@ -171,3 +171,21 @@ def test_the_same_bits_whenever_tasks_are_done(request, when, precision, pooling
     torch.set_num_threads(2)
     request.getfixturevalue(when)
     assert torch.equal(gradient(vgg, tile, recipe), expected)
+
+
+def test_layers_that_threads_share_do_not_write_into_each_other(uneven):
+    """The next layer's data are transformed while products of this one are still read."""
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(1, 64, 80, 80, generator=generator).contiguous(memory_format=torch.channels_last)
+    kernels = [torch.randn(shape, generator=generator) / 30 for shape in ((160, 64, 3, 3), (64, 160, 3, 3))]
+    first, second = (winograd.transform_kernel(kernel) for kernel in kernels)
+    workspace = winograd.Workspace()
+
+    def both():
+        return winograd.convolve(winograd.convolve(x, first, workspace=workspace), second, workspace=workspace)
+
+    expected = both()
+    for _ in range(5):
+        with thread_pool():
+            found = both()
+        assert torch.equal(found, expected)

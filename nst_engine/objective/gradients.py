@@ -50,7 +50,7 @@ class TapGradients:
         alone = None if self.normalised or tap in compared else self.style.of_one_region(tap)
         if alone is not None and gradient.is_contiguous(memory_format=torch.channels_last):
             # In less than half of the time, and without memory for the product.
-            alone.add_to(positions(gradient), positions(features))
+            alone.add_to(positions(gradient), positions(features), whole=self.tile is None)
         else:
             synchronize()
             add_(gradient, self.at(tap, features))

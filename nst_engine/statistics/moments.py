@@ -96,15 +96,16 @@ class RowGradient:
         parallel_for(work, self._strips(f))
         return out
 
-    def add_to(self, gradient: torch.Tensor, f: torch.Tensor) -> None:
-        """Launched: it is there after `synchronize`."""
+    def add_to(self, gradient: torch.Tensor, f: torch.Tensor, whole: bool) -> None:
+        """Launched: it is there after `synchronize`. Of a tile's inner part, which is not the `whole` that the network
+        sees, rows are other shares: then nothing overlaps."""
 
         def work(rows: slice) -> None:
             add_matmul(gradient[rows], f[rows], self.matrix)
             if self.row is not None:
                 gradient[rows] += self.row
 
-        share = share_of(len(f))
+        share = share_of(len(f)) if whole else None
         launch(work, self._strips(f), share, share)
 
     def _strips(self, f: torch.Tensor) -> list[slice]:

@@ -155,8 +155,8 @@ CASES = [
 ]
 
 
-def gradient(vgg, tile, recipe):
-    content, x = clouds(1, 241, 259), clouds(3, 241, 259)
+def gradient(vgg, tile, recipe, shape=(241, 259)):
+    content, x = clouds(1, *shape), clouds(3, *shape)
     style = nst.compute_style_grams(vgg, clouds(2, 120, 136), size=0, recipe=recipe)
     terms, grad = nst.objective(vgg, content, style, recipe=recipe, tile=tile).value_and_grad(x)
     return torch.cat([grad.flatten(), terms.total.reshape(1)])
@@ -171,6 +171,16 @@ def test_the_same_bits_whenever_tasks_are_done(request, when, precision, pooling
     torch.set_num_threads(2)
     request.getfixturevalue(when)
     assert torch.equal(gradient(vgg, tile, recipe), expected)
+
+
+def test_tiles_as_wide_as_the_picture(request):
+    """Their inner part is a run of rows, too, but rows counted from another top."""
+    vgg = nst.load_vgg("vgg19-caffe", precision="fp32", device="cpu")
+    torch.set_num_threads(1)
+    expected = gradient(vgg, 256, "classic", (720, 250))
+    torch.set_num_threads(2)
+    request.getfixturevalue("uneven")
+    assert torch.equal(gradient(vgg, 256, "classic", (720, 250)), expected)
 
 
 def test_layers_that_threads_share_do_not_write_into_each_other(uneven):

@@ -54,7 +54,7 @@ def max_pool_backward(gradient: Tensor, argmax: Tensor, shape: torch.Size, arena
         for k, window in enumerate(_windows(out, rows)):
             torch.mul(numbers, torch.eq(index, k, out=won), out=bits(window))
 
-    _launch(max_pool_backward_rows(out, gradient, argmax) or work, gradient)
+    _launch(max_pool_backward_rows(out, gradient, argmax) or work, gradient, out)
     return out
 
 
@@ -77,7 +77,7 @@ def average_pool_backward(gradient: Tensor, shape: torch.Size, gain: float = 1.0
         for window in _windows(out, rows):
             torch.mul(gradient[:, :, rows], 0.25, out=window).mul_(gain)
 
-    _launch(work, gradient)
+    _launch(work, gradient, out)
     return out
 
 
@@ -104,7 +104,7 @@ def l2_pool_backward(
         for window, inputs in zip(_windows(out, rows), _windows(x, rows), strict=True):
             torch.mul(ratio, inputs, out=window).mul_(gain**2)
 
-    _launch(work, gradient)
+    _launch(work, gradient, out)
     return out
 
 
@@ -131,10 +131,12 @@ def _output(gradient: Tensor, shape: torch.Size, arena: Arena | None) -> Tensor:
     return out
 
 
-def _launch(work: Callable[[slice], None], pooled: Tensor) -> None:
-    """Strip by strip of the pooled picture: rows that fit into a core's caches together with what is in between."""
+def _launch(work: Callable[[slice], None], pooled: Tensor, out: Tensor | None = None) -> None:
+    """Strip by strip of the pooled picture: rows that fit into a core's caches together with what is in between. On the
+    way back `out` is written, which may have a row more than the windows."""
     share = share_of(pooled.shape[2])
-    launch(work, rows_of(pooled), share, share)
+    makes = share if out is None else lambda rows: 2 * rows.stop / out.shape[2]
+    launch(work, rows_of(pooled), share, makes)
 
 
 def _windows(x: Tensor, rows: slice) -> list[Tensor]:

@@ -95,7 +95,11 @@ def thread_pool(device: torch.device = CPU) -> Iterator[None]:
     devices divide their work themselves."""
     usual = torch.get_num_threads()
     if device.type != "cpu" or usual == 1:  # within such a pool, or as the user wishes
-        yield
+        try:
+            yield
+        except BaseException:  # whoever tries again with less memory finds none held
+            _abandon()
+            raise
         return
     _use_one_thread()
     _pool.size = usual

@@ -152,6 +152,7 @@ CASES = [
     ("fp32", "recipe", "recipe", None, "convnet"),
     ("bf16", "recipe", "recipe", None, "strotss"),
     ("fp32", "recipe", "recipe", None, "gatys2017"),
+    ("fp32", "recipe", "recipe", None, "pytorch-tutorial"),
 ]
 
 

@@ -16,21 +16,10 @@ def bits(x: Tensor) -> Tensor:
     return x.view(INTEGERS[x.itemsize]) if kind_of(x.device).is_cpu else x
 
 
-def relu(x: Tensor, out: Tensor) -> None:
-    """max(x, 0)"""
-    if _in_software(x):
-        x, out = bits(x), bits(out)  # whose sign is the number's
-    torch.clamp_min(x, 0, out=out)
-
-
 def relu_backward(gradient: Tensor, output: Tensor, out: Tensor) -> None:
     """The gradient where the ReLU's output is above 0, else 0."""
-    if _in_software(gradient) and output.dtype == gradient.dtype:
+    if gradient.itemsize == 2 and output.dtype == gradient.dtype and kind_of(gradient.device).is_cpu:
         above = torch.gt(bits(output), 0, out=torch.empty_like(bits(output)))
         torch.mul(bits(gradient), above, out=bits(out))
         return
     torch.ops.aten.threshold_backward.grad_input(gradient, output, 0, grad_input=out)
-
-
-def _in_software(x: Tensor) -> bool:
-    return x.itemsize == 2 and kind_of(x.device).is_cpu

@@ -53,8 +53,7 @@ def objective(
     margin at a time; value and gradient are the same. "auto": in one pass if that fits into what the device has free.
     """
     recipe = get_recipe(recipe)
-    # With one thread for each operation of torch, so that sums do not depend on how many there are.
-    with torch.inference_mode(False), thread_pool(vgg.device):
+    with torch.inference_mode(False):
         if content is not None:
             content = check_picture(content, "content")
             shape = shape_of(content)
@@ -67,7 +66,9 @@ def objective(
         matched = grams.hypercolumn_counts(setup.style_layers, shape, recipe.style_fit, setup.recipe.statistic)
         extras = ExtraMemory(grams.region_count, grams.guided, emphasis=emphasis is not None, matched=matched)
         layout = setup.lay_out(shape, tile, free_memory(setup.network.device), extras)
-        return build(setup, content, grams, shape, 1.0, layout, emphasis)
+        # With one thread for each operation of torch, so that sums do not depend on how many there are.
+        with thread_pool(vgg.device):
+            return build(setup, content, grams, shape, 1.0, layout, emphasis)
 
 
 def build(

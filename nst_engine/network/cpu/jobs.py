@@ -60,8 +60,8 @@ class Line:
 
     def add(self, job: Job) -> None:
         with self.changed:
-            self.jobs.append(job)
             self.waiting += len(job.tasks)
+            self.jobs.append(job)
             self.changed.notify_all()
 
     def work(self) -> None:

@@ -107,9 +107,11 @@ def thread_pool(device: torch.device = CPU) -> Iterator[None]:
         yield
         synchronize()
     finally:
-        _abandon()
-        _pool.size = 1
-        torch.set_num_threads(usual)
+        try:
+            _abandon()
+        finally:
+            _pool.size = 1
+            torch.set_num_threads(usual)
 
 
 def parallel_for(do: Callable[[Task], object], tasks: Sequence[Task]) -> None:
@@ -157,7 +159,7 @@ def synchronize() -> None:
     try:
         line.finish()
     except BaseException as stop:  # Ctrl-C while others work
-        line.error = line.error or stop
+        line.error, line.closed = line.error or stop, True
         raise
     finally:
         _pool.size = size

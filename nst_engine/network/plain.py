@@ -9,7 +9,7 @@ import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from .bits import relu_backward
 from .kernels import Kernel
 
 Task = TypeVar("Task")
+Share = Callable[[Any], float]  # from a task to a share of a picture, from the top: 1 is all of it
 
 CPU = torch.device("cpu")
 
@@ -33,19 +34,16 @@ def parallel_for(do: Callable[[Task], object], tasks: Sequence[Task]) -> None:
 
 
 def launch(
-    do: Callable[[Task], object],
-    tasks: Sequence[Task],
-    needs: Callable[[Task], float] | None = None,
-    makes: Callable[[Task], float] | None = None,
+    do: Callable[[Task], object], tasks: Sequence[Task], needs: Share | None = None, makes: Share | None = None
 ) -> None:
     """The same some time later, when what was launched before is done, and by `synchronize` at the latest; here at
-    once. Of the picture, from the top, `needs` is the share that has to be there before a task may begin (all, if it is
-    not given), and `makes` the share that is there when it is done."""
+    once. `needs` is how much of the picture has to be there before a task may begin (all, if it is not given), and
+    `makes` how much is there when it is done, with those before it."""
     parallel_for(do, tasks)
 
 
-def share_of(height: int) -> Callable[[slice], float]:
-    """Of so many rows: the share that ends with these."""
+def share_of(height: int) -> Share:
+    """Of so many rows: as much as ends with these."""
     return lambda rows: rows.stop / height
 
 

@@ -14,8 +14,7 @@ from typing import Any
 
 import torch
 
-# From a task to a share of a picture, from the top: 1 is all of it.
-Share = Callable[[Any], float]
+from ..plain import Share
 
 
 class Job:
@@ -53,6 +52,7 @@ class Line:
     def __init__(self) -> None:
         self.jobs: deque[Job] = deque()  # not all of whose tasks are done
         self.waiting = 0  # tasks that nobody has begun
+        self.running = 0  # tasks that somebody does now
         self.closed = False  # no jobs will be added any more
         self.error: BaseException | None = None  # the first that a task raised
         self.inference = torch.is_inference_mode_enabled()
@@ -60,6 +60,8 @@ class Line:
 
     def add(self, job: Job) -> None:
         with self.changed:
+            if self.error is not None:
+                return
             self.waiting += len(job.tasks)
             self.jobs.append(job)
             self.changed.notify_all()
@@ -76,8 +78,17 @@ class Line:
             self.changed.notify_all()
         self.work()
         with self.changed:
-            while self.jobs:
+            while self.running:
                 self.changed.wait()
+
+    def fail(self, error: BaseException) -> None:
+        """No task is begun any more, and what they work on is let go."""
+        with self.changed:
+            self.error = self.error or error
+            self.closed = True
+            self.jobs.clear()
+            self.waiting = 0
+            self.changed.notify_all()
 
     def _do_one(self) -> bool:
         # In a function of its own: a thread that waits holds no job, and so none of the tensors that it works on.
@@ -86,22 +97,22 @@ class Line:
             return False
         job, number = begun
         try:
-            if self.error is None:
-                job.do(job.tasks[number])
+            job.do(job.tasks[number])
         except BaseException as error:  # raised again where the jobs came from
-            self.error = self.error or error
+            self.fail(error)
         self._end(job, number)
         return True
 
     def _begin(self) -> tuple[Job, int] | None:
         with self.changed:
-            while (job := self._next()) is None:
-                if self.closed and not self.waiting:
-                    return None
+            while self.waiting or not self.closed:
+                if (job := self._next()) is not None:
+                    job.begun += 1
+                    self.waiting -= 1
+                    self.running += 1
+                    return job, job.begun - 1
                 self.changed.wait()
-            job.begun += 1
-            self.waiting -= 1
-            return job, job.begun - 1
+            return None
 
     def _next(self) -> Job | None:
         """The first job with a task that nobody has begun, if what that task reads is there."""
@@ -115,8 +126,9 @@ class Line:
 
     def _end(self, job: Job, number: int) -> None:
         with self.changed:
+            self.running -= 1
             more = job.end(number)
             while self.jobs and self.jobs[0].whole:
                 self.jobs.popleft()
-            if more:
+            if more or not self.running:
                 self.changed.notify_all()

@@ -16,14 +16,14 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
-from ..plain import CPU, Task, equal_parts
+from ..plain import CPU, Share, Task, equal_parts
 from ..plain import parallel_for as serial_for
 from .crowd import Crowd
 from .jobs import Job, Line
 
 # Threads more than cores beside other programs, where a thread may lose its core in the middle of a task and the others
-# go on with the rest. On a quiet machine it would only be in the way.
-EXTRA = 1
+# go on with the rest. On a quiet machine they would only be in the way. Measured on two cores: bench/RESULTS.md.
+EXTRA = 3
 MOST_WAITING = 64  # tasks: more would hold memory for long, and a run could not be stopped soon
 
 
@@ -53,19 +53,6 @@ class _Helpers:
             del line
 
 
-_helpers = _Helpers()
-
-
-def _forget_helpers() -> None:
-    """A forked process has none of its parent's threads."""
-    global _helpers
-    _helpers = _Helpers()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_helpers)
-
-
 class _Pool(threading.local):
     """Of the calling thread."""
 
@@ -75,8 +62,19 @@ class _Pool(threading.local):
     most = 1  # that may
 
 
+_helpers = _Helpers()
 _pool = _Pool()
 _crowd = Crowd()
+
+
+def _forget_threads() -> None:
+    """A forked process has none of its parent's threads, and does nothing of what the parent had launched."""
+    global _helpers, _pool
+    _helpers, _pool = _Helpers(), _Pool()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads)
 
 
 def _use_one_thread() -> None:
@@ -125,10 +123,7 @@ def parallel_for(do: Callable[[Task], object], tasks: Sequence[Task]) -> None:
 
 
 def launch(
-    do: Callable[[Task], object],
-    tasks: Sequence[Task],
-    needs: Callable[[Task], float] | None = None,
-    makes: Callable[[Task], float] | None = None,
+    do: Callable[[Task], object], tasks: Sequence[Task], needs: Share | None = None, makes: Share | None = None
 ) -> None:
     """The same some time later, when what was launched before is done, and by `synchronize` at the latest. See `Job`
     for `needs` and `makes`."""
@@ -159,7 +154,7 @@ def synchronize() -> None:
     try:
         line.finish()
     except BaseException as stop:  # Ctrl-C while others work
-        line.error, line.closed = line.error or stop, True
+        line.fail(stop)
         raise
     finally:
         _pool.size = size
@@ -175,7 +170,7 @@ def _abandon() -> None:
     """After an exception, what was launched is not to be done any more."""
     line, _pool.line = _pool.line, None
     if line is not None:
-        line.error = line.error or RuntimeError("abandoned")
+        line.fail(RuntimeError("abandoned"))
         line.finish()
 
 

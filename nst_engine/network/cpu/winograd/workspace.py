@@ -6,12 +6,14 @@ import threading
 
 import torch
 
+from ..threads import EXTRA
+
 MOST_BYTES = 16 << 20  # of a strip of cells: all channels, transformed
 
 
 def workspace_bytes() -> int:
     """At the most: what a strip's threads share, and what each has for itself."""
-    return 2 * MOST_BYTES + torch.get_num_threads() * MOST_BYTES
+    return (2 + torch.get_num_threads() + EXTRA) * MOST_BYTES
 
 
 class Memory(threading.local):

@@ -141,6 +141,26 @@ def test_leaving_waits_for_what_was_launched(late):
     assert done == [0, 1, 2]
 
 
+def test_ctrl_c_leaves_no_helper_asleep(monkeypatch):
+    """Even where it comes between taking a task and doing it, and others wait for what that task would have made."""
+
+    class Interrupted(threads.Line):
+        def _begin(self):
+            begun = super()._begin()
+            if threading.current_thread() is threading.main_thread():
+                raise KeyboardInterrupt
+            time.sleep(0.001)
+            return begun
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt), thread_pool():
+        patch.setattr(threads, "Line", Interrupted)
+        for _ in range(3):
+            launch(lambda task: time.sleep(0.001), range(20))
+        synchronize()
+    both = threading.Barrier(2, timeout=20)
+    parallel_for(lambda task: both.wait(), range(2))  # takes two threads
+
+
 CASES = [
     ("fp32", "max", "zeros", None, "classic"),
     ("bf16", "max", "zeros", None, "classic"),

@@ -111,6 +111,25 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     subprocess.run([sys.executable, "-c", code], check=True, timeout=100, env=environment)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_process_forked_while_work_is_launched_does_its_own():
+    code = """
+import os, sys, time
+from nst_engine.network.cpu.threads import launch, parallel_for, thread_pool
+with thread_pool():
+    launch(lambda _: time.sleep(0.01), range(50))
+    time.sleep(0.1)  # a helper is in the middle of it
+    pid = os.fork()
+    if pid == 0:
+        done = []
+        parallel_for(done.append, range(3))
+        os._exit(done != [0, 1, 2])
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=20, env=environment)
+
+
 def picture(vgg, recipe):
     content = clouds(1, 136, 200)
     grams = nst.compute_style_grams(vgg, clouds(2, 120, 136), size=0)

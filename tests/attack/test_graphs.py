@@ -14,22 +14,17 @@ from pathlib import Path
 import pytest
 from comfyui_found import package_folder
 from comfyui_runs import Refused
-from hostile import (
-    ESCAPE,
+from hostile import ESCAPE, Graph, as_json, for_nst_run, node_names, sound
+from live_comfyui import PACK, Server, api_graph
+from spoilt_graphs import (
     MOVING,
-    Graph,
-    as_json,
     every_choice,
     every_method_on_unusual_pictures,
-    for_nst_run,
-    node_names,
     odd_files,
     odd_pictures,
-    sound,
     spoilt_inputs,
     spoilt_workflows,
 )
-from live_comfyui import PACK, Server, api_graph
 
 from nst_engine.cli import commands as cli
 

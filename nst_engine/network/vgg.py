@@ -81,8 +81,9 @@ def _fingerprint(convolutions: Mapping[str, tuple[torch.Tensor, torch.Tensor]]) 
 Kept = tuple[torch.Tensor, ...]
 # For each step of a pass: the shape of its input, and what it keeps.
 Tape = list[tuple[LayerStep, torch.Size, Kept]]
-# From a tap and the gradient that deeper layers gave to ∂L/∂F, the sum of all gradients there.
-AddGradient = Callable[[str, torch.Tensor | None], torch.Tensor]
+# From a tap, the gradient that deeper layers gave to ∂L/∂F, and F where it came out of a ReLU: the sum of all gradients
+# there, taken back through that ReLU.
+AddGradient = Callable[[str, torch.Tensor | None, torch.Tensor | None], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -224,22 +225,23 @@ class Network:
     def backward(self, tape: Tape, add_gradient: AddGradient, arena: Arena | None = None) -> torch.Tensor:
         """∂L/∂pixels; uses the tape up.
 
-        `add_gradient(tap, gradient)` is asked for ∂L/∂F of each tap (in the network's precision) when the way back
-        comes to it, added to the gradient that deeper layers gave, if any: so only one at a time is in memory. That
-        gradient is launched; it is there after `synchronize`.
+        `add_gradient(tap, gradient, relu_output)` is asked for ∂L/∂F of each tap (in the network's precision) when the
+        way back comes to it, added to the gradient that deeper layers gave, if any: so only one at a time is in memory.
+        It takes the sum back through the ReLU itself, while a part of it is still in a core's cache. That gradient is
+        launched; it is there after `synchronize`.
         """
         gradient: torch.Tensor | None = None
         while tape:
             self.watch.layer()
             step, shape, kept = tape.pop()
             if step.tap:
-                gradient = add_gradient(step.layer, gradient)
+                gradient = add_gradient(step.layer, gradient, kept[0] if step.kind == "relu" and kept else None)
             assert gradient is not None  # the last step is a tap
             if step.kind == "conv":
                 gradient = self._convolve_backward(gradient, step, self._relu_below(step, tape), arena)
             elif step.kind == "pool":
                 gradient = self._pool_backward(gradient, shape, kept, arena)
-            elif kept:
+            elif kept and not step.tap:
                 gradient = operations.relu_backward(gradient, kept[0])
         assert gradient is not None
         return self._to_pixels(gradient)

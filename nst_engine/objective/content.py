@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 
 from ..network.architecture import stride, tap_shape
-from ..network.fast import Arena, parallel_for, rows_of
+from ..network.bits import relu_backward
+from ..network.fast import Arena, launch, parallel_for, rows_of, share_of
 from ..network.tiles import Tile
 from ..network.vgg import Network
 from ..pictures.images import shape_of
@@ -107,17 +108,38 @@ class ContentTerm:
     def gradient(self, tap: str, f: Tensor, target: Tensor, tile: Tile | None = None) -> Tensor:
         """2k E (F − P)."""
         gradient = torch.empty_like(f)
+        some = self._some_rows(tap, f, target, tile)
+        parallel_for(lambda rows: some(rows, gradient[:, :, rows]), rows_of(f))
+        return gradient
+
+    def add_to(self, gradient: Tensor, tap: str, f: Tensor, target: Tensor, through_relu: bool) -> None:
+        """Launched: the same of the whole picture, added, and taken back through the ReLU that F came out of."""
+        some = self._some_rows(tap, f, target, None)
+
+        def work(rows: slice) -> None:
+            part = gradient[:, :, rows]
+            part += some(rows, None)
+            if through_relu:
+                relu_backward(part, f[:, :, rows], part)
+
+        share = share_of(f.shape[2])
+        launch(work, rows_of(f), share, share)
+
+    def _some_rows(
+        self, tap: str, f: Tensor, target: Tensor, tile: Tile | None
+    ) -> Callable[[slice, Tensor | None], Tensor]:
+        """The gradient of these rows, written into a tensor if one is given."""
         emphasis = self._emphasis(tap, tile)
         emphasis = None if emphasis is None else emphasis.to(f)
 
-        def work(rows: slice) -> None:
-            part = torch.sub(f[:, :, rows], target[:, :, rows], out=gradient[:, :, rows])
+        def some(rows: slice, out: Tensor | None) -> Tensor:
+            part = torch.sub(f[:, :, rows], target[:, :, rows], out=out)
             part.mul_(2 * self.factors[tap])
             if emphasis is not None:
                 part *= emphasis[:, :, rows]
+            return part
 
-        parallel_for(work, rows_of(f))
-        return gradient
+        return some
 
     def _emphasis(self, tap: str, tile: Tile | None) -> Tensor | None:
         emphasis = self.emphasis.get(tap)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ..network import operations
 from ..network.fast import parallel_for, rows_of, synchronize
 from ..network.tiles import Tile
 from ..statistics.hypercolumns import ColumnGradient
@@ -44,16 +45,31 @@ class TapGradients:
                 add_(total, gradient)
         return torch.zeros_like(features, dtype=self.dtype) if total is None else total
 
-    def add_to(self, gradient: Tensor, tap: str, features: Tensor) -> None:
-        """The same, added to what the deeper layers gave."""
+    def add_to(self, gradient: Tensor, tap: str, features: Tensor, through_relu: bool) -> None:
+        """The same, added to what the deeper layers gave, and taken back through the ReLU that the features came out
+        of."""
         compared = self.targets if self.similarity is None else self.similarity.by_tap
         alone = None if self.normalised or tap in compared else self.style.of_one_region(tap)
         if alone is not None and gradient.is_contiguous(memory_format=torch.channels_last):
             # In less than half of the time, and without memory for the product.
-            alone.add_to(positions(gradient), positions(features), whole=self.tile is None)
+            alone.add_to(positions(gradient), positions(features), self.tile is None, through_relu)
+        elif self._is_content_alone(tap):
+            self.content.add_to(gradient, tap, features, self.targets[tap], through_relu)
         else:
             synchronize()
             add_(gradient, self.at(tap, features))
+            if through_relu:
+                operations.relu_backward(gradient, features)
+
+    def _is_content_alone(self, tap: str) -> bool:
+        """Of a whole picture, as it is."""
+        return (
+            tap in self.targets
+            and tap not in self.style.weights
+            and self.similarity is None
+            and self.tile is None
+            and not self.normalised
+        )
 
     def parts(self, tap: str, features: Tensor) -> Iterator[tuple[str, Tensor]]:
         f = features.to(self.dtype)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ..errors import NSTError
+from ..network import operations
 from ..network.fast import new_arena, synchronize, thread_pool
 from ..network.tiles import Tile, cut, fit_tile
 from ..network.vgg import Tape
@@ -271,22 +272,26 @@ class Objective:
             largest = torch.stack([gradients.at(tap, f).abs().amax() for tap, f in inner.items()]).amax()
             scale = torch.exp2(-torch.log2(largest.clamp_min(1e-30)).round())
 
-        def add_gradient(tap: str, deeper: torch.Tensor | None) -> torch.Tensor:
+        def add_gradient(tap: str, deeper: torch.Tensor | None, relu_output: torch.Tensor | None) -> torch.Tensor:
             features = taps.pop(tap)
+            if deeper is not None and tile is None and scale is None:
+                gradients.add_to(deeper, tap, features, relu_output is not None)
+                return deeper
             # Only a tile's inner positions have a gradient of their own: those of its margin are its neighbours'.
             if tile is not None and deeper is None:
                 deeper = torch.zeros_like(features)
             features = features if tile is None else tile.without_margin(features, tap)
             if deeper is None:
                 here = gradients.at(tap, features)
-                return here if scale is None else (here * scale).half()
-            into = deeper if tile is None else tile.without_margin(deeper, tap)
-            if scale is None:
-                gradients.add_to(into, tap, features)
+                deeper = here if scale is None else (here * scale).half()
             else:
-                synchronize()
-                into.add_((gradients.at(tap, features) * scale).half())
-            return deeper
+                into = deeper if tile is None else tile.without_margin(deeper, tap)
+                if scale is None:
+                    gradients.add_to(into, tap, features, through_relu=False)
+                else:
+                    synchronize()
+                    into.add_((gradients.at(tap, features) * scale).half())
+            return deeper if relu_output is None else operations.relu_backward(deeper, relu_output)
 
         gradient = self.network.backward(tape, add_gradient, self.arena)
         return gradient if scale is None else gradient / scale

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ..network.bits import relu_backward
 from ..network.exact import AT_ONCE, add_matmul, matmul, transpose_matmul
 from ..network.fast import equal_parts, launch, parallel_for, share_of, strips
 from ..system.devices import kind_of
@@ -96,14 +97,18 @@ class RowGradient:
         parallel_for(work, self._strips(f))
         return out
 
-    def add_to(self, gradient: torch.Tensor, f: torch.Tensor, whole: bool) -> None:
+    def add_to(self, gradient: torch.Tensor, f: torch.Tensor, whole: bool, through_relu: bool) -> None:
         """Launched: it is there after `synchronize`. Of a tile's inner part, which is not the `whole` that the network
-        sees, rows are other shares: then nothing overlaps."""
+        sees, rows are other shares: then nothing overlaps. `through_relu` takes the sum back through the ReLU that F
+        came out of."""
 
         def work(rows: slice) -> None:
-            add_matmul(gradient[rows], f[rows], self.matrix)
+            part, features = gradient[rows], f[rows]
+            add_matmul(part, features, self.matrix)
             if self.row is not None:
-                gradient[rows] += self.row
+                part += self.row
+            if through_relu:
+                relu_backward(part, features, part)
 
         share = share_of(len(f)) if whole else None
         launch(work, self._strips(f), share, share)

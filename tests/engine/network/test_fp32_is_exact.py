@@ -186,7 +186,7 @@ def test_every_convolution_of_the_network_tells_cudnn(vgg, setting, monkeypatch)
             pytest.skip("this torch has no fake CUDA where there is no real one")
         x = torch.rand(1, 3, 32, 32, device="cuda")
         (features,) = (f for _, f in network.activations(x, ("relu2_1",), tape))
-        network.backward(tape, lambda tap, gradient: features)
+        network.backward(tape, lambda tap, gradient, relu_output: features)
     assert seen.convolutions == 6
     assert seen.allow_tf32 == [False] * 6
 

@@ -274,9 +274,6 @@ class Objective:
 
         def add_gradient(tap: str, deeper: torch.Tensor | None, relu_output: torch.Tensor | None) -> torch.Tensor:
             features = taps.pop(tap)
-            if deeper is not None and tile is None and scale is None:
-                gradients.add_to(deeper, tap, features, relu_output is not None)
-                return deeper
             # Only a tile's inner positions have a gradient of their own: those of its margin are its neighbours'.
             if tile is not None and deeper is None:
                 deeper = torch.zeros_like(features)
@@ -287,7 +284,11 @@ class Objective:
             else:
                 into = deeper if tile is None else tile.without_margin(deeper, tap)
                 if scale is None:
-                    gradients.add_to(into, tap, features, through_relu=False)
+                    # Through the ReLU; but a tile's margin has to go through it, too.
+                    at_once = tile is None and relu_output is not None
+                    gradients.add_to(into, tap, features, at_once)
+                    if at_once:
+                        return deeper
                 else:
                     synchronize()
                     into.add_((gradients.at(tap, features) * scale).half())

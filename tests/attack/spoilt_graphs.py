@@ -1,4 +1,4 @@
-"""Sound graphs of `hostile`, each spoilt in one place: the same ones every time."""
+"""Sound graphs of `hostile`, each spoilt or made unusual in one place: the same ones every time."""
 
 from __future__ import annotations
 

@@ -34,11 +34,15 @@ def parallel_for(do: Callable[[Task], object], tasks: Sequence[Task]) -> None:
 
 
 def launch(
-    do: Callable[[Task], object], tasks: Sequence[Task], needs: Share | None = None, makes: Share | None = None
+    do: Callable[[Task], object],
+    tasks: Sequence[Task],
+    needs: Share | None = None,
+    makes: Share | None = None,
+    aside: bool = False,
 ) -> None:
     """The same some time later, when what was launched before is done, and by `synchronize` at the latest; here at
     once. `needs` is how much of the picture has to be there before a task may begin (all, if it is not given), and
-    `makes` how much is there when it is done, with those before it."""
+    `makes` how much is there when it is done, with those before it. For what is made `aside` nothing later waits."""
     parallel_for(do, tasks)
 
 

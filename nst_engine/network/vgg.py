@@ -203,7 +203,16 @@ class Network:
     def activations(
         self, pixels: torch.Tensor, taps: Iterable[str], tape: Tape | None = None, arena: Arena | None = None
     ) -> Iterator[tuple[str, torch.Tensor]]:
-        """Tap by tap, as they come: a caller who needs one at a time need not keep them all.
+        """Tap by tap, as they come: a caller who needs one at a time need not keep them all."""
+        for tap, x in self.launch(pixels, taps, tape, arena):
+            synchronize()
+            yield tap, x
+
+    @torch.no_grad()
+    def launch(
+        self, pixels: torch.Tensor, taps: Iterable[str], tape: Tape | None = None, arena: Arena | None = None
+    ) -> Iterator[tuple[str, torch.Tensor]]:
+        """The same activations, there after `synchronize`.
 
         The tape is filled with what `backward` needs. The network is a chain and its weights never learn, so its
         gradient is written out below instead of being left to autograd: less is kept, and it works under the host's
@@ -218,7 +227,6 @@ class Network:
                 tape.append((step, shape, kept))
             del kept
             if step.tap:
-                synchronize()
                 yield step.layer, x
 
     @torch.no_grad()

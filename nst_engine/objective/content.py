@@ -92,9 +92,10 @@ class ContentTerm:
         return {} if self.target is None else self.target.at(tile, arena)
 
     def value(self, tap: str, features: Tensor, target: Tensor, tile: Tile | None = None) -> Tensor:
+        """Launched: it is there after `synchronize`."""
         emphasis = self._emphasis(tap, tile)
         rows = rows_of(features)
-        totals = torch.zeros(len(rows), device=features.device)
+        totals, value = torch.empty(len(rows), device=features.device), torch.empty((), device=features.device)
 
         def work(k: int) -> None:
             squares = (features[:, :, rows[k]] - target[:, :, rows[k]]).float().square_()
@@ -102,8 +103,12 @@ class ContentTerm:
                 squares *= emphasis[:, :, rows[k]]
             totals[k] = squares.sum()
 
-        parallel_for(work, range(len(rows)))
-        return self.factors[tap] * totals.sum()
+        def add_up(_: None) -> None:
+            value.copy_(self.factors[tap] * totals.sum())
+
+        launch(work, range(len(rows)), lambda k: rows[k].stop / features.shape[2], aside=True)
+        launch(add_up, [None], aside=True)
+        return value
 
     def gradient(self, tap: str, f: Tensor, target: Tensor, tile: Tile | None = None) -> Tensor:
         """2k E (F − P)."""

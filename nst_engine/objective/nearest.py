@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from ..network.architecture import position_count, stride, tap_shape
-from ..network.fast import parallel_for, strips
+from ..network.fast import parallel_for, strips, synchronize
 from ..network.tiles import Tile
 from ..pictures.images import shape_of
 from ..statistics.moments import positions
@@ -176,6 +176,7 @@ class NeuralNeighborTerm:
 
     def sums(self, tap: str, features: Tensor, tile: Tile | None = None) -> dict[int, Cosines]:
         """By region; matched anew, where that is due."""
+        synchronize()
         columns = self.columns(tap, features)
         found = {}
         for i, part in enumerate(self.parts):

@@ -170,19 +170,21 @@ class Objective:
     def _in_one_pass(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         tape: Tape = []
         taps: dict[str, torch.Tensor] = {}
-        content = x.new_zeros(())
+        of_content: list[torch.Tensor] = []  # its value's parts
         sums: dict[str, Any] = {}
         columns: dict[str, torch.Tensor] = {}
         self._begin(x)
         targets = self.content.targets(None, self.arena)
-        for tap, features in self.network.activations(x, self.taps, tape, self.arena):
+        for tap, features in self.network.launch(x, self.taps, tape, self.arena):
             taps[tap] = features
             if tap in self.style.weights and not self.style.sorts:
                 sums[tap] = self.style.sums(tap, features)
             if tap in targets:
-                content = content + self.content.value(tap, features, targets[tap])
+                of_content.append(self.content.value(tap, features, targets[tap]))
             if self.similarity is not None and tap in self.similarity.weights:
                 columns[tap] = self.similarity.columns(tap, features)
+        synchronize()
+        content = sum(of_content, x.new_zeros(()))
         value, style = self.style.value_and_gradient(sums)
         similarity = None
         if self.similarity is not None:
@@ -210,7 +212,9 @@ class Objective:
             tape: Tape = []
             taps = dict(self.network.activations(tile.pixels(x), self.taps, tape, self.arena))
             for tap, target in gradients.targets.items():
-                content = content + self.content.value(tap, tile.without_margin(taps[tap], tap), target, tile)
+                part = self.content.value(tap, tile.without_margin(taps[tap], tap), target, tile)
+                synchronize()
+                content = content + part
             tile.add_to(gradient, self._backward(tape, taps, gradients))
             tell()
         return value, content, gradient
@@ -226,7 +230,9 @@ class Objective:
         for tile in tiles if taps else ():
             for tap, seen in self.network.activations(tile.pixels(x), taps, arena=self.arena):
                 features = tile.without_margin(seen, tap)
-                for i, part in self.style.sums(tap, features, tile).items() if tap in sums else ():
+                parts = self.style.sums(tap, features, tile) if tap in sums else {}
+                synchronize()
+                for i, part in parts.items():
                     sums[tap][i] = sums[tap][i] + part if i in sums[tap] else part
                 if self.similarity is not None and tap in compared:
                     part = self.similarity.columns(tap, features, tile)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import torch
 
 from ..network.architecture import channels, stride
+from ..network.fast import synchronize
 from ..network.tiles import Tile
 from ..network.vgg import Network
 from ..pictures.images import Shape, shape_of
@@ -122,6 +123,7 @@ class Corners:
 
     def read(self, features: Tensor, tap: str, tile: Tile | None = None) -> Tensor:
         """N rows of C in fp32; of a tile (without its margin), what it contributes to them."""
+        synchronize()
         index, weights = self.within(shape_of(features), tap, tile)
         rows = positions(features)[index].float().mul_(weights[:, None])
         return rows.view(4, -1, rows.shape[1]).sum(0)

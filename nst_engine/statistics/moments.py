@@ -8,7 +8,7 @@ import torch
 
 from ..network.bits import relu_backward
 from ..network.exact import AT_ONCE, add_matmul, matmul, transpose_matmul
-from ..network.fast import equal_parts, launch, parallel_for, share_of, strips
+from ..network.fast import equal_parts, launch, parallel_for, share_of, strips, synchronize
 from ..system.devices import kind_of
 from .distances import Statistics
 
@@ -26,7 +26,7 @@ def sums(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Σ T²F (0 unless `means` are wanted) and Σ (TF)(TF)ᵀ over N rows of C, in fp32; or in float64, if that is the
     `kind` of numbers to multiply. Half-precision products are rounded to half precision, so they are computed in parts
-    and summed in fp32."""
+    and summed in fp32. Launched: they are there after `synchronize`."""
     n, c = f.shape
     kind = kind or f.dtype
     kind = torch.float32 if kind == torch.float16 else kind  # whose range is too small for squares
@@ -34,12 +34,14 @@ def sums(
     on_cpu = kind_of(f.device).is_cpu
     shares = n * c**2 // A_SHARE if on_cpu else 1
     parts = equal_parts(n, max(1, min(16, MOST_PRODUCTS // c**2, shares)))
-    features = torch.zeros(len(parts), c, dtype=wide, device=f.device)
-    products = torch.zeros(len(parts), c, c, dtype=wide, device=f.device)
+    features = torch.empty(len(parts), c, dtype=wide, device=f.device)
+    products = torch.empty(len(parts), c, c, dtype=wide, device=f.device)
     # In float64, all of them would be the most that a step holds beside its features.
     at_once = max(1, AT_ONCE // c if wide == torch.float64 else -(-n // 16) if on_cpu else n)
 
     def work(k: int) -> None:
+        features[k].zero_()
+        products[k].zero_()
         for first in range(parts[k].start, parts[k].stop, at_once):
             rows = slice(first, min(first + at_once, parts[k].stop))
             x = f[rows] if t is None else f[rows] * t[rows]
@@ -48,11 +50,14 @@ def sums(
             if means:
                 features[k] += (x if t is None else x * t[rows]).sum(0, dtype=wide)
 
-    parallel_for(work, range(len(parts)))
-    # In a fixed order, so that the bits do not depend on which part was ready first.
-    for k in range(1, len(parts)):
-        features[0] += features[k]
-        products[0] += products[k]
+    def add_up(_: None) -> None:
+        # In a fixed order, so that the bits do not depend on which part was ready first.
+        for k in range(1, len(parts)):
+            features[0] += features[k]
+            products[0] += products[k]
+
+    launch(work, range(len(parts)), lambda k: parts[k].stop / n, aside=True)
+    launch(add_up, [None], aside=True)
     return features[0], products[0]
 
 
@@ -74,6 +79,7 @@ def statistics(features: torch.Tensor, t: torch.Tensor | None = None) -> Statist
     if t is not None:
         t = t.reshape(-1, 1).to(f)
     summed, products = sums(f, t)
+    synchronize()
     n = float(len(f)) if t is None else float(t.square().sum())
     whole = max(n, 1e-30)
     return Statistics(summed / whole, products / whole, n)

@@ -3,10 +3,12 @@
 Were every job to wait until the one before is done, all threads would wait for the last task of each: a moment on a
 quiet machine, but beside another program until the thread that has the task gets its core back. So a task begins as
 soon as that part of the picture is there that it reads, and whoever finds nothing left of one job goes on to the next.
+Jobs that none of these waits for, such as the sums of a tap's features, are done meanwhile.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -19,12 +21,18 @@ from ..plain import Share
 
 class Job:
     """Tasks that any thread may take, in their order. `needs` is how much of the picture has to be there before one may
-    begin: all, if it is not given; `makes` is how much is there when it is done, with those before it."""
+    begin: all, if it is not given; `makes` is how much is there when it is done, with those before it. What is made
+    `aside` is needed by no later job, but by one made aside that needs all before it."""
 
     def __init__(
-        self, do: Callable[[Any], object], tasks: Sequence[Any], needs: Share | None = None, makes: Share | None = None
+        self,
+        do: Callable[[Any], object],
+        tasks: Sequence[Any],
+        needs: Share | None = None,
+        makes: Share | None = None,
+        aside: bool = False,
     ) -> None:
-        self.do, self.tasks, self.needs, self.makes = do, tasks, needs, makes
+        self.do, self.tasks, self.needs, self.makes, self.aside = do, tasks, needs, makes, aside
         self.begun = 0
         self.done = [False] * len(tasks)
         self.first = 0  # that is not done
@@ -34,7 +42,15 @@ class Job:
         return self.first == len(self.tasks)
 
     @property
+    def needed(self) -> float:
+        """For the next task."""
+        return math.inf if self.needs is None else self.needs(self.tasks[self.begun])
+
+    @property
     def share(self) -> float:
+        """That is there for later jobs."""
+        if self.whole or self.aside:
+            return math.inf
         return 0.0 if self.makes is None or self.first == 0 else self.makes(self.tasks[self.first - 1])
 
     def end(self, number: int) -> bool:
@@ -66,9 +82,9 @@ class Line:
             self.jobs.append(job)
             self.changed.notify_all()
 
-    def work(self) -> None:
-        """Until no task is left that a thread could begin."""
-        while self._do_one():
+    def work(self, until: int | None = None) -> None:
+        """Until no task is left that a thread could begin and none will be added; or until so few wait."""
+        while self._do_one(until):
             pass
 
     def finish(self) -> None:
@@ -90,9 +106,9 @@ class Line:
             self.waiting = 0
             self.changed.notify_all()
 
-    def _do_one(self) -> bool:
+    def _do_one(self, until: int | None) -> bool:
         # In a function of its own: a thread that waits holds no job, and so none of the tensors that it works on.
-        begun = self._begin()
+        begun = self._begin(until)
         if begun is None:
             return False
         job, number = begun
@@ -103,9 +119,9 @@ class Line:
         self._end(job, number)
         return True
 
-    def _begin(self) -> tuple[Job, int] | None:
+    def _begin(self, until: int | None) -> tuple[Job, int] | None:
         with self.changed:
-            while self.waiting or not self.closed:
+            while not self._is_over(until):
                 if (job := self._next()) is not None:
                     job.begun += 1
                     self.waiting -= 1
@@ -114,15 +130,24 @@ class Line:
                 self.changed.wait()
             return None
 
+    def _is_over(self, until: int | None) -> bool:
+        return self.closed and not self.waiting if until is None else self.waiting <= until
+
     def _next(self) -> Job | None:
-        """The first job with a task that nobody has begun, if what that task reads is there."""
-        there = 1.0
+        """The first job with a task that nobody has begun, if what that task reads is there; until it is, the first
+        made aside of which that is true."""
+        there, meanwhile = math.inf, None
         for place, job in enumerate(self.jobs):
-            if job.begun < len(job.tasks):
-                ready = place == 0 or (job.needs is not None and job.needs(job.tasks[job.begun]) <= there)
-                return job if ready else None
-            there = min(there, job.share)
-        return None
+            if job.begun == len(job.tasks):
+                there = min(there, job.share)
+                continue
+            all_before = job.aside and job.needs is None
+            ready = place == 0 if all_before else job.needed <= there
+            if not job.aside:
+                return job if ready else meanwhile
+            if ready and meanwhile is None:
+                meanwhile = job
+        return meanwhile
 
     def _end(self, job: Job, number: int) -> None:
         with self.changed:

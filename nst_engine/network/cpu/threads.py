@@ -123,21 +123,25 @@ def parallel_for(do: Callable[[Task], object], tasks: Sequence[Task]) -> None:
 
 
 def launch(
-    do: Callable[[Task], object], tasks: Sequence[Task], needs: Share | None = None, makes: Share | None = None
+    do: Callable[[Task], object],
+    tasks: Sequence[Task],
+    needs: Share | None = None,
+    makes: Share | None = None,
+    aside: bool = False,
 ) -> None:
     """The same some time later, when what was launched before is done, and by `synchronize` at the latest. See `Job`
-    for `needs` and `makes`."""
+    for `needs`, `makes` and `aside`."""
     if _pool.size == 1:
         serial_for(do, tasks)
         return
     if not tasks:
         return
     if _pool.line is not None and _pool.line.waiting > MOST_WAITING:
-        synchronize()
+        _help(_pool.line, lambda line: line.work(until=MOST_WAITING // 2))
     if _pool.line is None:
         _pool.line, _pool.threads = Line(), 1
         _pool.most = _pool.size + (EXTRA if _crowd.is_there(_pool.size) else 0)
-    _pool.line.add(Job(do, tasks, needs, makes))
+    _pool.line.add(Job(do, tasks, needs, makes, aside))
     threads = min(_pool.most, len(tasks))
     if threads > _pool.threads:
         _helpers.call(_pool.line, threads - _pool.threads)
@@ -150,20 +154,25 @@ def synchronize() -> None:
     if line is None:
         return
     _pool.line = None
-    size, _pool.size = _pool.size, 1  # a task has its own tasks done where it is
-    try:
-        line.finish()
-    except BaseException as stop:  # Ctrl-C while others work
-        line.fail(stop)
-        raise
-    finally:
-        _pool.size = size
+    _help(line, Line.finish)
     error, line.error = line.error, None
     if error is not None:
         try:
             raise error
         finally:
             del error  # which would keep this frame alive, and the frame its tensors
+
+
+def _help(line: Line, work: Callable[[Line], None]) -> None:
+    size, _pool.size = _pool.size, 1  # a task has its own tasks done where it is
+    try:
+        work(line)
+    except BaseException as stop:  # Ctrl-C while others work
+        _pool.line = None
+        line.fail(stop)
+        raise
+    finally:
+        _pool.size = size
 
 
 def _abandon() -> None:

@@ -42,13 +42,13 @@ def uneven(monkeypatch):
     delays = random.Random(1)
 
     class Uneven(Job):
-        def __init__(self, do, tasks, needs=None, makes=None):
+        def __init__(self, do, tasks, needs=None, makes=None, aside=False):
             def slowly(task):
                 if delays.random() < 0.25:
                     time.sleep(0.003)
                 do(task)
 
-            super().__init__(slowly, tasks, needs, makes)
+            super().__init__(slowly, tasks, needs, makes, aside)
 
     class Crowded:
         def is_there(self, count):
@@ -95,6 +95,49 @@ def test_a_task_begins_when_its_part_of_the_picture_is_there(uneven):
         expected = torch.stack([expected[max(0, row - 1) : row + 2].sum() for row in range(height)])
     assert torch.equal(pictures[-1], expected)
     assert order != sorted(order)
+
+
+def test_what_is_made_aside_holds_up_nobody_and_is_done_meanwhile():
+    """A sum of it is made when all of it is there."""
+    order: list[str] = []
+    both = threading.Barrier(2, timeout=20)
+
+    def slowly(task):
+        both.wait()  # for the other thread, which may not begin what is later
+        time.sleep(0.01)
+        order.append("slow")
+
+    def aside(task):
+        if task == 0:
+            both.wait()
+        else:
+            time.sleep(0.05)
+        order.append(f"aside {task}")
+
+    with thread_pool():
+        launch(slowly, [0])
+        launch(aside, range(2), lambda task: 0.0, aside=True)
+        launch(lambda task: order.append("sum"), [0], aside=True)
+        launch(lambda task: order.append(f"later {task}"), range(2))
+        synchronize()
+    assert sorted(order) == sorted(["aside 0", "aside 1", "later 0", "later 1", "slow", "sum"])
+    assert order.index("slow") < order.index("later 0") < order.index("aside 1") < order.index("sum")
+
+
+def test_who_launches_too_much_works_until_there_is_less(monkeypatch):
+    """And goes on even where others take the last of it."""
+    monkeypatch.setattr(threads, "MOST_WAITING", 4)
+    done: list[int] = []
+
+    def work(task):
+        time.sleep(0.0005)
+        done.append(task)
+
+    for _ in range(40):
+        with thread_pool():
+            for job in range(6):
+                launch(work, range(job, job + 3), lambda task: 0.0)
+    assert len(done) == 40 * 18
 
 
 def test_an_error_comes_back_and_nothing_after_it_is_done(late):
@@ -145,8 +188,8 @@ def test_ctrl_c_leaves_no_helper_asleep(monkeypatch):
     """Even where it comes between taking a task and doing it, and others wait for what that task would have made."""
 
     class Interrupted(threads.Line):
-        def _begin(self):
-            begun = super()._begin()
+        def _begin(self, until):
+            begun = super()._begin(until)
             if threading.current_thread() is threading.main_thread():
                 raise KeyboardInterrupt
             time.sleep(0.001)

@@ -158,7 +158,9 @@ class Network:
         def in_form(form: Form) -> torch.Tensor:
             def make() -> torch.Tensor:
                 changed = form(self.weights(layer)[0]).to(self.device, self.dtype)
-                return changed.contiguous(memory_format=torch.channels_last) if changed.ndim == 4 else changed
+                if changed.ndim != 4 or changed.is_mkldnn:  # has a layout of its own
+                    return changed
+                return changed.contiguous(memory_format=torch.channels_last)
 
             return self._kernels.get((layer, form.__name__, self.dtype, self.scaled), make)
 

@@ -8,13 +8,16 @@ from torch import Tensor
 
 from .. import exact, plain
 from ..kernels import Kernel
-from ..plain import CPU, NO_EPILOGUE, Arena, Epilogue, empty, flipped, share_of, unchanged
-from . import winograd
-from .threads import launch, strips, synchronize
+from ..plain import CPU, NO_EPILOGUE, Arena, Epilogue, empty, equal_parts, flipped, share_of, unchanged
+from . import packed, winograd
+from .threads import even, launch, strips, synchronize
 from .winograd.workspace import Workspace
 
 CHANNELS = 128  # of a convolution's output that a thread makes of a small picture
 LEAST_PRODUCTS = 1 << 24  # that are worth a thread's attention
+A_STRIP = 1 << 20  # numbers; a core's cache holds them, and each strip is a call, which takes as long as many sums
+# With a packed kernel such a call takes less, and the next layer begins sooner: of a small picture, so many strips.
+STRIPS_PACKED, A_STRIP_PACKED = 8, 1 << 17
 
 
 class Convolutions(plain.Convolutions):
@@ -29,7 +32,8 @@ class Convolutions(plain.Convolutions):
         if _in_fewer_products(x, kernel, padding):
             transformed = kernel.form(winograd.transform_kernel)
             return winograd.convolve(x, transformed, padding, False, self._workspace, arena, epilogue)
-        return convolve_strips(x, kernel.form(unchanged), padding, epilogue, arena)
+        form = packed.packed if packed.pays(x) else unchanged
+        return convolve_strips(x, kernel.form(form), padding, epilogue, arena)
 
     def backward(
         self,
@@ -44,7 +48,8 @@ class Convolutions(plain.Convolutions):
             return winograd.convolve(gradient, transformed, padding, True, self._workspace, arena, epilogue)
         if kernel.shape[1] <= 4:
             return four_at_once(gradient, kernel.form(flipped_for_four), padding)
-        return convolve_strips(gradient, kernel.form(flipped), padding, epilogue, arena)
+        form = packed.packed_flipped if packed.pays(gradient) else flipped
+        return convolve_strips(gradient, kernel.form(form), padding, epilogue, arena)
 
     def kernel_bytes(self, shape: torch.Size, dtype: torch.dtype) -> int:
         """A picture with small levels has, for a time, the other forms as well."""
@@ -72,10 +77,13 @@ def convolve_strips(
     height = -(-(x.shape[2] + 2 * padding - size) // stride) + 1
     width = (x.shape[3] + 2 * padding - size) // stride + 1
     numbers = x.shape[0] * max(len(kernel) * width, x.shape[1] * x.shape[3] * stride)  # of a row, read or written
-    rows = strips(height, numbers, x.device, least=1 << 20)  # each is a call, which takes as long as many sums
-    if len(rows) == 1 and len(kernel) > CHANNELS and height * width * kernel.numel() >= LEAST_PRODUCTS:
+    rows = strips(height, numbers, x.device, least=A_STRIP)
+    if kernel.is_mkldnn:
+        count = max(len(rows), even(min(STRIPS_PACKED, height * numbers // A_STRIP_PACKED)))
+        rows = equal_parts(height, min(height, count))
+    elif len(rows) == 1 and len(kernel) > CHANNELS and height * width * kernel.numel() >= LEAST_PRODUCTS:
         return _by_channels(x, kernel, padding, epilogue, arena)
-    if len(rows) == 1:
+    elif len(rows) == 1:
         synchronize()
         if stride > 1:
             missing = (height - 1) * stride + size - 2 * padding - x.shape[2]
@@ -88,9 +96,13 @@ def convolve_strips(
         first, end = part.start * stride - padding, (part.stop - 1) * stride - padding + size
         above, below = max(0, -first), max(0, end - x.shape[2])
         read = x[:, :, first + above : end - below]
-        if above or below:
-            read = F.pad(read, (0, 0, above, below))
-        epilogue.write(exact.conv2d(read, kernel, epilogue.bias, stride=stride, padding=(0, padding)), y, part)
+        beyond = max(above, below)
+        if stride > 1 and beyond:
+            read, beyond = F.pad(read, (0, 0, above, below)), 0
+        sums, left = _convolve(read, kernel, epilogue, stride, (beyond, padding))
+        if beyond:  # above and below, and not wanted on one side: sooner than to copy the strip beside zeros
+            sums = sums[:, :, beyond - above : beyond - above + part.stop - part.start]
+        left.write(sums, y, part)
 
     def needs(part: slice) -> float:
         read: int = (part.stop - 1) * stride - padding + size
@@ -98,6 +110,15 @@ def convolve_strips(
 
     launch(work, rows, needs, share_of(height))
     return y
+
+
+def _convolve(
+    x: Tensor, kernel: Tensor, epilogue: Epilogue, stride: int, padding: tuple[int, int]
+) -> tuple[Tensor, Epilogue]:
+    """The sums, with the bias, and what is left to do to them."""
+    if kernel.is_mkldnn:
+        return packed.convolve(x, kernel, epilogue, padding), Epilogue(relu_output=epilogue.relu_output)
+    return exact.conv2d(x, kernel, epilogue.bias, stride, padding), epilogue
 
 
 def _by_channels(x: Tensor, kernel: Tensor, padding: int, epilogue: Epilogue, arena: Arena | None) -> Tensor:

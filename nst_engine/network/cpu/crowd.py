@@ -19,11 +19,12 @@ class Crowd(threading.local):
         self.checked = 0.0
         self.share = 0.0  # of the last checks that found others
 
-    def is_there(self, threads: int) -> bool:
+    def is_there(self, threads: int, at_work: int) -> bool:
+        """Beside so many threads, of which these may run at this moment, the calling one included."""
         now = time.monotonic()
         if now > self.checked + self.SECONDS:
             self.checked = now
-            self.share += ((_running() - 1 + threads > (os.cpu_count() or 1)) - self.share) / self.MEMORY
+            self.share += ((_running() - at_work + threads > (os.cpu_count() or 1)) - self.share) / self.MEMORY
         return self.share > 0.5
 
 

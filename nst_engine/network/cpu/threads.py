@@ -59,7 +59,6 @@ class _Pool(threading.local):
     size = 1  # as many threads as torch would use
     line: Line | None = None  # what was launched
     threads = 1  # that work on it, this one included
-    most = 1  # that may
 
 
 _helpers = _Helpers()
@@ -140,9 +139,9 @@ def launch(
         _help(_pool.line, lambda line: line.work(until=MOST_WAITING // 2))
     if _pool.line is None:
         _pool.line, _pool.threads = Line(), 1
-        _pool.most = _pool.size + (EXTRA if _crowd.is_there(_pool.size) else 0)
     _pool.line.add(Job(do, tasks, needs, makes, aside))
-    threads = min(_pool.most, len(tasks))
+    extra = EXTRA if _crowd.is_there(_pool.size, 1 + _pool.line.running) else 0
+    threads = min(_pool.size + extra, len(tasks))
     if threads > _pool.threads:
         _helpers.call(_pool.line, threads - _pool.threads)
         _pool.threads = threads

@@ -46,15 +46,15 @@ def sums(
             rows = slice(first, min(first + at_once, parts[k].stop))
             x = f[rows] if t is None else f[rows] * t[rows]
             x = x.to(kind)
-            products[k] += matmul(x.T, x) if on_cpu else _transpose_matmul(x)
+            products[k].add_(matmul(x.T, x) if on_cpu else _transpose_matmul(x))  # += would copy the result, too
             if means:
-                features[k] += (x if t is None else x * t[rows]).sum(0, dtype=wide)
+                features[k].add_((x if t is None else x * t[rows]).sum(0, dtype=wide))
 
     def add_up(_: None) -> None:
         # In a fixed order, so that the bits do not depend on which part was ready first.
         for k in range(1, len(parts)):
-            features[0] += features[k]
-            products[0] += products[k]
+            features[0].add_(features[k])
+            products[0].add_(products[k])
 
     launch(work, range(len(parts)), lambda k: parts[k].stop / n, aside=True)
     launch(add_up, [None], aside=True)

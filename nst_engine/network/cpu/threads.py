@@ -23,7 +23,7 @@ from .jobs import Job, Line
 
 # Threads more than cores beside other programs, where a thread may lose its core in the middle of a task and the others
 # go on with the rest. On a quiet machine they would only be in the way. Measured on two cores: bench/RESULTS.md.
-EXTRA = 3
+EXTRA = 2
 MOST_WAITING = 64  # tasks: more would hold memory for long, and a run could not be stopped soon
 
 

@@ -51,7 +51,7 @@ def uneven(monkeypatch):
             super().__init__(slowly, tasks, needs, makes, aside)
 
     class Crowded:
-        def is_there(self, count):
+        def is_there(self, threads, at_work):
             return True
 
     monkeypatch.setattr(threads, "Job", Uneven)
@@ -214,6 +214,7 @@ CASES = [
     ("bf16", "recipe", "recipe", 128, "balanced"),
     ("fp32", "recipe", "recipe", None, "convnet"),
     ("bf16", "recipe", "recipe", None, "strotss"),
+    ("fp32", "recipe", "recipe", None, "nnst"),
     ("fp32", "recipe", "recipe", None, "gatys2017"),
     ("fp32", "recipe", "recipe", None, "pytorch-tutorial"),
 ]

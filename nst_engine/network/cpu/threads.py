@@ -137,6 +137,8 @@ def launch(
         return
     if _pool.line is not None and _pool.line.waiting > MOST_WAITING:
         _help(_pool.line, lambda line: line.work(until=MOST_WAITING // 2))
+        if _pool.line.error is not None:
+            synchronize()
     if _pool.line is None:
         _pool.line, _pool.threads = Line(), 1
     _pool.line.add(Job(do, tasks, needs, makes, aside))

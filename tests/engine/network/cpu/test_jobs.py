@@ -157,6 +157,20 @@ def test_an_error_comes_back_and_nothing_after_it_is_done(late):
     assert sorted(done) == list(range(6))
 
 
+def test_an_error_comes_back_to_who_launches_too_much(late, monkeypatch):
+    monkeypatch.setattr(threads, "MOST_WAITING", 4)
+    launched = 0
+
+    def fail(task):
+        raise ValueError("too much")
+
+    with pytest.raises(ValueError, match="too much"), thread_pool():
+        for _ in range(20):
+            launch(fail, range(3))
+            launched += 1
+    assert launched == 2
+
+
 def test_leaving_by_an_error_leaves_nothing_running():
     done: list[int] = []
     begun = threading.Event()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -138,6 +142,40 @@ def test_who_launches_too_much_works_until_there_is_less(monkeypatch):
             for job in range(6):
                 launch(work, range(job, job + 3), lambda task: 0.0)
     assert len(done) == 40 * 18
+
+
+CORES = os.cpu_count() or 1
+
+
+@pytest.mark.skipif(
+    not Path("/proc/loadavg").exists() or CORES > 8, reason="other systems do not say how busy they are"
+)
+def test_other_programs_are_noticed_in_the_middle_of_a_run():
+    """Then more threads than cores work on it."""
+    counting = threading.Lock()
+    now = most = 0
+
+    def work(task):
+        nonlocal now, most
+        with counting:
+            now += 1
+            most = max(most, now)
+        time.sleep(0.005)
+        with counting:
+            now -= 1
+
+    with thread_pool():
+        launch(work, range(8), lambda task: 0.0)
+        others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(CORES)]
+        try:
+            end = time.monotonic() + 30
+            while most <= 2 and time.monotonic() < end:
+                launch(work, range(8), lambda task: 0.0)
+        finally:
+            for program in others:
+                program.kill()
+                program.wait()
+    assert 2 < most <= 2 + threads.EXTRA
 
 
 def test_an_error_comes_back_and_nothing_after_it_is_done(late):

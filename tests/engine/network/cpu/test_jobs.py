@@ -104,28 +104,34 @@ def test_a_task_begins_when_its_part_of_the_picture_is_there(uneven):
 def test_what_is_made_aside_holds_up_nobody_and_is_done_meanwhile():
     """A sum of it is made when all of it is there."""
     order: list[str] = []
-    both = threading.Barrier(2, timeout=20)
+    both, later_is_done = threading.Barrier(2, timeout=20), threading.Event()
 
-    def slowly(task):
+    def first(task):
         both.wait()  # for the other thread, which may not begin what is later
-        time.sleep(0.01)
-        order.append("slow")
+        order.append("first")
 
     def aside(task):
         if task == 0:
             both.wait()
         else:
-            time.sleep(0.05)
+            assert later_is_done.wait(20)
+            time.sleep(0.02)  # in which the other thread has nothing to do, and may not make the sum
         order.append(f"aside {task}")
 
+    def later(task):
+        order.append(f"later {task}")
+        if task == 1:
+            later_is_done.set()
+
     with thread_pool():
-        launch(slowly, [0])
+        launch(first, [0])
         launch(aside, range(2), lambda task: 0.0, aside=True)
         launch(lambda task: order.append("sum"), [0], aside=True)
-        launch(lambda task: order.append(f"later {task}"), range(2))
+        launch(later, range(2))
         synchronize()
-    assert sorted(order) == sorted(["aside 0", "aside 1", "later 0", "later 1", "slow", "sum"])
-    assert order.index("slow") < order.index("later 0") < order.index("aside 1") < order.index("sum")
+    assert sorted(order) == ["aside 0", "aside 1", "first", "later 0", "later 1", "sum"]
+    assert order.index("first") < order.index("later 0")
+    assert order.index("later 1") < order.index("aside 1") < order.index("sum")
 
 
 def test_who_launches_too_much_works_until_there_is_less(monkeypatch):

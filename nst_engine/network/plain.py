@@ -42,7 +42,8 @@ def launch(
 ) -> None:
     """The same some time later, when what was launched before is done, and by `synchronize` at the latest; here at
     once. `needs` is how much of the picture has to be there before a task may begin (all, if it is not given), and
-    `makes` how much is there when it is done, with those before it. For what is made `aside` nothing later waits."""
+    `makes` how much is there when it is done, with those before it. What is made `aside` is read by no later job,
+    except by one made aside without `needs`, which waits for all before it."""
     parallel_for(do, tasks)
 
 

@@ -45,7 +45,8 @@ class AnyStyleTerm(Protocol):
         """Called before every evaluation."""
 
     def sums(self, tap: str, features: Tensor, tile: Tile | None = None) -> Mapping[int, Any]:
-        """By region, what the value follows from; those of several tiles are added."""
+        """By region, what the value follows from; those of several tiles are added. There after `synchronize`, as the
+        features may be."""
 
     def value_and_gradient(self, sums: Mapping[str, Any]) -> tuple[Tensor, AnyStyleGradient]: ...
 

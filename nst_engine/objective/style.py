@@ -107,7 +107,8 @@ class StyleTerm:
         return 0.0
 
     def sums(self, tap: str, features: Tensor, tile: Tile | None = None) -> dict[int, Sums]:
-        """By region, Σ T²F and F Fᵀ of the features that it counts, T∘F."""
+        """By region, Σ T²F and F Fᵀ of the features that it counts, T∘F. Launched: they are there after
+        `synchronize`."""
         f = positions(features)
         means = self.recipe.looks_at_means
         found = {}

@@ -16,7 +16,8 @@ from .winograd.workspace import Workspace
 CHANNELS = 128  # of a convolution's output that a thread makes of a small picture
 LEAST_PRODUCTS = 1 << 24  # that are worth a thread's attention
 A_STRIP = 1 << 20  # numbers; a core's cache holds them, and each strip is a call, which takes as long as many sums
-# With a packed kernel such a call takes less, and the next layer begins sooner: of a small picture, so many strips.
+# With a packed kernel a call takes less, and the next layer begins sooner in finer strips: of a small picture at most
+# so many, each of at least so many numbers.
 STRIPS_PACKED, A_STRIP_PACKED = 8, 1 << 17
 
 
@@ -100,7 +101,7 @@ def convolve_strips(
         if stride > 1 and beyond:
             read, beyond = F.pad(read, (0, 0, above, below)), 0
         sums, left = _convolve(read, kernel, epilogue, stride, (beyond, padding))
-        if beyond:  # above and below, and not wanted on one side: sooner than to copy the strip beside zeros
+        if beyond:  # zeros on both sides, and the rows too many dropped: cheaper than a copy with zeros on one side
             sums = sums[:, :, beyond - above : beyond - above + part.stop - part.start]
         left.write(sums, y, part)
 

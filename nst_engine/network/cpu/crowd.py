@@ -20,7 +20,7 @@ class Crowd(threading.local):
         self.share = 0.0  # of the last checks that found others
 
     def is_there(self, threads: int, at_work: int) -> bool:
-        """Beside so many threads, of which these may run at this moment, the calling one included."""
+        """Beside so many threads, of which the system may count these as running now, the calling one included."""
         now = time.monotonic()
         if now > self.checked + self.SECONDS:
             self.checked = now

@@ -22,7 +22,7 @@ from ..plain import Share
 class Job:
     """Tasks that any thread may take, in their order. `needs` is how much of the picture has to be there before one may
     begin: all, if it is not given; `makes` is how much is there when it is done, with those before it. What is made
-    `aside` is needed by no later job, but by one made aside that needs all before it."""
+    `aside` is needed by no later job, except by one made aside without `needs`, which waits for all before it."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Job:
 
     @property
     def needed(self) -> float:
-        """For the next task."""
+        """How much of the picture the next task needs."""
         return math.inf if self.needs is None else self.needs(self.tasks[self.begun])
 
     @property
@@ -134,8 +134,8 @@ class Line:
         return self.closed and not self.waiting if until is None else self.waiting <= until
 
     def _next(self) -> Job | None:
-        """The first job with a task that nobody has begun, if what that task reads is there; until it is, the first
-        made aside of which that is true."""
+        """The first job with a task that nobody has begun, if what that task reads is there; until it is, the first of
+        those made aside before it of which that is true."""
         there, meanwhile = math.inf, None
         for place, job in enumerate(self.jobs):
             if job.begun == len(job.tasks):
@@ -153,7 +153,7 @@ class Line:
         with self.changed:
             self.running -= 1
             more = job.end(number)
-            while self.jobs and self.jobs[0].whole:
-                self.jobs.popleft()
+            if job.whole and job in self.jobs:  # but after an error: it holds the tensors that it worked on
+                self.jobs.remove(job)
             if more or not self.running:
                 self.changed.notify_all()

@@ -24,7 +24,9 @@ from .jobs import Job, Line
 # Threads more than cores beside other programs, where a thread may lose its core in the middle of a task and the others
 # go on with the rest. On a quiet machine they would only be in the way. Measured on two cores: bench/RESULTS.md.
 EXTRA = 2
-MOST_WAITING = 64  # tasks: more would hold memory for long, and a run could not be stopped soon
+# Tasks; more would hold memory for long, and a run could not be stopped soon. Who launches them works until there are
+# half as many.
+MOST_WAITING = 64
 
 
 class _Helpers:
@@ -35,9 +37,10 @@ class _Helpers:
         self.count = 0
         self.lock = threading.Lock()
 
-    def call(self, line: Line, count: int) -> None:
+    def call(self, line: Line, count: int, in_all: int) -> None:
+        """So many more of them to this line, at which so many are to work then."""
         with self.lock:
-            while self.count < count:
+            while self.count < in_all:
                 threading.Thread(target=self._serve, name="nst-worker", daemon=True).start()
                 self.count += 1
         for _ in range(count):
@@ -128,8 +131,8 @@ def launch(
     makes: Share | None = None,
     aside: bool = False,
 ) -> None:
-    """The same some time later, when what was launched before is done, and by `synchronize` at the latest. See `Job`
-    for `needs`, `makes` and `aside`."""
+    """The same some time later, when what was launched before is done, or as much of it as is needed, and by
+    `synchronize` at the latest. See `Job` for `needs`, `makes` and `aside`."""
     if _pool.size == 1:
         serial_for(do, tasks)
         return
@@ -137,15 +140,15 @@ def launch(
         return
     if _pool.line is not None and _pool.line.waiting > MOST_WAITING:
         _help(_pool.line, lambda line: line.work(until=MOST_WAITING // 2))
-        if _pool.line.error is not None:
-            synchronize()
+    if _pool.line is not None and _pool.line.error is not None:
+        synchronize()
     if _pool.line is None:
         _pool.line, _pool.threads = Line(), 1
-    _pool.line.add(Job(do, tasks, needs, makes, aside))
     extra = EXTRA if _crowd.is_there(_pool.size, 1 + _pool.line.running) else 0
+    _pool.line.add(Job(do, tasks, needs, makes, aside))
     threads = min(_pool.size + extra, len(tasks))
     if threads > _pool.threads:
-        _helpers.call(_pool.line, threads - _pool.threads)
+        _helpers.call(_pool.line, threads - _pool.threads, threads - 1)
         _pool.threads = threads
 
 
@@ -165,15 +168,16 @@ def synchronize() -> None:
 
 
 def _help(line: Line, work: Callable[[Line], None]) -> None:
-    size, _pool.size = _pool.size, 1  # a task has its own tasks done where it is
+    size, kept = _pool.size, _pool.line
+    _pool.size, _pool.line = 1, None  # a task has its own tasks done where it is
     try:
         work(line)
     except BaseException as stop:  # Ctrl-C while others work
-        _pool.line = None
+        kept = None
         line.fail(stop)
         raise
     finally:
-        _pool.size = size
+        _pool.size, _pool.line = size, kept
 
 
 def _abandon() -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ def late(monkeypatch):
     """Nothing is begun before `synchronize`: whoever reads what was only launched, finds nothing there."""
 
     class NoHelpers:
-        def call(self, line, count):
+        def call(self, line, count, in_all):
             pass
 
     monkeypatch.setattr(threads, "_helpers", NoHelpers())
@@ -132,6 +133,40 @@ def test_what_is_made_aside_holds_up_nobody_and_is_done_meanwhile():
     assert sorted(order) == ["aside 0", "aside 1", "first", "later 0", "later 1", "sum"]
     assert order.index("first") < order.index("later 0")
     assert order.index("later 1") < order.index("aside 1") < order.index("sum")
+
+
+def test_a_job_that_is_done_holds_nothing_while_one_made_aside_waits():
+    begun, end = threading.Event(), threading.Event()
+
+    def slowly(task):
+        begun.set()
+        assert end.wait(20)
+
+    def layer(task, x=None):
+        pass
+
+    with thread_pool():
+        launch(slowly, [0], aside=True)
+        launch(layer, range(2))  # has the other thread come
+        assert begun.wait(20)
+        x = torch.zeros(9)
+        held = weakref.ref(x)
+        launch(lambda task, x=x: None, range(2), lambda task: 0.0)
+        del x
+        for _ in range(40):  # works until half of them are done
+            launch(layer, range(4), lambda task: 0.0)
+        assert held() is None
+        end.set()
+
+
+def test_a_task_may_have_tasks_of_its_own(monkeypatch):
+    """Also where who launches too much does it."""
+    monkeypatch.setattr(threads, "MOST_WAITING", 4)
+    done: list[int] = []
+    with thread_pool():
+        for _ in range(5):
+            launch(lambda task: parallel_for(done.append, range(3)), range(20))
+    assert len(done) == 5 * 20 * 3
 
 
 def test_who_launches_too_much_works_until_there_is_less(monkeypatch):

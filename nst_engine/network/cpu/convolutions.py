@@ -97,12 +97,9 @@ def convolve_strips(
         first, end = part.start * stride - padding, (part.stop - 1) * stride - padding + size
         above, below = max(0, -first), max(0, end - x.shape[2])
         read = x[:, :, first + above : end - below]
-        beyond = max(above, below)
-        if stride > 1 and beyond:
-            read, beyond = F.pad(read, (0, 0, above, below)), 0
-        sums, left = _convolve(read, kernel, epilogue, stride, (beyond, padding))
-        if beyond:  # zeros on both sides, and the rows too many dropped: cheaper than a copy with zeros on one side
-            sums = sums[:, :, beyond - above : beyond - above + part.stop - part.start]
+        if above or below:
+            read = F.pad(read, (0, 0, above, below))
+        sums, left = _convolve(read, kernel, epilogue, stride, padding)
         left.write(sums, y, part)
 
     def needs(part: slice) -> float:
@@ -113,13 +110,11 @@ def convolve_strips(
     return y
 
 
-def _convolve(
-    x: Tensor, kernel: Tensor, epilogue: Epilogue, stride: int, padding: tuple[int, int]
-) -> tuple[Tensor, Epilogue]:
-    """The sums, with the bias, and what is left to do to them."""
+def _convolve(x: Tensor, kernel: Tensor, epilogue: Epilogue, stride: int, across: int) -> tuple[Tensor, Epilogue]:
+    """The sums of rows, padded `across`, with the bias; and what is left to do to them."""
     if kernel.is_mkldnn:
-        return packed.convolve(x, kernel, epilogue, padding), Epilogue(relu_output=epilogue.relu_output)
-    return exact.conv2d(x, kernel, epilogue.bias, stride, padding), epilogue
+        return packed.convolve(x, kernel, epilogue, (0, across)), Epilogue(relu_output=epilogue.relu_output)
+    return exact.conv2d(x, kernel, epilogue.bias, stride, (0, across)), epilogue
 
 
 def _by_channels(x: Tensor, kernel: Tensor, padding: int, epilogue: Epilogue, arena: Arena | None) -> Tensor:

@@ -18,7 +18,7 @@ LEAST_PRODUCTS = 1 << 24  # that are worth a thread's attention
 A_STRIP = 1 << 20  # numbers; a core's cache holds them, and each strip is a call, which takes as long as many sums
 # With a packed kernel a call takes less, and the next layer begins sooner in finer strips: of a small picture at most
 # so many, each of at least so many numbers.
-STRIPS_PACKED, A_STRIP_PACKED = 8, 1 << 17
+STRIPS_PACKED, A_STRIP_PACKED = 4, 3 << 16
 
 
 class Convolutions(plain.Convolutions):

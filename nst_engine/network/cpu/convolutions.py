@@ -8,9 +8,9 @@ from torch import Tensor
 
 from .. import exact, plain
 from ..kernels import Kernel
-from ..plain import CPU, NO_EPILOGUE, Arena, Epilogue, empty, equal_parts, flipped, share_of, unchanged
+from ..plain import CPU, NO_EPILOGUE, Arena, Epilogue, empty, flipped, share_of, unchanged
 from . import packed, winograd
-from .threads import even, launch, strips, synchronize
+from .threads import launch, strips, synchronize
 from .winograd.workspace import Workspace
 
 CHANNELS = 128  # of a convolution's output that a thread makes of a small picture
@@ -78,13 +78,12 @@ def convolve_strips(
     height = -(-(x.shape[2] + 2 * padding - size) // stride) + 1
     width = (x.shape[3] + 2 * padding - size) // stride + 1
     numbers = x.shape[0] * max(len(kernel) * width, x.shape[1] * x.shape[3] * stride)  # of a row, read or written
-    rows = strips(height, numbers, x.device, least=A_STRIP)
-    if kernel.is_mkldnn:
-        count = max(len(rows), even(min(STRIPS_PACKED, height * numbers // A_STRIP_PACKED)))
-        rows = equal_parts(height, min(height, count))
-    elif len(rows) == 1 and len(kernel) > CHANNELS and height * width * kernel.numel() >= LEAST_PRODUCTS:
+    least = max(A_STRIP_PACKED, min(A_STRIP, height * numbers // STRIPS_PACKED)) if kernel.is_mkldnn else A_STRIP
+    rows = strips(height, numbers, x.device, least)
+    single = len(rows) == 1 and not kernel.is_mkldnn
+    if single and len(kernel) > CHANNELS and height * width * kernel.numel() >= LEAST_PRODUCTS:
         return _by_channels(x, kernel, padding, epilogue, arena)
-    elif len(rows) == 1:
+    if single:
         synchronize()
         if stride > 1:
             missing = (height - 1) * stride + size - 2 * padding - x.shape[2]

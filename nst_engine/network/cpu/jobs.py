@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -66,7 +65,7 @@ class Line:
     """Jobs that one thread adds and several work on."""
 
     def __init__(self) -> None:
-        self.jobs: deque[Job] = deque()  # not all of whose tasks are done
+        self.jobs: list[Job] = []  # not all of whose tasks are done
         self.waiting = 0  # tasks that nobody has begun
         self.running = 0  # tasks that somebody does now
         self.closed = False  # no jobs will be added any more
@@ -153,7 +152,7 @@ class Line:
         with self.changed:
             self.running -= 1
             more = job.end(number)
-            if job.whole and job in self.jobs:  # but after an error: it holds the tensors that it worked on
+            if job.whole and job in self.jobs:  # `fail` empties the line; else it would hold what the job worked on
                 self.jobs.remove(job)
             if more or not self.running:
                 self.changed.notify_all()
